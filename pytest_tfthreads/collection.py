@@ -1,0 +1,95 @@
+"""From markers to items: which cases a test has, and which one an item is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from pytest_tfthreads.core.threads import Case, ConfigError, ThreadConfig, parse_marker, select
+
+MARKER = "tf_threads"
+# Parametrised through a fixture that no test names; `_` keeps it out of --fixtures.
+CASE_FIXTURE = "_tf_threads_case"
+_CASE = pytest.StashKey[Case]()
+
+
+def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> None:
+    """One test for each configuration; a collection error where a marker cannot be used."""
+    try:
+        cases = _cases(metafunc.definition, override)
+    except ConfigError as error:
+        pytest.fail(_blame(metafunc.definition, error), pytrace=False)
+    if cases:
+        metafunc.fixturenames.append(CASE_FIXTURE)
+        # Scope "function", or pytest would reorder the tests to group them by configuration.
+        metafunc.parametrize(
+            CASE_FIXTURE, cases, ids=[case.id for case in cases], indirect=True, scope="function"
+        )
+
+
+def assign_cases(items: Sequence[pytest.Item], override: Sequence[ThreadConfig]) -> None:
+    """Note each marked item's case, for those too that cannot be parametrised (unittest, doctest).
+
+    Raises `pytest.UsageError` where such a test asks for several configurations.
+    """
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and any(mark.name == MARKER for mark in callspec.marks):
+            raise pytest.UsageError(
+                f"{item.nodeid}: @pytest.mark.{MARKER} on a pytest.param(...) comes too late to "
+                "make configurations; put it on the function, with configs=[...]"
+            )
+        if callspec is not None and CASE_FIXTURE in callspec.params:
+            item.stash[_CASE] = callspec.params[CASE_FIXTURE]
+        elif item.get_closest_marker(MARKER) is not None:
+            item.stash[_CASE] = _only_case(item, override)
+
+
+def is_marked(item: pytest.Item) -> bool:
+    return item.get_closest_marker(MARKER) is not None
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """The case that this item is to run under; None if it is not marked."""
+    return item.stash.get(_CASE, None)
+
+
+def parameters_of(item: pytest.Item) -> dict[str, object]:
+    """The item's own parameters, without our fixture among them."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return {}
+    return {name: value for name, value in callspec.params.items() if name != CASE_FIXTURE}
+
+
+def _only_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> Case:
+    try:
+        cases = _cases(item, override)
+    except ConfigError as error:
+        raise pytest.UsageError(_blame(item, error)) from error
+    if len(cases) > 1:
+        ids = ", ".join(case.id for case in cases)
+        raise pytest.UsageError(
+            f"{item.nodeid}: pytest cannot parametrise this kind of test (a unittest method, a "
+            f"doctest), and {MARKER} asks for several configurations ({ids}); give it one, or "
+            "write it as a function"
+        )
+    return cases[0]
+
+
+def _cases(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
+    return select(_levels(node), override)
+
+
+def _levels(node: pytest.Item) -> Iterator[list[Case]]:
+    """The cases of each level's markers, closest level (function, class, module) first."""
+    levels: dict[str, list[Case]] = {}
+    for at, mark in node.iter_markers_with_node(MARKER):
+        cases = parse_marker(mark.args, mark.kwargs)
+        levels.setdefault(at.nodeid, []).extend(cases)
+    yield from levels.values()
+
+
+def _blame(node: pytest.Item, error: ConfigError) -> str:
+    return f"{node.nodeid}: @pytest.mark.{MARKER}: {error}"

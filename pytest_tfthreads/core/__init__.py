@@ -1,0 +1,1 @@
+"""Pure and deterministic: no pytest, no TensorFlow, no processes."""

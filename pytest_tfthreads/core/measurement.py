@@ -1,0 +1,158 @@
+"""What one process measured (`Sample`), and what several of them say together (`Measurement`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Sizes of TensorFlow's two thread pools."""
+
+    intra: int
+    inter: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measuring process: its rounds in order, warm-up left out.
+
+    A round is `iterations` calls of the measured function; `wall_s` and `cpu_s` are seconds a
+    round, CPU time being that of all threads of the process.
+    """
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    iterations: int
+    warmup_rounds: int
+    setup_s: float
+    max_rss_bytes: int
+    voluntary_switches: int
+    involuntary_switches: int
+    cpus: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
+            raise ValueError(f"{len(self.wall_s)} wall and {len(self.cpu_s)} CPU times a round")
+        if self.iterations < 1:
+            raise ValueError(f"{self.iterations} iterations a round")
+
+    @property
+    def calls(self) -> int:
+        return len(self.wall_s) * self.iterations
+
+    # Totals, not medians: a CPU that flips between two speeds makes a median flip too (between
+    # processes the mean spreads less), and with totals wall = CPU work ÷ cores used is exact.
+    @property
+    def calls_a_second(self) -> float:
+        return self.calls / sum(self.wall_s)
+
+    @property
+    def calls_a_cpu_second(self) -> float:
+        return self.calls / sum(self.cpu_s)
+
+    @property
+    def cores_used(self) -> float:
+        return sum(self.cpu_s) / sum(self.wall_s)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "wall_s": list(self.wall_s),
+            "cpu_s": list(self.cpu_s),
+            "iterations": self.iterations,
+            "warmup_rounds": self.warmup_rounds,
+            "setup_s": self.setup_s,
+            "max_rss_bytes": self.max_rss_bytes,
+            "voluntary_switches": self.voluntary_switches,
+            "involuntary_switches": self.involuntary_switches,
+            "cpus": list(self.cpus),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Sample:
+        values = dict(data)
+        for name in ("wall_s", "cpu_s", "cpus"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One configuration of one test, measured in one or more processes.
+
+    `requested` is the request with symbols resolved (0: TensorFlow's choice), `effective` what
+    TensorFlow really ran with, or `None` where the platform does not let it be counted.
+    `flags` name what was odd.
+    """
+
+    requested: Pools
+    effective: Pools | None
+    cpus: tuple[int, ...]
+    start: str
+    items: float
+    unit: str
+    samples: tuple[Sample, ...]
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+    @property
+    def throughput(self) -> Estimate:
+        """Units a second."""
+        return mean_of_ratios([self.items * sample.calls_a_second for sample in self.samples])
+
+    @property
+    def cpu_efficiency(self) -> Estimate:
+        """Units a CPU-second."""
+        return mean_of_ratios([self.items * sample.calls_a_cpu_second for sample in self.samples])
+
+    @property
+    def cores_used(self) -> Estimate:
+        """CPU-seconds a second of wall time."""
+        return mean_of_ratios([sample.cores_used for sample in self.samples])
+
+    @property
+    def utilization(self) -> float:
+        """Share of the granted CPUs that was used."""
+        return self.cores_used.value / len(self.cpus)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "intra": self.requested.intra,
+            "inter": self.requested.inter,
+            "effective": None
+            if self.effective is None
+            else {"intra": self.effective.intra, "inter": self.effective.inter},
+            "cpus": list(self.cpus),
+            "start": self.start,
+            "items": self.items,
+            "unit": self.unit,
+            "processes": [sample.to_json() for sample in self.samples],
+            "throughput": self.throughput.to_json(),
+            "cpu_efficiency": self.cpu_efficiency.to_json(),
+            "cores_used": self.cores_used.to_json(),
+            "utilization": self.utilization,
+            "machine": dict(self.machine),
+            "flags": list(self.flags),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        effective = data["effective"]
+        return cls(
+            requested=Pools(data["intra"], data["inter"]),
+            effective=None if effective is None else Pools(**effective),
+            cpus=tuple(data["cpus"]),
+            start=data["start"],
+            items=data["items"],
+            unit=data["unit"],
+            samples=tuple(Sample.from_json(one) for one in data["processes"]),
+            machine=data["machine"],
+            flags=tuple(data["flags"]),
+        )

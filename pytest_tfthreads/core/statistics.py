@@ -1,0 +1,52 @@
+"""Estimates that carry their interval. The process is the sample, a round is not.
+
+Rounds of one process share its memory layout, its CPUs' state and its caches, so they are not
+independent; an interval made from rounds is far too narrow. Every interval here is made from one
+figure per process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A positive figure with its confidence interval; without bounds where one sample gives none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def to_json(self) -> dict[str, float | None]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Geometric mean of one positive figure per process, with Student's t interval of its logarithm.
+
+    Speeds and their noise are multiplicative (a slow CPU state makes everything slower by a
+    factor), hence the logarithm: mean ± t(n - 1) · s / √n there, then back.
+    Raises `ValueError` on no figures or one that is not positive and finite.
+    """
+    if not figures:
+        raise ValueError("an estimate needs at least one figure")
+    if not all(math.isfinite(figure) and figure > 0 for figure in figures):
+        raise ValueError(f"figures must be positive and finite: {list(figures)}")
+    logs = [math.log(figure) for figure in figures]
+    mean = fmean(logs)
+    if len(logs) == 1:
+        return Estimate(math.exp(mean), None, None)
+    half_width = student_t(0.5 + confidence / 2, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
+    return Estimate(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
+
+
+def student_t(probability: float, degrees_of_freedom: int) -> float:
+    """Quantile of Student's t distribution."""
+    # Not at the top: SciPy takes 0.1 s and starts a thread pool, which `pytest --help` must not pay.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees_of_freedom, probability))

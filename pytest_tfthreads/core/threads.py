@@ -1,0 +1,325 @@
+"""Thread configurations: what a marker or `--tf-threads` asks for, and what it means on a machine."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+# TensorFlow 2.21 starts 5,000 threads a pool, aborts at 40,000 and crashes at 2**31 - 1;
+# no CPU has more hardware threads than this bound.
+MAX_THREADS = 4096
+
+_SYMBOL = re.compile(r"(?:(?P<times>[1-9]\d*)\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d*))?")
+_SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
+_ID_UNSAFE = re.compile(r"[^\w.=+-]+")
+
+
+class ConfigError(ValueError):
+    """A value that cannot be used.
+
+    `argument` is the marker argument (or option) to blame; the message says what was found and
+    what was expected.
+    """
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(f"{argument}: {message}")
+        self.argument = argument
+
+
+@dataclass(frozen=True)
+class CpuCounts:
+    """CPUs that this process may really use: affinity and cgroup quota counted."""
+
+    physical: int
+    logical: int
+
+
+@dataclass(frozen=True)
+class ThreadCount:
+    """Threads of one pool as requested: a number, "auto", or a symbol of the machine."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, value: object, argument: str) -> ThreadCount:
+        """Accept what interface and command line allow.
+
+        Raises `ConfigError` on anything else, before TensorFlow sees it: it aborts on some values.
+        """
+        if isinstance(value, ThreadCount):
+            return value
+        if value is None:
+            return AUTO
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 0:
+                raise ConfigError(argument, f"{value} is negative; 0 leaves it to TensorFlow")
+            if value > MAX_THREADS:
+                raise ConfigError(argument, f"{value} threads are more than {MAX_THREADS}")
+            return cls(str(value)) if value else AUTO
+        if isinstance(value, str):
+            if value == "auto" or _SYMBOL.fullmatch(value):
+                return cls(value)
+            if value.isdecimal():
+                raise ConfigError(argument, f"{value!r} is text; write the number {int(value)}")
+            raise ConfigError(argument, f"unknown symbol {value!r}; known are {_SYMBOL_HELP}")
+        raise ConfigError(
+            argument, f"{value!r} is no thread count; use an integer >= 0 or {_SYMBOL_HELP}"
+        )
+
+    def resolve(self, machine: CpuCounts) -> int:
+        """Threads on this machine; 0 leaves the choice to TensorFlow. Halves round down, to 1."""
+        if self.text == "auto":
+            return 0
+        symbol = _SYMBOL.fullmatch(self.text)
+        if symbol is None:
+            return int(self.text)
+        of_machine = machine.physical if symbol["name"] == "physical" else machine.logical
+        threads = of_machine * int(symbol["times"] or 1) // int(symbol["over"] or 1)
+        return min(max(threads, 1), MAX_THREADS)
+
+
+AUTO = ThreadCount("auto")
+
+
+@dataclass(frozen=True)
+class ThreadConfig:
+    """Threads of TensorFlow's intra-op and inter-op pools, as requested."""
+
+    intra: ThreadCount = AUTO
+    inter: ThreadCount = AUTO
+
+    @property
+    def id(self) -> str:
+        """Keeps symbols, so that a stored baseline keeps its key from machine to machine."""
+        return f"intra{self.intra.text}-inter{self.inter.text}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration of one test, with the terms on which it is measured.
+
+    `None` means that the marker says nothing, and the option or the default holds.
+    """
+
+    threads: ThreadConfig
+    cpus: int | str | None = None  # a number, "all", or None: as many as it can keep busy
+    env: tuple[tuple[str, str], ...] = ()
+    processes: int | None = None
+    timeout_s: float | None = None
+    suffix: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.threads.id + self.suffix
+
+    def granted_cpus(self, intra: int, inter: int, available: int) -> int:
+        """How many CPUs the measuring process is pinned to.
+
+        By default as many as the configuration can keep busy. That is max(intra, inter), not
+        their product: kernels run inside the inter-op threads only where intra is 1, else all of
+        them share the intra-op pool.
+        """
+        if self.cpus == "all":
+            return available
+        if isinstance(self.cpus, int):
+            return min(self.cpus, available)
+        if intra == 0 or inter == 0:
+            return available
+        return min(max(intra, inter), available)
+
+
+def parse_marker(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Case, ...]:
+    """The cases that one `tf_threads(...)` marker asks for.
+
+    Raises `ConfigError` naming the argument.
+    """
+    named = _bind(args, kwargs)
+    terms = Case(
+        threads=ThreadConfig(),
+        cpus=_cpus(named.get("cpus")),
+        env=_env(named.get("env")),
+        processes=_processes(named.get("processes"), "processes"),
+        timeout_s=parse_timeout(named.get("timeout"), "timeout"),
+    )
+    if named.get("tolerance") is not None:
+        raise ConfigError(
+            "tolerance", "this version judges nothing yet, so it would have no effect; leave it out"
+        )
+    return tuple(replace(terms, threads=threads) for threads in _configs(named))
+
+
+def parse_spec(spec: str, argument: str = "--tf-threads") -> tuple[ThreadConfig, ...]:
+    """Configurations from the command line: `8x4,4x8`, or a grid `intra=1,2,4;inter=1,2`.
+
+    Raises `ConfigError` naming the option.
+    """
+    if "=" not in spec:
+        return _distinct(_pair(pair, argument) for pair in spec.split(","))
+    axes: dict[str, list[ThreadCount]] = {}
+    for part in spec.split(";"):
+        name, _, values = part.partition("=")
+        name = name.strip()
+        if name not in ("intra", "inter"):
+            raise ConfigError(argument, f"{name!r} is neither intra nor inter in {spec!r}")
+        if name in axes:
+            raise ConfigError(argument, f"{name} is given twice in {spec!r}")
+        axes[name] = [_typed_count(value, argument) for value in values.split(",")]
+    grid = itertools.product(axes.get("intra", [AUTO]), axes.get("inter", [AUTO]))
+    return _distinct(ThreadConfig(intra, inter) for intra, inter in grid)
+
+
+def select(levels: Iterable[Sequence[Case]], override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
+    """The cases of one test.
+
+    `levels` are its markers' cases, all of one level together (function, class, module), closest
+    level first: the closest wins. `override` (from `--tf-threads`) replaces the configurations
+    and keeps the closest marker's terms.
+    """
+    cases: Sequence[Case] = next((level for level in levels if level), ())
+    if override and cases:
+        cases = [replace(cases[0], threads=threads) for threads in override]
+    return _with_distinct_ids(tuple(dict.fromkeys(cases)))
+
+
+def parse_processes(value: object, argument: str) -> int:
+    """A number of processes; raises `ConfigError`."""
+    processes = _processes(value, argument)
+    if processes is None:
+        raise ConfigError(argument, "a number of processes is missing; use an integer >= 1")
+    return processes
+
+
+def parse_timeout(value: object, argument: str) -> float | None:
+    """Seconds for one process, `None` if nothing was said; raises `ConfigError`."""
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise ConfigError(argument, f"{value!r} is no time-out; use seconds, more than 0")
+    return float(value)
+
+
+_PARAMETERS = ("intra", "inter")
+_KEYWORDS = ("configs", "cpus", "env", "processes", "timeout", "tolerance")
+
+
+def _bind(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+    if len(args) > len(_PARAMETERS):
+        raise ConfigError(
+            "positional arguments",
+            f"{len(args)} given, only intra and inter go without a name",
+        )
+    named = dict(zip(_PARAMETERS, args, strict=False))
+    for name, value in kwargs.items():
+        if name not in (*_PARAMETERS, *_KEYWORDS):
+            known = ", ".join((*_PARAMETERS, *_KEYWORDS))
+            raise ConfigError(name, f"unknown argument; known are {known}")
+        if name in named:
+            raise ConfigError(name, "given twice, with and without its name")
+        named[name] = value
+    return named
+
+
+def _configs(named: Mapping[str, object]) -> tuple[ThreadConfig, ...]:
+    pairs = named.get("configs")
+    if pairs is None:
+        intra = _axis(named.get("intra"), "intra")
+        inter = _axis(named.get("inter"), "inter")
+        return _distinct(ThreadConfig(*both) for both in itertools.product(intra, inter))
+    if named.get("intra") is not None or named.get("inter") is not None:
+        raise ConfigError("configs", "give either configs or intra and inter, not both")
+    expected = "a list of pairs such as configs=[(8, 4), (4, 8)]"
+    if not isinstance(pairs, (list, tuple)):
+        raise ConfigError("configs", f"{pairs!r} is not {expected}")
+    if not pairs:
+        raise ConfigError("configs", f"the list is empty; use {expected}")
+    configs = []
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != len(_PARAMETERS):
+            raise ConfigError("configs", f"{pair!r} is no pair (intra, inter); use {expected}")
+        configs.append(ThreadConfig(*(ThreadCount.parse(value, "configs") for value in pair)))
+    return _distinct(configs)
+
+
+def _axis(value: object, argument: str) -> list[ThreadCount]:
+    if isinstance(value, (list, tuple, range)):
+        if not value:
+            raise ConfigError(argument, "the list is empty; leave the argument out for auto")
+        return [ThreadCount.parse(one, argument) for one in value]
+    return [ThreadCount.parse(value, argument)]
+
+
+def _cpus(value: object) -> int | str | None:
+    if value is None or value == "all":
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError("cpus", f'{value!r} is no number of CPUs; use an integer >= 1 or "all"')
+    return value
+
+
+def _env(value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise ConfigError("env", f'{value!r} is no dict such as {{"TF_ENABLE_ONEDNN_OPTS": "0"}}')
+    for name, text in value.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ConfigError("env", f"{name!r} cannot be the name of an environment variable")
+        if not isinstance(text, str) or "\0" in text:
+            raise ConfigError("env", f"{name} must be text, not {text!r}")
+    return tuple(sorted(value.items()))
+
+
+def _processes(value: object, argument: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(argument, f"{value!r} is no number of processes; use an integer >= 1")
+    return value
+
+
+def _typed_count(text: str, argument: str) -> ThreadCount:
+    text = text.strip()
+    return ThreadCount.parse(int(text) if text.isdecimal() else text, argument)
+
+
+def _pair(text: str, argument: str) -> ThreadConfig:
+    intra, x, inter = text.partition("x")
+    if not x:
+        raise ConfigError(
+            argument,
+            f"{text!r} is no configuration; use INTRAxINTER pairs such as 8x4,4x8 "
+            "or a grid such as intra=1,2;inter=1,2",
+        )
+    return ThreadConfig(_typed_count(intra, argument), _typed_count(inter, argument))
+
+
+def _distinct(configs: Iterable[ThreadConfig]) -> tuple[ThreadConfig, ...]:
+    return tuple(dict.fromkeys(configs))
+
+
+def _with_distinct_ids(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Cases that differ only in their terms say so in their ids; all others keep the short id."""
+    ids = [case.id for case in cases]
+    return tuple(
+        replace(case, suffix=_terms_suffix(case)) if ids.count(case.id) > 1 else case
+        for case in cases
+    )
+
+
+def _terms_suffix(case: Case) -> str:
+    parts = [f"{name}={value}" for name, value in case.env]
+    if case.cpus is not None:
+        parts.append(f"cpus={case.cpus}")
+    if case.processes is not None:
+        parts.append(f"processes={case.processes}")
+    if case.timeout_s is not None:
+        parts.append(f"timeout={case.timeout_s:g}")
+    return "".join("-" + _ID_UNSAFE.sub("_", part) for part in parts)

@@ -1,0 +1,389 @@
+"""One marked test: work orders out, pytest's reports and a measurement back."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process import protocol
+from pytest_tfthreads.process.failure import Failure
+from pytest_tfthreads.process.launcher import Launched, Launcher
+from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.protocol import Reply, WorkOrder
+
+_PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+
+
+@dataclass(frozen=True)
+class MeasuredTest:
+    """What the controller adds to pytest-benchmark's session; travels on the test's report."""
+
+    nodeid: str
+    name: str
+    param: str | None
+    params: Mapping[str, Any]
+    record: benchmark_bridge.BenchmarkRecord
+    measurement: Measurement
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "nodeid": self.nodeid,
+            "name": self.name,
+            "param": self.param,
+            "params": dict(self.params),
+            "record": self.record.to_json(),
+            "measurement": self.measurement.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> MeasuredTest:
+        return cls(
+            nodeid=data["nodeid"],
+            name=data["name"],
+            param=data["param"],
+            params=data["params"],
+            record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
+            measurement=Measurement.from_json(data["measurement"]),
+        )
+
+
+@dataclass(frozen=True)
+class IsolatedRun:
+    """A test's reports by phase, and its measurement if it made one."""
+
+    reports: tuple[pytest.TestReport, ...]
+    measured: MeasuredTest | None = None
+
+
+class Isolation:
+    """Runs marked items in processes of their own."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._machine = Machine.read()
+        self._launcher = Launcher(settings.start, str(config.invocation_params.dir))
+        self._numbers = itertools.count()
+
+    def prepare(self, case: Case) -> None:
+        """Start the interpreter that this case needs, without waiting for it."""
+        self._launcher.prepare(case.env)
+
+    def close(self) -> None:
+        self._launcher.close()
+
+    def run(self, item: pytest.Item, case: Case) -> IsolatedRun:
+        """Run the item in as many processes as its measurement takes.
+
+        The first that does not pass decides what is reported. A test that measures nothing runs
+        once. Raises what ends a session: `KeyboardInterrupt`, `pytest.exit`.
+        """
+        processes = case.processes or self._settings.processes
+        requested = Pools(
+            case.threads.intra.resolve(self._machine.counts),
+            case.threads.inter.resolve(self._machine.counts),
+        )
+        runs: list[tuple[Launched, WorkOrder]] = []
+        reports: list[list[pytest.TestReport]] = []
+        for turn in range(processes):
+            begun_s = time.time()
+            order = self._order(item, case, requested, turn)
+            launched = self._launch(order, case)
+            failure = launched if isinstance(launched, Failure) else _failure_of(launched.reply)
+            if failure is not None:
+                message = _of_process(turn, processes, failure.message)
+                reports.append(_failed_reports(item, message, begun_s))
+                return IsolatedRun(_merged(reports))
+            assert isinstance(launched, Launched)
+            reports.append([self._report(data) for data in launched.reply.reports])
+            runs.append((launched, order))
+            if not all(report.passed for report in reports[-1]):
+                if turn:
+                    _note_process(reports[-1], turn, processes)
+                self._replay_warnings(launched.reply)
+                return IsolatedRun(_merged(reports))
+            if launched.reply.sample is None:
+                break
+        self._replay_warnings(runs[0][0].reply)
+        return IsolatedRun(_merged(reports), self._measured(item, case, requested, runs))
+
+    # -- one process --------------------------------------------------------------------
+
+    def _launch(self, order: WorkOrder, case: Case) -> Launched | Failure:
+        timeout_s = None if order.interactive else case.timeout_s or self._settings.timeout_s
+        with _terminal(self._config, order.interactive) as terminal:
+            launched = self._launcher.run(order, case.env, timeout_s, terminal)
+        if isinstance(launched, Launched):
+            _end_session_if_asked(launched.reply)
+        return launched
+
+    def _order(self, item: pytest.Item, case: Case, requested: Pools, turn: int) -> WorkOrder:
+        config = self._config
+        counts = self._machine.counts
+        granted = case.granted_cpus(requested.intra, requested.inter, counts.logical)
+        number = next(self._numbers)
+        _, separator, own_part = item.nodeid.partition("::")
+        writer = config.get_terminal_writer() if config.pluginmanager.hasplugin(
+            "terminalreporter"
+        ) else None
+        return WorkOrder(
+            nodeid=item.nodeid,
+            target=f"{item.path}{separator}{own_part}",
+            case_id=case.id,
+            intra=requested.intra,
+            inter=requested.inter,
+            cpus=self._machine.cpu_set(granted, turn),
+            args=tuple(str(arg) for arg in config.invocation_params.args),
+            plugins=tuple(
+                plugin
+                for plugin in config.invocation_params.plugins or ()
+                if isinstance(plugin, str)
+            ),
+            argv=tuple(sys.argv),
+            invocation_dir=str(config.invocation_params.dir),
+            sys_path=tuple(sys.path),
+            basetemp=str(_basetemp(config) / f"tfthreads{number}"),
+            interactive=bool(config.getoption("usepdb") or config.getoption("trace")),
+            colors=bool(writer and writer.hasmarkup),
+            terminal_width=writer.fullwidth if writer else 80,
+            workerinput=_workerinput(config),
+        )
+
+    def _report(self, data: Mapping[str, Any]) -> pytest.TestReport:
+        report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
+        assert isinstance(report, pytest.TestReport)
+        return report
+
+    def _replay_warnings(self, reply: Reply) -> None:
+        for data in reply.warnings:
+            category = _category(data["module"], data["category"])
+            self._config.hook.pytest_warning_recorded.call_historic(
+                kwargs={
+                    "warning_message": warnings.WarningMessage(
+                        message=data["message"],
+                        category=category,
+                        filename=data["filename"],
+                        lineno=data["lineno"],
+                    ),
+                    "when": "runtest",
+                    "nodeid": data["nodeid"],
+                    "location": None,
+                }
+            )
+
+    # -- all processes of a test --------------------------------------------------------
+
+    def _measured(
+        self,
+        item: pytest.Item,
+        case: Case,
+        requested: Pools,
+        runs: Sequence[tuple[Launched, WorkOrder]],
+    ) -> MeasuredTest | None:
+        launched, order = runs[0]
+        reply = launched.reply
+        if reply.sample is None or reply.benchmark is None:
+            return None
+        effective = None if reply.effective is None else Pools(**reply.effective)
+        measurement = Measurement(
+            requested=requested,
+            effective=effective,
+            cpus=order.cpus,
+            start=launched.start,
+            items=reply.items,
+            unit=reply.unit,
+            samples=tuple(Sample.from_json(run.reply.sample or {}) for run, _ in runs),
+            machine={
+                **self._machine.to_json(),
+                **reply.runtime,
+                "python": ".".join(str(part) for part in sys.version_info[:3]),
+            },
+            flags=tuple(
+                dict.fromkeys(
+                    itertools.chain(
+                        self._flags(case, effective or requested, launched, order),
+                        *(run.reply.flags for run, _ in runs),
+                    )
+                )
+            ),
+        )
+        records = [
+            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {})
+            for run, _ in runs
+        ]
+        callspec = getattr(item, "callspec", None)
+        parameters = collection.parameters_of(item)
+        return MeasuredTest(
+            nodeid=item.nodeid,
+            name=item.name,
+            param=None if callspec is None else callspec.id,
+            params={
+                **{name: _plain(value) for name, value in parameters.items()},
+                "intra": case.threads.intra.text,
+                "inter": case.threads.inter.text,
+            },
+            record=benchmark_bridge.joined(records),
+            measurement=measurement,
+        )
+
+    def _flags(
+        self, case: Case, pools: Pools, launched: Launched, order: WorkOrder
+    ) -> Iterator[str]:
+        granted = len(order.cpus)
+        if max(pools.intra, pools.inter) > granted:
+            yield "oversubscribed"
+        if isinstance(case.cpus, int) and case.cpus > granted:
+            yield "fewer-cpus"
+        quota = self._machine.quota_cpus
+        if quota is not None and quota < granted:
+            yield "quota"
+        if launched.start == "fresh":
+            yield "fresh"
+        if launched.reply.effective is None:
+            yield "unverified"
+        if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
+            yield "xdist"
+
+
+def _failure_of(reply: Reply) -> Failure | None:
+    """What a process answered where it could not run its test."""
+    if reply.outcome == protocol.MISCONFIGURED:
+        return Failure("configuration", f"The configuration is not in force: {reply.message}")
+    if reply.outcome == protocol.NOT_COLLECTED:
+        return Failure(
+            "collection",
+            "The measuring process could not collect this test, though pytest did here. Its "
+            "module must collect the same tests whatever CPUs and threads it is given.\n"
+            + reply.message,
+        )
+    if reply.outcome == protocol.INTERNAL_ERROR:
+        return Failure(
+            "bug",
+            "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; "
+            "the test is not to blame.\n" + reply.message,
+        )
+    return None
+
+
+def _end_session_if_asked(reply: Reply) -> None:
+    if reply.outcome == protocol.SESSION_EXIT:
+        _exit(reply)
+    if reply.outcome == protocol.INTERRUPTED:
+        raise KeyboardInterrupt(reply.message)
+
+
+def _exit(reply: Reply) -> NoReturn:
+    pytest.exit(reply.message, returncode=reply.exit_code)
+
+
+def _failed_reports(item: pytest.Item, message: str, begun_s: float) -> list[pytest.TestReport]:
+    """Reports of a test whose process gave none: the call failed."""
+
+    def report(when: Literal["setup", "call", "teardown"]) -> pytest.TestReport:
+        failed = when == "call"
+        ended_s = time.time()
+        return pytest.TestReport(
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords={name: 1 for name in item.keywords},
+            outcome="failed" if failed else "passed",
+            longrepr=message if failed else None,
+            when=when,
+            duration=ended_s - begun_s if failed else 0,
+            start=begun_s if when != "teardown" else ended_s,
+            stop=ended_s if when != "setup" else begun_s,
+        )
+
+    return [report(when) for when in _PHASES]
+
+
+def _merged(reports: Sequence[Sequence[pytest.TestReport]]) -> tuple[pytest.TestReport, ...]:
+    """One report a phase: of the first process that did not pass, lasting as long as all of them."""
+    deciding = next(
+        (one for one in reports if not all(report.passed for report in one)), reports[0]
+    )
+    merged = []
+    for report in deciding:
+        same = [other for one in reports for other in one if other.when == report.when]
+        report.duration = sum(other.duration for other in same)
+        merged.append(report)
+    return tuple(merged)
+
+
+def _of_process(turn: int, processes: int, message: str) -> str:
+    if processes == 1:
+        return message
+    return f"{message}\n(in process {turn + 1} of {processes})"
+
+
+def _note_process(reports: Sequence[pytest.TestReport], turn: int, processes: int) -> None:
+    text = f"in process {turn + 1} of {processes}; those before it passed"
+    for report in reports:
+        if not report.passed:
+            report.sections.append(("tf_threads", text))
+
+
+def _basetemp(config: pytest.Config) -> Path:
+    factory = config._tmp_path_factory  # type: ignore[attr-defined]
+    basetemp: Path = factory.getbasetemp()
+    return basetemp
+
+
+def _workerinput(config: pytest.Config) -> Mapping[str, Any]:
+    """What pytest-xdist's fixtures read; a measuring process is a worker of its session."""
+    given = getattr(config, "workerinput", {})
+    return {
+        "workerid": given.get("workerid", "master"),
+        "testrunuid": given.get("testrunuid", "tfthreads"),
+        "workercount": given.get("workercount", 1),
+    }
+
+
+@contextlib.contextmanager
+def _terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]]:
+    """The descriptors that the test may use as its own, where its output is not captured."""
+    if config.getoption("capture") == "no":
+        yield (0, 1, 2)
+        return
+    manager = config.pluginmanager.getplugin("capturemanager") if interactive else None
+    if manager is None:
+        yield ()
+        return
+    manager.suspend_global_capture(in_=True)
+    try:
+        yield (0, 1, 2)
+    finally:
+        manager.resume_global_capture()
+
+
+def _category(module: str, name: str) -> type[Warning]:
+    try:
+        category = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return UserWarning
+    return category if isinstance(category, type) and issubclass(category, Warning) else UserWarning
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON can hold it, or as text."""
+    encode: Callable[[object], str] = json.dumps
+    try:
+        return json.loads(encode(value))
+    except (TypeError, ValueError):
+        return repr(value)

@@ -1,0 +1,219 @@
+"""The interpreter beside pytest that starts measuring processes, waits for them and cleans up.
+
+Preloaded, it has TensorFlow imported but its runtime untouched, and forks; otherwise, or where
+forking cannot be trusted, it starts a fresh interpreter for each order. It lives as long as its
+connection: when pytest ends, even by SIGKILL, it kills what it has started and goes too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psutil
+
+from pytest_tfthreads.measuring import worker
+from pytest_tfthreads.process import kernel
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosed, WorkOrder
+
+_FRESH = (
+    "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.measuring.worker import main; main(order_fd, parent, fds)"
+)
+
+
+def main(fd: int, preload: bool, flags: Sequence[str]) -> None:
+    """`fd` is the socket to pytest; `flags` are interpreter flags that a fresh process gets too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is pytest's to handle, for all of us
+    kernel.adopt_orphans()
+    connection = Connection(socket.socket(fileno=fd))
+    try:
+        connection.send("ready", _preload() if preload else {"forkable": False, "reason": ""})
+        Interpreter(connection, flags).serve()
+    except ConnectionClosed:
+        return
+
+
+def _preload() -> dict[str, Any]:
+    begun_s = time.monotonic()
+    try:
+        from pytest_tfthreads.measuring import runtime
+    except Exception as error:  # importing TensorFlow can raise anything; told to the user
+        return {"forkable": False, "broken": traceback.format_exc(), "reason": repr(error)}
+    _preload_pytest()
+    gc.collect()
+    gc.freeze()  # forks share these objects, and neither they nor the collector touch them
+    threads = kernel.thread_count()
+    reason = ""
+    if threads is None:
+        reason = f"threads cannot be counted on {sys.platform}"
+    elif threads > 1:
+        reason = f"{threads} threads run after importing TensorFlow and pytest's plugins"
+    return {
+        "forkable": not reason,
+        "reason": reason,
+        "runtime": runtime.describe(),
+        "preload_s": time.monotonic() - begun_s,
+    }
+
+
+def _preload_pytest() -> None:
+    """Import pytest and its installed plugins, through pytest, which rewrites their assertions.
+
+    Nothing of the user's: no conftest, no configuration file, no plugins named in variables.
+    """
+    import pytest
+
+    with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        pytest.main(["--version", "--noconftest", "-c", os.devnull, "--rootdir", os.sep])
+    sys.stdout.flush()  # or every fork would write it once more
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _without_variables(*names: str) -> Iterator[None]:
+    removed = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+class Interpreter:
+    """Serves orders until the connection closes."""
+
+    def __init__(self, connection: Connection, flags: Sequence[str]) -> None:
+        self._connection = connection
+        self._flags = list(flags)
+        self._measuring: dict[int, WorkOrder] = {}
+
+    def serve(self) -> None:
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_read, False)
+        os.set_blocking(wake_write, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write)
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._connection, selectors.EVENT_READ)
+                selector.register(wake_read, selectors.EVENT_READ)
+                while True:
+                    ready = {key.fd for key, _ in selector.select()}
+                    if wake_read in ready:
+                        with contextlib.suppress(BlockingIOError):
+                            os.read(wake_read, 4096)
+                        self._reap()
+                    if self._connection.fileno() in ready:
+                        self._receive()
+        finally:
+            for pid in list(self._measuring):
+                self._kill(pid)
+
+    def _receive(self) -> None:
+        message = self._connection.poll()
+        while message is not None:
+            self._handle(*message)
+            message = self._connection.poll() if self._connection.pending else None
+
+    def _handle(self, body: dict[str, Any], fds: Sequence[int]) -> None:
+        kind = body.pop("kind")
+        if kind == "run":
+            order = WorkOrder.from_json(body)
+            pid = self._fork(order, fds) if order.start == "fork" else self._spawn(order, fds)
+            self._measuring[pid] = order
+            for fd in fds:
+                os.close(fd)
+            self._connection.send("started", {"pid": pid})
+        elif body["pid"] in self._measuring:  # it may have ended meanwhile
+            if kind == "stacks":
+                os.kill(body["pid"], kernel.STACKS_SIGNAL)
+            elif kind == "kill":
+                self._kill(body["pid"])
+
+    def _fork(self, order: WorkOrder, fds: Sequence[int]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            kernel.die_with_parent(parent)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._connection.close()
+            if not order.interactive:  # a debugger must stay in the terminal's foreground group
+                os.setsid()
+            worker.run(order, fds)
+        finally:
+            os._exit(70)  # whatever happens, a fork must not go on as the interpreter
+
+    def _spawn(self, order: WorkOrder, fds: Sequence[int]) -> int:
+        with tempfile.TemporaryFile("w+") as file:
+            json.dump(order.to_json(), file)
+            file.flush()
+            passed = [file.fileno(), *fds]
+            for fd in passed:
+                os.set_inheritable(fd, True)
+            argument = json.dumps([passed[0], os.getpid(), passed[1:], list(order.sys_path)])
+            return os.posix_spawn(
+                sys.executable,
+                [sys.executable, *self._flags, "-c", _FRESH, argument],
+                os.environ,
+                setsid=not order.interactive,
+                setsigdef=[signal.SIGINT, signal.SIGCHLD],
+            )
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._measuring:
+                del self._measuring[pid]
+                self._sweep(pid)
+                self._connection.send(
+                    "ended",
+                    {
+                        "pid": pid,
+                        "code": os.waitstatus_to_exitcode(status),
+                        "max_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                    },
+                )
+
+    def _kill(self, pid: int) -> None:
+        if self._measuring[pid].interactive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(pid).children(recursive=True):
+                    _kill_process(child)
+            os.kill(pid, signal.SIGKILL)
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        self._sweep(pid)
+
+    def _sweep(self, pid: int) -> None:
+        """Kill what an ended process leaves: its group, and daemons, which are our children now."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        if self._measuring.keys() - {pid}:
+            return  # another one is running, and a daemon may be its own
+        for child in psutil.Process().children(recursive=True):
+            _kill_process(child)
+
+
+def _kill_process(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()

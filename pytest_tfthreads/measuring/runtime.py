@@ -1,0 +1,155 @@
+"""The only room that imports TensorFlow. Importing this module imports it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.process import kernel
+
+_POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
+_INTER_OP_NAME = "tf_Compute"
+
+
+class MisconfiguredError(RuntimeError):
+    """TensorFlow does not run with the threads that were asked for."""
+
+
+def start(intra: int, inter: int, cpus: Sequence[int]) -> Pools | None:
+    """Pin the process, set both pools, start TensorFlow's runtime and count its threads.
+
+    Returns what it really runs with, `None` where the platform cannot tell.
+    Raises `MisconfiguredError` if that is not what was asked for.
+
+    `tf.config.threading.get_…` only echoes the request. But intra-op threads inherit the name of
+    the thread that creates them, and inter-op threads are called tf_Compute, so both can be
+    counted right after the start, before anybody else has started any.
+    """
+    kernel.pin(cpus)
+    before = kernel.thread_names()
+    try:
+        with kernel.main_thread_named(_POOL_NAME):
+            tf.config.threading.set_intra_op_parallelism_threads(intra)
+            tf.config.threading.set_inter_op_parallelism_threads(inter)
+            tf.config.list_logical_devices()
+    except RuntimeError as error:
+        raise MisconfiguredError(
+            f"TensorFlow's runtime was running before its threads could be set ({error}). "
+            "Something that Python loads at its start uses TensorFlow: sitecustomize, a .pth file "
+            "or a pytest plugin."
+        ) from error
+    after = kernel.thread_names()
+    if before is None or after is None:
+        return None
+    return _verified(intra, inter, after - before)
+
+
+def _verified(intra: int, inter: int, started: Counter[str]) -> Pools:
+    effective = Pools(intra=started[_POOL_NAME], inter=started[_INTER_OP_NAME])
+    if effective.intra + effective.inter == 0 and started.total() == intra + inter > 0 < intra:
+        # A TensorFlow that names its threads otherwise: the sum is right, which is all we can see.
+        effective = Pools(intra, inter)
+    for name, asked, found in (
+        ("intra-op", intra, effective.intra),
+        ("inter-op", inter, effective.inter),
+    ):
+        if found != asked and not (asked == 0 and found > 0):
+            raise MisconfiguredError(
+                f"asked TensorFlow {tf.__version__} for {asked or 'its own choice of'} {name} "
+                f"threads, but counted {found} (threads started: {dict(started) or 'none'})"
+            )
+    return effective
+
+
+def reseed() -> None:
+    """Give a forked child random numbers of its own, as a fresh process has."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def describe() -> dict[str, Any]:
+    """Versions and switches that a result depends on."""
+    return {
+        "tensorflow": tf.__version__,
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def is_asynchronous() -> bool:
+    """Whether an op may return before its result is there; on CPUs it is so only if asked for."""
+    return not tf.config.experimental.get_synchronous_execution()
+
+
+def wait_for_results() -> None:
+    tf.test.experimental.sync_devices()
+
+
+class TraceWatch(logging.Handler):
+    """Notices tf.functions that are traced while they are measured.
+
+    Those that exist when measuring begins are counted. One that is made anew in every call is gone
+    before it can be, but TensorFlow itself warns of it, early and twice at most: so its warnings
+    are listened to from the first call on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._functions: list[Any] = []
+        self._tracings = 0
+        self._warned = False
+
+    def warm_up(self) -> None:
+        tf.get_logger().addHandler(self)
+
+    def measure(self) -> None:
+        # What was imported before the test is frozen, and not among these objects: it is quick.
+        self._functions = [
+            one
+            for one in gc.get_objects()
+            if isinstance(one, tf.types.experimental.PolymorphicFunction)
+        ]
+        self._tracings = self._count()
+
+    def retraced(self) -> bool:
+        return self._warned or self._count() > self._tracings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._warned = self._warned or "triggered tf.function retracing" in record.getMessage()
+
+    def _count(self) -> int:
+        return sum(one.experimental_get_tracing_count() for one in self._functions)
+
+
+class DatasetStep:
+    """Takes `batches` elements of a dataset a call, for ever: one iterator, repeated."""
+
+    def __init__(self, dataset: Any, batches: int, threads: int | None) -> None:
+        if not isinstance(dataset, tf.data.Dataset):
+            raise TypeError(
+                f"tf_benchmark.dataset() takes a tf.data.Dataset, not {type(dataset).__name__}"
+            )
+        if dataset.cardinality() == 0:
+            raise ValueError("tf_benchmark.dataset(): the dataset is empty")
+        if threads is not None:
+            options = tf.data.Options()
+            options.threading.private_threadpool_size = threads
+            dataset = dataset.with_options(options)
+        self.pool_size: int | None = dataset.options().threading.private_threadpool_size
+        if dataset.take(1).reduce(0, lambda seen, *_: seen + 1) == 0:
+            raise ValueError("tf_benchmark.dataset(): the dataset yields nothing")
+        self._elements = iter(dataset.repeat())
+        self._batches = range(batches)
+
+    def __call__(self) -> None:
+        elements = self._elements
+        for _ in self._batches:
+            next(elements)

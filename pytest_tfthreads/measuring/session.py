@@ -1,0 +1,212 @@
+"""The pytest session in a measuring process: one item, quiet, its reports collected as data."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.measurement import Pools, Sample
+from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring.recorder import Recorder, WarmUp, peak_memory_bytes
+from pytest_tfthreads.process import protocol
+from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
+
+# What the pytest process does for the whole run, and one measuring process must not do again.
+_OPTIONS_OF_THE_RUN: dict[str, Any] = {
+    "lf": False,
+    "failedfirst": False,
+    "newfirst": False,
+    "cacheclear": False,
+    "stepwise": False,
+    "stepwise_skip": False,
+    "stepwise_reset": False,
+    "maxfail": 0,
+    "keyword": "",
+    "markexpr": "",
+    "deselect": None,
+    "numprocesses": None,
+    "dist": "no",
+    "tx": [],
+    "no_cov": True,
+}
+
+
+class MeasuringSession:
+    """The plugin that turns a pytest session into the run of one order."""
+
+    __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
+
+    def __init__(
+        self, order: WorkOrder, connection: Connection, effective: Pools | None
+    ) -> None:
+        self.order = order
+        self.effective = effective
+        self.recorder = Recorder(runtime.TraceWatch())
+        self._connection = connection
+        self._item: pytest.Item | None = None
+        self._first_call_s: float | None = None
+        self._reports: list[dict[str, Any]] = []
+        self._warnings: list[dict[str, Any]] = []
+        self._collect_errors: list[str] = []
+        self._outcome = protocol.NOT_COLLECTED
+        self._message = ""
+        self._exit_code: int | None = None
+        self._benchmark: dict[str, Any] | None = None
+        self._sample: Sample | None = None
+
+    def reply(self) -> Reply:
+        effective = self.effective
+        return Reply(
+            outcome=self._outcome,
+            message=self._message,
+            exit_code=self._exit_code,
+            reports=tuple(self._reports),
+            warnings=tuple(self._warnings),
+            benchmark=self._benchmark,
+            sample=None if self._sample is None else self._sample.to_json(),
+            items=self.recorder.items,
+            unit=self.recorder.unit,
+            effective=None
+            if effective is None
+            else {"intra": effective.intra, "inter": effective.inter},
+            runtime=runtime.describe(),
+            flags=tuple(self.recorder.all_flags()),
+        )
+
+    # -- the session ------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
+        for name, value in _OPTIONS_OF_THE_RUN.items():
+            if hasattr(config.option, name):
+                setattr(config.option, name, value)
+        config.option.basetemp = self.order.basetemp
+        config.args = [self.order.target]
+        # pytest, and plugins that know pytest-xdist, leave files of the run alone in a worker.
+        config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
+        benchmark_bridge.prepare_options(config)
+        yield
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            config.pluginmanager.unregister(reporter)
+            quiet = type(reporter)(config, open(os.devnull, "w"))  # noqa: SIM115 - lives as long as we
+            quiet._tw.hasmarkup = self.order.colors
+            quiet._tw.fullwidth = self.order.terminal_width
+            config.pluginmanager.register(quiet, "terminalreporter")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._item = next(
+            (item for item in session.items if item.nodeid == self.order.nodeid), None
+        )
+        if self._item is None:
+            self._message = "\n".join(self._collect_errors) or (
+                f"collected here: {[item.nodeid for item in session.items] or 'nothing'}"
+            )
+            return True
+        benchmark_bridge.set_defaults(self._item, self.recorder.beside, WarmUp(self.recorder))
+        self._outcome = protocol.FINISHED
+        session.config.hook.pytest_runtest_protocol(item=self._item, nextitem=None)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        # pytest captures into files that die with this process: lend them to who has to explain
+        # a crash.
+        self._connection.send("capturing", {}, [1, 2])
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
+        self._first_call_s = time.monotonic()
+        outcome = yield
+        if outcome.excinfo is None:
+            self._take_sample(item)
+
+    def _take_sample(self, item: pytest.Item) -> None:
+        record = benchmark_bridge.extract(item.config)
+        if record is None or self._first_call_s is None:
+            return
+        wall_s, cpu_s = self.recorder.rounds(record.rounds)
+        switches = self.recorder.switches()
+        self._benchmark = record.to_json()
+        self._sample = Sample(
+            wall_s=wall_s,
+            cpu_s=cpu_s,
+            iterations=record.iterations,
+            warmup_rounds=self.recorder.warmup_calls,
+            setup_s=self._first_call_s - self.order.ordered_at_s,
+            max_rss_bytes=peak_memory_bytes(),
+            voluntary_switches=switches.voluntary,
+            involuntary_switches=switches.involuntary,
+            cpus=self.order.cpus,
+        )
+
+    # -- what is told -----------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        assert self._item is not None
+        self._reports.append(
+            self._item.config.hook.pytest_report_to_serializable(
+                config=self._item.config, report=report
+            )
+        )
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._collect_errors.append(f"{report.nodeid}: {report.longreprtext}")
+
+    def pytest_warning_recorded(
+        self,
+        warning_message: warnings.WarningMessage,
+        when: str,
+        nodeid: str,
+        location: tuple[str, int, str] | None,
+    ) -> None:
+        if when != "runtest":  # the pytest process collected the same module itself
+            return
+        category = warning_message.category
+        self._warnings.append(
+            {
+                "message": str(warning_message.message),
+                "module": category.__module__,
+                "category": category.__qualname__,
+                "filename": warning_message.filename,
+                "lineno": warning_message.lineno,
+                "nodeid": nodeid,
+            }
+        )
+
+    def pytest_keyboard_interrupt(
+        self, excinfo: pytest.ExceptionInfo[KeyboardInterrupt | pytest.exit.Exception]
+    ) -> None:
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            self._outcome = protocol.SESSION_EXIT
+            self._message = excinfo.value.msg
+            code = excinfo.value.returncode
+            self._exit_code = None if code is None else int(code)
+        else:
+            self._outcome = protocol.INTERRUPTED
+            self._message = str(excinfo.getrepr(style="short"))
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self._outcome = protocol.INTERNAL_ERROR
+        self._message = str(excrepr)
+
+    def pytest_enter_pdb(self) -> None:
+        if not self.order.interactive:
+            pytest.fail(
+                "a breakpoint was reached, but a tf_threads test runs in a process of its own, "
+                "without the terminal; run with --pdb (or --trace), which hands it over, "
+                "or with -p no:tfthreads to debug here",
+                pytrace=False,
+            )
+

@@ -1,0 +1,123 @@
+"""One measuring process: configure, verify, run one test, reply. Imported by nobody but the forker.
+
+Entered by `run` in a fork of the preloaded interpreter, by `main` in a fresh one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import gc
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pytest_tfthreads.process import kernel
+from pytest_tfthreads.process.protocol import (
+    INTERNAL_ERROR,
+    MISCONFIGURED,
+    Connection,
+    ConnectionClosed,
+    Reply,
+    WorkOrder,
+)
+
+# Above what tests close with os.closerange(3, 256), so that they can still be answered for.
+_SAFE_FD = 500
+
+
+def main(order_fd: int, parent_pid: int, fds: Sequence[int]) -> NoReturn:
+    """Entry of a fresh interpreter: the order waits in a file."""
+    kernel.die_with_parent(parent_pid)
+    with os.fdopen(order_fd) as file:
+        file.seek(0)
+        order = WorkOrder.from_json(json.load(file))
+    run(order, fds)
+
+
+def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
+    """Carry out the order and end the process. `fds`: reply, log, and the terminal's three if any."""
+    own_pid = os.getpid()
+    reply_fd, log_fd, *terminal = fds
+    connection = Connection(socket.socket(fileno=_moved_up(reply_fd)))
+    log_fd = _moved_up(log_fd)
+    _quiet_standard_streams(log_fd)
+    faulthandler.register(kernel.STACKS_SIGNAL, file=log_fd, all_threads=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        reply = _carry_out(order, connection, terminal)
+    except Exception:
+        reply = Reply(INTERNAL_ERROR, traceback.format_exc())
+    if os.getpid() == own_pid:  # a fork of the test that came back here has nothing to say
+        with contextlib.suppress(ConnectionClosed):  # nobody waits any more: nothing to add
+            connection.send("reply", reply.to_json())
+        # The test's own leftovers are tidied up as at a normal exit, but not the interpreter:
+        # taking TensorFlow's threads down is slow and, in a fork, nobody's interest.
+        atexit._run_exitfuncs()
+        _flush_standard_streams()
+    os._exit(0)
+
+
+def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]) -> Reply:
+    os.chdir(order.invocation_dir)
+    sys.argv = list(order.argv)
+    sys.path[:] = order.sys_path
+    random.seed()
+
+    from pytest_tfthreads.measuring import runtime
+
+    if order.start == "fork":
+        runtime.reseed()
+    else:
+        # As the forks do: the garbage collector passes over what the imports left.
+        gc.collect()
+        gc.freeze()
+    try:
+        effective = runtime.start(order.intra, order.inter, order.cpus)
+    except runtime.MisconfiguredError as error:
+        return Reply(MISCONFIGURED, str(error))
+    for descriptor, fd in enumerate(terminal):
+        os.dup2(fd, descriptor)
+        os.close(fd)
+    if terminal:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if order.interactive:
+        sys.stdin = os.fdopen(0, closefd=False)
+
+    import pytest
+
+    from pytest_tfthreads.measuring.session import MeasuringSession
+
+    session = MeasuringSession(order, connection, effective)
+    pytest.main(list(order.args), plugins=[session, *order.plugins])
+    return session.reply()
+
+
+def _moved_up(fd: int) -> int:
+    import fcntl
+
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SAFE_FD)
+    os.close(fd)
+    return moved
+
+
+def _quiet_standard_streams(log_fd: int) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
+
+
+def _flush_standard_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # Closed or broken by the test: its report, which has been sent, tells more than we could.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()

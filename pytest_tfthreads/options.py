@@ -1,0 +1,108 @@
+"""Command line and ini file → frozen settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_tfthreads.core.threads import (
+    ConfigError,
+    ThreadConfig,
+    parse_processes,
+    parse_spec,
+    parse_timeout,
+)
+
+MARKER = (
+    "tf_threads(intra=None, inter=None, *, configs=None, cpus=None, env=None, processes=None, "
+    "timeout=None): run the test in processes of its own, one configuration of TensorFlow's "
+    "intra-op and inter-op thread pools at a time. intra, inter: a number, "
+    '"auto", "logical", "physical", a multiple such as "2*physical", or a list (a grid); '
+    "configs: pairs (intra, inter) instead; cpus: CPUs that the process is pinned to, or "
+    '"all"; env: variables set before TensorFlow is imported; processes: fresh processes a '
+    "measurement; timeout: seconds for one process."
+)
+STARTS = ("auto", "fork", "fresh")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for the whole run; a marker may say otherwise for its test."""
+
+    configs: tuple[ThreadConfig, ...] = ()  # instead of the markers', where given
+    processes: int = 3
+    start: str = "auto"
+    timeout_s: float = 300.0
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tfthreads", "TensorFlow thread configurations (pytest-tfthreads)")
+    defaults = Settings()
+    for name, metavar, text in (
+        (
+            "tf-threads",
+            "SPEC",
+            "measure these configurations instead of the markers': INTRAxINTER pairs such as "
+            "8x4,4x8, or a grid such as 'intra=1,2,4;inter=1,2'",
+        ),
+        (
+            "tf-threads-processes",
+            "N",
+            f"fresh processes a measurement (default: {defaults.processes})",
+        ),
+        (
+            "tf-threads-start",
+            "|".join(STARTS),
+            "fork a preloaded interpreter, or start a new one; auto forks where a check says that "
+            f"it is safe (default: {defaults.start})",
+        ),
+        (
+            "tf-threads-timeout",
+            "S",
+            f"seconds for one process (default: {defaults.timeout_s:g})",
+        ),
+    ):
+        group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
+        parser.addini(name.replace("-", "_"), f"the same as --{name}", default=None)
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Raises `pytest.UsageError` naming the option or ini key to mend."""
+    defaults = Settings()
+    try:
+        spec, name = _value(config, "tf_threads")
+        configs = () if spec is None else parse_spec(spec, name)
+        count, name = _value(config, "tf_threads_processes")
+        processes = (
+            defaults.processes if count is None else parse_processes(_number(count, int), name)
+        )
+        start, name = _value(config, "tf_threads_start")
+        if start is not None and start not in STARTS:
+            raise ConfigError(name, f"{start!r} is none of {', '.join(STARTS)}")
+        seconds, name = _value(config, "tf_threads_timeout")
+        timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+    return Settings(
+        configs=configs,
+        processes=processes,
+        start=start or defaults.start,
+        timeout_s=timeout_s or defaults.timeout_s,
+    )
+
+
+def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:
+    """What was said, and where, so that an error can name it."""
+    option: str | None = config.getoption(name)
+    if option is not None:
+        return option, "--" + name.replace("_", "-")
+    ini: str | None = config.getini(name)
+    return ini or None, f"ini key {name}"
+
+
+def _number(text: str, kind: type[int] | type[float]) -> object:
+    try:
+        return kind(text)
+    except ValueError:
+        return text

@@ -1,0 +1,162 @@
+"""The hooks: a table of contents. In a measuring process only the fixtures and the tests' ids are ours."""  # noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads.collection import CASE_FIXTURE, case_of
+from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
+from pytest_tfthreads.isolation import Isolation, MeasuredTest
+from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
+from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.report import console
+
+__all__ = ["tf_benchmark", "tf_threads"]
+
+_SETTINGS = pytest.StashKey[Settings]()
+_REPORT_ATTRIBUTE = "tf_threads"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+    config.stash[_SETTINGS] = read_settings(config)
+    if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
+        config.pluginmanager.register(Controller(config), "tfthreads-controller")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    collection.parametrize(metafunc, metafunc.config.stash[_SETTINGS].configs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    collection.assign_cases(items, config.stash[_SETTINGS].configs)
+
+
+@pytest.fixture(name=CASE_FIXTURE)
+def _case(request: pytest.FixtureRequest) -> Case:
+    case: Case = request.param
+    return case
+
+
+class Controller:
+    """The hooks of the pytest process, which hands marked tests on."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._isolation: Isolation | None = None
+        self._rows: list[console.Row] = []
+
+    @property
+    def isolation(self) -> Isolation:
+        if self._isolation is None:
+            self._isolation = Isolation(self._config, self._config.stash[_SETTINGS])
+        return self._isolation
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        if self._isolation is None and collection.is_marked(item) and not _may_deselect(item):
+            self._prepare_first([item])
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._prepare_first(session.items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> bool | None:
+        case = case_of(item)
+        if case is None or _runs_here(item):
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in self._reports(item, case, nextitem):
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = getattr(report, _REPORT_ATTRIBUTE, None)
+        if data is None or hasattr(self._config, "workerinput"):
+            return  # pytest-xdist carries the report on to the process that keeps the results
+        measured = MeasuredTest.from_json(data)
+        self._rows.append(console.Row(measured.name, measured.measurement))
+        benchmark_bridge.add(
+            self._config,
+            nodeid=measured.nodeid,
+            name=measured.name,
+            param=measured.param,
+            params=measured.params,
+            record=measured.record,
+            tf_threads=measured.measurement.to_json(),
+        )
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, object, None]:
+        yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
+        if self._rows:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("tf_threads", sep="-", yellow=True)
+            for line in console.render(self._rows):
+                terminalreporter.write_line(line)
+
+    def pytest_unconfigure(self) -> None:
+        if self._isolation is not None:
+            self._isolation.close()
+
+    def _prepare_first(self, items: Sequence[pytest.Item]) -> None:
+        """Import TensorFlow in the background, for the first test that will need it."""
+        if self._config.getoption("collectonly"):
+            return
+        for item in items:
+            collection.assign_cases([item], self._config.stash[_SETTINGS].configs)
+            case = case_of(item)
+            if case is not None and not _runs_here(item):
+                self.isolation.prepare(case)
+                return
+
+    def _reports(
+        self, item: pytest.Item, case: Case, nextitem: pytest.Item | None
+    ) -> Sequence[pytest.TestReport]:
+        run = self.isolation.run(item, case)
+        reports = list(run.reports)
+        if run.measured is not None:
+            call = next(report for report in reports if report.when == "call")
+            setattr(call, _REPORT_ATTRIBUTE, run.measured.to_json())
+        # Fixtures of tests that ran here before, which this item shares a module or class with,
+        # may end with it.
+        call = pytest.CallInfo.from_call(
+            lambda: item.session._setupstate.teardown_exact(nextitem), when="teardown"
+        )
+        if call.excinfo is not None:
+            reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        return reports
+
+
+def _may_deselect(item: pytest.Item) -> bool:
+    """Whether options may leave a collected item out, so that it is too early to prepare for it."""
+    return any(
+        item.config.getoption(name, None)
+        for name in ("keyword", "markexpr", "deselect", "lf", "stepwise")
+    )
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    """Items that pytest would not run need no process to be skipped in."""
+    config = item.config
+    if config.getoption("setuponly") or config.getoption("setupplan"):
+        return True
+    if item.get_closest_marker("skip") is not None:
+        return True
+    uses_benchmark = benchmark_bridge.FIXTURE in getattr(item, "fixturenames", ())
+    return uses_benchmark and benchmark_bridge.is_skipped(config)

@@ -1,0 +1,119 @@
+"""Why a measuring process gave no result, in words that say whose fault it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_TAIL_BYTES = 4000
+# The file that a Python function called from inside a graph is seen in.
+_PY_FUNCTION = "script_ops.py"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A process without a result; `message` is what the user reads."""
+
+    kind: str  # "crashed" | "out-of-memory" | "timed-out" | "exited" | "preload" | "configuration" | …
+    message: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """All that is known from outside about a process that ended without an answer."""
+
+    code: int  # as os.waitstatus_to_exitcode: negative for a signal
+    seconds: float
+    max_rss_bytes: int
+    killed_for: str | None  # why we killed it, if we did: "time-out" | "descriptors"
+    inter: int
+    oom_kills: int | None  # of the cgroup while it ran; None where the kernel does not tell
+    output: str  # last output that pytest had captured
+    log: str  # what went past pytest: fatal tracebacks, stacks, native output
+
+
+def explain(ending: Ending) -> Failure:
+    """The failure of a process that ended without an answer."""
+    kind, headline = _headline(ending)
+    return Failure(
+        kind,
+        _with_sections(
+            headline, [("last captured output", ending.output), ("stderr of the process", ending.log)]
+        ),
+    )
+
+
+def tail(fd: int) -> str:
+    """The end of a file, without moving its position (which its writers share)."""
+    size = os.fstat(fd).st_size
+    data = os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+    text = data.decode(errors="replace").strip()
+    return f"… {text}" if size > _TAIL_BYTES else text
+
+
+def preload_failure(trace: str, log: str) -> Failure:
+    """TensorFlow could not be imported."""
+    headline = (
+        "TensorFlow cannot be imported, so nothing can be measured. Install it for this "
+        "interpreter (`pip install pytest-tfthreads[tensorflow]`, or your own build), or leave "
+        "the tf_threads tests out (`-p no:tfthreads` runs them here, unmeasured)."
+    )
+    return Failure("preload", _with_sections(headline, [("traceback", trace), ("stderr", log)]))
+
+
+def interpreter_failure(what: str, log: str) -> Failure:
+    """The interpreter that starts measuring processes has gone or never came up."""
+    return Failure("interpreter", _with_sections(what, [("its stderr", log)]))
+
+
+def _headline(ending: Ending) -> tuple[str, str]:
+    after = f"after {ending.seconds:.1f} s (peak memory {ending.max_rss_bytes / 2**20:,.0f} MiB)"
+    if ending.killed_for == "time-out":
+        text = (
+            f"The measuring process hung: it was killed {after}. The stacks of its threads are "
+            "below. If it only needs longer, raise --tf-threads-timeout or the marker's timeout."
+        )
+        if ending.inter == 1 and _PY_FUNCTION in ending.log:
+            text += (
+                " Likely cause: inter=1. A tf.function that is called inside a py_function or "
+                "numpy_function waits for the only inter-op thread, which waits for it "
+                "(tensorflow#32454); use inter=2 or more."
+            )
+        return "timed-out", text
+    if ending.killed_for == "descriptors":
+        return "exited", (
+            f"The test closed file descriptors that it does not own, and with them the way to "
+            f"answer, so its process was killed {after}. Look for os.closerange() or os.close() "
+            "in the test or in what it calls."
+        )
+    if ending.code >= 0:
+        return "exited", (
+            f"The measuring process exited early, with code {ending.code}, {after}, before its "
+            "test had finished: something called os._exit() or the C function exit()."
+        )
+    name = _signal_name(-ending.code)
+    if -ending.code == signal.SIGKILL and ending.oom_kills != 0:
+        sure = "The kernel killed" if ending.oom_kills else "Somebody, probably the kernel, killed"
+        return "out-of-memory", (
+            f"{sure} the measuring process for memory (SIGKILL) {after}. Use a smaller batch, or "
+            "give the machine or its cgroup more memory."
+        )
+    return "crashed", f"The measuring process was killed by {name} {after}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    description = signal.strsignal(number)
+    return f"{name} ({description.lower()})" if description else name
+
+
+def _with_sections(headline: str, sections: Sequence[tuple[str, str]]) -> str:
+    parts = [textwrap.fill(headline, 100, break_long_words=False, break_on_hyphens=False)]
+    parts += [f"--- {title} ---\n{text}" for title, text in sections if text]
+    return "\n".join(parts)

@@ -1,0 +1,87 @@
+"""What Linux offers beyond Python's `os`; each does nothing, or says so, on other platforms."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+IS_LINUX = sys.platform == "linux"
+
+# A real-time signal that no common library uses; asks a process for the stacks of its threads.
+STACKS_SIGNAL = signal.SIGRTMIN + 7 if IS_LINUX else signal.SIGUSR2
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_TASKS = "/proc/self/task"
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent dies, even of SIGKILL."""
+    if IS_LINUX:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:  # it died before the call
+            os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent dies, so that they can be found."""
+    if IS_LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def thread_count() -> int | None:
+    """Threads of this process as the kernel sees them, native ones too; None if it cannot tell."""
+    return len(os.listdir(_TASKS)) if IS_LINUX else None
+
+
+def thread_names() -> Counter[str] | None:
+    """How many threads of this process bear each name; None where the kernel cannot tell."""
+    if not IS_LINUX:
+        return None
+    names: Counter[str] = Counter()
+    for task in os.listdir(_TASKS):
+        # A thread may end between the listing and the reading.
+        with contextlib.suppress(OSError), open(f"{_TASKS}/{task}/comm") as comm:
+            names[comm.read().strip()] += 1
+    return names
+
+
+@contextlib.contextmanager
+def main_thread_named(name: str) -> Iterator[None]:
+    """Give the main thread a name of ours for a while: threads that it starts inherit it."""
+    if not IS_LINUX:
+        yield
+        return
+    with open("/proc/self/comm") as comm:
+        before = comm.read().strip()
+    _rename_main_thread(name)
+    try:
+        yield
+    finally:
+        _rename_main_thread(before)
+
+
+def pin(cpus: Sequence[int]) -> None:
+    """Pin every thread of this process to these CPUs; future threads inherit it."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    for task in os.listdir(_TASKS):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task), cpus)
+
+
+def _rename_main_thread(name: str) -> None:
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(name)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), f"prctl({option})")

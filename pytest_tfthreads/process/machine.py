@@ -1,0 +1,155 @@
+"""The CPUs that this process may really use: affinity, cgroup quota, and which share a core."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pytest_tfthreads.core.threads import CpuCounts
+
+_SYSFS_CPUS = Path("/sys/devices/system/cpu")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """CPUs allowed to this process, as core keys, and the cgroup's quota in CPUs (None: no quota)."""
+
+    cpu_model: str
+    core_of: tuple[tuple[int, str], ...]  # (CPU, key of its physical core), allowed CPUs only
+    quota_cpus: float | None
+
+    @classmethod
+    def read(cls, sysfs: Path = _SYSFS_CPUS) -> Machine:
+        return cls(
+            cpu_model=_cpu_model(),
+            core_of=tuple((cpu, _core_key(sysfs, cpu)) for cpu in allowed_cpus()),
+            quota_cpus=read_quota(_CGROUPS, _OWN_CGROUP),
+        )
+
+    @property
+    def counts(self) -> CpuCounts:
+        """A quota of 2.5 CPUs lets three threads make progress, so it counts as three."""
+        logical = len(self.core_of)
+        if self.quota_cpus is not None:
+            logical = min(logical, max(1, math.ceil(self.quota_cpus)))
+        physical = len({core for _, core in self.core_of})
+        return CpuCounts(physical=min(physical, logical), logical=logical)
+
+    @cached_property
+    def _by_preference(self) -> tuple[int, ...]:
+        """One CPU of every core first, then their siblings: threads share a core only if they must."""
+        seen: dict[str, int] = {}
+        ranked = []
+        for cpu, core in self.core_of:
+            seen[core] = seen.get(core, 0) + 1
+            ranked.append((seen[core], cpu))
+        return tuple(cpu for _, cpu in sorted(ranked))
+
+    def cpu_set(self, size: int, turn: int) -> tuple[int, ...]:
+        """`size` CPUs; successive turns move on over the machine, so that no one keeps a fast CPU."""
+        cpus = self._by_preference
+        size = min(size, len(cpus))
+        return tuple(sorted(cpus[(turn * size + place) % len(cpus)] for place in range(size)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "cpu": self.cpu_model,
+            "physical": self.counts.physical,
+            "logical": self.counts.logical,
+            "quota": self.quota_cpus,
+        }
+
+
+def allowed_cpus() -> tuple[int, ...]:
+    """CPUs of this process's affinity mask; all CPUs where the platform has no such mask."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
+    """CPUs that the cgroup of this process may use, the tightest of its ancestors; None: no quota.
+
+    cgroup v2 keeps "quota period" in cpu.max, v1 two files in the cpu controller's tree
+    (https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU Interface Files").
+    """
+    try:
+        lines = own_cgroup.read_text().splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            quotas += _quotas_up(cgroups, path, _quota_v2)
+        elif "cpu" in controllers.split(","):
+            quotas += _quotas_up(cgroups / "cpu", path, _quota_v1)
+    return min(quotas, default=None)
+
+
+def _quotas_up(root: Path, path: str, read: Any) -> list[float]:
+    # Inside a container the path may be the host's, absent here: then the root is our own group.
+    group = root / path.strip("/")
+    groups = [group, *group.parents]
+    inside = [one for one in groups if one == root or root in one.parents]
+    return [quota for one in inside if (quota := read(one)) is not None]
+
+
+def _quota_v2(group: Path) -> float | None:
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _quota_v1(group: Path) -> float | None:
+    try:
+        quota = int((group / "cpu.cfs_quota_us").read_text())
+        period = int((group / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return quota / period if quota > 0 else None
+
+
+def oom_kills() -> int | None:
+    """Processes that the kernel has killed for memory in this cgroup; None where it cannot be read."""
+    try:
+        for line in _OWN_CGROUP.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                events = (_CGROUPS / path.strip("/") / "memory.events").read_text().split()
+                return int(events[events.index("oom_kill") + 1])
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _core_key(sysfs: Path, cpu: int) -> str:
+    try:
+        return (sysfs / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
+    except OSError:
+        pass
+    # Without a topology, assume that the machine's logical CPUs are spread evenly over its cores.
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    return str(cpu % cores)
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Processor", "cpu model"):
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,160 @@
+"""What a pytest process and its measuring processes say to each other: JSON, a line a message.
+
+Descriptors travel beside the message that names them (SCM_RIGHTS). Nothing is pickled: a message
+can be built only from what these classes hold.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# The name of the plugin that runs an order; where it is registered, we are in a measuring process.
+MEASURING_PLUGIN = "tfthreads-measuring"
+
+_CHUNK_BYTES = 1 << 16
+_MAX_FDS = 8
+
+
+class ConnectionClosed(EOFError):
+    """The other side has gone."""
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """One test under one configuration, for one measuring process."""
+
+    nodeid: str
+    target: str  # what to collect: absolute path and the node's own part
+    case_id: str
+    intra: int  # 0: TensorFlow's choice
+    inter: int
+    cpus: tuple[int, ...]
+    args: tuple[str, ...]  # of the pytest invocation
+    plugins: tuple[str, ...]
+    argv: tuple[str, ...]
+    invocation_dir: str
+    sys_path: tuple[str, ...]
+    basetemp: str
+    interactive: bool  # the terminal is handed over, for a debugger
+    colors: bool
+    terminal_width: int
+    workerinput: Mapping[str, Any]
+    # Filled in when the order is sent:
+    start: str = ""  # "fork" | "fresh"
+    ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> WorkOrder:
+        values = dict(data)
+        for name in ("cpus", "args", "plugins", "argv", "sys_path"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+# How a measuring process came to its end, as far as it can tell itself.
+FINISHED = "finished"  # the item ran; passed or not is in its reports
+NOT_COLLECTED = "not-collected"
+MISCONFIGURED = "misconfigured"
+SESSION_EXIT = "session-exit"  # pytest.exit()
+INTERRUPTED = "interrupted"  # the test raised KeyboardInterrupt
+INTERNAL_ERROR = "internal-error"  # pytest or a plugin broke
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one measuring process answers, once."""
+
+    outcome: str
+    message: str = ""
+    exit_code: int | None = None
+    reports: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[Mapping[str, Any], ...] = ()
+    benchmark: Mapping[str, Any] | None = None
+    sample: Mapping[str, Any] | None = None
+    items: float = 1
+    unit: str = "calls"
+    effective: Mapping[str, int] | None = None
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reply:
+        values = dict(data)
+        for name in ("reports", "warnings", "flags"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+class Connection:
+    """Messages over a stream socket. A message is complete at its line's end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._chunks: list[bytes] = []
+        self._lines: deque[bytes] = deque()
+        self._fds: list[int] = []
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def send(self, kind: str, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        """Raises `ConnectionClosed` where nobody listens any more."""
+        line = json.dumps({"kind": kind, **body}, default=_plain).encode() + b"\n"
+        try:
+            # Descriptors go with the first byte, the rest follows however large it is.
+            socket.send_fds(self.sock, [line[:1]], list(fds))
+            self.sock.sendall(line[1:])
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ConnectionClosed from error
+
+    def receive(self) -> tuple[dict[str, Any], list[int]]:
+        """The next message and its descriptors; waits for it. Raises `ConnectionClosed`."""
+        while (message := self.poll()) is None:
+            pass
+        return message
+
+    def poll(self) -> tuple[dict[str, Any], list[int]] | None:
+        """Read once; the message if it is complete. Raises `ConnectionClosed`."""
+        if not self._lines:
+            try:
+                data, fds, _, _ = socket.recv_fds(self.sock, _CHUNK_BYTES, _MAX_FDS)
+            except ConnectionResetError as error:
+                raise ConnectionClosed from error
+            if not data:
+                raise ConnectionClosed
+            self._fds += fds
+            self._chunks.append(data)
+            if b"\n" not in data:
+                return None
+            *lines, rest = b"".join(self._chunks).split(b"\n")
+            self._lines.extend(lines)
+            self._chunks = [rest]
+        fds, self._fds = self._fds, []
+        return json.loads(self._lines.popleft()), fds
+
+    @property
+    def pending(self) -> bool:
+        """Whether a whole message has been read already, which a selector cannot know."""
+        return bool(self._lines)
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def _plain(value: object) -> Any:
+    """Numbers of NumPy and the like as numbers, all else as pytest-benchmark stores it: as text."""
+    try:
+        return value.item()  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        return repr(value)

@@ -1,0 +1,1 @@
+"""Measurements in, text out: a reporter decides nothing."""

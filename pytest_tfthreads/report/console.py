@@ -1,0 +1,91 @@
+"""The table that follows pytest-benchmark's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.statistics import Estimate
+
+FLAGS = {
+    "oversubscribed": "more threads than CPUs granted",
+    "fewer-cpus": "the marker asks for more CPUs than this process may use",
+    "quota": "a cgroup quota is below the CPUs granted: the process is throttled",
+    "fresh": "measured in a fresh process, which forked results are not compared with",
+    "unverified": "this platform does not let TensorFlow's threads be counted",
+    "retraced": "a tf.function was traced again while measuring",
+    "unsettled": "times had not settled when the warm-up ended (raise max_time)",
+    "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
+    "xdist": "other pytest-xdist workers ran beside it",
+}
+"""What each flag of a measurement means."""
+
+_HEADERS = (
+    "Test",
+    "intra×inter",
+    "CPUs",
+    "Throughput [95 %]",
+    "per CPU-second [95 %]",
+    "Cores used",
+    "Utilization",
+    "Odd",
+)
+_LEFT_ALIGNED = (0, len(_HEADERS) - 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured configuration of one test."""
+
+    name: str
+    measurement: Measurement
+
+
+def render(rows: Sequence[Row], notes: Sequence[str] = ()) -> list[str]:
+    """Lines of text: a table, what its flags mean, and notes."""
+    cells = [_HEADERS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADERS))]
+    lines = [_aligned(line, widths) for line in cells]
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    seen = [flag for flag in FLAGS if any(flag in row.measurement.flags for row in rows)]
+    lines += [f"  {flag}: {FLAGS[flag]}" for flag in seen]
+    lines += [f"  {note}" for note in notes]
+    return lines
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    measurement = row.measurement
+    pools = measurement.effective or measurement.requested
+    return (
+        row.name,
+        f"{pools.intra}×{pools.inter}",
+        str(len(measurement.cpus)),
+        f"{_with_interval(measurement.throughput)} {measurement.unit}/s",
+        _with_interval(measurement.cpu_efficiency),
+        f"{measurement.cores_used.value:.2f}",
+        f"{measurement.utilization:.0%}",
+        ", ".join(measurement.flags),
+    )
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (
+        cell.ljust(width) if column in _LEFT_ALIGNED else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _with_interval(estimate: Estimate) -> str:
+    value = _number(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return f"{value} [one process: unknown]"
+    return f"{value} [{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def _number(value: float) -> str:
+    """Four significant digits, thousands set apart, no exponent where people count items."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
