@@ -1,5 +1,6 @@
 """Fixtures that run pytest as a user does, on a fake TensorFlow unless a test wants the real one."""
 
+import importlib.util
 import json
 import textwrap
 from pathlib import Path
@@ -11,15 +12,10 @@ pytest_plugins = ["pytester"]
 
 FAKE_TENSORFLOW = Path(__file__).parent / "fake_tensorflow"
 
-# A benchmark that costs next to nothing, for tests that are not about its figures.
-QUICK = "@pytest.mark.benchmark(warmup=False, max_time=0.001, min_time=0.0001)"
-
 
 @pytest.fixture
-def fake_tensorflow(monkeypatch, pytester):
-    """Put the fake TensorFlow first on the path of the run and of all its processes."""
-    monkeypatch.syspath_prepend(FAKE_TENSORFLOW)
-    monkeypatch.setenv("PYTHONPATH", str(FAKE_TENSORFLOW))
+def bare_pytester(monkeypatch, pytester):
+    """A pytester whose runs know nothing of the run around them."""
     for name in ("GITHUB_ACTIONS", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
     return pytester
@@ -51,8 +47,19 @@ class Suite:
 
 
 @pytest.fixture
-def suite(fake_tensorflow):
-    return Suite(fake_tensorflow)
+def suite(bare_pytester, monkeypatch):
+    """A suite with the fake TensorFlow first on the path of the run and of all its processes."""
+    monkeypatch.syspath_prepend(FAKE_TENSORFLOW)
+    monkeypatch.setenv("PYTHONPATH", str(FAKE_TENSORFLOW))
+    return Suite(bare_pytester)
+
+
+@pytest.fixture
+def real_suite(bare_pytester):
+    """A suite with the TensorFlow that is installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed")
+    return Suite(bare_pytester)
 
 
 @pytest.fixture

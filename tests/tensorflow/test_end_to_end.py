@@ -1,0 +1,243 @@
+"""What users see, with the real TensorFlow in real processes."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def suite(real_suite):
+    return real_suite
+
+
+SHORT = "@pytest.mark.benchmark(max_time=0.2)\n"
+
+
+def run(suite, source, *args, **kwargs):
+    kwargs.setdefault("subprocess", True)
+    return suite.write(source).results("--tf-threads-timeout=120", *args, **kwargs)
+
+
+def recorded(benchmarks, name):
+    return benchmarks[name]["extra_info"]["tf_threads"]
+
+
+def test_grid_with_module_level_tensors(suite):
+    result, benchmarks = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        X = tf.random.normal((64, 64))
+
+        @pytest.mark.benchmark(max_time=0.2)
+        @pytest.mark.tf_threads(intra=[1, 2, "logical"], inter=[1, 2])
+        def test_matmul(tf_benchmark, tf_threads):
+            step = tf.function(lambda x: x @ x)
+            result = tf_benchmark(step, X, items=64, unit="rows")
+            assert result.shape == (64, 64)
+            assert tf.config.threading.get_inter_op_parallelism_threads() == tf_threads.inter
+
+        def test_unmarked():
+            assert float(tf.reduce_sum(tf.ones(3))) == 3.0
+        """,
+        processes=2,
+    )
+    result.assert_outcomes(passed=7)
+    logical = len(os.sched_getaffinity(0))
+    for intra, threads in (("1", 1), ("2", 2), ("logical", logical)):
+        for inter in (1, 2):
+            measured = recorded(benchmarks, f"test_matmul[intra{intra}-inter{inter}]")
+            assert measured["effective"] == {"intra": threads, "inter": inter}
+            assert (measured["intra"], measured["inter"]) == (threads, inter)
+            assert len(measured["cpus"]) == min(max(threads, inter), logical)
+            assert measured["start"] == "fork"
+            assert measured["unit"] == "rows"
+            assert measured["machine"]["tensorflow"]
+            assert not set(measured["flags"]) - {"unsettled", "oversubscribed"}
+    for noise in ("oneDNN", "cuda", "cpu_feature_guard", "absl::InitializeLog"):
+        assert noise not in result.stdout.str() + result.stderr.str()
+
+
+def test_automatic_pools_are_counted(suite):
+    result, benchmarks = run(
+        suite,
+        SHORT
+        + """
+@pytest.mark.tf_threads()
+def test_it(benchmark):
+    import tensorflow as tf
+    benchmark(tf.add, tf.constant(1.0), 2.0)
+""",
+    )
+    result.assert_outcomes(passed=1)
+    measured = recorded(benchmarks, "test_it[intraauto-interauto]")
+    cpus = len(os.sched_getaffinity(0))
+    assert (measured["intra"], measured["inter"]) == (0, 0)
+    assert measured["effective"] == {"intra": cpus, "inter": cpus}
+
+
+def test_fresh_start_and_environment_of_the_import(suite):
+    result, benchmarks = run(
+        suite,
+        SHORT
+        + """
+@pytest.mark.tf_threads(intra=2, inter=1, env={"TF_ENABLE_ONEDNN_OPTS": "0"})
+def test_it(benchmark):
+    import os
+    import tensorflow as tf
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    benchmark(tf.add, tf.constant(1.0), 2.0)
+""",
+        "--tf-threads-start=fresh",
+    )
+    result.assert_outcomes(passed=1)
+    measured = recorded(benchmarks, "test_it[intra2-inter1]")
+    assert measured["start"] == "fresh"
+    assert measured["effective"] == {"intra": 2, "inter": 1}
+    assert measured["machine"]["onednn"] == "0"
+
+
+def test_tf_data_and_keras_and_retracing(suite):
+    result, benchmarks = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        pytestmark = [
+            pytest.mark.tf_threads(intra=1, inter=1), pytest.mark.benchmark(max_time=0.3)
+        ]
+
+        def pipeline():
+            return tf.data.Dataset.range(100).map(lambda x: x * 2, num_parallel_calls=2).batch(10)
+
+        def test_limited(tf_benchmark):
+            tf_benchmark.dataset(pipeline(), batches=5, threads=1, items=10, unit="numbers")
+
+        def test_unlimited(tf_benchmark):
+            tf_benchmark.dataset(pipeline(), batches=5)
+
+        def test_limited_by_its_own_options(tf_benchmark):
+            options = tf.data.Options()
+            options.threading.private_threadpool_size = 2
+            tf_benchmark.dataset(pipeline().with_options(options), batches=5)
+
+        def test_empty(tf_benchmark):
+            with pytest.raises(ValueError, match="yields nothing"):
+                tf_benchmark.dataset(tf.data.Dataset.range(3).filter(lambda x: x > 5))
+            with pytest.raises(ValueError, match="is empty"):
+                tf_benchmark.dataset(tf.data.Dataset.range(0))
+            with pytest.raises(TypeError, match="not list"):
+                tf_benchmark.dataset([1, 2])
+            tf_benchmark.benchmark.pedantic(int)
+
+        def test_keras_step(tf_benchmark):
+            model = tf.keras.Sequential([tf.keras.layers.Dense(4)])
+            model.compile("sgd", "mse")
+            x, y = tf.ones((8, 3)), tf.ones((8, 4))
+            tf_benchmark(model.train_on_batch, x, y, items=8, unit="examples")
+
+        def test_retraced_function(tf_benchmark):
+            step = tf.function(lambda x: x + 1)
+            numbers = iter(range(10**9))
+            tf_benchmark(lambda: step(next(numbers)))
+
+        def test_function_made_in_every_call(tf_benchmark):
+            x = tf.ones(3)
+            tf_benchmark(lambda: tf.function(lambda y: y + 1)(x))
+        """,
+    )
+    result.assert_outcomes(passed=7)
+    assert len(benchmarks) == 7
+
+    def flags(name):
+        return recorded(benchmarks, f"test_{name}[intra1-inter1]")["flags"]
+
+    limited = recorded(benchmarks, "test_limited[intra1-inter1]")
+    assert (limited["items"], limited["unit"]) == (50, "numbers")
+    assert "unlimited-dataset" not in flags("limited")
+    assert "unlimited-dataset" in flags("unlimited")
+    assert "unlimited-dataset" not in flags("limited_by_its_own_options")
+    assert "retraced" in flags("retraced_function")
+    assert "retraced" in flags("function_made_in_every_call")
+    for name in ("limited", "unlimited", "keras_step"):
+        assert "retraced" not in flags(name)
+
+
+@pytest.mark.usefixtures("no_leftovers")
+def test_deadlock_with_one_inter_op_thread(suite):
+    result, benchmarks = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @tf.function
+        def inner(x):
+            return x + 1
+
+        @tf.function
+        def outer(x):
+            return tf.py_function(lambda y: inner(y), [x], tf.float32)
+
+        @pytest.mark.tf_threads(intra=1, inter=[1, 2], timeout=15)
+        def test_it():
+            assert float(outer(tf.constant(1.0))) == 2.0
+        """,
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    text = " ".join(result.stdout.str().split())
+    assert "FAILED test_it.py::test_it[intra1-inter1]" in text
+    assert "Likely cause: inter=1" in text
+    assert "in inner" in text or "script_ops.py" in text
+
+
+@pytest.mark.usefixtures("no_leftovers")
+def test_crash_in_native_code(suite):
+    result, benchmarks = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @pytest.mark.benchmark(max_time=0.1)
+        @pytest.mark.tf_threads(intra=[1, 2], inter=1)
+        def test_it(benchmark, tf_threads):
+            import ctypes
+            benchmark(tf.add, 1.0, 2.0)
+            if tf_threads.intra == 1:
+                print("so far so good")
+                ctypes.string_at(8)
+        """,
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    assert list(benchmarks) == ["test_it[intra2-inter1]"]
+    text = " ".join(result.stdout.str().split())
+    assert "killed by SIGSEGV" in text
+    assert "so far so good" in text
+
+
+def test_a_runtime_that_conftest_touches_is_no_obstacle(suite):
+    suite.pytester.makeconftest("import tensorflow as tf\nX = tf.constant(1.0)\n")
+    result, benchmarks = run(
+        suite,
+        """
+        @pytest.mark.tf_threads(intra=2, inter=3)
+        def test_it(tf_threads):
+            assert (tf_threads.intra, tf_threads.inter) == (2, 3)
+        """,
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_tests_that_set_the_threads_themselves_are_told(suite):
+    result, _ = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @pytest.mark.tf_threads(intra=2)
+        def test_it():
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+        """,
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*Intra op parallelism cannot be modified after initialization*"])
