@@ -8,7 +8,6 @@ its files and its comparisons take them.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -22,15 +21,9 @@ if TYPE_CHECKING:
 _FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
 
-# A round of 5 ms or a little more: long against the clocks' resolution, short against the half
-# second for which a shared CPU keeps its speed.
-MIN_ROUND_S = 0.005
-# pytest-benchmark estimates the calls a round from a first time of at least
-# min_time * 5 / calibration_precision, and multiplies by ten below it; with its default of 10 a
-# "round of 5 ms" may take 25 ms.
-_CALIBRATION_PRECISION = 1000
-
-_STOCK_OPTIONS = {"min_time": 5e-6, "calibration_precision": 10}
+# pytest-benchmark's defaults; a value that differs was set by the user.
+_STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
+_WARMUP_OPTIONS = {"warmup", "warmup_iterations"}
 
 # What pytest-benchmark's session does once for the whole run, in the pytest process.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
@@ -75,6 +68,17 @@ class BenchmarkRecord:
         )
 
 
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """pytest-benchmark's options for one test, and which of them are the user's own."""
+
+    min_time_s: float
+    max_time_s: float
+    own: frozenset[str]
+    own_timer: Callable[[], float] | None
+    own_warmup: bool
+
+
 # -- in the measuring process ---------------------------------------------------------------------
 
 
@@ -85,37 +89,39 @@ def prepare_options(config: pytest.Config) -> None:
             setattr(config.option, name, value)
 
 
-def set_defaults(
-    item: pytest.Item, use_timer: Callable[[Callable[[], float]], Any], warmup: int
-) -> None:
-    """Give `benchmark` our timer and defaults, through its marker; what the user says stays.
-
-    `use_timer` is told the user's own timer, if any, and returns the one to read.
-    """
+def read_settings(item: pytest.Item) -> BenchmarkSettings | None:
+    """What holds for this item's `benchmark`; None where pytest-benchmark is switched off."""
     session = getattr(item.config, "_benchmarksession", None)
     if session is None:
-        return
+        return None
     from pytest_benchmark.timers import default_timer
 
     marker = item.get_closest_marker("benchmark")
     said = dict(marker.kwargs) if marker else {}
-    options: dict[str, Any] = {}
-    if _is_stock(session.options, "min_time"):
-        options["min_time"] = MIN_ROUND_S
-    if not session.options["warmup"] and not said.keys() & {"warmup", "warmup_iterations"}:
-        options |= {"warmup": True, "warmup_iterations": warmup}
     timer = said.get("timer", session.options["timer"].target)
-    # Not for a timer of the user's, which may be coarse: a round lasts at least its resolution
-    # times this number.
-    if timer is default_timer and _is_stock(session.options, "calibration_precision"):
-        options["calibration_precision"] = _CALIBRATION_PRECISION
-    item.add_marker(
-        pytest.mark.benchmark(**{**options, **said, "timer": use_timer(timer)}), append=False
+    options = {**session.options, **said}
+    stock = {name for name, value in _STOCK_OPTIONS.items() if float(options[name]) == value}
+    return BenchmarkSettings(
+        min_time_s=float(options["min_time"]),
+        max_time_s=float(options["max_time"]),
+        own=frozenset(_STOCK_OPTIONS.keys() - stock),
+        own_timer=None if timer is default_timer else timer,
+        own_warmup=bool(session.options["warmup"]) or bool(said.keys() & _WARMUP_OPTIONS),
     )
 
 
-def extract(config: pytest.Config) -> BenchmarkRecord | None:
-    """What the item measured; None if it measured nothing (no fixture, disabled, failed)."""
+def override(item: pytest.Item, **options: Any) -> None:
+    """Set options of this item's `benchmark`, whatever else says otherwise."""
+    marker = item.get_closest_marker("benchmark")
+    said = dict(marker.kwargs) if marker else {}
+    item.add_marker(pytest.mark.benchmark(**{**said, **options}), append=False)
+
+
+def extract(config: pytest.Config, options: Mapping[str, Any]) -> BenchmarkRecord | None:
+    """What the item measured; None if it measured nothing (no fixture, disabled, failed).
+
+    `options` are recorded instead of those that pytest-benchmark was given.
+    """
     session = getattr(config, "_benchmarksession", None)
     measured = [one for one in session.benchmarks if one and not one.has_error] if session else []
     if not measured:
@@ -126,10 +132,7 @@ def extract(config: pytest.Config) -> BenchmarkRecord | None:
         data=tuple(metadata.stats.data),
         iterations=metadata.iterations,
         group=metadata.group,
-        options={
-            name: int(value) if type(value) not in (bool, float) and isinstance(value, int) else value
-            for name, value in metadata.as_dict(include_data=False, stats=False)["options"].items()
-        },
+        options={**metadata.as_dict(include_data=False, stats=False)["options"], **options},
         extra_info=metadata.extra_info,
         cprofile=None
         if profile is None
@@ -195,6 +198,3 @@ def add(
         metadata.update(seconds * record.iterations)
     config._benchmarksession.benchmarks.append(metadata)  # type: ignore[attr-defined]
 
-
-def _is_stock(options: Mapping[str, Any], name: str) -> bool:
-    return math.isclose(float(options[name]), _STOCK_OPTIONS[name])

@@ -31,7 +31,7 @@ class ThreadsInForce:
 @pytest.fixture(scope="session")
 def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
     """The configuration in force: intra, inter (counted threads) and cpus (CPU numbers)."""
-    session = _session(pytestconfig, "tf_threads")
+    session = _session(pytestconfig)
     order = session.order
     pools = session.effective
     return ThreadsInForce(
@@ -42,17 +42,20 @@ def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
 
 
 @pytest.fixture
-def tf_benchmark(benchmark: Any, pytestconfig: pytest.Config) -> TfBenchmark:
-    """pytest-benchmark's benchmark, with throughput in your unit: tf_benchmark(step, *args, items=64, unit="images")."""  # noqa: E501 - --fixtures shows the first line only
-    return TfBenchmark(benchmark, _session(pytestconfig, "tf_benchmark").recorder)
+def tf_benchmark(
+    tf_threads: ThreadsInForce, benchmark: Any, pytestconfig: pytest.Config
+) -> TfBenchmark:
+    """Benchmark a step with throughput in your unit: (step, *args, items=64, unit="images")."""
+    return TfBenchmark(benchmark, _session(pytestconfig).recorder, tf_threads)
 
 
 class TfBenchmark:
     """Calls a step under pytest-benchmark and says how many items a call does."""
 
-    def __init__(self, benchmark: Any, recorder: Recorder) -> None:
+    def __init__(self, benchmark: Any, recorder: Recorder, threads: ThreadsInForce) -> None:
         self._benchmark = benchmark
         self._recorder = recorder
+        self._threads = threads
 
     @property
     def benchmark(self) -> Any:
@@ -114,7 +117,7 @@ class TfBenchmark:
         from pytest_tfthreads.measuring.runtime import DatasetStep
 
         step = DatasetStep(dataset, batches, threads)
-        if not step.pool_size:
+        if not step.pool_size and len(self._threads.cpus) > 1:
             self._recorder.flags.append("unlimited-dataset")
         self._recorder.min_warmup_s = MIN_DATASET_WARMUP_S
         self._benchmark(step)
@@ -150,12 +153,12 @@ def _check_count(name: str, value: object) -> None:
         raise ValueError(f"tf_benchmark.dataset(): {name}={value!r}; use an integer >= 1")
 
 
-def _session(config: pytest.Config, fixture: str) -> MeasuringSession:
+def _session(config: pytest.Config) -> MeasuringSession:
     session = config.pluginmanager.getplugin(MEASURING_PLUGIN)
     if session is None:
         pytest.fail(
-            f"the fixture {fixture} needs a process with a thread configuration: mark the test "
-            "with @pytest.mark.tf_threads(...)",
+            "tf_threads and tf_benchmark need a process with a thread configuration: mark the "
+            "test with @pytest.mark.tf_threads(...)",
             pytrace=False,
         )
     return cast("MeasuringSession", session)

@@ -112,7 +112,8 @@ class Isolation:
         reports: list[list[pytest.TestReport]] = []
         for turn in range(processes):
             begun_s = time.time()
-            order = self._order(item, case, requested, turn)
+            iterations = runs[0][0].reply.sample["iterations"] if runs else None
+            order = self._order(item, case, requested, turn, iterations)
             launched = self._launch(order, case)
             failure = launched if isinstance(launched, Failure) else _failure_of(launched.reply)
             if failure is not None:
@@ -142,7 +143,14 @@ class Isolation:
             _end_session_if_asked(launched.reply)
         return launched
 
-    def _order(self, item: pytest.Item, case: Case, requested: Pools, turn: int) -> WorkOrder:
+    def _order(
+        self,
+        item: pytest.Item,
+        case: Case,
+        requested: Pools,
+        turn: int,
+        iterations: int | None,
+    ) -> WorkOrder:
         config = self._config
         counts = self._machine.counts
         granted = case.granted_cpus(requested.intra, requested.inter, counts.logical)
@@ -172,6 +180,7 @@ class Isolation:
             colors=bool(writer and writer.hasmarkup),
             terminal_width=writer.fullwidth if writer else 80,
             workerinput=_workerinput(config),
+            iterations=iterations,
         )
 
     def _report(self, data: Mapping[str, Any]) -> pytest.TestReport:

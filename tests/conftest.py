@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import scipy.special  # noqa: F401 - pytester forgets what its runs import, but NumPy loads only once
 
 pytest_plugins = ["pytester"]
 

@@ -176,11 +176,12 @@ def select(levels: Iterable[Sequence[Case]], override: Sequence[ThreadConfig]) -
 
     `levels` are its markers' cases, all of one level together (function, class, module), closest
     level first: the closest wins. `override` (from `--tf-threads`) replaces the configurations
-    and keeps the closest marker's terms.
+    and keeps the markers' terms (CPUs, environment, …), each with each.
     """
     cases: Sequence[Case] = next((level for level in levels if level), ())
-    if override and cases:
-        cases = [replace(cases[0], threads=threads) for threads in override]
+    if override:
+        terms = dict.fromkeys(replace(case, threads=ThreadConfig()) for case in cases)
+        cases = [replace(term, threads=threads) for term in terms for threads in override]
     return _with_distinct_ids(tuple(dict.fromkeys(cases)))
 
 

@@ -13,9 +13,20 @@ import pytest
 from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.measuring import runtime
-from pytest_tfthreads.measuring.recorder import Recorder, WarmUp, peak_memory_bytes
+from pytest_tfthreads.measuring.recorder import (
+    MAX_WARMUP_S,
+    CalibrationPrecision,
+    Plan,
+    Recorder,
+    WarmUp,
+    peak_memory_bytes,
+)
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
+
+# A round is long against the clocks' resolution, and short against the half second for which a
+# shared CPU keeps its speed.
+MIN_ROUND_S = 0.005
 
 # What the pytest process does for the whole run, and one measuring process must not do again.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
@@ -57,6 +68,7 @@ class MeasuringSession:
         self._outcome = protocol.NOT_COLLECTED
         self._message = ""
         self._exit_code: int | None = None
+        self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
         self._benchmark: dict[str, Any] | None = None
         self._sample: Sample | None = None
 
@@ -110,10 +122,36 @@ class MeasuringSession:
         )
         if self._item is None:
             return True
-        benchmark_bridge.set_defaults(self._item, self.recorder.beside, WarmUp(self.recorder))
+        self._lay_out(self._item)
         self._outcome = protocol.FINISHED
         session.config.hook.pytest_runtest_protocol(item=self._item, nextitem=None)
         return True
+
+    def _lay_out(self, item: pytest.Item) -> None:
+        """Give `benchmark` our clock, warm-up and rounds; what the user says keeps its meaning."""
+        settings = benchmark_bridge.read_settings(item)
+        if settings is None:
+            return
+        recorder = self.recorder
+        min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
+        options: dict[str, Any] = {"timer": recorder, "min_time": min_round_s}
+        if settings.own_timer is not None:
+            recorder.beside(settings.own_timer)
+        if not settings.own_warmup:
+            options |= {"warmup": True, "warmup_iterations": WarmUp(recorder)}
+            self._options["warmup"] = True
+            if settings.own_timer is None and "calibration_precision" not in settings.own:
+                plan = Plan(
+                    min_round_s=min_round_s,
+                    budget_s=settings.max_time_s,
+                    max_warmup_s=settings.max_time_s if "max_time" in settings.own else MAX_WARMUP_S,
+                    iterations=self.order.iterations,
+                )
+                recorder.steer(plan)
+                options["max_time"] = plan.max_time_s
+                options["calibration_precision"] = CalibrationPrecision(recorder)
+                self._options["max_time"] = settings.max_time_s
+        benchmark_bridge.override(item, **options)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -129,7 +167,7 @@ class MeasuringSession:
             self._take_sample(item)
 
     def _take_sample(self, item: pytest.Item) -> None:
-        record = benchmark_bridge.extract(item.config)
+        record = benchmark_bridge.extract(item.config, self._options)
         if record is None or self._first_call_s is None:
             return
         wall_s, cpu_s = self.recorder.rounds(record.rounds)

@@ -45,6 +45,7 @@ class WorkOrder:
     colors: bool
     terminal_width: int
     workerinput: Mapping[str, Any]
+    iterations: int | None  # calls a round, where a process before has settled them
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine

@@ -26,9 +26,8 @@ _HEADERS = (
     "intra×inter",
     "CPUs",
     "Throughput [95 %]",
-    "per CPU-second [95 %]",
+    "a CPU-second [95 %]",
     "Cores used",
-    "Utilization",
     "Odd",
 )
 _LEFT_ALIGNED = (0, len(_HEADERS) - 1)
@@ -63,8 +62,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(len(measurement.cpus)),
         f"{_with_interval(measurement.throughput)} {measurement.unit}/s",
         _with_interval(measurement.cpu_efficiency),
-        f"{measurement.cores_used.value:.2f}",
-        f"{measurement.utilization:.0%}",
+        f"{measurement.cores_used.value:.2f} ({measurement.utilization:.0%})",
         ", ".join(measurement.flags),
     )
 
@@ -80,7 +78,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _with_interval(estimate: Estimate) -> str:
     value = _number(estimate.value)
     if estimate.low is None or estimate.high is None:
-        return f"{value} [one process: unknown]"
+        return f"{value} [–]"
     return f"{value} [{_number(estimate.low)}, {_number(estimate.high)}]"
 
 

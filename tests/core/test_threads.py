@@ -176,10 +176,17 @@ def test_closest_level_wins_and_one_level_adds_up():
     assert select([], ()) == ()
 
 
-def test_override_keeps_the_terms_of_the_closest_marker():
+def test_override_keeps_the_terms_of_the_closest_markers():
     (case,) = select([parse_marker((1,), {"processes": 9})], [ThreadConfig(ThreadCount("5"))])
     assert (case.id, case.processes) == ("intra5-interauto", 9)
     assert select([], [ThreadConfig()]) == ()
+    level = [*parse_marker(([1, 2],), {"cpus": 1}), *parse_marker(([1, 2],), {"cpus": 2})]
+    assert [case.id for case in select([level], parse_spec("5x1,6x1"))] == [
+        "intra5-inter1-cpus=1",
+        "intra6-inter1-cpus=1",
+        "intra5-inter1-cpus=2",
+        "intra6-inter1-cpus=2",
+    ]
 
 
 def test_cases_that_differ_in_their_terms_only_have_ids_of_their_own():

@@ -216,7 +216,7 @@ def test_fixtures_without_the_marker_say_what_to_do(suite):
     )
     result = suite.run(subprocess=True)
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*tf_threads needs*mark the test with @pytest.mark.tf_threads*"])
+    result.stdout.fnmatch_lines(["*tf_threads and tf_benchmark need a process*mark the*"])
 
 
 def test_tensorflow_is_not_imported_without_need(suite, monkeypatch):

@@ -1,9 +1,14 @@
 """The clock and the warm-up, with calls of exact durations."""
 
+import inspect
+import itertools
+from types import SimpleNamespace
+
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_tfthreads.measuring import recorder as recorder_module
-from pytest_tfthreads.measuring.recorder import Recorder, WarmUp
+from pytest_tfthreads.measuring.recorder import CalibrationPrecision, Plan, Recorder, WarmUp
 
 
 class Clock:
@@ -52,64 +57,144 @@ def recorder(clock, watch):
     return recorder
 
 
+PLAN = Plan(min_round_s=0.005, budget_s=1.0)
+
+
 def call(recorder, clock, wall_s, cpu_s=None):
     recorder()
     clock.pass_by(wall_s, cpu_s)
     recorder()
 
 
-def warm_up(recorder, clock, durations_s):
-    """As pytest-benchmark does: one call, then more as long as the number is not reached."""
-    number = WarmUp(recorder)
-    for _ in range(7):  # it tries the timer's precision first
-        recorder()
+def benchmark(recorder, clock, durations_s, plan=PLAN, min_rounds=5):
+    """pytest-benchmark's own fixture on a function of exact durations: (iterations, rounds)."""
+    recorder.steer(plan)
+    collected = []
+    options = dict(
+        node=SimpleNamespace(name="test", nodeid="test"),
+        disable_gc=False,
+        timer=SimpleNamespace(target=recorder),
+        min_rounds=min_rounds,
+        min_time=plan.min_round_s,
+        max_time=plan.max_time_s,
+        precision=None,
+        confidence=None,
+        warmup=True,
+        warmup_iterations=WarmUp(recorder),
+        calibration_precision=CalibrationPrecision(recorder),
+        add_stats=collected.append,
+        logger=SimpleNamespace(debug=lambda *_, **__: None),
+        warner=None,
+        disabled=False,
+        cprofile=None,
+        cprofile_loops=None,
+        cprofile_dump=None,
+    )
+    known = inspect.signature(BenchmarkFixture).parameters
+    fixture = BenchmarkFixture(**{name: options[name] for name in known if name in options})
+    # It tries out how fine the timer is; a clock that stands still would hold it up.
+    fixture._get_precision = lambda timer: [timer() for _ in range(7)][0] + 1e-6
     durations = iter(durations_s)
-    call(recorder, clock, next(durations))
-    calls = 1
-    while calls < number:
-        call(recorder, clock, next(durations))
-        calls += 1
-    number / 10  # noqa: B018 - what pytest-benchmark does when rounds begin
-    return calls
+    fixture(lambda: clock.pass_by(next(durations)))
+    (metadata,) = collected
+    return metadata.iterations, len(metadata.stats.data)
 
 
-def test_warm_up_of_a_steady_function_takes_half_a_second(recorder, clock):
-    assert warm_up(recorder, clock, [0.001] * 2000) == pytest.approx(501, abs=1)
+@pytest.mark.parametrize(
+    ("call_s", "warmup_calls", "iterations", "rounds"),
+    [
+        (0.0001, 5000, 50, 200),
+        (0.0013, 385, 4, 192),
+        (0.004, 125, 2, 125),
+        (0.006, 84, 1, 167),
+        (0.03, 50, 1, 33),
+        (0.1, 30, 1, 10),
+        (0.4, 8, 1, 5),
+        (2.0, 3, 1, 5),
+        (20.0, 2, 1, 5),
+    ],
+)
+def test_steady_functions(recorder, clock, call_s, warmup_calls, iterations, rounds):
+    assert benchmark(recorder, clock, itertools.repeat(call_s)) == (iterations, rounds)
+    assert recorder.warmup_calls == pytest.approx(warmup_calls, abs=3)
+    assert recorder.all_flags() == (["unsettled"] if warmup_calls < 3 else [])
+    walls, _ = recorder.rounds(rounds)
+    assert walls == pytest.approx([call_s * iterations] * rounds)
+
+
+def test_first_call_that_traces_is_not_the_measure_of_the_others(recorder, clock):
+    durations = itertools.chain([3.0], itertools.repeat(0.001))
+    assert benchmark(recorder, clock, durations) == (5, 200)
     assert recorder.all_flags() == []
 
 
-def test_warm_up_of_a_slow_function_takes_50_calls(recorder, clock):
-    assert warm_up(recorder, clock, [0.1] * 2000) == 50
+def test_short_waits_for_prefetched_elements_do_not_make_long_rounds(recorder, clock):
+    durations = itertools.cycle([0.0, 0.0, 0.0, 0.0, 0.010])
+    iterations, rounds = benchmark(recorder, clock, durations)
+    assert iterations == 3
+    assert rounds == pytest.approx(167, abs=3)
+
+
+def test_shortest_calls_are_timed_by_the_round(recorder, clock, monkeypatch):
+    reading_s = 1e-6
+
+    def slow_clock():
+        clock.wall_s += reading_s
+        return clock.wall_s
+
+    monkeypatch.setattr(recorder_module, "perf_counter", slow_clock)
+    recorder.beside(slow_clock)
+    iterations, rounds = benchmark(recorder, clock, itertools.repeat(1e-6))
+    assert iterations * 1e-6 == pytest.approx(0.005, rel=0.15)
+    assert rounds * iterations * 1e-6 == pytest.approx(1.0, rel=0.15)
 
 
 def test_warm_up_goes_on_until_windows_agree(recorder, clock):
-    falling = [0.1 * 0.97**step for step in range(150)]
-    calls = warm_up(recorder, clock, [*falling, *[falling[-1]] * 1000])
-    assert calls > 150
+    falling = [0.02 * 0.97**step for step in range(80)]
+    benchmark(recorder, clock, itertools.chain(falling, itertools.repeat(falling[-1])))
+    assert recorder.warmup_calls > 80
+    assert recorder.all_flags() == []
 
 
-def test_warm_up_that_pytest_benchmark_ends_is_flagged(recorder, clock, watch):
-    number = WarmUp(recorder)
-    call(recorder, clock, 0.001)
-    assert 0 < number
-    number / 1  # noqa: B018
+def test_warm_up_that_never_settles_ends_and_is_flagged(recorder, clock):
+    growing = (0.001 * 1.01**step for step in itertools.count())
+    _, rounds = benchmark(recorder, clock, growing, min_rounds=1)
+    assert rounds >= 1
     assert recorder.all_flags() == ["unsettled"]
-    assert watch.calls == ["warm_up", "measure"]
+
+
+def test_iterations_that_another_process_has_settled(recorder, clock):
+    plan = Plan(min_round_s=0.005, budget_s=1.0, iterations=7)
+    assert benchmark(recorder, clock, itertools.repeat(0.001), plan) == (7, 143)
+
+
+def test_the_users_budget(recorder, clock):
+    plan = Plan(min_round_s=0.02, budget_s=0.5, max_warmup_s=0.5)
+    assert benchmark(recorder, clock, itertools.repeat(0.01), plan) == (2, 25)
+
+
+def warm_up(recorder, clock):
+    """A warm-up without a plan, as where the user has a timer of his own."""
+    number = WarmUp(recorder)
+    call(recorder, clock, 0.01)
+    while 0 < number:
+        call(recorder, clock, 0.01)
+    number / 1  # noqa: B018 - what pytest-benchmark does when rounds begin
 
 
 def test_rounds_have_both_clocks(recorder, clock):
-    warm_up(recorder, clock, [0.001] * 2000)
+    warm_up(recorder, clock)
     for wall_s, cpu_s in ((9.0, 9.0), (1.0, 2.0), (3.0, 0.5)):
         call(recorder, clock, wall_s, cpu_s)
     walls, cpus = recorder.rounds(2)
     assert walls == pytest.approx((1.0, 3.0))
     assert cpus == pytest.approx((2.0, 0.5))
-    assert recorder.warmup_calls == pytest.approx(501, abs=1)
+    assert recorder.warmup_calls == 50
 
 
 def test_retracing_while_measuring_is_flagged(recorder, clock, watch):
     watch.traced = True
-    warm_up(recorder, clock, [0.001] * 2000)
+    warm_up(recorder, clock)
     assert recorder.all_flags() == []
     call(recorder, clock, 1.0)
     watch.traced = False  # what the test does after its rounds is its own affair
