@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FIXTURE = "benchmark"
+_FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
 
 # A round of 5 ms or a little more: long against the clocks' resolution, short against the half
@@ -40,6 +40,7 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "benchmark_compare": [],
     "benchmark_compare_fail": None,
     "benchmark_histogram": [],
+    "benchmark_group_by": "group",  # by param:intra, which only the pytest process adds
 }
 
 
@@ -94,16 +95,20 @@ def set_defaults(
     session = getattr(item.config, "_benchmarksession", None)
     if session is None:
         return
+    from pytest_benchmark.timers import default_timer
+
     marker = item.get_closest_marker("benchmark")
     said = dict(marker.kwargs) if marker else {}
     options: dict[str, Any] = {}
     if _is_stock(session.options, "min_time"):
         options["min_time"] = MIN_ROUND_S
-        if _is_stock(session.options, "calibration_precision"):
-            options["calibration_precision"] = _CALIBRATION_PRECISION
     if not session.options["warmup"] and not said.keys() & {"warmup", "warmup_iterations"}:
         options |= {"warmup": True, "warmup_iterations": warmup}
     timer = said.get("timer", session.options["timer"].target)
+    # Not for a timer of the user's, which may be coarse: a round lasts at least its resolution
+    # times this number.
+    if timer is default_timer and _is_stock(session.options, "calibration_precision"):
+        options["calibration_precision"] = _CALIBRATION_PRECISION
     item.add_marker(
         pytest.mark.benchmark(**{**options, **said, "timer": use_timer(timer)}), append=False
     )
@@ -140,15 +145,19 @@ def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
     return replace(records[0], data=tuple(itertools.chain(*(one.data for one in records))))
 
 
-def is_active(config: pytest.Config) -> bool:
-    """Whether pytest-benchmark runs here at all: `-p no:benchmark` and --codspeed switch it off."""
-    return hasattr(config, "_benchmarksession")
+def is_missing(item: pytest.Item) -> bool:
+    """Whether the item needs pytest-benchmark, but it does not run here at all."""
+    return _uses_benchmark(item) and not hasattr(item.config, "_benchmarksession")
 
 
-def is_skipped(config: pytest.Config) -> bool:
-    """Whether --benchmark-skip holds."""
-    session = getattr(config, "_benchmarksession", None)
-    return session is not None and session.skip
+def is_skipped(item: pytest.Item) -> bool:
+    """Whether the item is a benchmark, and --benchmark-skip holds."""
+    session = getattr(item.config, "_benchmarksession", None)
+    return session is not None and session.skip and _uses_benchmark(item)
+
+
+def _uses_benchmark(item: pytest.Item) -> bool:
+    return _FIXTURE in getattr(item, "fixturenames", ())
 
 
 def add(

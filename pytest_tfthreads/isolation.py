@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import itertools
 import json
-import os
 import sys
 import time
 import warnings
@@ -22,12 +21,17 @@ from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
-from pytest_tfthreads.process.failure import Failure
+from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
 from pytest_tfthreads.process.launcher import Launched, Launcher
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import Reply, WorkOrder
 
 _PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+
+_NO_BENCHMARK = (
+    "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
+    "and a tf_threads test measures with it: leave that option out, or deselect this test."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class MeasuredTest:
     params: Mapping[str, Any]
     record: benchmark_bridge.BenchmarkRecord
     measurement: Measurement
+    note: str = ""  # for the reader of the summary
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +54,7 @@ class MeasuredTest:
             "params": dict(self.params),
             "record": self.record.to_json(),
             "measurement": self.measurement.to_json(),
+            "note": self.note,
         }
 
     @classmethod
@@ -60,6 +66,7 @@ class MeasuredTest:
             params=data["params"],
             record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
             measurement=Measurement.from_json(data["measurement"]),
+            note=data["note"],
         )
 
 
@@ -94,6 +101,8 @@ class Isolation:
         The first that does not pass decides what is reported. A test that measures nothing runs
         once. Raises what ends a session: `KeyboardInterrupt`, `pytest.exit`.
         """
+        if benchmark_bridge.is_missing(item):
+            return IsolatedRun(tuple(_failed_reports(item, _NO_BENCHMARK, time.time())))
         processes = case.processes or self._settings.processes
         requested = Pools(
             case.threads.intra.resolve(self._machine.counts),
@@ -168,6 +177,12 @@ class Isolation:
     def _report(self, data: Mapping[str, Any]) -> pytest.TestReport:
         report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
         assert isinstance(report, pytest.TestReport)
+        # JSON knows no tuples, but pytest tells a skip by its being one.
+        if isinstance(report.longrepr, list):
+            report.longrepr = tuple(report.longrepr)
+        report.location = tuple(report.location)  # type: ignore[assignment]
+        report.sections = [(title, text) for title, text in report.sections]
+        report.user_properties = [(name, value) for name, value in report.user_properties]
         return report
 
     def _replay_warnings(self, reply: Reply) -> None:
@@ -240,6 +255,7 @@ class Isolation:
             },
             record=benchmark_bridge.joined(records),
             measurement=measurement,
+            note=f"not forked: {launched.fresh_reason}" if launched.fresh_reason else "",
         )
 
     def _flags(
@@ -257,12 +273,14 @@ class Isolation:
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
-        if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
+        if _workerinput(self._config)["workercount"] > 1:
             yield "xdist"
 
 
 def _failure_of(reply: Reply) -> Failure | None:
     """What a process answered where it could not run its test."""
+    if reply.outcome == protocol.NO_TENSORFLOW:
+        return preload_failure(reply.message)
     if reply.outcome == protocol.MISCONFIGURED:
         return Failure("configuration", f"The configuration is not in force: {reply.message}")
     if reply.outcome == protocol.NOT_COLLECTED:
@@ -272,6 +290,8 @@ def _failure_of(reply: Reply) -> Failure | None:
             "module must collect the same tests whatever CPUs and threads it is given.\n"
             + reply.message,
         )
+    if reply.outcome == protocol.DESCRIPTORS_CLOSED:
+        return Failure("exited", f"{DESCRIPTORS_CLOSED}\n{reply.message}")
     if reply.outcome == protocol.INTERNAL_ERROR:
         return Failure(
             "bug",

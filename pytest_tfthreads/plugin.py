@@ -55,6 +55,7 @@ class Controller:
         self._config = config
         self._isolation: Isolation | None = None
         self._rows: list[console.Row] = []
+        self._notes: dict[str, None] = {}
 
     @property
     def isolation(self) -> Isolation:
@@ -89,6 +90,8 @@ class Controller:
             return  # pytest-xdist carries the report on to the process that keeps the results
         measured = MeasuredTest.from_json(data)
         self._rows.append(console.Row(measured.name, measured.measurement))
+        if measured.note:
+            self._notes[measured.note] = None
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -107,7 +110,7 @@ class Controller:
         if self._rows:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-            for line in console.render(self._rows):
+            for line in console.render(self._rows, list(self._notes)):
                 terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:
@@ -158,5 +161,4 @@ def _runs_here(item: pytest.Item) -> bool:
         return True
     if item.get_closest_marker("skip") is not None:
         return True
-    uses_benchmark = benchmark_bridge.FIXTURE in getattr(item, "fixturenames", ())
-    return uses_benchmark and benchmark_bridge.is_skipped(config)
+    return benchmark_bridge.is_skipped(item)

@@ -71,12 +71,19 @@ def _preload() -> dict[str, Any]:
 def _preload_pytest() -> None:
     """Import pytest and its installed plugins, through pytest, which rewrites their assertions.
 
-    Nothing of the user's: no conftest, no configuration file, no plugins named in variables.
+    Nothing of the user's: no conftest, no configuration file, no plugins named in variables. And
+    nothing is configured: the session ends before that.
     """
     import pytest
 
+    class EndAtOnce:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_cmdline_main(self) -> int:
+            return 0
+
     with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        pytest.main(["--version", "--noconftest", "-c", os.devnull, "--rootdir", os.sep])
+        arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
+        pytest.main(arguments, plugins=[EndAtOnce()])
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
 

@@ -64,7 +64,7 @@ class MeasuringSession:
         effective = self.effective
         return Reply(
             outcome=self._outcome,
-            message=self._message,
+            message=self._message or "\n".join(self._collect_errors),
             exit_code=self._exit_code,
             reports=tuple(self._reports),
             warnings=tuple(self._warnings),
@@ -109,9 +109,6 @@ class MeasuringSession:
             (item for item in session.items if item.nodeid == self.order.nodeid), None
         )
         if self._item is None:
-            self._message = "\n".join(self._collect_errors) or (
-                f"collected here: {[item.nodeid for item in session.items] or 'nothing'}"
-            )
             return True
         benchmark_bridge.set_defaults(self._item, self.recorder.beside, WarmUp(self.recorder))
         self._outcome = protocol.FINISHED
@@ -197,8 +194,10 @@ class MeasuringSession:
             self._outcome = protocol.INTERRUPTED
             self._message = str(excinfo.getrepr(style="short"))
 
-    def pytest_internalerror(self, excrepr: object) -> None:
-        self._outcome = protocol.INTERNAL_ERROR
+    def pytest_internalerror(
+        self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> None:
+        self._outcome = protocol.outcome_of_error(excinfo.value)
         self._message = str(excrepr)
 
     def pytest_enter_pdb(self) -> None:

@@ -21,12 +21,13 @@ from typing import NoReturn
 
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.protocol import (
-    INTERNAL_ERROR,
     MISCONFIGURED,
+    NO_TENSORFLOW,
     Connection,
     ConnectionClosed,
     Reply,
     WorkOrder,
+    outcome_of_error,
 )
 
 # Above what tests close with os.closerange(3, 256), so that they can still be answered for.
@@ -53,8 +54,8 @@ def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         reply = _carry_out(order, connection, terminal)
-    except Exception:
-        reply = Reply(INTERNAL_ERROR, traceback.format_exc())
+    except Exception as error:
+        reply = Reply(outcome_of_error(error), traceback.format_exc())
     if os.getpid() == own_pid:  # a fork of the test that came back here has nothing to say
         with contextlib.suppress(ConnectionClosed):  # nobody waits any more: nothing to add
             connection.send("reply", reply.to_json())
@@ -71,8 +72,10 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
     sys.path[:] = order.sys_path
     random.seed()
 
-    from pytest_tfthreads.measuring import runtime
-
+    try:
+        from pytest_tfthreads.measuring import runtime
+    except Exception:  # importing TensorFlow can raise anything; told to the user
+        return Reply(NO_TENSORFLOW, traceback.format_exc())
     if order.start == "fork":
         runtime.reseed()
     else:

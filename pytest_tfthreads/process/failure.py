@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_TAIL_BYTES = 4000
+_EXCERPT_BYTES = 4000
+_MACHINERY = re.compile(
+    r'\s*File "(.*/site-packages/(_pytest|pluggy)/.*|.*/pytest_tfthreads/\w+/\w+\.py|<string>)", line'
+)
 # The file that a Python function called from inside a graph is seen in.
 _PY_FUNCTION = "script_ops.py"
+
+
+DESCRIPTORS_CLOSED = (
+    "The test closed file descriptors that it does not own, pytest's and ours among them. Look for "
+    "os.closerange() or os.close() in the test or in what it calls."
+)
 
 
 @dataclass(frozen=True)
@@ -46,15 +56,24 @@ def explain(ending: Ending) -> Failure:
     )
 
 
-def tail(fd: int) -> str:
-    """The end of a file, without moving its position (which its writers share)."""
+def excerpt(fd: int) -> str:
+    """The beginning and the end of a file, without moving its position (its writers share it)."""
     size = os.fstat(fd).st_size
-    data = os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
-    text = data.decode(errors="replace").strip()
-    return f"… {text}" if size > _TAIL_BYTES else text
+    if size <= 2 * _EXCERPT_BYTES:
+        return os.pread(fd, size, 0).decode(errors="replace").strip()
+    head = os.pread(fd, _EXCERPT_BYTES, 0).decode(errors="replace").strip()
+    tail = os.pread(fd, _EXCERPT_BYTES, size - _EXCERPT_BYTES).decode(errors="replace").strip()
+    left_out = size - 2 * _EXCERPT_BYTES
+    return f"{head}\n[… {left_out:,} bytes left out …]\n{tail}"
 
 
-def preload_failure(trace: str, log: str) -> Failure:
+def excerpt_of_stacks(fd: int) -> str:
+    """The same, without the frames of pytest and of this plugin below the test."""
+    lines = excerpt(fd).splitlines()
+    return "\n".join(line for line in lines if not _MACHINERY.match(line))
+
+
+def preload_failure(trace: str, log: str = "") -> Failure:
     """TensorFlow could not be imported."""
     headline = (
         "TensorFlow cannot be imported, so nothing can be measured. Install it for this "
@@ -84,11 +103,7 @@ def _headline(ending: Ending) -> tuple[str, str]:
             )
         return "timed-out", text
     if ending.killed_for == "descriptors":
-        return "exited", (
-            f"The test closed file descriptors that it does not own, and with them the way to "
-            f"answer, so its process was killed {after}. Look for os.closerange() or os.close() "
-            "in the test or in what it calls."
-        )
+        return "exited", f"{DESCRIPTORS_CLOSED} Its process could not answer and was killed {after}."
     if ending.code >= 0:
         return "exited", (
             f"The measuring process exited early, with code {ending.code}, {after}, before its "
@@ -96,10 +111,10 @@ def _headline(ending: Ending) -> tuple[str, str]:
         )
     name = _signal_name(-ending.code)
     if -ending.code == signal.SIGKILL and ending.oom_kills != 0:
-        sure = "The kernel killed" if ending.oom_kills else "Somebody, probably the kernel, killed"
+        sure = "" if ending.oom_kills else "probably "
         return "out-of-memory", (
-            f"{sure} the measuring process for memory (SIGKILL) {after}. Use a smaller batch, or "
-            "give the machine or its cgroup more memory."
+            f"The measuring process was killed by SIGKILL, {sure}by the kernel for lack of memory, "
+            f"{after}. Use a smaller batch, or give the machine or its cgroup more memory."
         )
     return "crashed", f"The measuring process was killed by {name} {after}."
 

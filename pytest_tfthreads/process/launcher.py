@@ -25,6 +25,7 @@ _BOOT = (
 )
 _PRELOAD_TIMEOUT_S = 300
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
+_SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
 _STACKS_S = 2
 _MAX_INTERPRETERS = 2  # each holds TensorFlow in memory: about 600 MB
 
@@ -94,7 +95,7 @@ class Launcher:
                 f"TensorFlow was not imported within {_PRELOAD_TIMEOUT_S} seconds."
             )
         if interpreter.broken:
-            return failure.preload_failure(interpreter.broken, interpreter.log_tail())
+            return failure.preload_failure(interpreter.broken, interpreter.log_excerpt())
         if self._start == "fork" and not interpreter.forkable:
             return Failure(
                 "configuration",
@@ -158,11 +159,12 @@ class _Interpreter:
         self._ready = True
 
     def failure(self, what: str) -> Failure:
+        told = failure.interpreter_failure(what, self.log_excerpt())
         self.close()
-        return failure.interpreter_failure(what, self.log_tail())
+        return told
 
-    def log_tail(self) -> str:
-        return failure.tail(self._log.fileno())
+    def log_excerpt(self) -> str:
+        return failure.excerpt(self._log.fileno())
 
     def close(self) -> None:
         # It goes by itself when its connection closes, after it has killed what it runs; one that
@@ -175,6 +177,7 @@ class _Interpreter:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._log.close()
 
 
 class _Run:
@@ -224,7 +227,8 @@ class _Run:
             self._show_stacks(selector)
             self._kill("time-out")
         # It has answered, or can answer no more: it should be about to end.
-        self._until(selector, _GRACE_S, lambda: self._end is not None)
+        grace_s = _GRACE_S if self._reply is not None else _SILENT_GRACE_S
+        self._until(selector, grace_s, lambda: self._end is not None)
         if self._end is None:
             self._kill("descriptors")
             self._until(selector, _GRACE_S, lambda: self._end is not None)
@@ -304,7 +308,7 @@ class _Run:
     def _ending(self, seconds: float) -> Ending:
         end = self._end or {"code": -9, "max_rss_bytes": 0}
         now = oom_kills()
-        outputs = [failure.tail(fd) for fd in dict.fromkeys(self._captures)]
+        outputs = [failure.excerpt(fd) for fd in dict.fromkeys(self._captures)]
         return Ending(
             code=end["code"],
             seconds=seconds,
@@ -315,7 +319,7 @@ class _Run:
             if now is None or self._oom_kills is None
             else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),
-            log=failure.tail(self._log.fileno()),
+            log=failure.excerpt_of_stacks(self._log.fileno()),
         )
 
 

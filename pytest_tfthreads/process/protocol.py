@@ -6,6 +6,7 @@ can be built only from what these classes hold.
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections import deque
@@ -62,10 +63,19 @@ class WorkOrder:
 # How a measuring process came to its end, as far as it can tell itself.
 FINISHED = "finished"  # the item ran; passed or not is in its reports
 NOT_COLLECTED = "not-collected"
+NO_TENSORFLOW = "no-tensorflow"  # it cannot be imported
 MISCONFIGURED = "misconfigured"
 SESSION_EXIT = "session-exit"  # pytest.exit()
 INTERRUPTED = "interrupted"  # the test raised KeyboardInterrupt
 INTERNAL_ERROR = "internal-error"  # pytest or a plugin broke
+DESCRIPTORS_CLOSED = "descriptors-closed"  # pytest broke because the test closed its files
+
+
+def outcome_of_error(error: BaseException) -> str:
+    """Whose fault it is that pytest itself raised this."""
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return DESCRIPTORS_CLOSED
+    return INTERNAL_ERROR
 
 
 @dataclass(frozen=True)

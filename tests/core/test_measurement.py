@@ -1,0 +1,74 @@
+"""Figures that follow from samples."""
+
+import json
+
+import pytest
+
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+
+
+def sample(wall_s=(0.5, 1.5), cpu_s=(1.0, 2.0), iterations=10):
+    return Sample(
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        iterations=iterations,
+        warmup_rounds=50,
+        setup_s=0.1,
+        max_rss_bytes=1 << 20,
+        voluntary_switches=3,
+        involuntary_switches=4,
+        cpus=(0, 2),
+    )
+
+
+def measurement(*samples, items=4):
+    return Measurement(
+        requested=Pools(2, 0),
+        effective=Pools(2, 4),
+        cpus=(0, 2),
+        start="fork",
+        items=items,
+        unit="images",
+        samples=samples,
+        machine={"cpu": "test"},
+        flags=("oversubscribed",),
+    )
+
+
+def test_figures_of_one_process():
+    one = measurement(sample())
+    # 2 rounds of 10 calls of 4 images, in 2 s of wall time and 3 CPU-seconds
+    assert one.throughput.value == pytest.approx(40)
+    assert one.cpu_efficiency.value == pytest.approx(80 / 3)
+    assert one.cores_used.value == pytest.approx(1.5)
+    assert one.utilization == pytest.approx(0.75)
+    assert one.throughput.low is None
+
+
+def test_throughput_is_efficiency_times_cores_used_exactly():
+    many = measurement(sample(), sample((2.0, 0.1), (2.1, 0.4)), sample((1.0, 1.0), (0.7, 3.0)))
+    product = many.cpu_efficiency.value * many.cores_used.value
+    assert many.throughput.value == pytest.approx(product, rel=1e-12)
+
+
+def test_rounds_are_no_samples():
+    few, many = sample((1.0, 2.0), (1.0, 2.0)), sample((1.0, 2.0) * 500, (1.0, 2.0) * 500)
+    slow_few, slow_many = sample((2.0, 4.0), (2.0, 4.0)), sample((2.0, 4.0) * 500, (2.0, 4.0) * 500)
+    assert measurement(few, slow_few).throughput == measurement(many, slow_many).throughput
+
+
+def test_survives_json():
+    before = measurement(sample(), sample((2.0, 0.1), (2.1, 0.4)))
+    data = json.loads(json.dumps(before.to_json()))
+    assert Measurement.from_json(data) == before
+    assert data["schema"] == 1
+    assert data["effective"] == {"intra": 2, "inter": 4}
+    assert data["processes"][0]["wall_s"] == [0.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"wall_s": ()}, {"cpu_s": (1.0,)}, {"iterations": 0}], ids=lambda wrong: next(iter(wrong))
+)
+def test_impossible_samples(wrong):
+    with pytest.raises(ValueError, match="round"):
+        sample(**wrong)

@@ -1,0 +1,214 @@
+"""What markers and --tf-threads ask for."""
+
+import pytest
+
+from pytest_tfthreads.core.threads import (
+    AUTO,
+    Case,
+    ConfigError,
+    CpuCounts,
+    ThreadConfig,
+    ThreadCount,
+    parse_marker,
+    parse_spec,
+    select,
+)
+
+MACHINE = CpuCounts(physical=4, logical=8)
+
+
+def ids(args=(), **kwargs):
+    return [case.id for case in parse_marker(args, kwargs)]
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"),
+    [
+        (None, 0),
+        (0, 0),
+        ("auto", 0),
+        (3, 3),
+        (4096, 4096),
+        ("logical", 8),
+        ("physical", 4),
+        ("2*physical", 8),
+        ("physical/2", 2),
+        ("3*logical/2", 12),
+        ("physical/16", 1),
+        ("100000*logical", 4096),
+    ],
+)
+def test_thread_counts(value, threads):
+    assert ThreadCount.parse(value, "intra").resolve(MACHINE) == threads
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1, "intra: -1 is negative; 0 leaves it to TensorFlow"),
+        (4097, "more than 4096"),
+        (2**31 - 1, "more than 4096"),
+        (True, "True is no thread count"),
+        (1.5, "1.5 is no thread count"),
+        ("8", "'8' is text; write the number 8"),
+        ("physcal", "unknown symbol 'physcal'; known are"),
+        ("0*physical", "unknown symbol"),
+        ("physical/0", "unknown symbol"),
+        ("", "unknown symbol"),
+        ({}, "no thread count"),
+    ],
+)
+def test_bad_thread_counts_name_argument_and_mend(value, message):
+    with pytest.raises(ConfigError) as error:
+        ThreadCount.parse(value, "intra")
+    assert message in str(error.value)
+    assert str(error.value).startswith("intra: ")
+
+
+def test_grids_pairs_and_ids():
+    assert ids((8, 4)) == ["intra8-inter4"]
+    assert ids() == ["intraauto-interauto"]
+    assert ids(intra=0) == ids(intra="auto") == ids(intra=None)
+    assert ids(intra=[1, "physical"], inter=[1, 2]) == [
+        "intra1-inter1",
+        "intra1-inter2",
+        "intraphysical-inter1",
+        "intraphysical-inter2",
+    ]
+    assert ids(intra=range(1, 3)) == ["intra1-interauto", "intra2-interauto"]
+    assert ids(configs=[(8, 4), ("2*physical", 0)]) == ["intra8-inter4", "intra2*physical-interauto"]
+    assert ids(intra=[1, 1, 1]) == ["intra1-interauto"]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "argument", "message"),
+    [
+        ((1, 2, 3), {}, "positional arguments", "3 given"),
+        ((1,), {"intra": 2}, "intra", "given twice"),
+        ((), {"inta": 2}, "inta", "unknown argument; known are intra, inter, configs"),
+        ((), {"intra": []}, "intra", "the list is empty"),
+        ((), {"intra": [1, -2]}, "intra", "negative"),
+        ((), {"configs": []}, "configs", "the list is empty"),
+        ((), {"configs": 8}, "configs", "8 is not a list of pairs such as configs=[(8, 4)"),
+        ((), {"configs": [8]}, "configs", "8 is no pair"),
+        ((), {"configs": [(1, 2, 3)]}, "configs", "no pair"),
+        ((), {"configs": [(1, -2)]}, "configs", "negative"),
+        ((), {"configs": [(1, 2)], "inter": 3}, "configs", "not both"),
+        ((), {"cpus": 0}, "cpus", 'use an integer >= 1 or "all"'),
+        ((), {"cpus": "some"}, "cpus", '"all"'),
+        ((), {"cpus": True}, "cpus", '"all"'),
+        ((), {"env": ["A=1"]}, "env", "no dict"),
+        ((), {"env": {"A": 1}}, "env", "A must be text, not 1"),
+        ((), {"env": {"A=B": "1"}}, "env", "name of an environment variable"),
+        ((), {"env": {"A": "a\0b"}}, "env", "A must be text"),
+        ((), {"processes": 0}, "processes", "integer >= 1"),
+        ((), {"processes": 2.0}, "processes", "integer >= 1"),
+        ((), {"timeout": 0}, "timeout", "more than 0"),
+        ((), {"timeout": float("nan")}, "timeout", "more than 0"),
+        ((), {"timeout": float("inf")}, "timeout", "more than 0"),
+        ((), {"timeout": "5"}, "timeout", "more than 0"),
+        ((), {"tolerance": "5%"}, "tolerance", "no effect"),
+    ],
+)
+def test_bad_markers_name_the_argument(args, kwargs, argument, message):
+    with pytest.raises(ConfigError) as error:
+        parse_marker(args, kwargs)
+    assert error.value.argument == argument
+    assert message in str(error.value)
+
+
+def test_terms_of_a_marker():
+    (case,) = parse_marker(
+        (1,), {"cpus": 2, "env": {"B": "2", "A": "1"}, "processes": 5, "timeout": 7}
+    )
+    assert (case.cpus, case.env, case.processes, case.timeout_s) == (
+        2,
+        (("A", "1"), ("B", "2")),
+        5,
+        7.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("8x4", ["intra8-inter4"]),
+        ("8x4, 4x8,8x4", ["intra8-inter4", "intra4-inter8"]),
+        ("0x0", ["intraauto-interauto"]),
+        ("2*physicalxlogical/2", ["intra2*physical-interlogical/2"]),
+        ("intra=1,2;inter=1", ["intra1-inter1", "intra2-inter1"]),
+        ("inter=physical", ["intraauto-interphysical"]),
+    ],
+)
+def test_spec(spec, expected):
+    assert [config.id for config in parse_spec(spec)] == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("8", "'8' is no configuration; use INTRAxINTER pairs"),
+        ("", "no configuration"),
+        ("8x", "unknown symbol ''"),
+        ("8x-4", "unknown symbol '-4'"),
+        ("8x4x2", "unknown symbol '4x2'"),
+        ("threads=4", "'threads' is neither intra nor inter"),
+        ("intra=1;intra=2", "intra is given twice"),
+        ("intra=", "unknown symbol ''"),
+        ("99999x1", "more than 4096"),
+    ],
+)
+def test_bad_specs_name_the_option(spec, message):
+    with pytest.raises(ConfigError, match="^--tf-threads: ") as error:
+        parse_spec(spec)
+    assert message in str(error.value)
+
+
+def test_closest_level_wins_and_one_level_adds_up():
+    function, module = parse_marker((1,), {}), parse_marker((2,), {"processes": 9})
+    again = parse_marker(([1, 3],), {})
+    assert select([function, module], ()) == function
+    assert [case.id for case in select([[*function, *again], module], ())] == [
+        "intra1-interauto",
+        "intra3-interauto",
+    ]
+    assert select([(), module], ()) == module
+    assert select([], ()) == ()
+
+
+def test_override_keeps_the_terms_of_the_closest_marker():
+    (case,) = select([parse_marker((1,), {"processes": 9})], [ThreadConfig(ThreadCount("5"))])
+    assert (case.id, case.processes) == ("intra5-interauto", 9)
+    assert select([], [ThreadConfig()]) == ()
+
+
+def test_cases_that_differ_in_their_terms_only_have_ids_of_their_own():
+    level = [
+        *parse_marker((1,), {"env": {"TF_ENABLE_ONEDNN_OPTS": "0"}}),
+        *parse_marker((1,), {"env": {"TF_ENABLE_ONEDNN_OPTS": "1", "X": "a b/c::d"}, "cpus": 2}),
+        *parse_marker((1,), {}),
+        *parse_marker((2,), {"cpus": 2}),
+    ]
+    assert [case.id for case in select([level], ())] == [
+        "intra1-interauto-TF_ENABLE_ONEDNN_OPTS=0",
+        "intra1-interauto-TF_ENABLE_ONEDNN_OPTS=1-X=a_b_c_d-cpus=2",
+        "intra1-interauto",
+        "intra2-interauto",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "intra", "inter", "granted"),
+    [
+        (None, 1, 1, 1),
+        (None, 2, 3, 3),
+        (None, 16, 1, 8),
+        (None, 0, 1, 8),
+        (None, 1, 0, 8),
+        ("all", 1, 1, 8),
+        (2, 1, 1, 2),
+        (16, 1, 1, 8),
+    ],
+)
+def test_granted_cpus(cpus, intra, inter, granted):
+    assert Case(ThreadConfig(AUTO, AUTO), cpus=cpus).granted_cpus(intra, inter, 8) == granted

@@ -1,0 +1,101 @@
+"""As much of TensorFlow as pytest-tfthreads touches, with real threads, imported in no time.
+
+For tests of scheduling, reports and faults, which need no real one. The pools start as
+TensorFlow's do: intra-op threads inherit their creator's name, inter-op threads are tf_Compute.
+Variables of the environment make it misbehave:
+FAKE_TF_BROKEN: the import fails; FAKE_TF_EAGER_THREAD: importing it starts a thread;
+FAKE_TF_STARTED: importing it starts the runtime; FAKE_TF_IGNORES_INTRA: the intra-op pool has one
+thread too many.
+"""
+
+import logging
+import os
+import threading
+import time
+from types import SimpleNamespace
+
+__version__ = "0.0-fake"
+
+if os.environ.get("FAKE_TF_BROKEN"):
+    raise ImportError("libtensorflow_cc.so.2: cannot open shared object file")
+
+_state = SimpleNamespace(intra=0, inter=0, started=False)
+
+
+def _start_thread(name=None):
+    ready = threading.Event()
+
+    def idle():
+        if name is not None:
+            with open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as comm:
+                comm.write(name)
+        ready.set()
+        while True:
+            time.sleep(3600)
+
+    threading.Thread(target=idle, daemon=True).start()
+    ready.wait()
+
+
+def _start():
+    if _state.started:
+        return
+    _state.started = True
+    cpus = len(os.sched_getaffinity(0))
+    extra = bool(os.environ.get("FAKE_TF_IGNORES_INTRA"))
+    for _ in range((_state.intra or cpus) + extra):
+        _start_thread()
+    for _ in range(_state.inter or cpus):
+        _start_thread("tf_Compute")
+
+
+def _setter(name):
+    def set_threads(value):
+        if _state.started:
+            raise RuntimeError(f"{name} op parallelism cannot be modified after initialization.")
+        setattr(_state, name, value)
+
+    return set_threads
+
+
+config = SimpleNamespace(
+    threading=SimpleNamespace(
+        set_intra_op_parallelism_threads=_setter("intra"),
+        set_inter_op_parallelism_threads=_setter("inter"),
+    ),
+    list_logical_devices=_start,
+    experimental=SimpleNamespace(
+        get_synchronous_execution=lambda: not os.environ.get("FAKE_TF_ASYNCHRONOUS")
+    ),
+)
+synchronised = []
+test = SimpleNamespace(
+    experimental=SimpleNamespace(sync_devices=lambda: synchronised.append(True))
+)
+
+
+class _Function:
+    def __init__(self):
+        self.tracings = 0
+
+    def experimental_get_tracing_count(self):
+        return self.tracings
+
+
+types = SimpleNamespace(experimental=SimpleNamespace(PolymorphicFunction=_Function))
+
+
+def get_logger():
+    return logging.getLogger("tensorflow")
+
+
+def constant(value):
+    """Touches the runtime, as a tensor does."""
+    _start()
+    return value
+
+
+if os.environ.get("FAKE_TF_EAGER_THREAD"):
+    _start_thread()
+if os.environ.get("FAKE_TF_STARTED"):
+    _start()

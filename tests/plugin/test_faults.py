@@ -1,0 +1,328 @@
+"""A measuring process that comes to a bad end: its test says why, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_leftovers")
+
+AFTER = """
+@pytest.mark.tf_threads(intra=1)
+def test_after():
+    pass
+
+def test_local():
+    pass
+"""
+
+
+def run_faulty(suite, body, *args, mark="intra=1", **kwargs):
+    indented = "\n".join("    " + line for line in body.splitlines())
+    suite.write(
+        "import os, sys, time, signal\n"
+        f"@pytest.mark.tf_threads({mark})\n"
+        f"def test_faulty(request):\n{indented}\n" + AFTER
+    )
+    begun = time.monotonic()
+    result = suite.run("-rA", *args, **kwargs)
+    result.assert_outcomes(passed=2, failed=1)
+    assert time.monotonic() - begun < 60
+    return flat(result)
+
+
+def flat(result):
+    """The output without its line breaks."""
+    return " ".join(result.stdout.str().split())
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_segmentation_fault(suite, start):
+    text = run_faulty(
+        suite,
+        "print('last words')\nimport ctypes\nctypes.string_at(8)",
+        f"--tf-threads-start={start}",
+    )
+    assert "killed by SIGSEGV (segmentation fault) after" in text
+    assert "last words" in text
+    assert "Fatal Python error: Segmentation fault" in text
+    assert "test_it.py" in text
+
+
+def test_killed_for_memory_or_by_somebody(suite):
+    text = run_faulty(suite, "os.kill(os.getpid(), signal.SIGKILL)")
+    assert "SIGKILL" in text
+    assert "peak memory" in text
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_time_out_shows_stacks(suite, start):
+    text = run_faulty(
+        suite,
+        "def waits_for_ever():\n    print('waiting')\n    time.sleep(1000)\nwaits_for_ever()",
+        f"--tf-threads-start={start}",
+        "--tf-threads-timeout=2",
+    )
+    assert "hung" in text
+    assert "in waits_for_ever" in text
+    assert "raise --tf-threads-timeout" in text
+    assert "waiting" in text
+
+
+def test_time_out_of_a_process_that_ignores_signals(suite):
+    text = run_faulty(
+        suite,
+        "for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:\n"
+        "    signal.signal(number, signal.SIG_IGN)\n"
+        "while True:\n    time.sleep(1)",
+        mark="intra=1, timeout=1.5",
+    )
+    assert "hung" in text
+
+
+def test_hang_in_a_py_function_names_inter_1(suite):
+    text = run_faulty(
+        suite,
+        "import types\n"
+        "code = compile('def call(): time.sleep(1000)', 'python/ops/script_ops.py', 'exec')\n"
+        "space = {'time': time}\n"
+        "exec(code, space)\n"
+        "space['call']()",
+        mark="intra=4, inter=1, timeout=1.5",
+    )
+    assert "Likely cause: inter=1" in text
+
+
+def test_megabytes_on_stdout(suite):
+    text = run_faulty(
+        suite,
+        "line = 'x' * 999 + '\\n'\n"
+        "for _ in range(5000):\n    sys.stdout.write(line)\n"
+        "os.write(1, b'the end of the output\\n')\n"
+        "assert 0",
+    )
+    assert "the end of the output" in text
+
+
+def test_megabytes_before_a_crash_show_their_end(suite):
+    text = run_faulty(
+        suite,
+        "line = 'x' * 999 + '\\n'\n"
+        "for _ in range(5000):\n    sys.stdout.write(line)\n"
+        "print('the end', flush=True)\n"
+        "os.abort()",
+    )
+    assert "SIGABRT" in text
+    assert "the end" in text
+    assert len(text) < 50_000
+
+
+def test_early_exit(suite):
+    text = run_faulty(suite, "os._exit(3)")
+    assert "exited early, with code 3" in text
+    text = run_faulty(suite, "sys.exit(3)")
+    assert "SystemExit: 3" in text
+
+
+def test_closed_descriptors_that_belong_to_pytest(suite):
+    text = run_faulty(suite, "os.closerange(3, 256)")
+    assert "closed file descriptors that it does not own" in text
+
+
+def test_closed_descriptors_that_belong_to_us(suite):
+    text = run_faulty(suite, "os.closerange(3, 4096)\ntime.sleep(1000)", "--tf-threads-timeout=30")
+    assert "closed file descriptors that it does not own" in text
+
+
+def test_forked_children_are_killed(suite):
+    # A child in the same group, one in a session of its own, and a daemon.
+    text = run_faulty(
+        suite,
+        "import subprocess\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(1000)']\n"
+        "pids = [subprocess.Popen(sleep).pid, subprocess.Popen(sleep, start_new_session=True).pid]\n"
+        "if not os.fork():\n"
+        "    os.setsid()\n"
+        "    pids.append(subprocess.Popen(sleep).pid)\n"
+        "    open('daemon.pid', 'w').write(str(pids[-1]))\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "open('pids', 'w').write(' '.join(map(str, pids)))\n"
+        "assert 0",
+    )
+    assert "assert 0" in text
+    pids = [*(suite.path / "pids").read_text().split(), (suite.path / "daemon.pid").read_text()]
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
+
+
+def test_a_fork_that_comes_back_from_the_test_has_nothing_to_say(suite):
+    text = run_faulty(
+        suite, "if os.fork() == 0:\n    raise OSError('in the fork')\nos.wait()\nassert 0, 'the test'"
+    )
+    assert "the test" in text
+    assert "in the fork" not in text.replace("raise OSError('in the fork')", "")
+
+
+def test_an_order_that_cannot_be_kept_is_an_error(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_IGNORES_INTRA", "1")
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=2, inter=3)
+        def test_it():
+            pass
+        """
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    text = flat(result)
+    assert "asked TensorFlow 0.0-fake for 2 intra-op threads, but counted 3" in text
+
+
+def test_tensorflow_that_cannot_be_imported(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_BROKEN", "1")
+    suite.write("@pytest.mark.tf_threads(intra=1)\ndef test_it(): pass\n" + AFTER)
+    for start in ("auto", "fork", "fresh"):
+        result = suite.run(f"--tf-threads-start={start}")
+        result.assert_outcomes(failed=2, passed=1)
+        text = flat(result)
+        assert "TensorFlow cannot be imported" in text
+        assert "libtensorflow_cc.so.2" in text
+        assert "pip install" in text
+
+
+def test_tensorflow_that_was_touched_before(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_STARTED", "1")
+    suite.write("@pytest.mark.tf_threads(intra=1)\ndef test_it(): pass")
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    assert "before its threads could be set" in flat(result)
+
+
+def test_module_that_collects_otherwise_there(suite):
+    suite.write(
+        """
+        import os
+        if len(os.sched_getaffinity(0)) > 1:
+            @pytest.mark.tf_threads(intra=1, cpus=1)
+            def test_it():
+                pass
+        """
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*could not collect this test*"])
+
+
+def test_module_that_breaks_there(suite):
+    suite.write(
+        """
+        import os
+        assert len(os.sched_getaffinity(0)) > 1, "I need two"
+
+        @pytest.mark.tf_threads(intra=1, cpus=1)
+        def test_it():
+            pass
+        """
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*I need two*"])
+
+
+def test_plugin_that_breaks_there(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=1)
+        def test_it():
+            pass
+        """,
+        conftest="""
+        def pytest_runtest_setup(item):
+            pass
+
+        def pytest_collection_modifyitems(config):
+            if config.pluginmanager.hasplugin("tfthreads-measuring"):
+                raise ZeroDivisionError("a plugin's bug")
+        """,
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the test is not to blame*", "*a plugin's bug*"])
+
+
+def test_killed_interpreter_is_replaced(suite):
+    suite.write(
+        "import os, signal, time\n\n"
+        "@pytest.mark.tf_threads(intra=1)\n"
+        "def test_kills_its_parent():\n"
+        "    os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    time.sleep(1000)\n" + AFTER
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1, passed=2)
+    assert "died while one was running" in flat(result)
+
+
+WAITS = """
+import os, pathlib, subprocess, sys, time
+
+@pytest.mark.tf_threads(intra=1)
+def test_waits():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    pathlib.Path("pids.new").write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
+    os.rename("pids.new", "pids")
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_pytest_is_interrupted_or_killed(suite, number, start, tmp_path):
+    suite.write(WAITS)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            f"--tf-threads-start={start}",
+            f"--basetemp={tmp_path / 'base'}",
+        ],
+        cwd=suite.path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    pids_file = suite.path / "pids"
+    with process:
+        deadline = time.monotonic() + 30
+        while not pids_file.exists():
+            assert process.poll() is None, process.stdout.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        pids = [int(pid) for pid in pids_file.read_text().split()]
+        process.send_signal(number)
+        output = process.communicate(timeout=30)[0].decode()
+    if number == signal.SIGINT:
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
+        assert "KeyboardInterrupt" in output
+    deadline = time.monotonic() + 10
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < deadline, [pid for pid in pids if _runs(pid)]
+        time.sleep(0.02)
+    assert not list(temporary.iterdir())
+
+
+def _runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

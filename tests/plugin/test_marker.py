@@ -1,0 +1,316 @@
+"""The marker and the options, as people type them."""
+
+import os
+import sys
+
+import pytest
+
+
+def collected(result):
+    return [line for line in result.stdout.lines if "::" in line]
+
+
+def collect(suite, *args):
+    return collected(suite.run("--collect-only", "-q", *args))
+
+
+def test_ids_on_functions_classes_and_modules(suite):
+    suite.write(
+        """
+        pytestmark = pytest.mark.tf_threads(intra=1)
+
+        def test_of_module(): pass
+
+        @pytest.mark.tf_threads(intra=[2, "physical"], inter=[1, 2])
+        def test_own_wins(): pass
+
+        @pytest.mark.tf_threads(configs=[(8, 4), ("2*physical", 0)])
+        class TestClass:
+            def test_of_class(self): pass
+
+            @pytest.mark.tf_threads(3)
+            def test_own_wins(self): pass
+
+        @pytest.mark.tf_threads(intra=5)
+        @pytest.mark.tf_threads(intra=6)
+        def test_two_add_up(): pass
+
+        @pytest.mark.parametrize("batch", [1, 32])
+        def test_parametrised(batch): pass
+        """
+    )
+    assert collect(suite) == [
+        "test_it.py::test_of_module[intra1-interauto]",
+        "test_it.py::test_own_wins[intra2-inter1]",
+        "test_it.py::test_own_wins[intra2-inter2]",
+        "test_it.py::test_own_wins[intraphysical-inter1]",
+        "test_it.py::test_own_wins[intraphysical-inter2]",
+        "test_it.py::TestClass::test_of_class[intra8-inter4]",
+        "test_it.py::TestClass::test_of_class[intra2*physical-interauto]",
+        "test_it.py::TestClass::test_own_wins[intra3-interauto]",
+        "test_it.py::test_two_add_up[intra6-interauto]",
+        "test_it.py::test_two_add_up[intra5-interauto]",
+        "test_it.py::test_parametrised[1-intra1-interauto]",
+        "test_it.py::test_parametrised[32-intra1-interauto]",
+    ]
+
+
+def test_order_of_the_tests_is_that_of_the_file(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=[1, 2])
+        def test_a(tf_threads): pass
+
+        @pytest.mark.tf_threads(intra=[1, 2])
+        def test_b(tf_threads): pass
+        """
+    )
+    names = [line.split("::")[1] for line in collect(suite)]
+    assert names == [f"test_{name}[intra{intra}-interauto]" for name in "ab" for intra in (1, 2)]
+
+
+def test_every_id_can_be_run_alone(suite):
+    suite.write(
+        """
+        @pytest.mark.parametrize("text", ["a/b", "x::y", "[z]"])
+        @pytest.mark.tf_threads(intra=["physical/2", "2*physical"])
+        def test_it(text, tf_threads): pass
+        """
+    )
+    suite.run().assert_outcomes(passed=6)
+    suite.run("test_it.py::test_it[x::y-intraphysical/2-interauto]").assert_outcomes(passed=1)
+    suite.run("-k", "physical/2").assert_outcomes(passed=3, deselected=3)
+
+
+def test_spec_replaces_the_markers_configurations(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=[1, 2], processes=7)
+        def test_marked(): pass
+
+        def test_unmarked(): pass
+        """
+    )
+    assert collect(suite, "--tf-threads=8x4,4x8") == [
+        "test_it.py::test_marked[intra8-inter4]",
+        "test_it.py::test_marked[intra4-inter8]",
+        "test_it.py::test_unmarked",
+    ]
+    assert len(collect(suite, "--tf-threads=intra=1,2,4;inter=1,2")) == 7
+    suite.run("--tf-threads=3x2").assert_outcomes(passed=2)
+
+
+def test_ini_keys(suite):
+    suite.pytester.makeini(
+        """
+        [pytest]
+        tf_threads = 2x2
+        tf_threads_processes = 2
+        tf_threads_start = fresh
+        tf_threads_timeout = 100
+        """
+    )
+    suite.write(
+        """
+        @pytest.mark.benchmark(warmup=False, max_time=0.001)
+        @pytest.mark.tf_threads(intra=1)
+        def test_it(benchmark):
+            benchmark(int)
+        """
+    )
+    result = suite.pytester.runpytest("-p", "no:cacheprovider", "--benchmark-json=out.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_it[[]intra2-inter2]*fresh*"])
+    result = suite.pytester.runpytest("-p", "no:cacheprovider", "--tf-threads-start=fork")
+    assert "fresh:" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("intra=-1", "*test_it.py::test_it: @pytest.mark.tf_threads: intra: -1 is negative*"),
+        ("inta=1", "*test_it.py::test_it: @pytest.mark.tf_threads: inta: unknown argument*"),
+        ("inter='cores'", "*tf_threads: inter: unknown symbol 'cores'; known are*"),
+    ],
+)
+def test_bad_markers_are_collection_errors(suite, mark, message):
+    suite.write(f"@pytest.mark.tf_threads({mark})\ndef test_it(): pass")
+    result = suite.run()
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([message])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_marker_on_a_parameter_says_what_to_do(suite):
+    suite.write(
+        """
+        @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.tf_threads(intra=2))])
+        def test_it(x): pass
+        """
+    )
+    result = suite.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*test_it.py::test_it*put it on the function*"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--tf-threads=8", "*--tf-threads: '8' is no configuration; use INTRAxINTER pairs*"),
+        ("--tf-threads-processes=0", "*--tf-threads-processes: 0 is no number of processes*"),
+        ("--tf-threads-processes=two", "*--tf-threads-processes: 'two' is no number*"),
+        ("--tf-threads-start=spoon", "*--tf-threads-start: 'spoon' is none of auto, fork, fresh*"),
+        ("--tf-threads-timeout=-1", "*--tf-threads-timeout: -1.0 is no time-out*"),
+        ("--tf-threads-timeout=soon", "*--tf-threads-timeout: 'soon' is no time-out*"),
+    ],
+)
+def test_bad_options_are_usage_errors(suite, option, message):
+    suite.write("def test_it(): pass")
+    result = suite.pytester.runpytest("-p", "no:cacheprovider", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_bad_ini_keys_are_named(suite):
+    suite.pytester.makeini("[pytest]\ntf_threads_processes = none")
+    result = suite.pytester.runpytest()
+    result.stderr.fnmatch_lines(["*ini key tf_threads_processes: 'none' is no number*"])
+
+
+def test_markers_fixtures_and_help_read_well(suite):
+    suite.write("")
+    suite.run("--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.tf_threads(intra=None, inter=None, [*], configs=None, *"]
+    )
+    fixtures = suite.run("--fixtures").stdout
+    fixtures.fnmatch_lines(["tf_threads*session scope*", "*The configuration in force*"])
+    fixtures.fnmatch_lines(["tf_benchmark*", "*throughput in your unit*"])
+    assert "_tf_threads_case" not in fixtures.str()
+    help_text = suite.run("--help").stdout.str()
+    for option in ("", "-processes", "-start", "-timeout"):
+        assert f"--tf-threads{option}=" in help_text
+        assert f"tf_threads{option.replace('-', '_')} (string)" in help_text
+
+
+def test_without_the_plugin_tests_run_here(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=[1, 2])
+        def test_it(benchmark):
+            benchmark.pedantic(int)
+        """
+    )
+    result = suite.pytester.runpytest(
+        "-p", "no:cacheprovider", "-p", "no:tfthreads", "-W", "ignore::pytest.PytestUnknownMarkWarning"
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_fixtures_without_the_marker_say_what_to_do(suite):
+    suite.write(
+        """
+        def test_threads(tf_threads): pass
+        def test_benchmark(tf_benchmark): pass
+        """
+    )
+    result = suite.run(subprocess=True)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*tf_threads needs*mark the test with @pytest.mark.tf_threads*"])
+
+
+def test_tensorflow_is_not_imported_without_need(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_BROKEN", "1")
+    suite.write(
+        """
+        import sys
+
+        def test_local():
+            assert "tensorflow" not in sys.modules
+            assert "numpy" not in sys.modules
+            assert "scipy" not in sys.modules
+
+        @pytest.mark.tf_threads(intra=1)
+        def test_marked():
+            pass
+        """
+    )
+    suite.run("-k", "local", subprocess=True).assert_outcomes(passed=1, deselected=1)
+    suite.run("--help", subprocess=True)
+
+
+def test_env_is_set_before_tensorflow_is_imported(suite, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    suite.write(
+        """
+        import os
+
+        @pytest.mark.tf_threads(intra=1, env={"FAKE_TF_EAGER_THREAD": "1", "CUDA_VISIBLE_DEVICES": "1"})
+        def test_env():
+            assert os.environ["FAKE_TF_EAGER_THREAD"] == "1"
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+        @pytest.mark.tf_threads(intra=1)
+        def test_default():
+            assert "FAKE_TF_EAGER_THREAD" not in os.environ
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"  # this tool measures CPUs
+            assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+        """
+    )
+    suite.run().assert_outcomes(passed=2)
+
+
+def test_cpus_pin_the_process(suite):
+    available = len(os.sched_getaffinity(0))
+    suite.write(
+        f"""
+        import os
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_default():
+            assert len(os.sched_getaffinity(0)) == 1
+
+        @pytest.mark.tf_threads(intra=1, inter=1, cpus="all")
+        def test_all():
+            assert len(os.sched_getaffinity(0)) == {available}
+
+        @pytest.mark.tf_threads(intra=1, inter=1, cpus=999)
+        def test_at_most_all(tf_threads):
+            assert len(os.sched_getaffinity(0)) == {available} == len(tf_threads.cpus)
+        """
+    )
+    suite.run().assert_outcomes(passed=3)
+
+
+def test_arguments_of_the_invocation_reach_the_measuring_process(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=1)
+        def test_it(request, pytestconfig):
+            assert pytestconfig.getoption("--own") == "a value"
+            assert pytestconfig.getini("xfail_strict")
+            assert str(pytestconfig.rootpath) == str(pytestconfig.invocation_params.dir)
+        """,
+        conftest="""
+        def pytest_addoption(parser):
+            parser.addoption("--own")
+        """,
+    )
+    suite.pytester.makeini("[pytest]\nxfail_strict = true")
+    suite.run("--own", "a value", "test_it.py").assert_outcomes(passed=1)
+
+
+def test_runs_from_another_directory_and_in_a_package(suite):
+    package = suite.pytester.mkpydir("package")
+    (package / "helper.py").write_text("VALUE = 3\n")
+    (package / "test_inside.py").write_text(
+        "import pytest\n"
+        "from .helper import VALUE\n"
+        "@pytest.mark.tf_threads(intra=1)\n"
+        "def test_inside():\n    assert VALUE == 3\n"
+    )
+    suite.pytester.makeini("[pytest]")
+    suite.run().assert_outcomes(passed=1)
+    os.chdir(package)
+    result = suite.pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)

@@ -1,0 +1,76 @@
+"""Forked where that can be trusted, fresh elsewhere, and said so."""
+
+BENCHMARK = """
+@pytest.mark.benchmark(warmup=False, max_time=0.001)
+@pytest.mark.tf_threads(intra=1, inter=1)
+def test_it(benchmark):
+    benchmark(int)
+"""
+
+
+def test_forks_a_preloaded_interpreter(suite):
+    result, benchmarks = suite.write(BENCHMARK).results()
+    result.assert_outcomes(passed=1)
+    (measured,) = benchmarks.values()
+    assert measured["extra_info"]["tf_threads"]["start"] == "fork"
+    assert measured["extra_info"]["tf_threads"]["flags"] == []
+
+
+def test_fresh_on_demand(suite):
+    result, benchmarks = suite.write(BENCHMARK).results("--tf-threads-start=fresh")
+    result.assert_outcomes(passed=1)
+    (measured,) = benchmarks.values()
+    assert measured["extra_info"]["tf_threads"]["start"] == "fresh"
+    result.stdout.fnmatch_lines(["*fresh: measured in a fresh process*"])
+
+
+def test_fresh_where_an_import_starts_threads(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_EAGER_THREAD", "1")
+    result, benchmarks = suite.write(BENCHMARK).results()
+    result.assert_outcomes(passed=1)
+    (measured,) = benchmarks.values()
+    assert measured["extra_info"]["tf_threads"]["start"] == "fresh"
+    result.stdout.fnmatch_lines(["*not forked: 2 threads run after importing TensorFlow*"])
+
+
+def test_fork_that_cannot_be_trusted_is_refused(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_EAGER_THREAD", "1")
+    result = suite.write(BENCHMARK).run("--tf-threads-start=fork")
+    result.assert_outcomes(failed=1)
+    text = " ".join(result.stdout.str().split())
+    assert "--tf-threads-start=fork cannot be trusted here: 2 threads run" in text
+
+
+def test_forks_have_random_numbers_of_their_own(suite):
+    suite.write(
+        """
+        import pathlib, random
+
+        @pytest.mark.tf_threads(intra=[1, 2, 3])
+        def test_it():
+            with pathlib.Path("numbers").open("a") as file:
+                print(random.random(), file=file)
+        """
+    )
+    suite.run().assert_outcomes(passed=3)
+    assert len(set((suite.path / "numbers").read_text().split())) == 3
+
+
+def test_user_modules_are_imported_after_the_configuration(suite):
+    suite.write(
+        """
+        import os, tensorflow
+        CPUS = len(os.sched_getaffinity(0))
+        STARTED = tensorflow._state.started
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_it():
+            assert STARTED
+            assert CPUS == 1
+        """,
+        conftest="""
+        import tensorflow
+        STARTED = tensorflow._state.started
+        """,
+    )
+    suite.run().assert_outcomes(passed=1)

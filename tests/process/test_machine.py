@@ -1,0 +1,89 @@
+"""Which CPUs there really are, on machines made of files."""
+
+import pytest
+
+from pytest_tfthreads.core.threads import CpuCounts
+from pytest_tfthreads.process.machine import Machine, read_quota
+
+
+def machine(cores, quota=None):
+    return Machine("test", tuple(cores.items()), quota)
+
+
+SMT = {0: "0,4", 1: "1,5", 2: "2,6", 3: "3,7", 4: "0,4", 5: "1,5", 6: "2,6", 7: "3,7"}
+
+
+def test_counts():
+    assert machine(SMT).counts == CpuCounts(physical=4, logical=8)
+    assert machine({0: "0,4", 4: "0,4"}).counts == CpuCounts(physical=1, logical=2)
+    assert machine(SMT, quota=2.5).counts == CpuCounts(physical=3, logical=3)
+    assert machine(SMT, quota=0.5).counts == CpuCounts(physical=1, logical=1)
+    assert machine(SMT, quota=64).counts == CpuCounts(physical=4, logical=8)
+
+
+def test_cpu_sets_take_whole_cores_first():
+    assert machine(SMT).cpu_set(4, 0) == (0, 1, 2, 3)
+    assert machine(SMT).cpu_set(5, 0) == (0, 1, 2, 3, 4)
+    assert machine(SMT).cpu_set(99, 0) == tuple(range(8))
+
+
+def test_cpu_sets_rotate_over_the_whole_machine():
+    turns = [machine(SMT).cpu_set(3, turn) for turn in range(8)]
+    assert all(len(set(cpus)) == 3 for cpus in turns)
+    counts = [sum(cpu in cpus for cpus in turns) for cpu in range(8)]
+    assert counts == [3] * 8
+
+
+def test_this_machine():
+    read = Machine.read()
+    assert read.cpu_model
+    assert 1 <= read.counts.physical <= read.counts.logical
+    assert set(read.to_json()) == {"cpu", "physical", "logical", "quota"}
+
+
+def test_topology_from_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("pytest_tfthreads.process.machine.allowed_cpus", lambda: (0, 1, 2))
+    for cpu, siblings in {0: "0-1", 1: "0-1"}.items():
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings + "\n")
+    cores = dict(Machine.read(tmp_path).core_of)
+    assert cores[0] == cores[1] == "0-1"
+    assert cores[2] != "0-1"
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_quota_v2_is_the_tightest_of_the_ancestors(tmp_path):
+    own = tmp_path / "cgroup"
+    own.write_text("0::/ci/job\n")
+    root = tmp_path / "fs"
+    write(root / "ci/job/cpu.max", "max 100000\n")
+    assert read_quota(root, own) is None
+    write(root / "ci/cpu.max", "150000 100000\n")
+    assert read_quota(root, own) == 1.5
+    write(root / "ci/job/cpu.max", "400000 100000\n")
+    assert read_quota(root, own) == 1.5
+
+
+def test_quota_of_a_container_that_sees_its_group_as_the_root(tmp_path):
+    own = tmp_path / "cgroup"
+    own.write_text("0::/docker/0123\n")
+    write(tmp_path / "fs/cpu.max", "200000 100000\n")
+    assert read_quota(tmp_path / "fs", own) == 2
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [("-1", None), ("50000", 0.5)])
+def test_quota_v1(tmp_path, quota, cpus):
+    own = tmp_path / "cgroup"
+    own.write_text("4:memory:/x\n3:cpu,cpuacct:/job\n0::/\n")
+    write(tmp_path / "fs/cpu/job/cpu.cfs_quota_us", quota)
+    write(tmp_path / "fs/cpu/job/cpu.cfs_period_us", "100000")
+    assert read_quota(tmp_path / "fs", own) == cpus
+
+
+def test_quota_without_cgroups(tmp_path):
+    assert read_quota(tmp_path, tmp_path / "absent") is None

@@ -1,0 +1,72 @@
+"""Messages between processes."""
+
+import os
+import socket
+
+import pytest
+
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosed
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = (Connection(one) for one in socket.socketpair())
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def test_messages_arrive_in_order_and_whole(pair):
+    ours, theirs = pair
+    for number in range(5):
+        theirs.send("numbered", {"number": number, "text": "line\nbreak"})
+    assert [ours.receive()[0]["number"] for _ in range(5)] == list(range(5))
+
+
+def test_descriptors_arrive_with_their_message(pair, tmp_path):
+    ours, theirs = pair
+    with open(tmp_path / "file", "w+") as file:
+        theirs.send("here", {}, [file.fileno()])
+        _, (fd,) = ours.receive()
+        os.write(fd, b"through the copy")
+        os.close(fd)
+        assert os.pread(file.fileno(), 100, 0) == b"through the copy"
+
+
+def test_large_messages(pair):
+    ours, theirs = pair
+    theirs.sock.setblocking(True)
+    pid = os.fork()
+    if pid == 0:
+        theirs.send("large", {"text": "x" * 5_000_000})
+        os._exit(0)
+    body, _ = ours.receive()
+    os.waitpid(pid, 0)
+    assert len(body["text"]) == 5_000_000
+
+
+def test_what_json_cannot_hold_becomes_a_number_or_text(pair):
+    class Scalar:
+        def item(self):
+            return 1.5
+
+    class Many:
+        def item(self):
+            raise ValueError("can only convert an array of size 1")
+
+        def __repr__(self):
+            return "Many()"
+
+    ours, theirs = pair
+    theirs.send("info", {"scalar": Scalar(), "many": Many(), "set": {1}})
+    body, _ = ours.receive()
+    assert (body["scalar"], body["many"], body["set"]) == (1.5, "Many()", "{1}")
+
+
+def test_the_other_side_is_gone(pair):
+    ours, theirs = pair
+    theirs.close()
+    with pytest.raises(ConnectionClosed):
+        ours.receive()
+    with pytest.raises(ConnectionClosed):
+        ours.send("anyone", {})
