@@ -39,7 +39,7 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """What one use of the `benchmark` fixture left; `data` are seconds a call, one for each round."""
+    """What one use of `benchmark` left; `data` are seconds a call, one for each round."""
 
     data: tuple[float, ...]
     iterations: int
@@ -197,4 +197,3 @@ def add(
     for seconds in record.data:
         metadata.update(seconds * record.iterations)
     config._benchmarksession.benchmarks.append(metadata)  # type: ignore[attr-defined]
-

@@ -88,11 +88,9 @@ class TfBenchmark:
         unit: str = "calls",
         **options: Any,
     ) -> _Result:
-        """`benchmark.pedantic` (setup, teardown, rounds, warmup_rounds, iterations), with a unit."""
+        """`benchmark.pedantic` (setup, teardown, rounds, warmup_rounds, iterations) with a unit."""
         self._note(items, unit)
-        return cast(
-            _Result, self._benchmark.pedantic(_awaited(target), args, kwargs, **options)
-        )
+        return cast(_Result, self._benchmark.pedantic(_awaited(target), args, kwargs, **options))
 
     def dataset(
         self,

@@ -112,7 +112,7 @@ class Isolation:
         reports: list[list[pytest.TestReport]] = []
         for turn in range(processes):
             begun_s = time.time()
-            iterations = runs[0][0].reply.sample["iterations"] if runs else None
+            iterations = _iterations(runs[0][0].reply) if runs else None
             order = self._order(item, case, requested, turn, iterations)
             launched = self._launch(order, case)
             failure = launched if isinstance(launched, Failure) else _failure_of(launched.reply)
@@ -156,9 +156,11 @@ class Isolation:
         granted = case.granted_cpus(requested.intra, requested.inter, counts.logical)
         number = next(self._numbers)
         _, separator, own_part = item.nodeid.partition("::")
-        writer = config.get_terminal_writer() if config.pluginmanager.hasplugin(
-            "terminalreporter"
-        ) else None
+        writer = (
+            config.get_terminal_writer()
+            if config.pluginmanager.hasplugin("terminalreporter")
+            else None
+        )
         return WorkOrder(
             nodeid=item.nodeid,
             target=f"{item.path}{separator}{own_part}",
@@ -248,8 +250,7 @@ class Isolation:
             ),
         )
         records = [
-            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {})
-            for run, _ in runs
+            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run, _ in runs
         ]
         callspec = getattr(item, "callspec", None)
         parameters = collection.parameters_of(item)
@@ -310,6 +311,10 @@ def _failure_of(reply: Reply) -> Failure | None:
     return None
 
 
+def _iterations(reply: Reply) -> int | None:
+    return None if reply.sample is None else int(reply.sample["iterations"])
+
+
 def _end_session_if_asked(reply: Reply) -> None:
     if reply.outcome == protocol.SESSION_EXIT:
         _exit(reply)
@@ -330,7 +335,7 @@ def _failed_reports(item: pytest.Item, message: str, begun_s: float) -> list[pyt
         return pytest.TestReport(
             nodeid=item.nodeid,
             location=item.location,
-            keywords={name: 1 for name in item.keywords},
+            keywords=dict.fromkeys(item.keywords, 1),
             outcome="failed" if failed else "passed",
             longrepr=message if failed else None,
             when=when,
@@ -343,7 +348,7 @@ def _failed_reports(item: pytest.Item, message: str, begun_s: float) -> list[pyt
 
 
 def _merged(reports: Sequence[Sequence[pytest.TestReport]]) -> tuple[pytest.TestReport, ...]:
-    """One report a phase: of the first process that did not pass, lasting as long as all of them."""
+    """One report a phase: of the first process that did not pass, as long as all of them took."""
     deciding = next(
         (one for one in reports if not all(report.passed for report in one)), reports[0]
     )

@@ -78,8 +78,7 @@ def read_settings(config: pytest.Config) -> Settings:
             defaults.processes if count is None else parse_processes(_number(count, int), name)
         )
         start, name = _value(config, "tf_threads_start")
-        if start is not None and start not in STARTS:
-            raise ConfigError(name, f"{start!r} is none of {', '.join(STARTS)}")
+        start = _one_of(STARTS, start, name)
         seconds, name = _value(config, "tf_threads_timeout")
         timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
     except ConfigError as error:
@@ -99,6 +98,12 @@ def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:
         return option, "--" + name.replace("_", "-")
     ini: str | None = config.getini(name)
     return ini or None, f"ini key {name}"
+
+
+def _one_of(known: tuple[str, ...], value: str | None, name: str) -> str | None:
+    if value is not None and value not in known:
+        raise ConfigError(name, f"{value!r} is none of {', '.join(known)}")
+    return value
 
 
 def _number(text: str, kind: type[int] | type[float]) -> object:

@@ -134,8 +134,8 @@ class Controller:
         run = self.isolation.run(item, case)
         reports = list(run.reports)
         if run.measured is not None:
-            call = next(report for report in reports if report.when == "call")
-            setattr(call, _REPORT_ATTRIBUTE, run.measured.to_json())
+            called = next(report for report in reports if report.when == "call")
+            setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(

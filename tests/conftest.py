@@ -1,4 +1,4 @@
-"""Fixtures that run pytest as a user does, on a fake TensorFlow unless a test wants the real one."""
+"""Fixtures that run pytest as a user does, with a fake TensorFlow or the real one."""
 
 import importlib.util
 import json
@@ -19,6 +19,9 @@ def bare_pytester(monkeypatch, pytester):
     """A pytester whose runs know nothing of the run around them."""
     for name in ("GITHUB_ACTIONS", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
+    # Two sources written within a second may be of one length, and their bytecode be mistaken.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
     return pytester
 
 
@@ -30,11 +33,20 @@ class Suite:
         self.path = pytester.path
 
     def write(self, source, **others):
-        self.pytester.makepyfile(test_it="import pytest\n" + textwrap.dedent(source), **{name: textwrap.dedent(text) for name, text in others.items()})
+        self.pytester.makepyfile(
+            test_it="import pytest\n" + textwrap.dedent(source),
+            **{name: textwrap.dedent(text) for name, text in others.items()},
+        )
         return self
 
     def run(self, *args, processes=1, subprocess=False):
-        args = ("-p", "no:cacheprovider", "--tf-threads-timeout=30", f"--tf-threads-processes={processes}", *args)
+        args = (
+            "-p",
+            "no:cacheprovider",
+            "--tf-threads-timeout=30",
+            f"--tf-threads-processes={processes}",
+            *args,
+        )
         if subprocess:
             return self.pytester.runpytest_subprocess(*args)
         return self.pytester.runpytest_inprocess(*args)
@@ -43,7 +55,12 @@ class Suite:
         """Run with --benchmark-json; the outcome and the benchmarks by name."""
         result = self.run("--benchmark-json=out.json", *args, **kwargs)
         file = self.path / "out.json"
-        benchmarks = json.loads(file.read_text())["benchmarks"] if file.exists() else []
+        # pytest-benchmark before 5.3 makes the file at once, and may have nothing to write.
+        benchmarks = (
+            json.loads(file.read_text())["benchmarks"]
+            if file.exists() and file.stat().st_size
+            else []
+        )
         return result, {one["name"]: one for one in benchmarks}
 
 

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 
 @dataclass(frozen=True)
 class Estimate:
-    """A positive figure with its confidence interval; without bounds where one sample gives none."""
+    """A positive figure with its confidence interval; no bounds where one sample gives none."""
 
     value: float
     low: float | None
@@ -26,7 +26,7 @@ class Estimate:
 
 
 def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Geometric mean of one positive figure per process, with Student's t interval of its logarithm.
+    """Geometric mean of one positive figure a process, with Student's t interval of its logarithm.
 
     Speeds and their noise are multiplicative (a slow CPU state makes everything slower by a
     factor), hence the logarithm: mean ± t(n - 1) · s / √n there, then back.
@@ -46,7 +46,7 @@ def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estima
 
 def student_t(probability: float, degrees_of_freedom: int) -> float:
     """Quantile of Student's t distribution."""
-    # Not at the top: SciPy takes 0.1 s and starts a thread pool, which `pytest --help` must not pay.
+    # Not at the top: SciPy takes 0.1 s and starts threads, which `pytest --help` must not pay for.
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, probability))

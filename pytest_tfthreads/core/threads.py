@@ -1,4 +1,4 @@
-"""Thread configurations: what a marker or `--tf-threads` asks for, and what it means on a machine."""
+"""Thread configurations: what a marker or `--tf-threads` asks for, and what it means here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 # no CPU has more hardware threads than this bound.
 MAX_THREADS = 4096
 
-_SYMBOL = re.compile(r"(?:(?P<times>[1-9]\d*)\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d*))?")
+_SYMBOL = re.compile(
+    r"(?:(?P<times>[1-9]\d*)\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d*))?"
+)
 _SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
 _ID_UNSAFE = re.compile(r"[^\w.=+-]+")
 
@@ -259,7 +261,7 @@ def _axis(value: object, argument: str) -> list[ThreadCount]:
 
 def _cpus(value: object) -> int | str | None:
     if value is None or value == "all":
-        return value  # type: ignore[return-value]
+        return None if value is None else "all"
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError("cpus", f'{value!r} is no number of CPUs; use an integer >= 1 or "all"')
     return value

@@ -18,14 +18,14 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psutil
 
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.process import kernel
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosed, WorkOrder
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, WorkOrder
 
 _FRESH = (
     "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
@@ -41,7 +41,7 @@ def main(fd: int, preload: bool, flags: Sequence[str]) -> None:
     try:
         connection.send("ready", _preload() if preload else {"forkable": False, "reason": ""})
         Interpreter(connection, flags).serve()
-    except ConnectionClosed:
+    except ConnectionClosedError:
         return
 
 
@@ -196,7 +196,8 @@ class Interpreter:
                     {
                         "pid": pid,
                         "code": os.waitstatus_to_exitcode(status),
-                        "max_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                        "max_rss_bytes": usage.ru_maxrss
+                        * (1 if sys.platform == "darwin" else 1024),
                     },
                 )
 

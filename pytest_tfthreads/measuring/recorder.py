@@ -224,7 +224,7 @@ class Recorder:
         return window > 0 and _halves_agree(self.rounds(2 * window)[0])
 
     def _tell(self, plan: Plan, calibrating_from: int) -> float:
-        """A clock for calibration: each run begins at 0 and takes what leads pytest-benchmark on."""
+        """A clock for calibration: each run begins at 0 and ends where it leads to the plan."""
         is_start = (len(self.readings) - calibrating_from) % 2 == 1
         if is_start:
             return 0.0

@@ -29,9 +29,9 @@ def start(intra: int, inter: int, cpus: Sequence[int]) -> Pools | None:
     Returns what it really runs with, `None` where the platform cannot tell.
     Raises `MisconfiguredError` if that is not what was asked for.
 
-    `tf.config.threading.get_…` only echoes the request. But intra-op threads inherit the name of
-    the thread that creates them, and inter-op threads are called tf_Compute, so both can be
-    counted right after the start, before anybody else has started any.
+    `tf.config.threading.get_…` only echoes the request. But pool threads inherit the name of the
+    thread that creates them, only inter-op ones are called tf_Compute since TensorFlow 2.21, so
+    they can be counted right after the start, before anybody else has started any.
     """
     kernel.pin(cpus)
     before = kernel.thread_names()
@@ -49,24 +49,37 @@ def start(intra: int, inter: int, cpus: Sequence[int]) -> Pools | None:
     after = kernel.thread_names()
     if before is None or after is None:
         return None
-    return _verified(intra, inter, after - before)
+    return _verified(intra, inter, len(cpus), after - before)
 
 
-def _verified(intra: int, inter: int, started: Counter[str]) -> Pools:
-    effective = Pools(intra=started[_POOL_NAME], inter=started[_INTER_OP_NAME])
-    if effective.intra + effective.inter == 0 and started.total() == intra + inter > 0 < intra:
-        # A TensorFlow that names its threads otherwise: the sum is right, which is all we can see.
-        effective = Pools(intra, inter)
-    for name, asked, found in (
-        ("intra-op", intra, effective.intra),
-        ("inter-op", inter, effective.inter),
+def _verified(intra: int, inter: int, cpus: int, started: Counter[str]) -> Pools | None:
+    found = Pools(intra=started[_POOL_NAME], inter=started[_INTER_OP_NAME])
+    if found.inter == 0:
+        return _verified_by_sum(intra, inter, cpus, found.intra)
+    for name, asked, counted in (
+        ("intra-op", intra, found.intra),
+        ("inter-op", inter, found.inter),
     ):
-        if found != asked and not (asked == 0 and found > 0):
-            raise MisconfiguredError(
-                f"asked TensorFlow {tf.__version__} for {asked or 'its own choice of'} {name} "
-                f"threads, but counted {found} (threads started: {dict(started) or 'none'})"
-            )
-    return effective
+        if counted != asked and not (asked == 0 and counted > 0):
+            raise _mismatch(f"{asked or 'its own choice of'} {name} threads", started)
+    return found
+
+
+def _verified_by_sum(intra: int, inter: int, cpus: int, total: int) -> Pools | None:
+    """Where both pools bear one name, all that can be seen is how many there are together."""
+    expected = Pools(intra or cpus, inter or cpus)
+    if total == expected.intra + expected.inter:
+        return expected
+    if total and (intra == 0 or inter == 0):
+        return None  # TensorFlow's choice was another one, and the sum does not tell which
+    raise _mismatch(f"{intra} intra-op and {inter} inter-op threads", Counter({_POOL_NAME: total}))
+
+
+def _mismatch(asked: str, started: Counter[str]) -> MisconfiguredError:
+    return MisconfiguredError(
+        f"asked TensorFlow {tf.__version__} for {asked}, "
+        f"but counted {dict(started) or 'none'} (threads by name)"
+    )
 
 
 def reseed() -> None:

@@ -53,9 +53,7 @@ class MeasuringSession:
 
     __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
 
-    def __init__(
-        self, order: WorkOrder, connection: Connection, effective: Pools | None
-    ) -> None:
+    def __init__(self, order: WorkOrder, connection: Connection, effective: Pools | None) -> None:
         self.order = order
         self.effective = effective
         self.recorder = Recorder(runtime.TraceWatch())
@@ -144,7 +142,9 @@ class MeasuringSession:
                 plan = Plan(
                     min_round_s=min_round_s,
                     budget_s=settings.max_time_s,
-                    max_warmup_s=settings.max_time_s if "max_time" in settings.own else MAX_WARMUP_S,
+                    max_warmup_s=settings.max_time_s
+                    if "max_time" in settings.own
+                    else MAX_WARMUP_S,
                     iterations=self.order.iterations,
                 )
                 recorder.steer(plan)
@@ -220,9 +220,7 @@ class MeasuringSession:
             }
         )
 
-    def pytest_keyboard_interrupt(
-        self, excinfo: pytest.ExceptionInfo[KeyboardInterrupt | pytest.exit.Exception]
-    ) -> None:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if isinstance(excinfo.value, pytest.exit.Exception):
             self._outcome = protocol.SESSION_EXIT
             self._message = excinfo.value.msg
@@ -246,4 +244,3 @@ class MeasuringSession:
                 "or with -p no:tfthreads to debug here",
                 pytrace=False,
             )
-

@@ -24,7 +24,7 @@ from pytest_tfthreads.process.protocol import (
     MISCONFIGURED,
     NO_TENSORFLOW,
     Connection,
-    ConnectionClosed,
+    ConnectionClosedError,
     Reply,
     WorkOrder,
     outcome_of_error,
@@ -44,7 +44,7 @@ def main(order_fd: int, parent_pid: int, fds: Sequence[int]) -> NoReturn:
 
 
 def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
-    """Carry out the order and end the process. `fds`: reply, log, and the terminal's three if any."""
+    """Carry out the order and end. `fds`: reply, log, and the terminal's three if any."""
     own_pid = os.getpid()
     reply_fd, log_fd, *terminal = fds
     connection = Connection(socket.socket(fileno=_moved_up(reply_fd)))
@@ -57,7 +57,7 @@ def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
     except Exception as error:
         reply = Reply(outcome_of_error(error), traceback.format_exc())
     if os.getpid() == own_pid:  # a fork of the test that came back here has nothing to say
-        with contextlib.suppress(ConnectionClosed):  # nobody waits any more: nothing to add
+        with contextlib.suppress(ConnectionClosedError):  # nobody waits any more: nothing to add
             connection.send("reply", reply.to_json())
         # The test's own leftovers are tidied up as at a normal exit, but not the interpreter:
         # taking TensorFlow's threads down is slow and, in a fork, nobody's interest.

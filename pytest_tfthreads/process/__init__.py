@@ -1,1 +1,1 @@
-"""The pytest side of isolation: the machine, the launcher, and what it says to a measuring process."""
+"""The machine, the launcher, and what pytest and a measuring process say to each other."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 _EXCERPT_BYTES = 4000
 _MACHINERY = re.compile(
-    r'\s*File "(.*/site-packages/(_pytest|pluggy)/.*|.*/pytest_tfthreads/\w+/\w+\.py|<string>)", line'
+    r'\s*File "(.*/site-packages/(_pytest|pluggy)/.*|.*/pytest_tfthreads/\w+/\w+\.py|<string>)", '
 )
 # The file that a Python function called from inside a graph is seen in.
 _PY_FUNCTION = "script_ops.py"
@@ -27,7 +27,7 @@ DESCRIPTORS_CLOSED = (
 class Failure:
     """A process without a result; `message` is what the user reads."""
 
-    kind: str  # "crashed" | "out-of-memory" | "timed-out" | "exited" | "preload" | "configuration" | …
+    kind: str  # such as "crashed", "timed-out", "configuration"
     message: str
 
 
@@ -51,7 +51,8 @@ def explain(ending: Ending) -> Failure:
     return Failure(
         kind,
         _with_sections(
-            headline, [("last captured output", ending.output), ("stderr of the process", ending.log)]
+            headline,
+            [("last captured output", ending.output), ("stderr of the process", ending.log)],
         ),
     )
 
@@ -103,7 +104,10 @@ def _headline(ending: Ending) -> tuple[str, str]:
             )
         return "timed-out", text
     if ending.killed_for == "descriptors":
-        return "exited", f"{DESCRIPTORS_CLOSED} Its process could not answer and was killed {after}."
+        return (
+            "exited",
+            f"{DESCRIPTORS_CLOSED} Its process could not answer and was killed {after}.",
+        )
     if ending.code >= 0:
         return "exited", (
             f"The measuring process exited early, with code {ending.code}, {after}, before its "

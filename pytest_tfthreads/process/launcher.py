@@ -17,7 +17,7 @@ from typing import IO, Any
 from pytest_tfthreads.process import failure
 from pytest_tfthreads.process.failure import Ending, Failure
 from pytest_tfthreads.process.machine import oom_kills
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosed, Reply, WorkOrder
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, Reply, WorkOrder
 
 _BOOT = (
     "import json, sys; fd, preload, flags, sys.path[:] = json.loads(sys.argv[1]);"
@@ -86,7 +86,7 @@ class Launcher:
         try:
             for one in (interpreter, *others):  # nothing may import beside a measurement
                 one.wait_until_ready()
-        except ConnectionClosed:
+        except ConnectionClosedError:
             del self._interpreters[env]
             return interpreter.failure("The interpreter that starts measuring processes died.")
         except TimeoutError:
@@ -105,7 +105,7 @@ class Launcher:
         start = "fork" if interpreter.forkable else "fresh"
         try:
             ended = _Run(interpreter, order, start, terminal).wait(timeout_s)
-        except ConnectionClosed:
+        except ConnectionClosedError:
             del self._interpreters[env]
             return interpreter.failure(
                 "The interpreter that starts measuring processes died while one was running."
@@ -145,7 +145,7 @@ class _Interpreter:
             )
 
     def wait_until_ready(self) -> None:
-        """Raises `ConnectionClosed` if it died, `TimeoutError` if it never comes up."""
+        """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
         if self._ready:
             return
         self.connection.sock.settimeout(_PRELOAD_TIMEOUT_S)
@@ -203,7 +203,7 @@ class _Run:
             interpreter.connection.send("run", self._order.to_json(), fds)
 
     def wait(self, timeout_s: float | None) -> Reply | Failure:
-        """Raises `ConnectionClosed` if the interpreter dies."""
+        """Raises `ConnectionClosedError` if the interpreter dies."""
         begun_s = time.monotonic()
         try:
             with selectors.DefaultSelector() as selector:
@@ -255,7 +255,7 @@ class _Run:
     def _read_answer(self) -> None:
         try:
             message = self._answers.poll()
-        except ConnectionClosed:
+        except ConnectionClosedError:
             self._answering = False
             return
         if message is None:
@@ -302,7 +302,7 @@ class _Run:
             self._kill("abandoned")
             while self._end is None:
                 self._read_interpreter()
-        except ConnectionClosed:
+        except ConnectionClosedError:
             return  # then the kernel has killed it with its parent
 
     def _ending(self, seconds: float) -> Ending:
@@ -315,9 +315,7 @@ class _Run:
             max_rss_bytes=end["max_rss_bytes"],
             killed_for=self._killed_for,
             inter=self._order.inter or len(self._order.cpus),
-            oom_kills=None
-            if now is None or self._oom_kills is None
-            else now - self._oom_kills,
+            oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),
             log=failure.excerpt_of_stacks(self._log.fileno()),
         )

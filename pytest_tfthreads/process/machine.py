@@ -21,7 +21,7 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True)
 class Machine:
-    """CPUs allowed to this process, as core keys, and the cgroup's quota in CPUs (None: no quota)."""
+    """CPUs allowed to this process, and its cgroup's quota in CPUs (None: no quota)."""
 
     cpu_model: str
     core_of: tuple[tuple[int, str], ...]  # (CPU, key of its physical core), allowed CPUs only
@@ -46,7 +46,7 @@ class Machine:
 
     @cached_property
     def _by_preference(self) -> tuple[int, ...]:
-        """One CPU of every core first, then their siblings: threads share a core only if they must."""
+        """One CPU of every core first, then siblings: threads share a core only if they must."""
         seen: dict[str, int] = {}
         ranked = []
         for cpu, core in self.core_of:
@@ -55,7 +55,7 @@ class Machine:
         return tuple(cpu for _, cpu in sorted(ranked))
 
     def cpu_set(self, size: int, turn: int) -> tuple[int, ...]:
-        """`size` CPUs; successive turns move on over the machine, so that no one keeps a fast CPU."""
+        """`size` CPUs; each turn moves on over the machine, so that no one keeps a fast CPU."""
         cpus = self._by_preference
         size = min(size, len(cpus))
         return tuple(sorted(cpus[(turn * size + place) % len(cpus)] for place in range(size)))
@@ -122,7 +122,7 @@ def _quota_v1(group: Path) -> float | None:
 
 
 def oom_kills() -> int | None:
-    """Processes that the kernel has killed for memory in this cgroup; None where it cannot be read."""
+    """Processes that the kernel has killed for memory in this cgroup; None if it does not tell."""
     try:
         for line in _OWN_CGROUP.read_text().splitlines():
             _, controllers, path = line.split(":", 2)

@@ -21,7 +21,7 @@ _CHUNK_BYTES = 1 << 16
 _MAX_FDS = 8
 
 
-class ConnectionClosed(EOFError):
+class ConnectionClosedError(EOFError):
     """The other side has gone."""
 
 
@@ -120,30 +120,30 @@ class Connection:
         return self.sock.fileno()
 
     def send(self, kind: str, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-        """Raises `ConnectionClosed` where nobody listens any more."""
+        """Raises `ConnectionClosedError` where nobody listens any more."""
         line = json.dumps({"kind": kind, **body}, default=_plain).encode() + b"\n"
         try:
             # Descriptors go with the first byte, the rest follows however large it is.
             socket.send_fds(self.sock, [line[:1]], list(fds))
             self.sock.sendall(line[1:])
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise ConnectionClosed from error
+            raise ConnectionClosedError from error
 
     def receive(self) -> tuple[dict[str, Any], list[int]]:
-        """The next message and its descriptors; waits for it. Raises `ConnectionClosed`."""
+        """The next message and its descriptors; waits for it. Raises `ConnectionClosedError`."""
         while (message := self.poll()) is None:
             pass
         return message
 
     def poll(self) -> tuple[dict[str, Any], list[int]] | None:
-        """Read once; the message if it is complete. Raises `ConnectionClosed`."""
+        """Read once; the message if it is complete. Raises `ConnectionClosedError`."""
         if not self._lines:
             try:
                 data, fds, _, _ = socket.recv_fds(self.sock, _CHUNK_BYTES, _MAX_FDS)
             except ConnectionResetError as error:
-                raise ConnectionClosed from error
+                raise ConnectionClosedError from error
             if not data:
-                raise ConnectionClosed
+                raise ConnectionClosedError
             self._fds += fds
             self._chunks.append(data)
             if b"\n" not in data:

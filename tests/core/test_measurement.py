@@ -67,7 +67,9 @@ def test_survives_json():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"wall_s": ()}, {"cpu_s": (1.0,)}, {"iterations": 0}], ids=lambda wrong: next(iter(wrong))
+    "wrong",
+    [{"wall_s": ()}, {"cpu_s": (1.0,)}, {"iterations": 0}],
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_impossible_samples(wrong):
     with pytest.raises(ValueError, match="round"):

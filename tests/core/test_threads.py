@@ -76,7 +76,10 @@ def test_grids_pairs_and_ids():
         "intraphysical-inter2",
     ]
     assert ids(intra=range(1, 3)) == ["intra1-interauto", "intra2-interauto"]
-    assert ids(configs=[(8, 4), ("2*physical", 0)]) == ["intra8-inter4", "intra2*physical-interauto"]
+    assert ids(configs=[(8, 4), ("2*physical", 0)]) == [
+        "intra8-inter4",
+        "intra2*physical-interauto",
+    ]
     assert ids(intra=[1, 1, 1]) == ["intra1-interauto"]
 
 
@@ -159,7 +162,7 @@ def test_spec(spec, expected):
     ],
 )
 def test_bad_specs_name_the_option(spec, message):
-    with pytest.raises(ConfigError, match="^--tf-threads: ") as error:
+    with pytest.raises(ConfigError, match=r"^--tf-threads: ") as error:
         parse_spec(spec)
     assert message in str(error.value)
 

@@ -173,7 +173,7 @@ def test_reports_read_as_those_of_a_local_run(suite, monkeypatch):
         def test_error_in_teardown(leaves_badly):
             pass
         """
-    outcomes = dict(failed=2, skipped=2, xfailed=1, passed=3, errors=2, warnings=2)
+    outcomes = {"failed": 2, "skipped": 2, "xfailed": 1, "passed": 3, "errors": 2, "warnings": 2}
     texts = []
     for mark in ("", "pytestmark = pytest.mark.tf_threads(intra=1, inter=1)"):
         suite.write(textwrap.dedent(source) + mark)

@@ -202,7 +202,12 @@ def test_without_the_plugin_tests_run_here(suite):
         """
     )
     result = suite.pytester.runpytest(
-        "-p", "no:cacheprovider", "-p", "no:tfthreads", "-W", "ignore::pytest.PytestUnknownMarkWarning"
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:tfthreads",
+        "-W",
+        "ignore::pytest.PytestUnknownMarkWarning",
     )
     result.assert_outcomes(passed=1)
 
@@ -245,7 +250,9 @@ def test_env_is_set_before_tensorflow_is_imported(suite, monkeypatch):
         """
         import os
 
-        @pytest.mark.tf_threads(intra=1, env={"FAKE_TF_EAGER_THREAD": "1", "CUDA_VISIBLE_DEVICES": "1"})
+        ENV = {"FAKE_TF_EAGER_THREAD": "1", "CUDA_VISIBLE_DEVICES": "1"}
+
+        @pytest.mark.tf_threads(intra=1, env=ENV)
         def test_env():
             assert os.environ["FAKE_TF_EAGER_THREAD"] == "1"
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"

@@ -95,7 +95,9 @@ def test_compare_fail_fails_the_run_and_keeps_our_table(suite):
         for name in ("min", "max", "mean", "median"):
             one["stats"][name] /= 1e6
     file.write_text(json.dumps(data))
-    result = suite.run("--benchmark-compare=0001", "--benchmark-compare-fail=mean:5%", subprocess=True)
+    result = suite.run(
+        "--benchmark-compare=0001", "--benchmark-compare-fail=mean:5%", subprocess=True
+    )
     assert result.ret != 0
     assert "Performance has regressed" in result.stdout.str() + result.stderr.str()
     result.stdout.fnmatch_lines(["*- tf_threads -*"])

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosed
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_json_cannot_hold_becomes_a_number_or_text(pair):
 def test_the_other_side_is_gone(pair):
     ours, theirs = pair
     theirs.close()
-    with pytest.raises(ConnectionClosed):
+    with pytest.raises(ConnectionClosedError):
         ours.receive()
-    with pytest.raises(ConnectionClosed):
+    with pytest.raises(ConnectionClosedError):
         ours.send("anyone", {})

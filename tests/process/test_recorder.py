@@ -70,30 +70,30 @@ def benchmark(recorder, clock, durations_s, plan=PLAN, min_rounds=5):
     """pytest-benchmark's own fixture on a function of exact durations: (iterations, rounds)."""
     recorder.steer(plan)
     collected = []
-    options = dict(
-        node=SimpleNamespace(name="test", nodeid="test"),
-        disable_gc=False,
-        timer=SimpleNamespace(target=recorder),
-        min_rounds=min_rounds,
-        min_time=plan.min_round_s,
-        max_time=plan.max_time_s,
-        precision=None,
-        confidence=None,
-        warmup=True,
-        warmup_iterations=WarmUp(recorder),
-        calibration_precision=CalibrationPrecision(recorder),
-        add_stats=collected.append,
-        logger=SimpleNamespace(debug=lambda *_, **__: None),
-        warner=None,
-        disabled=False,
-        cprofile=None,
-        cprofile_loops=None,
-        cprofile_dump=None,
-    )
+    options = {
+        "node": SimpleNamespace(name="test", nodeid="test"),
+        "disable_gc": False,
+        "timer": SimpleNamespace(target=recorder),
+        "min_rounds": min_rounds,
+        "min_time": plan.min_round_s,
+        "max_time": plan.max_time_s,
+        "precision": None,
+        "confidence": None,
+        "warmup": True,
+        "warmup_iterations": WarmUp(recorder),
+        "calibration_precision": CalibrationPrecision(recorder),
+        "add_stats": collected.append,
+        "logger": SimpleNamespace(debug=lambda *_, **__: None),
+        "warner": None,
+        "disabled": False,
+        "cprofile": None,
+        "cprofile_loops": None,
+        "cprofile_dump": None,
+    }
     known = inspect.signature(BenchmarkFixture).parameters
     fixture = BenchmarkFixture(**{name: options[name] for name in known if name in options})
     # It tries out how fine the timer is; a clock that stands still would hold it up.
-    fixture._get_precision = lambda timer: [timer() for _ in range(7)][0] + 1e-6
+    fixture._get_precision = lambda timer: min(timer() for _ in range(7)) + 1e-6
     durations = iter(durations_s)
     fixture(lambda: clock.pass_by(next(durations)))
     (metadata,) = collected
@@ -177,9 +177,9 @@ def warm_up(recorder, clock):
     """A warm-up without a plan, as where the user has a timer of his own."""
     number = WarmUp(recorder)
     call(recorder, clock, 0.01)
-    while 0 < number:
+    while number > 0:
         call(recorder, clock, 0.01)
-    number / 1  # noqa: B018 - what pytest-benchmark does when rounds begin
+    number / 1
 
 
 def test_rounds_have_both_clocks(recorder, clock):

@@ -166,7 +166,7 @@ def test_tf_data_and_keras_and_retracing(suite):
 
 @pytest.mark.usefixtures("no_leftovers")
 def test_deadlock_with_one_inter_op_thread(suite):
-    result, benchmarks = run(
+    result, _ = run(
         suite,
         """
         import tensorflow as tf
@@ -217,7 +217,7 @@ def test_crash_in_native_code(suite):
 
 def test_a_runtime_that_conftest_touches_is_no_obstacle(suite):
     suite.pytester.makeconftest("import tensorflow as tf\nX = tf.constant(1.0)\n")
-    result, benchmarks = run(
+    result, _ = run(
         suite,
         """
         @pytest.mark.tf_threads(intra=2, inter=3)

@@ -69,9 +69,7 @@ config = SimpleNamespace(
     ),
 )
 synchronised = []
-test = SimpleNamespace(
-    experimental=SimpleNamespace(sync_devices=lambda: synchronised.append(True))
-)
+test = SimpleNamespace(experimental=SimpleNamespace(sync_devices=lambda: synchronised.append(True)))
 
 
 class _Function:
