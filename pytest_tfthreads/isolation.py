@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import json
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.options import Settings
@@ -25,8 +23,6 @@ from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preloa
 from pytest_tfthreads.process.launcher import Launched, Launcher
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import Reply, WorkOrder
-
-_PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
 
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
@@ -74,7 +70,7 @@ class MeasuredTest:
 class IsolatedRun:
     """A test's reports by phase, and its measurement if it made one."""
 
-    reports: tuple[pytest.TestReport, ...]
+    reports: list[pytest.TestReport]
     measured: MeasuredTest | None = None
 
 
@@ -102,7 +98,7 @@ class Isolation:
         once. Raises what ends a session: `KeyboardInterrupt`, `pytest.exit`.
         """
         if benchmark_bridge.is_missing(item):
-            return IsolatedRun(tuple(_failed_reports(item, _NO_BENCHMARK, time.time())))
+            return IsolatedRun(outcomes.failed(item, _NO_BENCHMARK, time.time()))
         processes = case.processes or self._settings.processes
         requested = Pools(
             case.threads.intra.resolve(self._machine.counts),
@@ -117,21 +113,25 @@ class Isolation:
             launched = self._launch(order, case)
             failure = launched if isinstance(launched, Failure) else _failure_of(launched.reply)
             if failure is not None:
-                message = _of_process(turn, processes, failure.message)
-                reports.append(_failed_reports(item, message, begun_s))
-                return IsolatedRun(_merged(reports))
-            assert isinstance(launched, Launched)
-            reports.append([self._report(data) for data in launched.reply.reports])
-            runs.append((launched, order))
-            if not all(report.passed for report in reports[-1]):
-                if turn:
-                    _note_process(reports[-1], turn, processes)
-                self._replay_warnings(launched.reply)
-                return IsolatedRun(_merged(reports))
-            if launched.reply.sample is None:
+                reports.append(outcomes.failed(item, failure.message, begun_s))
+            else:
+                assert isinstance(launched, Launched)
+                runs.append((launched, order))
+                reports.append(
+                    [outcomes.restore(self._config, data) for data in launched.reply.reports]
+                )
+            if not outcomes.passed(reports[-1]):
+                outcomes.note_process(reports[-1], turn, processes)
+                if failure is None:
+                    self._replay_warnings(runs[-1][0])
+                return IsolatedRun(outcomes.merge(reports))
+            if runs[-1][0].reply.sample is None:
                 break
-        self._replay_warnings(runs[0][0].reply)
-        return IsolatedRun(_merged(reports), self._measured(item, case, requested, runs))
+        self._replay_warnings(runs[0][0])
+        return IsolatedRun(outcomes.merge(reports), self._measured(item, case, requested, runs))
+
+    def _replay_warnings(self, launched: Launched) -> None:
+        outcomes.replay_warnings(self._config, launched.reply.warnings)
 
     # -- one process --------------------------------------------------------------------
 
@@ -184,34 +184,6 @@ class Isolation:
             workerinput=_workerinput(config),
             iterations=iterations,
         )
-
-    def _report(self, data: Mapping[str, Any]) -> pytest.TestReport:
-        report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
-        assert isinstance(report, pytest.TestReport)
-        # JSON knows no tuples, but pytest tells a skip by its being one.
-        if isinstance(report.longrepr, list):
-            report.longrepr = tuple(report.longrepr)
-        report.location = tuple(report.location)  # type: ignore[assignment]
-        report.sections = [(title, text) for title, text in report.sections]
-        report.user_properties = [(name, value) for name, value in report.user_properties]
-        return report
-
-    def _replay_warnings(self, reply: Reply) -> None:
-        for data in reply.warnings:
-            category = _category(data["module"], data["category"])
-            self._config.hook.pytest_warning_recorded.call_historic(
-                kwargs={
-                    "warning_message": warnings.WarningMessage(
-                        message=data["message"],
-                        category=category,
-                        filename=data["filename"],
-                        lineno=data["lineno"],
-                    ),
-                    "when": "runtest",
-                    "nodeid": data["nodeid"],
-                    "location": None,
-                }
-            )
 
     # -- all processes of a test --------------------------------------------------------
 
@@ -326,53 +298,6 @@ def _exit(reply: Reply) -> NoReturn:
     pytest.exit(reply.message, returncode=reply.exit_code)
 
 
-def _failed_reports(item: pytest.Item, message: str, begun_s: float) -> list[pytest.TestReport]:
-    """Reports of a test whose process gave none: the call failed."""
-
-    def report(when: Literal["setup", "call", "teardown"]) -> pytest.TestReport:
-        failed = when == "call"
-        ended_s = time.time()
-        return pytest.TestReport(
-            nodeid=item.nodeid,
-            location=item.location,
-            keywords=dict.fromkeys(item.keywords, 1),
-            outcome="failed" if failed else "passed",
-            longrepr=message if failed else None,
-            when=when,
-            duration=ended_s - begun_s if failed else 0,
-            start=begun_s if when != "teardown" else ended_s,
-            stop=ended_s if when != "setup" else begun_s,
-        )
-
-    return [report(when) for when in _PHASES]
-
-
-def _merged(reports: Sequence[Sequence[pytest.TestReport]]) -> tuple[pytest.TestReport, ...]:
-    """One report a phase: of the first process that did not pass, as long as all of them took."""
-    deciding = next(
-        (one for one in reports if not all(report.passed for report in one)), reports[0]
-    )
-    merged = []
-    for report in deciding:
-        same = [other for one in reports for other in one if other.when == report.when]
-        report.duration = sum(other.duration for other in same)
-        merged.append(report)
-    return tuple(merged)
-
-
-def _of_process(turn: int, processes: int, message: str) -> str:
-    if processes == 1:
-        return message
-    return f"{message}\n(in process {turn + 1} of {processes})"
-
-
-def _note_process(reports: Sequence[pytest.TestReport], turn: int, processes: int) -> None:
-    text = f"in process {turn + 1} of {processes}; those before it passed"
-    for report in reports:
-        if not report.passed:
-            report.sections.append(("tf_threads", text))
-
-
 def _basetemp(config: pytest.Config) -> Path:
     factory = config._tmp_path_factory  # type: ignore[attr-defined]
     basetemp: Path = factory.getbasetemp()
@@ -404,14 +329,6 @@ def _terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int
         yield (0, 1, 2)
     finally:
         manager.resume_global_capture()
-
-
-def _category(module: str, name: str) -> type[Warning]:
-    try:
-        category = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        return UserWarning
-    return category if isinstance(category, type) and issubclass(category, Warning) else UserWarning
 
 
 def _plain(value: object) -> object:

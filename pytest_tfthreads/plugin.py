@@ -132,7 +132,7 @@ class Controller:
         self, item: pytest.Item, case: Case, nextitem: pytest.Item | None
     ) -> Sequence[pytest.TestReport]:
         run = self.isolation.run(item, case)
-        reports = list(run.reports)
+        reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")
             setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())

@@ -29,15 +29,17 @@ def through_the_plugin(workload: str, *options: str) -> dict:
     """`extra_info["tf_threads"]` of one workload."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "out.json"
-        subprocess.run(
+        run = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
                 *(str(HERE / "measured.py"), "-k", workload, f"--benchmark-json={file}"),
                 *options,
             ],
-            check=True,
-            stdout=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
+        if run.returncode:
+            sys.exit(run.stdout + run.stderr)
         (benchmark,) = json.loads(file.read_text())["benchmarks"]
     recorded = benchmark["extra_info"]["tf_threads"]
     assert not recorded["flags"] or recorded["flags"] == ["fresh"], recorded["flags"]

@@ -1,0 +1,95 @@
+"""pytest's reports and warnings, on their way from measuring processes to this session."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pytest
+
+_PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+
+
+def restore(config: pytest.Config, data: Mapping[str, Any]) -> pytest.TestReport:
+    """A report as it was before it became JSON."""
+    report = config.hook.pytest_report_from_serializable(config=config, data=data)
+    assert isinstance(report, pytest.TestReport)
+    # JSON knows no tuples, but pytest tells a skip by its being one.
+    if isinstance(report.longrepr, list):
+        report.longrepr = tuple(report.longrepr)
+    report.location = tuple(report.location)  # type: ignore[assignment]
+    report.sections = [(title, text) for title, text in report.sections]
+    report.user_properties = [(name, value) for name, value in report.user_properties]
+    return report
+
+
+def failed(item: pytest.Item, message: str, begun_s: float) -> list[pytest.TestReport]:
+    """Reports of a test whose process gave none: its call failed."""
+
+    def report(when: Literal["setup", "call", "teardown"]) -> pytest.TestReport:
+        is_call = when == "call"
+        ended_s = time.time()
+        return pytest.TestReport(
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords=dict.fromkeys(item.keywords, 1),
+            outcome="failed" if is_call else "passed",
+            longrepr=message if is_call else None,
+            when=when,
+            duration=ended_s - begun_s if is_call else 0,
+            start=begun_s if when != "teardown" else ended_s,
+            stop=ended_s if when != "setup" else begun_s,
+        )
+
+    return [report(when) for when in _PHASES]
+
+
+def passed(reports: Sequence[pytest.TestReport]) -> bool:
+    return all(report.passed for report in reports)
+
+
+def merge(processes: Sequence[Sequence[pytest.TestReport]]) -> list[pytest.TestReport]:
+    """One report a phase: of the first process that did not pass, as long as all of them took."""
+    deciding = next((reports for reports in processes if not passed(reports)), processes[0])
+    for report in deciding:
+        same = [one for reports in processes for one in reports if one.when == report.when]
+        report.duration = sum(one.duration for one in same)
+    return list(deciding)
+
+
+def note_process(reports: Sequence[pytest.TestReport], turn: int, processes: int) -> None:
+    """Say which of a measurement's processes it was that did not pass, if not the first."""
+    for report in reports:
+        if turn and not report.passed:
+            text = f"in process {turn + 1} of {processes}; those before it passed"
+            report.sections.append(("tf_threads", text))
+
+
+def replay_warnings(config: pytest.Config, recorded: Sequence[Mapping[str, Any]]) -> None:
+    """Have this session's summary show what a measuring process warned of."""
+    for data in recorded:
+        message = warnings.WarningMessage(
+            message=data["message"],
+            category=_category(data["module"], data["category"]),
+            filename=data["filename"],
+            lineno=data["lineno"],
+        )
+        config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": message,
+                "when": "runtest",
+                "nodeid": data["nodeid"],
+                "location": None,
+            }
+        )
+
+
+def _category(module: str, name: str) -> type[Warning]:
+    try:
+        category = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return UserWarning
+    return category if isinstance(category, type) and issubclass(category, Warning) else UserWarning
