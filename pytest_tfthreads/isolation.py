@@ -168,7 +168,7 @@ class Isolation:
             intra=requested.intra,
             inter=requested.inter,
             cpus=self._machine.cpu_set(granted, turn),
-            args=tuple(str(arg) for arg in config.invocation_params.args),
+            args=(*(str(arg) for arg in config.invocation_params.args), *_more_arguments(config)),
             plugins=tuple(
                 plugin
                 for plugin in config.invocation_params.plugins or ()
@@ -296,6 +296,12 @@ def _end_session_if_asked(reply: Reply) -> None:
 
 def _exit(reply: Reply) -> NoReturn:
     pytest.exit(reply.message, returncode=reply.exit_code)
+
+
+def _more_arguments(config: pytest.Config) -> Sequence[str]:
+    """What must be said on the command line, because a plugin acts on it at once."""
+    # Coverage would trace, and so slow, what is measured.
+    return ["--no-cov"] if config.pluginmanager.hasplugin("pytest_cov") else []
 
 
 def _basetemp(config: pytest.Config) -> Path:

@@ -69,6 +69,14 @@ class Controller:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
+        if self._config.stash[_SETTINGS].configs and not any(map(case_of, session.items)):
+            session.config.issue_config_time_warning(
+                pytest.PytestWarning(
+                    "--tf-threads has nothing to configure: no selected test is marked with "
+                    "@pytest.mark.tf_threads"
+                ),
+                stacklevel=2,
+            )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(

@@ -84,6 +84,8 @@ def _preload_pytest() -> None:
     with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
         pytest.main(arguments, plugins=[EndAtOnce()])
+    from pytest_tfthreads.measuring import session  # noqa: F401 - so that no fork has to
+
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
 
@@ -128,10 +130,8 @@ class Interpreter:
                 self._kill(pid)
 
     def _receive(self) -> None:
-        message = self._connection.poll()
-        while message is not None:
-            self._handle(*message)
-            message = self._connection.poll() if self._connection.pending else None
+        for body, fds in self._connection.poll_all():
+            self._handle(body, fds)
 
     def _handle(self, body: dict[str, Any], fds: Sequence[int]) -> None:
         kind = body.pop("kind")

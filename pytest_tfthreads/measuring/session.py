@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.measurement import Pools, Sample
@@ -44,7 +45,6 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "numprocesses": None,
     "dist": "no",
     "tx": [],
-    "no_cov": True,
 }
 
 
@@ -108,7 +108,7 @@ class MeasuringSession:
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
-            quiet = type(reporter)(config, open(os.devnull, "w"))  # noqa: SIM115 - lives as long as we
+            quiet = TerminalReporter(config, open(os.devnull, "w"))  # noqa: SIM115 - as long as we
             quiet._tw.hasmarkup = self.order.colors
             quiet._tw.fullwidth = self.order.terminal_width
             config.pluginmanager.register(quiet, "terminalreporter")

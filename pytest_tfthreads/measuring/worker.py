@@ -106,7 +106,10 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
 def _moved_up(fd: int) -> int:
     import fcntl
 
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SAFE_FD)
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SAFE_FD)
+    except OSError:  # so many descriptors are not allowed here
+        return fd
     os.close(fd)
     return moved
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +60,10 @@ def explain(ending: Ending) -> Failure:
 
 def excerpt(fd: int) -> str:
     """The beginning and the end of a file, without moving its position (its writers share it)."""
-    size = os.fstat(fd).st_size
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return ""  # a terminal or a pipe, which the user reads himself
+    size = status.st_size
     if size <= 2 * _EXCERPT_BYTES:
         return os.pread(fd, size, 0).decode(errors="replace").strip()
     head = os.pread(fd, _EXCERPT_BYTES, 0).decode(errors="replace").strip()

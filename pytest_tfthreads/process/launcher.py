@@ -82,10 +82,9 @@ class Launcher:
         """
         self.prepare(env)
         interpreter = self._interpreters[env]
-        others = [one for one in self._interpreters.values() if one is not interpreter]
+        self._wait_for_the_others(env)
         try:
-            for one in (interpreter, *others):  # nothing may import beside a measurement
-                one.wait_until_ready()
+            interpreter.wait_until_ready()
         except ConnectionClosedError:
             del self._interpreters[env]
             return interpreter.failure("The interpreter that starts measuring processes died.")
@@ -113,6 +112,14 @@ class Launcher:
         if isinstance(ended, Failure):
             return ended
         return Launched(ended, start, interpreter.reason)
+
+    def _wait_for_the_others(self, env: Env) -> None:
+        """Nothing may import beside a measurement."""
+        for other in self._interpreters.keys() - {env}:
+            try:
+                self._interpreters[other].wait_until_ready()
+            except (ConnectionClosedError, TimeoutError):
+                self._interpreters.pop(other).close()  # a test that needs it will be told
 
     def close(self) -> None:
         """End all interpreters, and with them whatever they still run."""
@@ -249,35 +256,36 @@ class _Run:
             if self._interpreter.connection in ready:
                 self._read_interpreter()
         if self._end is not None:
-            while self._answering:  # what it had sent before it ended
+            self._read_what_was_sent()
+
+    def _read_what_was_sent(self) -> None:
+        """The rest of an answer whose process has ended."""
+        # A fork of the test that got away may hold the socket open and never say a word.
+        self._answers.sock.settimeout(_SILENT_GRACE_S)
+        try:
+            while self._answering:
                 self._read_answer()
+        except TimeoutError:
+            self._answering = False
 
     def _read_answer(self) -> None:
         try:
-            message = self._answers.poll()
+            for body, fds in self._answers.poll_all():
+                kind = body.pop("kind")
+                if kind == "capturing":
+                    self._captures += fds
+                elif kind == "reply":
+                    self._reply = Reply.from_json(body)
+                    self._answering = False
         except ConnectionClosedError:
-            self._answering = False
-            return
-        if message is None:
-            return
-        body, fds = message
-        kind = body.pop("kind")
-        if kind == "capturing":
-            self._captures += fds
-        elif kind == "reply":
-            self._reply = Reply.from_json(body)
             self._answering = False
 
     def _read_interpreter(self) -> None:
-        connection = self._interpreter.connection
-        message = connection.poll()
-        while message is not None:
-            body, _ = message
+        for body, _ in self._interpreter.connection.poll_all():
             if body["kind"] == "started":
                 self._pid = body["pid"]
             elif body["kind"] == "ended" and body["pid"] == self._pid:
                 self._end = body
-            message = connection.poll() if connection.pending else None
 
     def _show_stacks(self, selector: selectors.BaseSelector) -> None:
         before = os.fstat(self._log.fileno()).st_size
@@ -292,13 +300,13 @@ class _Run:
             written = now
 
     def _kill(self, why: str) -> None:
-        self._killed_for = why
+        while self._pid is None:
+            self._read_interpreter()
+        self._killed_for = self._killed_for or why
         self._interpreter.connection.send("kill", {"pid": self._pid})
 
     def _abandon(self) -> None:
         try:
-            while self._pid is None:
-                self._read_interpreter()
             self._kill("abandoned")
             while self._end is None:
                 self._read_interpreter()

@@ -10,7 +10,7 @@ import errno
 import json
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,10 +154,12 @@ class Connection:
         fds, self._fds = self._fds, []
         return json.loads(self._lines.popleft()), fds
 
-    @property
-    def pending(self) -> bool:
-        """Whether a whole message has been read already, which a selector cannot know."""
-        return bool(self._lines)
+    def poll_all(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Read once; all messages that are complete. Raises `ConnectionClosedError`."""
+        message = self.poll()
+        while message is not None:
+            yield message
+            message = self.poll() if self._lines else None
 
     def close(self) -> None:
         self.sock.close()

@@ -53,6 +53,17 @@ def test_segmentation_fault(suite, start):
     assert "test_it.py" in text
 
 
+def test_crash_with_uncaptured_output(suite):
+    text = run_faulty(suite, "print('last words')\nos.abort()", "-s", subprocess=True)
+    assert "killed by SIGABRT" in text
+    assert "last words" in text
+
+
+def test_time_out_before_anything_happened(suite):
+    text = run_faulty(suite, "time.sleep(1000)", mark="intra=1, timeout=0.000001")
+    assert "hung" in text
+
+
 def test_killed_for_memory_or_by_somebody(suite):
     text = run_faulty(suite, "os.kill(os.getpid(), signal.SIGKILL)")
     assert "SIGKILL" in text

@@ -100,6 +100,13 @@ def test_spec_replaces_the_markers_configurations(suite):
     suite.run("--tf-threads=3x2").assert_outcomes(passed=2)
 
 
+def test_spec_that_configures_nothing_is_not_passed_over(suite):
+    suite.write("def test_it(): pass")
+    result = suite.run("--tf-threads=1x1", subprocess=True)
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*--tf-threads has nothing to configure*"])
+
+
 def test_ini_keys(suite):
     suite.pytester.makeini(
         """

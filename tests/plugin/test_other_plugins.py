@@ -1,0 +1,49 @@
+"""Beside other plugins that people have."""
+
+import pytest
+
+SOURCE = """
+@pytest.mark.benchmark(warmup=False, max_time=0.001)
+@pytest.mark.tf_threads(intra=[1, 2])
+def test_marked(benchmark):
+    import sys
+    benchmark(int)
+    assert sys.gettrace() is None
+
+def test_local():
+    import helper
+    assert helper.answer() == 42
+"""
+
+
+def test_coverage_does_not_slow_what_is_measured(suite):
+    pytest.importorskip("pytest_cov")
+    suite.write(SOURCE, helper="def answer():\n    return 42\n")
+    result = suite.run("--cov=helper", "--cov-report=term", subprocess=True)
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["helper.py * 100%"])
+    assert [path.name for path in suite.path.glob(".coverage*")] == [".coverage"]
+
+
+@pytest.mark.parametrize("dist", ["load", "loadfile", "worksteal"])
+def test_xdist_runs_and_records_once(suite, dist):
+    suite.write(SOURCE, helper="def answer():\n    return 42\n")
+    result, benchmarks = suite.results("-n2", f"--dist={dist}", subprocess=True)
+    result.assert_outcomes(passed=3)
+    assert sorted(benchmarks) == ["test_marked[intra1-interauto]", "test_marked[intra2-interauto]"]
+
+
+def test_hooks_of_a_conftest_see_the_reports(suite):
+    suite.write(
+        SOURCE,
+        helper="def answer():\n    return 42\n",
+        conftest="""
+        def pytest_runtest_logreport(report):
+            with open("reports", "a") as file:
+                print(report.when, report.nodeid, report.outcome, file=file)
+        """,
+    )
+    suite.run("-k", "marked").assert_outcomes(passed=2, deselected=1)
+    lines = (suite.path / "reports").read_text().splitlines()
+    here = [line for line in lines if line.startswith("call") and "intra1" in line]
+    assert len(here) == 2  # once in the measuring process, once here
