@@ -82,6 +82,16 @@ class BenchmarkSettings:
 # -- in the measuring process ---------------------------------------------------------------------
 
 
+def leave_git_alone() -> None:
+    """Keep pytest-benchmark from asking git, five times over, for the name of an autosaved file.
+
+    It does so whenever it adds its options, and a measuring process saves nothing.
+    """
+    from pytest_benchmark import plugin
+
+    plugin.get_tag = lambda *_: "unused"
+
+
 def prepare_options(config: pytest.Config) -> None:
     """Leave to the pytest process what is done once for the whole run."""
     for name, value in _OPTIONS_OF_THE_RUN.items():

@@ -28,6 +28,19 @@ _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
     "and a tf_threads test measures with it: leave that option out, or deselect this test."
 )
+_HEADLINES = {
+    protocol.MISCONFIGURED: "The configuration is not in force:",
+    protocol.NOT_COLLECTED: (
+        "The measuring process could not collect this test, though pytest did here. Its module "
+        "must collect the same tests whatever CPUs and threads it is given."
+    ),
+    protocol.DESCRIPTORS_CLOSED: DESCRIPTORS_CLOSED,
+    protocol.INTERNAL_ERROR: (
+        "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; the "
+        "test is not to blame."
+    ),
+}
+"""Outcomes without a test run, in words."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ class Isolation:
             launched = self._launch(order, case)
             failure = launched if isinstance(launched, Failure) else _failure_of(launched.reply)
             if failure is not None:
-                reports.append(outcomes.failed(item, failure.message, begun_s))
+                reports.append(outcomes.failed(item, str(failure), begun_s))
             else:
                 assert isinstance(launched, Launched)
                 runs.append((launched, order))
@@ -137,8 +150,11 @@ class Isolation:
 
     def _launch(self, order: WorkOrder, case: Case) -> Launched | Failure:
         timeout_s = None if order.interactive else case.timeout_s or self._settings.timeout_s
-        with _terminal(self._config, order.interactive) as terminal:
-            launched = self._launcher.run(order, case.env, timeout_s, terminal)
+        try:
+            with _terminal(self._config, order.interactive) as terminal:
+                launched = self._launcher.run(order, case.env, timeout_s, terminal)
+        except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
+            return Failure("timed-out", f"{error.msg} The measuring process was killed.")
         if isinstance(launched, Launched):
             _end_session_if_asked(launched.reply)
         return launched
@@ -181,7 +197,7 @@ class Isolation:
             interactive=bool(config.getoption("usepdb") or config.getoption("trace")),
             colors=bool(writer and writer.hasmarkup),
             terminal_width=writer.fullwidth if writer else 80,
-            workerinput=_workerinput(config),
+            workerinput=getattr(config, "workerinput", None),
             iterations=iterations,
         )
 
@@ -255,7 +271,7 @@ class Isolation:
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
-        if _workerinput(self._config)["workercount"] > 1:
+        if (order.workerinput or {}).get("workercount", 1) > 1:
             yield "xdist"
 
 
@@ -263,24 +279,8 @@ def _failure_of(reply: Reply) -> Failure | None:
     """What a process answered where it could not run its test."""
     if reply.outcome == protocol.NO_TENSORFLOW:
         return preload_failure(reply.message)
-    if reply.outcome == protocol.MISCONFIGURED:
-        return Failure("configuration", f"The configuration is not in force: {reply.message}")
-    if reply.outcome == protocol.NOT_COLLECTED:
-        return Failure(
-            "collection",
-            "The measuring process could not collect this test, though pytest did here. Its "
-            "module must collect the same tests whatever CPUs and threads it is given.\n"
-            + reply.message,
-        )
-    if reply.outcome == protocol.DESCRIPTORS_CLOSED:
-        return Failure("exited", f"{DESCRIPTORS_CLOSED}\n{reply.message}")
-    if reply.outcome == protocol.INTERNAL_ERROR:
-        return Failure(
-            "bug",
-            "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; "
-            "the test is not to blame.\n" + reply.message,
-        )
-    return None
+    headline = _HEADLINES.get(reply.outcome)
+    return None if headline is None else Failure(reply.outcome, f"{headline}\n{reply.message}")
 
 
 def _iterations(reply: Reply) -> int | None:
@@ -308,16 +308,6 @@ def _basetemp(config: pytest.Config) -> Path:
     factory = config._tmp_path_factory  # type: ignore[attr-defined]
     basetemp: Path = factory.getbasetemp()
     return basetemp
-
-
-def _workerinput(config: pytest.Config) -> Mapping[str, Any]:
-    """What pytest-xdist's fixtures read; a measuring process is a worker of its session."""
-    given = getattr(config, "workerinput", {})
-    return {
-        "workerid": given.get("workerid", "master"),
-        "testrunuid": given.get("testrunuid", "tfthreads"),
-        "workercount": given.get("workercount", 1),
-    }
 
 
 @contextlib.contextmanager

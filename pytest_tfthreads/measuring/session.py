@@ -45,7 +45,13 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "numprocesses": None,
     "dist": "no",
     "tx": [],
+    "xmlpath": None,
+    "pastebin": None,
+    "htmlpath": None,  # pytest-html
+    "report_log": None,  # pytest-reportlog
+    "json_report": False,  # pytest-json-report
 }
+_PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pytest's cache
 
 
 class MeasuringSession:
@@ -98,13 +104,16 @@ class MeasuringSession:
                 setattr(config.option, name, value)
         config.option.basetemp = self.order.basetemp
         config.args = [self.order.target]
-        # pytest, and plugins that know pytest-xdist, leave files of the run alone in a worker.
-        config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
+        if self.order.workerinput is not None:
+            config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
         benchmark_bridge.prepare_options(config)
         yield
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        for name in _PLUGINS_OF_THE_RUN:
+            if config.pluginmanager.hasplugin(name):
+                config.pluginmanager.unregister(name=name)
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
@@ -154,10 +163,11 @@ class MeasuringSession:
         benchmark_bridge.override(item, **options)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # pytest captures into files that die with this process: lend them to who has to explain
         # a crash.
-        self._connection.send("capturing", {}, [1, 2])
+        if item.config.getoption("capture") == "fd":
+            self._connection.send("capturing", {}, [1, 2])
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:

@@ -96,8 +96,10 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
 
     import pytest
 
+    from pytest_tfthreads import benchmark_bridge
     from pytest_tfthreads.measuring.session import MeasuringSession
 
+    benchmark_bridge.leave_git_alone()
     session = MeasuringSession(order, connection, effective)
     pytest.main(list(order.args), plugins=[session, *order.plugins])
     return session.reply()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import stat
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +25,13 @@ DESCRIPTORS_CLOSED = (
 
 @dataclass(frozen=True)
 class Failure:
-    """A process without a result; `message` is what the user reads."""
+    """A process without a result, as the user reads it: what kind of end, and why."""
 
-    kind: str  # such as "crashed", "timed-out", "configuration"
+    kind: str  # such as "crashed", "timed-out", "misconfigured"
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,7 @@ def explain(ending: Ending) -> Failure:
 
 def excerpt(fd: int) -> str:
     """The beginning and the end of a file, without moving its position (its writers share it)."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        return ""  # a terminal or a pipe, which the user reads himself
-    size = status.st_size
+    size = os.fstat(fd).st_size
     if size <= 2 * _EXCERPT_BYTES:
         return os.pread(fd, size, 0).decode(errors="replace").strip()
     head = os.pread(fd, _EXCERPT_BYTES, 0).decode(errors="replace").strip()

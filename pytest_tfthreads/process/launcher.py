@@ -97,7 +97,7 @@ class Launcher:
             return failure.preload_failure(interpreter.broken, interpreter.log_excerpt())
         if self._start == "fork" and not interpreter.forkable:
             return Failure(
-                "configuration",
+                "misconfigured",
                 f"--tf-threads-start=fork cannot be trusted here: {interpreter.reason}. "
                 "Use --tf-threads-start=auto or fresh.",
             )

@@ -44,7 +44,7 @@ class WorkOrder:
     interactive: bool  # the terminal is handed over, for a debugger
     colors: bool
     terminal_width: int
-    workerinput: Mapping[str, Any]
+    workerinput: Mapping[str, Any] | None  # of the pytest-xdist worker that orders, if it is one
     iterations: int | None  # calls a round, where a process before has settled them
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"

@@ -47,7 +47,7 @@ def test_segmentation_fault(suite, start):
         "print('last words')\nimport ctypes\nctypes.string_at(8)",
         f"--tf-threads-start={start}",
     )
-    assert "killed by SIGSEGV (segmentation fault) after" in text
+    assert "crashed: The measuring process was killed by SIGSEGV (segmentation fault)" in text
     assert "last words" in text
     assert "Fatal Python error: Segmentation fault" in text
     assert "test_it.py" in text

@@ -16,6 +16,39 @@ def test_local():
 """
 
 
+def test_failure_that_is_raised_while_we_wait_is_the_tests(suite):
+    """As pytest-timeout does, from a signal's handler."""
+    suite.write(
+        """
+        import signal, time
+
+        @pytest.mark.tf_threads(intra=1)
+        def test_slow():
+            time.sleep(1000)
+
+        def test_after():
+            pass
+        """,
+        conftest="""
+        import signal
+        import pytest
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_protocol(item):
+            def fail(*_):
+                pytest.fail("Timeout (>0.5s)")
+            if not item.config.pluginmanager.hasplugin("tfthreads-measuring"):
+                signal.signal(signal.SIGALRM, fail)
+                signal.setitimer(signal.ITIMER_REAL, 0.5)
+            yield
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        """,
+    )
+    result = suite.run(subprocess=True)
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["timed-out: Timeout (>0.5s)*"])
+
+
 def test_coverage_does_not_slow_what_is_measured(suite):
     pytest.importorskip("pytest_cov")
     suite.write(SOURCE, helper="def answer():\n    return 42\n")
