@@ -263,8 +263,7 @@ def test_default_warm_up_and_rounds(suite):
     (one,) = benchmarks.values()
     (process,) = one["extra_info"]["tf_threads"]["processes"]
     assert process["warmup_rounds"] >= 50
-    assert min(process["wall_s"]) >= 0.0025  # several calls make a round
-    assert process["iterations"] > 1
+    assert process["iterations"] > 1  # several calls make a round
     assert one["extra_info"]["tf_threads"]["cores_used"]["value"] < 0.5  # it sleeps
 
 

@@ -71,7 +71,7 @@ def benchmark(recorder, clock, durations_s, plan=PLAN, min_rounds=5):
     recorder.steer(plan)
     collected = []
     options = {
-        "node": SimpleNamespace(name="test", nodeid="test"),
+        "node": SimpleNamespace(name="test", nodeid="test", _nodeid="test"),
         "disable_gc": False,
         "timer": SimpleNamespace(target=recorder),
         "min_rounds": min_rounds,

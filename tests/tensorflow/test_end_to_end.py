@@ -114,6 +114,7 @@ def test_tf_data_and_keras_and_retracing(suite):
         def test_limited(tf_benchmark):
             tf_benchmark.dataset(pipeline(), batches=5, threads=1, items=10, unit="numbers")
 
+        @pytest.mark.tf_threads(intra=1, inter=1, cpus="all")
         def test_unlimited(tf_benchmark):
             tf_benchmark.dataset(pipeline(), batches=5)
 
