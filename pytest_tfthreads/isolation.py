@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -170,7 +169,6 @@ class Isolation:
         config = self._config
         counts = self._machine.counts
         granted = case.granted_cpus(requested.intra, requested.inter, counts.logical)
-        number = next(self._numbers)
         _, separator, own_part = item.nodeid.partition("::")
         writer = (
             config.get_terminal_writer()
@@ -180,7 +178,6 @@ class Isolation:
         return WorkOrder(
             nodeid=item.nodeid,
             target=f"{item.path}{separator}{own_part}",
-            case_id=case.id,
             intra=requested.intra,
             inter=requested.inter,
             cpus=self._machine.cpu_set(granted, turn),
@@ -193,7 +190,7 @@ class Isolation:
             argv=tuple(sys.argv),
             invocation_dir=str(config.invocation_params.dir),
             sys_path=tuple(sys.path),
-            basetemp=str(_basetemp(config) / f"tfthreads{number}"),
+            basetemp=_basetemp(config, f"tfthreads{next(self._numbers)}"),
             interactive=bool(config.getoption("usepdb") or config.getoption("trace")),
             colors=bool(writer and writer.hasmarkup),
             terminal_width=writer.fullwidth if writer else 80,
@@ -210,10 +207,12 @@ class Isolation:
         requested: Pools,
         runs: Sequence[tuple[Launched, WorkOrder]],
     ) -> MeasuredTest | None:
+        # A test may measure in one process and not in the next.
+        runs = [run for run in runs if run[0].reply.sample is not None]
+        if not runs:
+            return None
         launched, order = runs[0]
         reply = launched.reply
-        if reply.sample is None or reply.benchmark is None:
-            return None
         effective = None if reply.effective is None else Pools(**reply.effective)
         measurement = Measurement(
             requested=requested,
@@ -304,10 +303,10 @@ def _more_arguments(config: pytest.Config) -> Sequence[str]:
     return ["--no-cov"] if config.pluginmanager.hasplugin("pytest_cov") else []
 
 
-def _basetemp(config: pytest.Config) -> Path:
-    factory = config._tmp_path_factory  # type: ignore[attr-defined]
-    basetemp: Path = factory.getbasetemp()
-    return basetemp
+def _basetemp(config: pytest.Config, name: str) -> str | None:
+    """A directory below that of the run, as pytest-xdist's workers have."""
+    factory = getattr(config, "_tmp_path_factory", None)  # absent under -p no:tmpdir
+    return None if factory is None else str(factory.getbasetemp() / name)
 
 
 @contextlib.contextmanager

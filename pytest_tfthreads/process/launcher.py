@@ -62,6 +62,8 @@ class Launcher:
 
     def prepare(self, env: Env) -> None:
         """Start the interpreter of this environment, without waiting for it."""
+        if os.name != "posix":
+            return
         interpreter = self._interpreters.pop(env, None)
         if interpreter is None:
             while len(self._interpreters) >= _MAX_INTERPRETERS:
@@ -80,6 +82,12 @@ class Launcher:
 
         `terminal` holds stdin, stdout and stderr for the test, where they are not captured.
         """
+        if os.name != "posix":
+            return Failure(
+                "unsupported",
+                "tf_threads tests need processes as POSIX has them: use Linux, or run the tests "
+                "here with -p no:tfthreads, unmeasured by configuration.",
+            )
         self.prepare(env)
         interpreter = self._interpreters[env]
         self._wait_for_the_others(env)

@@ -31,7 +31,6 @@ class WorkOrder:
 
     nodeid: str
     target: str  # what to collect: absolute path and the node's own part
-    case_id: str
     intra: int  # 0: TensorFlow's choice
     inter: int
     cpus: tuple[int, ...]
@@ -40,7 +39,7 @@ class WorkOrder:
     argv: tuple[str, ...]
     invocation_dir: str
     sys_path: tuple[str, ...]
-    basetemp: str
+    basetemp: str | None
     interactive: bool  # the terminal is handed over, for a debugger
     colors: bool
     terminal_width: int

@@ -76,7 +76,7 @@ def test_time_out_shows_stacks(suite, start):
         suite,
         "def waits_for_ever():\n    print('waiting')\n    time.sleep(1000)\nwaits_for_ever()",
         f"--tf-threads-start={start}",
-        "--tf-threads-timeout=2",
+        "--tf-threads-timeout=5",
     )
     assert "hung" in text
     assert "in waits_for_ever" in text
@@ -90,7 +90,7 @@ def test_time_out_of_a_process_that_ignores_signals(suite):
         "for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:\n"
         "    signal.signal(number, signal.SIG_IGN)\n"
         "while True:\n    time.sleep(1)",
-        mark="intra=1, timeout=1.5",
+        mark="intra=1, timeout=3",
     )
     assert "hung" in text
 
@@ -103,7 +103,7 @@ def test_hang_in_a_py_function_names_inter_1(suite):
         "space = {'time': time}\n"
         "exec(code, space)\n"
         "space['call']()",
-        mark="intra=4, inter=1, timeout=1.5",
+        mark="intra=4, inter=1, timeout=3",
     )
     assert "Likely cause: inter=1" in text
 

@@ -54,7 +54,7 @@ def test_grid_with_module_level_tensors(suite):
             assert measured["start"] == "fork"
             assert measured["unit"] == "rows"
             assert measured["machine"]["tensorflow"]
-            assert not set(measured["flags"]) - {"unsettled", "oversubscribed"}
+            assert not set(measured["flags"]) - {"unsettled", "oversubscribed", "quota"}
     for noise in ("oneDNN", "cuda", "cpu_feature_guard", "absl::InitializeLog"):
         assert noise not in result.stdout.str() + result.stderr.str()
 
