@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
@@ -16,6 +16,7 @@ from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 if TYPE_CHECKING:
     from pytest_tfthreads.measuring.session import MeasuringSession
 
+_MAX_ITEMS = 1e30
 _Result = TypeVar("_Result")
 
 
@@ -121,13 +122,13 @@ class TfBenchmark:
         self._benchmark(step)
 
     def _note(self, items: float, unit: str) -> None:
-        if isinstance(items, bool) or not isinstance(items, (int, float)) or not items > 0:
+        if isinstance(items, bool) or not isinstance(items, Real) or not items > 0:
             raise ValueError(f"tf_benchmark: items={items!r}; use the number of items a call does")
-        if not math.isfinite(items):
-            raise ValueError(f"tf_benchmark: items={items!r} is not finite")
-        if not isinstance(unit, str) or not unit.strip():
+        if not items <= _MAX_ITEMS:
+            raise ValueError(f"tf_benchmark: items={items!r} is not finite, or beyond all measure")
+        if not isinstance(unit, str) or not unit.strip() or not unit.isprintable():
             raise ValueError(f'tf_benchmark: unit={unit!r}; use a plural such as "images"')
-        self._recorder.items = items
+        self._recorder.items = int(items) if items == int(items) else float(items)
         self._recorder.unit = unit
 
 

@@ -42,6 +42,8 @@ class Sample:
             raise ValueError(f"{len(self.wall_s)} wall and {len(self.cpu_s)} CPU times a round")
         if self.iterations < 1:
             raise ValueError(f"{self.iterations} iterations a round")
+        if sum(self.wall_s) <= 0 or sum(self.cpu_s) <= 0:
+            raise ValueError("a clock did not move in any round: measure for longer (max_time)")
 
     @property
     def calls(self) -> int:

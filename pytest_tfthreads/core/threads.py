@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -277,6 +278,10 @@ def _env(value: object) -> tuple[tuple[str, str], ...]:
             raise ConfigError("env", f"{name!r} cannot be the name of an environment variable")
         if not isinstance(text, str) or "\0" in text:
             raise ConfigError("env", f"{name} must be text, not {text!r}")
+        try:
+            os.fsencode(name + text)
+        except UnicodeEncodeError as error:
+            raise ConfigError("env", f"{name} cannot be encoded: {error}") from error
     return tuple(sorted(value.items()))
 
 

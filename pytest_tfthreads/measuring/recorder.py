@@ -36,6 +36,7 @@ _SLACK_S = 15.0
 _NEVER_THE_SHORTEST_S = 1e9
 # Reading the clocks takes about a microsecond: shorter calls are timed by the round only.
 _SHORT_CALL_S = 50e-6
+_ESTIMATE_S = 0.25
 _CLOSE_ENOUGH = 1.1
 
 
@@ -243,9 +244,15 @@ class Recorder:
             return self.rounds(1)[0][0] / loops
         if loops > 1:
             return self._call_s
-        # The mean, not the shortest: of a prefetched dataset most elements cost no time at all.
-        calls = (len(self.readings) - (self._warmup_from or 0)) // 2
-        return fmean(self.rounds(max(1, min(2 * _WINDOW_CALLS, calls - 1)))[0])
+        # The mean, not the shortest: of a prefetched dataset most elements cost no time at all. And
+        # of as many calls as it takes for one that was held up to carry no weight.
+        now_s = self.readings[-1][0]
+        first = (self._warmup_from or 0) + 2  # not the first call, which traces
+        calls = max(1, (len(self.readings) - first) // 2)
+        recent = min(2 * _WINDOW_CALLS, calls)
+        while recent < calls and now_s - self.readings[-2 * recent][0] < _ESTIMATE_S:
+            recent = min(2 * recent, calls)
+        return fmean(self.rounds(recent)[0])
 
 
 class CalibrationPrecision(float):

@@ -45,6 +45,7 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "numprocesses": None,
     "dist": "no",
     "tx": [],
+    "log_file": os.devnull,
     "xmlpath": None,
     "pastebin": None,
     "htmlpath": None,  # pytest-html
@@ -123,10 +124,12 @@ class MeasuringSession:
             config.pluginmanager.register(quiet, "terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        # Before plugins that select by position, which have selected in the pytest process.
+        self._item = next((item for item in items if item.nodeid == self.order.nodeid), None)
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self._item = next(
-            (item for item in session.items if item.nodeid == self.order.nodeid), None
-        )
         if self._item is None:
             return True
         self._lay_out(self._item)
@@ -183,6 +186,7 @@ class MeasuringSession:
         wall_s, cpu_s = self.recorder.rounds(record.rounds)
         switches = self.recorder.switches()
         self._benchmark = record.to_json()
+        # Raises, and so fails the test, where the rounds were too short for this machine's clocks.
         self._sample = Sample(
             wall_s=wall_s,
             cpu_s=cpu_s,

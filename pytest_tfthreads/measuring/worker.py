@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.protocol import (
+    INTERNAL_ERROR,
     MISCONFIGURED,
     NO_TENSORFLOW,
     Connection,
@@ -58,12 +59,21 @@ def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
         reply = Reply(outcome_of_error(error), traceback.format_exc())
     if os.getpid() == own_pid:  # a fork of the test that came back here has nothing to say
         with contextlib.suppress(ConnectionClosedError):  # nobody waits any more: nothing to add
-            connection.send("reply", reply.to_json())
+            _send(connection, reply)
         # The test's own leftovers are tidied up as at a normal exit, but not the interpreter:
         # taking TensorFlow's threads down is slow and, in a fork, nobody's interest.
         atexit._run_exitfuncs()
         _flush_standard_streams()
     os._exit(0)
+
+
+def _send(connection: Connection, reply: Reply) -> None:
+    try:
+        connection.send("reply", reply.to_json())
+    except ConnectionClosedError:
+        raise
+    except Exception:  # what a test has left in its extra_info or properties can do anything
+        connection.send("reply", Reply(INTERNAL_ERROR, traceback.format_exc()).to_json())
 
 
 def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]) -> Reply:

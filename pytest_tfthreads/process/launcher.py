@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -64,12 +65,17 @@ class Launcher:
         """Start the interpreter of this environment, without waiting for it."""
         if os.name != "posix":
             return
+        with contextlib.suppress(OSError):  # `run` will tell
+            self._interpreter(env)
+
+    def _interpreter(self, env: Env) -> _Interpreter:
         interpreter = self._interpreters.pop(env, None)
         if interpreter is None:
             while len(self._interpreters) >= _MAX_INTERPRETERS:
                 self._interpreters.pop(next(iter(self._interpreters))).close()
             interpreter = _Interpreter(env, self._start != "fresh", self._cwd)
         self._interpreters[env] = interpreter  # the last one used is the last one dropped
+        return interpreter
 
     def run(
         self,
@@ -88,8 +94,10 @@ class Launcher:
                 "tf_threads tests need processes as POSIX has them: use Linux, or run the tests "
                 "here with -p no:tfthreads, unmeasured by configuration.",
             )
-        self.prepare(env)
-        interpreter = self._interpreters[env]
+        try:
+            interpreter = self._interpreter(env)
+        except OSError as error:
+            return Failure("interpreter", f"No process can be started on this machine: {error}")
         self._wait_for_the_others(env)
         try:
             interpreter.wait_until_ready()
@@ -184,7 +192,7 @@ class _Interpreter:
     def close(self) -> None:
         # It goes by itself when its connection closes, after it has killed what it runs; one that
         # is still importing would only notice when that is over.
-        self.connection.close()
+        self.connection.hang_up()
         if not self._ready:
             self._process.kill()
         try:
@@ -256,7 +264,10 @@ class _Run:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return
-            ready = {key.fileobj for key, _ in selector.select(left_s)}
+            ready = {
+                key.fileobj
+                for key, _ in selector.select(None if left_s is None else min(left_s, 3600))
+            }
             if self._answers in ready and self._answering:
                 self._read_answer()
                 if not self._answering:

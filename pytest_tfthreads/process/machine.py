@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import platform
@@ -56,9 +57,19 @@ class Machine:
 
     def cpu_set(self, size: int, turn: int) -> tuple[int, ...]:
         """`size` CPUs; each turn moves on over the machine, so that no one keeps a fast CPU."""
-        cpus = self._by_preference
-        size = min(size, len(cpus))
-        return tuple(sorted(cpus[(turn * size + place) % len(cpus)] for place in range(size)))
+        cores: dict[str, list[int]] = {}
+        for cpu, core in self.core_of:
+            cores.setdefault(core, []).append(cpu)
+        rings = list(cores.values())
+        size = min(size, len(self.core_of))
+        chosen: dict[int, None] = {}
+        for place in range(turn * size, turn * size + size):
+            lap, core_number = divmod(place, len(rings))
+            siblings = rings[core_number]
+            chosen[siblings[lap % len(siblings)]] = None
+        # Where there are fewer cores than CPUs wanted, and cores without a sibling.
+        rest = (cpu for cpu in self._by_preference if cpu not in chosen)
+        return tuple(sorted([*chosen, *itertools.islice(rest, size - len(chosen))]))
 
     def to_json(self) -> dict[str, Any]:
         return {

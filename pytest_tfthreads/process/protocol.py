@@ -6,6 +6,7 @@ can be built only from what these classes hold.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import socket
@@ -159,6 +160,12 @@ class Connection:
         while message is not None:
             yield message
             message = self.poll() if self._lines else None
+
+    def hang_up(self) -> None:
+        """Close for all who share the socket; a fork of a test may hold a copy of it."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
 
     def close(self) -> None:
         self.sock.close()

@@ -68,7 +68,7 @@ def test_survives_json():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"wall_s": ()}, {"cpu_s": (1.0,)}, {"iterations": 0}],
+    [{"wall_s": ()}, {"cpu_s": (1.0,)}, {"iterations": 0}, {"cpu_s": (0.0, 0.0)}],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_impossible_samples(wrong):

@@ -319,6 +319,38 @@ def test_a_failure_in_a_later_process_says_so(suite):
     assert not benchmarks
 
 
+def test_plugins_that_select_by_position(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=[1, 2, 3, 4])
+        def test_it():
+            pass
+        """,
+        conftest="""
+        def pytest_collection_modifyitems(items):
+            items[:] = items[1::2]
+        """,
+    )
+    suite.run().assert_outcomes(passed=2)
+
+
+def test_log_file_is_left_alone(suite):
+    suite.write(
+        """
+        import logging
+
+        def test_local():
+            logging.getLogger().warning("from the local test")
+
+        @pytest.mark.tf_threads(intra=1)
+        def test_marked():
+            logging.getLogger().warning("from the marked test")
+        """
+    )
+    suite.run("--log-file=log.txt").assert_outcomes(passed=2)
+    assert "from the local test" in (suite.path / "log.txt").read_text()
+
+
 def test_setup_plan_and_collect_only_start_nothing(suite, monkeypatch):
     monkeypatch.setenv("FAKE_TF_BROKEN", "1")
     suite.write(

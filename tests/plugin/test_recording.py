@@ -329,6 +329,21 @@ def test_it(benchmark, model):
     assert one["extra_info"]["model"] == "Model()"
 
 
+def test_a_reply_that_cannot_be_written_is_explained(suite):
+    suite.write(
+        QUICK
+        + """
+@pytest.mark.tf_threads(intra=1)
+def test_it(benchmark):
+    benchmark.extra_info[(1, 2)] = 3
+    benchmark(int)
+"""
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*TypeError: keys must be str*"])
+
+
 def test_unused_fixture_warns_as_here(suite):
     suite.write(
         """
@@ -396,6 +411,8 @@ def test_pedantic(tf_benchmark):
         ("tf_benchmark(int, items=0)", "items=0"),
         ("tf_benchmark(int, items='64')", "items='64'"),
         ("tf_benchmark(int, items=float('inf'))", "not finite"),
+        ("tf_benchmark(int, items=1e306)", "beyond all measure"),
+        ("tf_benchmark(int, unit='im\\nages')", "unit="),
         ("tf_benchmark(int, unit='')", "unit=''"),
         ("tf_benchmark.dataset(1, batches=0)", "batches=0"),
         ("tf_benchmark.dataset(1, threads=0)", "threads=0"),

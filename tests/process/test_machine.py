@@ -34,6 +34,15 @@ def test_cpu_sets_rotate_over_the_whole_machine():
     assert counts == [3] * 8
 
 
+def test_no_core_is_shared_as_long_as_there_are_others():
+    hybrid = {cpu: f"p{cpu // 2}" for cpu in range(8)} | {8: "e0", 9: "e1"}
+    for cores, size in ((hybrid, 6), ({0: "a", 1: "a", 2: "b"}, 2), (SMT, 4)):
+        for turn in range(7):
+            cpus = machine(cores).cpu_set(size, turn)
+            assert len({cores[cpu] for cpu in cpus}) == len(cpus) == size
+    assert all(len(set(machine(hybrid).cpu_set(9, turn))) == 9 for turn in range(7))
+
+
 def test_this_machine():
     read = Machine.read()
     assert read.cpu_model

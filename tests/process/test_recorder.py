@@ -149,6 +149,12 @@ def test_shortest_calls_are_timed_by_the_round(recorder, clock, monkeypatch):
     assert rounds * iterations * 1e-6 == pytest.approx(1.0, rel=0.15)
 
 
+def test_one_call_that_is_held_up_carries_no_weight(recorder, clock):
+    durations = itertools.chain([1e-5] * 49_990, [0.010], itertools.repeat(1e-5))
+    iterations, rounds = benchmark(recorder, clock, durations)
+    assert iterations * rounds * 1e-5 == pytest.approx(1.0, rel=0.2)
+
+
 def test_warm_up_goes_on_until_windows_agree(recorder, clock):
     falling = [0.02 * 0.97**step for step in range(80)]
     benchmark(recorder, clock, itertools.chain(falling, itertools.repeat(falling[-1])))
