@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,9 +45,8 @@ def main(fd: int, preload: bool, flags: Sequence[str]) -> None:
 
 
 def _preload() -> dict[str, Any]:
-    begun_s = time.monotonic()
     try:
-        from pytest_tfthreads.measuring import runtime
+        from pytest_tfthreads.measuring import runtime  # noqa: F401 - imports TensorFlow
     except Exception as error:  # importing TensorFlow can raise anything; told to the user
         return {"forkable": False, "broken": traceback.format_exc(), "reason": repr(error)}
     _preload_pytest()
@@ -63,8 +61,6 @@ def _preload() -> dict[str, Any]:
     return {
         "forkable": not reason,
         "reason": reason,
-        "runtime": runtime.describe(),
-        "preload_s": time.monotonic() - begun_s,
     }
 
 
