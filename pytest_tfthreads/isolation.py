@@ -7,9 +7,9 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -288,13 +288,9 @@ def _iterations(reply: Reply) -> int | None:
 
 def _end_session_if_asked(reply: Reply) -> None:
     if reply.outcome == protocol.SESSION_EXIT:
-        _exit(reply)
+        pytest.exit(reply.message, returncode=reply.exit_code)
     if reply.outcome == protocol.INTERRUPTED:
         raise KeyboardInterrupt(reply.message)
-
-
-def _exit(reply: Reply) -> NoReturn:
-    pytest.exit(reply.message, returncode=reply.exit_code)
 
 
 def _more_arguments(config: pytest.Config) -> Sequence[str]:
@@ -328,8 +324,8 @@ def _terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int
 
 def _plain(value: object) -> object:
     """A parameter as JSON can hold it, or as text."""
-    encode: Callable[[object], str] = json.dumps
     try:
-        return json.loads(encode(value))
+        plain: object = json.loads(json.dumps(value))
     except (TypeError, ValueError):
         return repr(value)
+    return plain

@@ -7,7 +7,6 @@ import math
 import os
 import platform
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +44,11 @@ class Machine:
         physical = len({core for _, core in self.core_of})
         return CpuCounts(physical=min(physical, logical), logical=logical)
 
-    @cached_property
-    def _by_preference(self) -> tuple[int, ...]:
-        """One CPU of every core first, then siblings: threads share a core only if they must."""
-        seen: dict[str, int] = {}
-        ranked = []
-        for cpu, core in self.core_of:
-            seen[core] = seen.get(core, 0) + 1
-            ranked.append((seen[core], cpu))
-        return tuple(cpu for _, cpu in sorted(ranked))
-
     def cpu_set(self, size: int, turn: int) -> tuple[int, ...]:
-        """`size` CPUs; each turn moves on over the machine, so that no one keeps a fast CPU."""
+        """`size` CPUs, of as many cores as there are: threads share a core only if they must.
+
+        Each turn moves on over the machine, so that no one keeps a fast CPU.
+        """
         cores: dict[str, list[int]] = {}
         for cpu, core in self.core_of:
             cores.setdefault(core, []).append(cpu)
@@ -67,8 +59,8 @@ class Machine:
             lap, core_number = divmod(place, len(rings))
             siblings = rings[core_number]
             chosen[siblings[lap % len(siblings)]] = None
-        # Where there are fewer cores than CPUs wanted, and cores without a sibling.
-        rest = (cpu for cpu in self._by_preference if cpu not in chosen)
+        # Every core is taken by now, and some have no sibling to give.
+        rest = (cpu for cpu, _ in self.core_of if cpu not in chosen)
         return tuple(sorted([*chosen, *itertools.islice(rest, size - len(chosen))]))
 
     def to_json(self) -> dict[str, Any]:
