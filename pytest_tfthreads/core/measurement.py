@@ -24,7 +24,8 @@ class Sample:
     """One measuring process: its rounds in order, warm-up left out.
 
     A round is `iterations` calls of the measured function; `wall_s` and `cpu_s` are seconds a
-    round, CPU time being that of all threads of the process.
+    round, CPU time being that of all threads of the process. Processes of one test whose samples
+    have the same `ring` took turns of `turn_rounds` rounds: their n-th turns followed each other.
     """
 
     wall_s: tuple[float, ...]
@@ -36,6 +37,8 @@ class Sample:
     voluntary_switches: int
     involuntary_switches: int
     cpus: tuple[int, ...]
+    ring: int | None = None  # None: it took no turns
+    turn_rounds: int = 1
 
     def __post_init__(self) -> None:
         if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
@@ -74,6 +77,8 @@ class Sample:
             "voluntary_switches": self.voluntary_switches,
             "involuntary_switches": self.involuntary_switches,
             "cpus": list(self.cpus),
+            "ring": self.ring,
+            "turn_rounds": self.turn_rounds,
         }
 
     @classmethod
