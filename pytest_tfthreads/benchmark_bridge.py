@@ -120,6 +120,12 @@ def read_settings(item: pytest.Item) -> BenchmarkSettings | None:
     )
 
 
+def is_pedantic(item: pytest.Item) -> bool:
+    """Whether the item's `benchmark` runs in pedantic mode, with the user's own rounds."""
+    fixture = getattr(item, "funcargs", {}).get(_FIXTURE)
+    return getattr(fixture, "_mode", None) == "benchmark.pedantic(...)"
+
+
 def override(item: pytest.Item, **options: Any) -> None:
     """Set options of this item's `benchmark`, whatever else says otherwise."""
     marker = item.get_closest_marker("benchmark")
@@ -167,6 +173,13 @@ def is_skipped(item: pytest.Item) -> bool:
     """Whether the item is a benchmark, and --benchmark-skip holds."""
     session = getattr(item.config, "_benchmarksession", None)
     return session is not None and session.skip and _uses_benchmark(item)
+
+
+def measures(item: pytest.Item) -> bool:
+    """Whether the item is a benchmark, and not only to be tried out (--benchmark-disable)."""
+    off = item.config.getoption("benchmark_disable", False)
+    on = item.config.getoption("benchmark_enable", False)
+    return _uses_benchmark(item) and (on or not off)
 
 
 def _uses_benchmark(item: pytest.Item) -> bool:

@@ -55,6 +55,20 @@ def case_of(item: pytest.Item) -> Case | None:
     return item.stash.get(_CASE, None)
 
 
+def group_of(item: pytest.Item) -> str:
+    """What all configurations of one test have in common: its node id without the case's own."""
+    callspec = getattr(item, "callspec", None)
+    case = case_of(item)
+    if callspec is None or case is None or CASE_FIXTURE not in callspec.params:
+        return item.nodeid
+    others = callspec.id
+    for part in (f"-{case.id}", f"{case.id}-", case.id):  # last, first or alone
+        if part in others:
+            others = others.replace(part, "", 1)
+            break
+    return item.nodeid.removesuffix(f"[{callspec.id}]") + (f"[{others}]" if others else "")
+
+
 def parameters_of(item: pytest.Item) -> dict[str, object]:
     """The item's own parameters, without our fixture among them."""
     callspec = getattr(item, "callspec", None)

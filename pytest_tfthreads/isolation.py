@@ -15,12 +15,15 @@ import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.core.passes import plan_rings
+from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
-from pytest_tfthreads.process.launcher import Launched, Launcher
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.lockstep import ROUNDS_A_SET, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.member import Launched
 from pytest_tfthreads.process.protocol import Reply, WorkOrder
 
 _NO_BENCHMARK = (
@@ -40,6 +43,7 @@ _HEADLINES = {
     ),
 }
 """Outcomes without a test run, in words."""
+_ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class MeasuredTest:
 
     nodeid: str
     name: str
+    group: str  # of all configurations of its test
+    case: str  # its own among them
     param: str | None
     params: Mapping[str, Any]
     record: benchmark_bridge.BenchmarkRecord
@@ -58,6 +64,8 @@ class MeasuredTest:
         return {
             "nodeid": self.nodeid,
             "name": self.name,
+            "group": self.group,
+            "case": self.case,
             "param": self.param,
             "params": dict(self.params),
             "record": self.record.to_json(),
@@ -70,6 +78,8 @@ class MeasuredTest:
         return cls(
             nodeid=data["nodeid"],
             name=data["name"],
+            group=data["group"],
+            case=data["case"],
             param=data["param"],
             params=data["params"],
             record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
@@ -103,72 +113,92 @@ class Isolation:
     def close(self) -> None:
         self._launcher.close()
 
-    def run(self, item: pytest.Item, case: Case) -> IsolatedRun:
-        """Run the item in as many processes as its measurement takes.
+    def run(self, group: Sequence[pytest.Item]) -> dict[str, IsolatedRun]:
+        """Run the configurations of one test, each in as many processes as its measurement takes.
 
-        The first that does not pass decides what is reported. A test that measures nothing runs
-        once. Raises what ends a session: `KeyboardInterrupt`, `pytest.exit`.
+        All of a pass are alive at once and take turns. Of each item, the first process that does
+        not pass decides what is reported, and is its last; a test that measures nothing runs
+        once. The answer is by node id; an item is missing where the session ends before it.
+        Raises what ends a session: `KeyboardInterrupt`, `pytest.exit`.
         """
-        if benchmark_bridge.is_missing(item):
-            return IsolatedRun(outcomes.failed(item, _NO_BENCHMARK, time.time()))
-        processes = case.processes or self._settings.processes
-        requested = Pools(
-            case.threads.intra.resolve(self._machine.counts),
-            case.threads.inter.resolve(self._machine.counts),
+        members = [_Progress(self._config, self._settings, item) for item in group]
+        for one in members:
+            if benchmark_bridge.is_missing(one.item):
+                one.fail(_NO_BENCHMARK, time.time())
+        self._measure(members)
+        return {
+            one.item.nodeid: one.result(self._measured(one)) for one in members if one.has_reports
+        }
+
+    def _measure(self, members: Sequence[_Progress]) -> None:
+        settings = self._settings
+        rings = plan_rings(
+            [one.processes for one in members],
+            limit=settings.group,
+            shared=_shared(members),
+            seed=f"{settings.seed} {collection.group_of(members[0].item)}",
         )
-        runs: list[tuple[Launched, WorkOrder]] = []
-        reports: list[list[pytest.TestReport]] = []
-        for turn in range(processes):
-            begun_s = time.time()
-            iterations = _iterations(runs[0][0].reply) if runs else None
-            order = self._order(item, case, requested, turn, iterations)
-            launched = self._launch(order, case)
-            failure = launched if isinstance(launched, Failure) else _failure_of(launched.reply)
-            if failure is not None:
-                reports.append(outcomes.failed(item, str(failure), begun_s))
-            else:
-                assert isinstance(launched, Launched)
-                runs.append((launched, order))
-                reports.append(
-                    [outcomes.restore(self._config, data) for data in launched.reply.reports]
+        for number, ring in enumerate(rings):
+            taking_part = [members[index] for index in ring if members[index].goes_on]
+            if taking_part:
+                self._run_ring(number, taking_part)
+                self._end_early(members)
+
+    def _end_early(self, members: Sequence[_Progress]) -> None:
+        """Under -x and --maxfail: whatever comes after the failure that will end the session."""
+        session = members[0].item.session
+        maxfail = self._config.getoption("maxfail")
+        failed = session.testsfailed
+        for index, one in enumerate(members):
+            failed += one.has_failed
+            if maxfail and failed >= maxfail:
+                for later in members[index + 1 :]:
+                    later.goes_on = False
+
+    # -- one ring -----------------------------------------------------------------------
+
+    def _run_ring(self, number: int, members: Sequence[_Progress]) -> None:
+        """One process of each member, in turns."""
+        begun_s = time.time()
+        interactive = self._is_interactive
+        is_alone = len(members) == 1
+        iterations = next((one.iterations for one in members if one.iterations), None)
+        ring = Ring(
+            rounds_a_turn=ROUNDS_A_SET if is_alone else self._settings.rounds_a_turn,
+            first_set=number,
+        )
+        with _terminal(self._config, interactive) as terminal:
+            processes = []
+            for one in members:
+                order = self._order(one, ring, number, iterations)
+                timeout_s = one.case.timeout_s or self._settings.timeout_s
+                processes.append(
+                    self._launcher.measuring(
+                        order, one.case.env, None if interactive else timeout_s, terminal
+                    )
                 )
-            if not outcomes.passed(reports[-1]):
-                outcomes.note_process(reports[-1], turn, processes)
-                if failure is None:
-                    self._replay_warnings(runs[-1][0])
-                return IsolatedRun(outcomes.merge(reports))
-            if runs[-1][0].reply.sample is None:
-                break
-        self._replay_warnings(runs[0][0])
-        return IsolatedRun(outcomes.merge(reports), self._measured(item, case, requested, runs))
+            try:
+                conduct(processes, ring, self._machine.cpu_set)
+            except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
+                for one, process in zip(members, processes, strict=True):
+                    if process.result is None:
+                        one.fail(_timed_out(error.msg, len(members)), begun_s)
+        for one, process in zip(members, processes, strict=True):
+            if process.result is not None:
+                one.take(process.result, begun_s)
 
-    def _replay_warnings(self, launched: Launched) -> None:
-        outcomes.replay_warnings(self._config, launched.reply.warnings)
-
-    # -- one process --------------------------------------------------------------------
-
-    def _launch(self, order: WorkOrder, case: Case) -> Launched | Failure:
-        timeout_s = None if order.interactive else case.timeout_s or self._settings.timeout_s
-        try:
-            with _terminal(self._config, order.interactive) as terminal:
-                launched = self._launcher.run(order, case.env, timeout_s, terminal)
-        except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
-            return Failure("timed-out", f"{error.msg} The measuring process was killed.")
-        if isinstance(launched, Launched):
-            _end_session_if_asked(launched.reply)
-        return launched
+    @property
+    def _is_interactive(self) -> bool:
+        return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
 
     def _order(
-        self,
-        item: pytest.Item,
-        case: Case,
-        requested: Pools,
-        turn: int,
-        iterations: int | None,
+        self, member: _Progress, ring: Ring, number: int, iterations: int | None
     ) -> WorkOrder:
         config = self._config
+        item = member.item
+        requested = self._requested(member.case)
         counts = self._machine.counts
-        granted = case.granted_cpus(requested.intra, requested.inter, counts.logical)
+        granted = member.case.granted_cpus(requested.intra, requested.inter, counts.logical)
         _, separator, own_part = item.nodeid.partition("::")
         writer = (
             config.get_terminal_writer()
@@ -180,7 +210,7 @@ class Isolation:
             target=f"{item.path}{separator}{own_part}",
             intra=requested.intra,
             inter=requested.inter,
-            cpus=self._machine.cpu_set(granted, turn),
+            cpus=self._machine.cpu_set(granted, ring.first_set),
             args=(*(str(arg) for arg in config.invocation_params.args), *_more_arguments(config)),
             plugins=tuple(
                 plugin
@@ -191,37 +221,39 @@ class Isolation:
             invocation_dir=str(config.invocation_params.dir),
             sys_path=tuple(sys.path),
             basetemp=_basetemp(config, f"tfthreads{next(self._numbers)}"),
-            interactive=bool(config.getoption("usepdb") or config.getoption("trace")),
+            interactive=self._is_interactive,
             colors=bool(writer and writer.hasmarkup),
             terminal_width=writer.fullwidth if writer else 80,
             workerinput=getattr(config, "workerinput", None),
             iterations=iterations,
+            # A debugger's process shares the terminal's group with pytest, and must not stop it.
+            rounds_a_turn=None if self._is_interactive else ring.rounds_a_turn,
+            ring=number,
         )
+
+    def _requested(self, case: Case) -> Pools:
+        counts = self._machine.counts
+        return Pools(case.threads.intra.resolve(counts), case.threads.inter.resolve(counts))
 
     # -- all processes of a test --------------------------------------------------------
 
-    def _measured(
-        self,
-        item: pytest.Item,
-        case: Case,
-        requested: Pools,
-        runs: Sequence[tuple[Launched, WorkOrder]],
-    ) -> MeasuredTest | None:
+    def _measured(self, member: _Progress) -> MeasuredTest | None:
+        item, case = member.item, member.case
         # A test may measure in one process and not in the next.
-        runs = [run for run in runs if run[0].reply.sample is not None]
-        if not runs:
+        runs = [run for run in member.runs if run.reply.sample is not None]
+        if not runs or member.has_failed:
             return None
-        launched, order = runs[0]
-        reply = launched.reply
+        reply = runs[0].reply
         effective = None if reply.effective is None else Pools(**reply.effective)
+        requested = self._requested(case)
         measurement = Measurement(
             requested=requested,
             effective=effective,
-            cpus=order.cpus,
-            start=launched.start,
+            cpus=runs[0].order.cpus,
+            start=runs[0].order.start,
             items=reply.items,
             unit=reply.unit,
-            samples=tuple(Sample.from_json(run.reply.sample or {}) for run, _ in runs),
+            samples=tuple(Sample.from_json(run.reply.sample or {}) for run in runs),
             machine={
                 **self._machine.to_json(),
                 **reply.runtime,
@@ -230,20 +262,23 @@ class Isolation:
             flags=tuple(
                 dict.fromkeys(
                     itertools.chain(
-                        self._flags(case, effective or requested, launched, order),
-                        *(run.reply.flags for run, _ in runs),
+                        self._flags(case, effective or requested, runs[0]),
+                        *(run.reply.flags for run in runs),
                     )
                 )
             ),
         )
         records = [
-            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run, _ in runs
+            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run in runs
         ]
         callspec = getattr(item, "callspec", None)
         parameters = collection.parameters_of(item)
+        fresh_reason = runs[0].fresh_reason
         return MeasuredTest(
             nodeid=item.nodeid,
             name=item.name,
+            group=collection.group_of(item),
+            case=case.id,
             param=None if callspec is None else callspec.id,
             params={
                 **{name: _plain(value) for name, value in parameters.items()},
@@ -252,12 +287,11 @@ class Isolation:
             },
             record=benchmark_bridge.joined(records),
             measurement=measurement,
-            note=f"not forked: {launched.fresh_reason}" if launched.fresh_reason else "",
+            note=f"not forked: {fresh_reason}" if fresh_reason else "",
         )
 
-    def _flags(
-        self, case: Case, pools: Pools, launched: Launched, order: WorkOrder
-    ) -> Iterator[str]:
+    def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
+        order = launched.order
         granted = len(order.cpus)
         if max(pools.intra, pools.inter) > granted:
             yield "oversubscribed"
@@ -266,12 +300,89 @@ class Isolation:
         quota = self._machine.quota_cpus
         if quota is not None and quota < granted:
             yield "quota"
-        if launched.start == "fresh":
+        if order.start == "fresh":
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
         if (order.workerinput or {}).get("workercount", 1) > 1:
             yield "xdist"
+
+
+class _Progress:
+    """One item, and what its processes have brought so far."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, item: pytest.Item) -> None:
+        case = collection.case_of(item)
+        assert case is not None
+        self.item = item
+        self.case = case
+        self.processes = case.processes or settings.processes
+        self.runs: list[Launched] = []
+        self.goes_on = True
+        self._config = config
+        self._reports: list[list[pytest.TestReport]] = []
+
+    @property
+    def has_reports(self) -> bool:
+        return bool(self._reports)
+
+    @property
+    def has_failed(self) -> bool:
+        return any(not outcomes.passed(reports) for reports in self._reports)
+
+    @property
+    def iterations(self) -> int | None:
+        """Calls a round, as its first process settled them."""
+        sample = self.runs[0].reply.sample if self.runs else None
+        return None if sample is None else int(sample["iterations"])
+
+    def take(self, result: Launched | Failure, begun_s: float) -> None:
+        """What a process brought; raises what ends the session."""
+        if isinstance(result, Failure):
+            self.fail(str(result), begun_s)
+            return
+        _end_session_if_asked(result.reply)
+        failure = _failure_of(result.reply)
+        if failure is not None:
+            self.fail(str(failure), begun_s)
+            return
+        self.runs.append(result)
+        reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+        self._add(reports)
+        if result.reply.sample is None:
+            self.goes_on = False
+
+    def fail(self, message: str, begun_s: float) -> None:
+        self._add(outcomes.failed(self.item, message, begun_s))
+
+    def _add(self, reports: list[pytest.TestReport]) -> None:
+        self._reports.append(reports)
+        if not outcomes.passed(reports):
+            self.goes_on = False
+            outcomes.note_process(reports, len(self._reports) - 1, self.processes)
+
+    def result(self, measured: MeasuredTest | None) -> IsolatedRun:
+        """All of it, as pytest is told."""
+        if self.runs:
+            told = self.runs[-1 if self.has_failed else 0]
+            outcomes.replay_warnings(self._config, told.reply.warnings)
+        return IsolatedRun(outcomes.merge(self._reports), measured)
+
+
+def _shared(members: Sequence[_Progress]) -> int:
+    """The configuration that all rings have among them: one thread each, if it is there."""
+    threads = [one.case.threads for one in members]
+    return threads.index(_ONE_THREAD) if _ONE_THREAD in threads else 0
+
+
+def _timed_out(message: str | None, members: int) -> str:
+    text = f"timed-out: {message} The measuring process was killed."
+    if members > 1:
+        text += (
+            f" {members} configurations of this test were being measured in turns, all on the "
+            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
+        )
+    return text
 
 
 def _failure_of(reply: Reply) -> Failure | None:

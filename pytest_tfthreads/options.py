@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -34,6 +35,9 @@ class Settings:
     processes: int = 3
     start: str = "auto"
     timeout_s: float = 300.0
+    group: int = 8
+    rounds_a_turn: int = 2
+    seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -60,7 +64,24 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-timeout",
             "S",
-            f"seconds for one process (default: {defaults.timeout_s:g})",
+            f"seconds for one process, its own turns only (default: {defaults.timeout_s:g})",
+        ),
+        (
+            "tf-threads-group",
+            "N",
+            "at most so many configurations of a test are alive at once and take turns; of more, "
+            "several groups share one. 1: measure them one after the other (default: "
+            f"{defaults.group})",
+        ),
+        (
+            "tf-threads-turn",
+            "ROUNDS",
+            f"rounds of a turn (default: {defaults.rounds_a_turn})",
+        ),
+        (
+            "tf-threads-seed",
+            "N",
+            "seed of the order in which the configurations of a test are set up (default: random)",
         ),
     ):
         group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
@@ -81,6 +102,9 @@ def read_settings(config: pytest.Config) -> Settings:
         start = _one_of(STARTS, start, name)
         seconds, name = _value(config, "tf_threads_timeout")
         timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
+        group = _count(config, "tf_threads_group", 1)
+        rounds_a_turn = _count(config, "tf_threads_turn", 1)
+        seed = _count(config, "tf_threads_seed", 0)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     return Settings(
@@ -88,6 +112,9 @@ def read_settings(config: pytest.Config) -> Settings:
         processes=processes,
         start=start or defaults.start,
         timeout_s=timeout_s or defaults.timeout_s,
+        group=defaults.group if group is None else group,
+        rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
+        seed=defaults.seed if seed is None else seed,
     )
 
 
@@ -98,6 +125,16 @@ def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:
         return option, "--" + name.replace("_", "-")
     ini: str | None = config.getini(name)
     return ini or None, f"ini key {name}"
+
+
+def _count(config: pytest.Config, name: str, least: int) -> int | None:
+    text, source = _value(config, name)
+    if text is None:
+        return None
+    count = _number(text, int)
+    if not isinstance(count, int) or count < least:
+        raise ConfigError(source, f"{text!r} is no integer >= {least}")
+    return count
 
 
 def _one_of(known: tuple[str, ...], value: str | None, name: str) -> str | None:

@@ -10,7 +10,7 @@ from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
-from pytest_tfthreads.isolation import Isolation, MeasuredTest
+from pytest_tfthreads.isolation import IsolatedRun, Isolation, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report import console
@@ -54,6 +54,7 @@ class Controller:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._isolation: Isolation | None = None
+        self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._rows: list[console.Row] = []
         self._notes: dict[str, None] = {}
 
@@ -86,7 +87,7 @@ class Controller:
         if case is None or _runs_here(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(item, case, nextitem):
+        for report in self._reports(item, nextitem):
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
@@ -136,10 +137,31 @@ class Controller:
                 self.isolation.prepare(case)
                 return
 
+    def _group(self, item: pytest.Item) -> list[pytest.Item]:
+        """The item and all other selected configurations of its test, to be measured with it."""
+        config = self._config
+        one_by_one = config.stash[_SETTINGS].group == 1 or config.getoption("usepdb")
+        if one_by_one or not benchmark_bridge.measures(item):
+            return [item]
+        if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
+            return [item]
+        group = collection.group_of(item)
+        items = item.session.items
+        return [
+            other
+            for other in items[items.index(item) :]
+            if case_of(other) is not None
+            and other.nodeid not in self._runs
+            and collection.group_of(other) == group
+            and not _runs_here(other)
+        ]
+
     def _reports(
-        self, item: pytest.Item, case: Case, nextitem: pytest.Item | None
+        self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Sequence[pytest.TestReport]:
-        run = self.isolation.run(item, case)
+        if item.nodeid not in self._runs:
+            self._runs |= self.isolation.run(self._group(item))
+        run = self._runs.pop(item.nodeid)
         reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")

@@ -143,6 +143,8 @@ class Interpreter:
                 os.kill(body["pid"], kernel.STACKS_SIGNAL)
             elif kind == "kill":
                 self._kill(body["pid"])
+            elif kind == "continue":
+                self._continue(body["pid"], body.get("cpus"))
 
     def _fork(self, order: WorkOrder, fds: Sequence[int]) -> int:
         parent = os.getpid()
@@ -176,15 +178,26 @@ class Interpreter:
                 setsigdef=[signal.SIGINT, signal.SIGCHLD],
             )
 
+    def _continue(self, pid: int, cpus: Sequence[int] | None) -> None:
+        if cpus is not None:
+            kernel.pin(cpus, pid)
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGCONT)
+            else:
+                os.kill(pid, signal.SIGCONT)
+
     def _reap(self) -> None:
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            if pid in self._measuring:
+            if pid in self._measuring and os.WIFSTOPPED(status):
+                self._connection.send("stopped", {"pid": pid})
+            elif pid in self._measuring:
                 del self._measuring[pid]
                 self._sweep(pid)
                 self._connection.send(

@@ -21,6 +21,9 @@ from statistics import fmean, median
 from time import perf_counter, process_time
 from typing import Protocol
 
+from pytest_tfthreads.core.rounds import Layout, Ready
+from pytest_tfthreads.measuring.turns import Turns
+
 if sys.platform != "win32":
     import resource
 
@@ -84,9 +87,6 @@ class Plan:
         # A round that falls short by a hundredth needs no further call.
         return self.iterations or max(1, math.ceil(self.min_round_s / call_s - 0.01))
 
-    def rounds(self, round_s: float) -> int:
-        return max(1, round(self.budget_s / round_s))
-
     @property
     def max_time_s(self) -> float:
         """What to give pytest-benchmark, which must not end the warm-up before we do.
@@ -115,7 +115,7 @@ class Recorder:
 
     __name__ = "tf_threads_timer"
 
-    def __init__(self, watch: TraceWatch) -> None:
+    def __init__(self, watch: TraceWatch, turns: Turns) -> None:
         self.readings: list[tuple[float, float]] = []
         self.items: float = 1
         self.unit = "calls"
@@ -124,13 +124,18 @@ class Recorder:
         self.warmup_calls = 0
         self._timer: Callable[[], float] = perf_counter
         self._watch = watch
+        self._turns = turns
+        self._lays_itself_out: Callable[[], bool] = lambda: False
         self._plan: Plan | None = None
+        self._layout: Layout | None = None
         self._calibrating_from: int | None = None
         self._loops = 1
         self._call_s = 0.0
         self._warmup_from: int | None = None
         self._settled = False
         self._measuring = False
+        self._is_last_warmup_round = False
+        self._in_own_rounds: bool | None = None
         self._retraced = False
         self._switches_before = Switches.now()
         self._switches_after: Switches | None = None
@@ -144,15 +149,28 @@ class Recorder:
         """Lead pytest-benchmark to this plan."""
         self._plan = plan
 
+    def expect_own_rounds(self, lays_itself_out: Callable[[], bool]) -> None:
+        """Ask this at the first reading: whether all readings are of rounds that the user set."""
+        self._lays_itself_out = lays_itself_out
+
     def __call__(self) -> float:
+        if self._in_own_rounds is None:
+            self._in_own_rounds = self._lays_itself_out()
+            if self._in_own_rounds:
+                self._turns.ready_for_own_rounds()
         self.readings.append((perf_counter(), process_time()))
-        if self._measuring:
-            if len(self.readings) % 2 == 0:  # after a round, on nobody's time
+        if not self._measuring and self._plan is not None and self._calibrating_from is not None:
+            return self._tell(self._plan, self._calibrating_from)
+        now_s = self.readings[-1][0] if self._timer is perf_counter else self._timer()
+        if len(self.readings) % 2 == 0:  # after a round, on nobody's time
+            if self._measuring:
                 self._switches_after = Switches.now()
                 self._retraced = self._retraced or self._watch.retraced()
-        elif self._plan is not None and self._calibrating_from is not None:
-            return self._tell(self._plan, self._calibrating_from)
-        return self.readings[-1][0] if self._timer is perf_counter else self._timer()
+            if self._is_last_warmup_round:
+                self._is_last_warmup_round = False
+            elif self._measuring or self._in_own_rounds:
+                self._turns.round_over()
+        return now_s
 
     def start_calibrating(self) -> None:
         """pytest-benchmark knows the timer's precision; from here on readings come in pairs."""
@@ -182,9 +200,12 @@ class Recorder:
             self.warmup_calls = (len(self.readings) - self._warmup_from) // 2
             if not self._settled:
                 self.flags.append("unsettled")
+        if self._layout is None:  # pytest-benchmark calibrated by itself
+            self._turns.ready_for_own_rounds()
         self.readings.clear()
         self._watch.measure()
         self._measuring = True
+        self._is_last_warmup_round = True  # pytest-benchmark runs at least one
         self._switches_before = Switches.now()
 
     def rounds(self, count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -231,13 +252,19 @@ class Recorder:
             return 0.0
         if not self._settled:
             return _NEVER_THE_SHORTEST_S
-        loops = self._loops
-        self._call_s = self._estimate_call_s(loops)
-        iterations = plan.calls_a_round(self._call_s)
-        if iterations > _CLOSE_ENOUGH * loops:
-            self._loops = iterations
-            return plan.time_for_calls(loops, iterations)
-        return plan.time_for_rounds(plan.rounds(loops * self._call_s))
+        layout, loops = self._layout, self._loops
+        if layout is None:
+            self._call_s = self._estimate_call_s(loops)
+            iterations = plan.calls_a_round(self._call_s)
+            if iterations > _CLOSE_ENOUGH * loops:
+                self._loops = iterations
+                return plan.time_for_calls(loops, iterations)
+            ready = Ready(loops, self._call_s, plan.budget_s)
+            layout = self._layout = self._turns.ready(ready)
+            if layout.iterations > loops:
+                self._loops = layout.iterations
+                return plan.time_for_calls(loops, layout.iterations)
+        return plan.time_for_rounds(layout.rounds)
 
     def _estimate_call_s(self, loops: int) -> float:
         if loops > 1 and self._call_s < _SHORT_CALL_S:

@@ -22,6 +22,7 @@ from pytest_tfthreads.measuring.recorder import (
     WarmUp,
     peak_memory_bytes,
 )
+from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
 
@@ -63,7 +64,8 @@ class MeasuringSession:
     def __init__(self, order: WorkOrder, connection: Connection, effective: Pools | None) -> None:
         self.order = order
         self.effective = effective
-        self.recorder = Recorder(runtime.TraceWatch())
+        self._turns = Turns(connection, order.rounds_a_turn)
+        self.recorder = Recorder(runtime.TraceWatch(), self._turns)
         self._connection = connection
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None
@@ -143,6 +145,7 @@ class MeasuringSession:
         if settings is None:
             return
         recorder = self.recorder
+        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(item))
         min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
         options: dict[str, Any] = {"timer": recorder, "min_time": min_round_s}
         if settings.own_timer is not None:
@@ -197,12 +200,16 @@ class MeasuringSession:
             voluntary_switches=switches.voluntary,
             involuntary_switches=switches.involuntary,
             cpus=self.order.cpus,
+            ring=self.order.ring if self._turns.taken else None,
+            turn_rounds=self.order.rounds_a_turn or 1,
         )
 
     # -- what is told -----------------------------------------------------------------
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         assert self._item is not None
+        if report.when == "call":
+            report.duration -= self._turns.off_turn_s
         self._reports.append(
             self._item.config.hook.pytest_report_to_serializable(
                 config=self._item.config, report=report

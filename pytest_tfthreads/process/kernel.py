@@ -66,13 +66,39 @@ def main_thread_named(name: str) -> Iterator[None]:
         _rename_main_thread(before)
 
 
-def pin(cpus: Sequence[int]) -> None:
-    """Pin every thread of this process to these CPUs; future threads inherit it."""
+def pin(cpus: Sequence[int], pid: int | None = None) -> None:
+    """Pin every thread of a process, and of its children, to these CPUs; new threads inherit it.
+
+    Without a `pid` it is this process. Threads that a running process starts meanwhile may escape:
+    stop it first.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return
-    for task in os.listdir(_TASKS):
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(int(task), cpus)
+    tasks = f"/proc/{pid or 'self'}/task"
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        for task in os.listdir(tasks):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task), cpus)
+            for child in _children(f"{tasks}/{task}/children"):
+                pin(cpus, child)
+
+
+def stop() -> None:
+    """Stop this process with all its threads, and its children where it leads a group of its own.
+
+    Returns when somebody has sent SIGCONT.
+    """
+    if os.getpgrp() == os.getpid():
+        os.kill(0, signal.SIGSTOP)
+    else:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _children(file: str) -> list[int]:
+    # Absent where the kernel was built without it.
+    with contextlib.suppress(OSError), open(file) as children:
+        return [int(child) for child in children.read().split()]
+    return []
 
 
 def _rename_main_thread(name: str) -> None:

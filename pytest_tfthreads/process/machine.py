@@ -44,10 +44,11 @@ class Machine:
         physical = len({core for _, core in self.core_of})
         return CpuCounts(physical=min(physical, logical), logical=logical)
 
-    def cpu_set(self, size: int, turn: int) -> tuple[int, ...]:
+    def cpu_set(self, size: int, place: int) -> tuple[int, ...]:
         """`size` CPUs, of as many cores as there are: threads share a core only if they must.
 
-        Each turn moves on over the machine, so that no one keeps a fast CPU.
+        Each place moves on over the machine by one, so that no one keeps a fast CPU, and sets of
+        different sizes at one place overlap.
         """
         cores: dict[str, list[int]] = {}
         for cpu, core in self.core_of:
@@ -55,8 +56,8 @@ class Machine:
         rings = list(cores.values())
         size = min(size, len(self.core_of))
         chosen: dict[int, None] = {}
-        for place in range(turn * size, turn * size + size):
-            lap, core_number = divmod(place, len(rings))
+        for nth in range(place, place + size):
+            lap, core_number = divmod(nth, len(rings))
             siblings = rings[core_number]
             chosen[siblings[lap % len(siblings)]] = None
         # Every core is taken by now, and some have no sibling to give.

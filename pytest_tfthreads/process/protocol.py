@@ -46,6 +46,8 @@ class WorkOrder:
     terminal_width: int
     workerinput: Mapping[str, Any] | None  # of the pytest-xdist worker that orders, if it is one
     iterations: int | None  # calls a round, where a process before has settled them
+    rounds_a_turn: int | None  # after so many rounds it stops until told to go on; None: never
+    ring: int | None  # which processes of its test take turns with it
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from pytest_tfthreads.core.rounds import Layout, agree
 from pytest_tfthreads.measuring import recorder as recorder_module
 from pytest_tfthreads.measuring.recorder import CalibrationPrecision, Plan, Recorder, WarmUp
 
@@ -40,6 +41,26 @@ class Watch:
         return self.traced
 
 
+class FakeTurns:
+    """Others who take turns: `layout` is what the group agrees on, instead of what one proposes."""
+
+    def __init__(self):
+        self.proposed = None
+        self.layout = None
+        self.own_rounds = 0
+        self.rounds = 0
+
+    def ready(self, ready):
+        self.proposed = ready
+        return self.layout or agree([ready])
+
+    def ready_for_own_rounds(self):
+        self.own_rounds += 1
+
+    def round_over(self):
+        self.rounds += 1
+
+
 @pytest.fixture
 def clock(monkeypatch):
     return Clock(monkeypatch)
@@ -51,8 +72,13 @@ def watch():
 
 
 @pytest.fixture
-def recorder(clock, watch):
-    recorder = Recorder(watch)
+def turns():
+    return FakeTurns()
+
+
+@pytest.fixture
+def recorder(clock, watch, turns):
+    recorder = Recorder(watch, turns)
     recorder.beside(recorder_module.perf_counter)
     return recorder
 
@@ -214,3 +240,48 @@ def test_own_timer_decides_what_pytest_benchmark_sees(recorder, clock):
     clock.pass_by(1.0)
     assert recorder() == 20.0
     assert recorder.rounds(1)[0] == (1.0,)
+
+
+def test_group_agrees_on_the_layout(recorder, clock, turns):
+    turns.layout = Layout(iterations=12, rounds=40)
+    assert benchmark(recorder, clock, itertools.repeat(0.001)) == (12, 40)
+    assert (turns.proposed.iterations, turns.proposed.budget_s) == (5, 1.0)
+    assert turns.proposed.call_s == pytest.approx(0.001)
+
+
+def test_each_measured_round_is_reported_and_nothing_else(recorder, clock, turns):
+    _, rounds = benchmark(recorder, clock, itertools.repeat(0.006))
+    assert turns.rounds == rounds
+    assert turns.own_rounds == 0
+
+
+def test_waiting_for_others_is_on_nobodys_time(recorder, clock, turns):
+    turns.round_over = lambda: clock.pass_by(10.0, 0.1)
+    _, rounds = benchmark(recorder, clock, itertools.repeat(0.006))
+    assert recorder.rounds(rounds)[0] == pytest.approx([0.006] * rounds)
+    assert recorder.rounds(rounds)[1] == pytest.approx([0.006] * rounds)
+
+
+def test_own_timer_does_not_see_the_others_turns(recorder, clock, turns):
+    own = [0.0]
+    recorder.beside(lambda: own[0])
+    warm_up(recorder, clock)
+    assert turns.own_rounds == 1
+
+    def others():
+        own[0] += 100.0
+
+    call(recorder, clock, 1.0)
+    turns.round_over = others
+    assert recorder() == 0.0
+    own[0] += 1.0
+    assert recorder() == 1.0
+
+
+def test_pedantic_rounds_wait_for_their_turn(recorder, clock, turns):
+    recorder.expect_own_rounds(lambda: True)
+    turns.ready_for_own_rounds = lambda: clock.pass_by(50.0)
+    for _ in range(3):
+        call(recorder, clock, 1.0)
+    assert turns.rounds == 3
+    assert recorder.rounds(3)[0] == (1.0, 1.0, 1.0)

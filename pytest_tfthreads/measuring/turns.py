@@ -1,0 +1,64 @@
+"""Taking turns, in the process that takes them: it stops itself, and pytest lets it go on."""
+
+from __future__ import annotations
+
+import signal
+from time import monotonic, process_time
+from typing import Any
+
+from pytest_tfthreads.core.rounds import Layout, Ready, agree
+from pytest_tfthreads.process import kernel
+from pytest_tfthreads.process.protocol import Connection
+
+
+class Turns:
+    """Stops this process whenever its turn is over.
+
+    `rounds_a_turn`: rounds until then; None where it is not to stop at all. `off_turn_s` and
+    `off_turn_cpu_s` are the seconds for which it stood still, and what it burned all the same.
+    """
+
+    def __init__(self, connection: Connection, rounds_a_turn: int | None) -> None:
+        self.off_turn_s = 0.0
+        self.off_turn_cpu_s = 0.0
+        self.taken = 0
+        self._connection = connection
+        self._rounds_a_turn = rounds_a_turn
+        self._is_ready = False
+        self._rounds = 0
+
+    def ready(self, ready: Ready) -> Layout:
+        """Say that the rounds can begin; returns when they may, with what the group agreed."""
+        if self._rounds_a_turn is None:
+            return agree([ready])
+        return Layout.from_json(self._wait_for_others(ready.to_json()))
+
+    def ready_for_own_rounds(self) -> None:
+        """The same for a test that lays out its rounds itself."""
+        if self._rounds_a_turn is not None:
+            self._wait_for_others(None)
+
+    def round_over(self) -> None:
+        """A round has ended: so may the turn."""
+        if self._rounds_a_turn is None or not self._is_ready:
+            return
+        self._rounds += 1
+        if self._rounds % self._rounds_a_turn == 0:
+            self.taken += 1
+            self._stop()
+
+    def _wait_for_others(self, ready: dict[str, Any] | None) -> Any:
+        self._is_ready = True
+        self._connection.send("ready", {"ready": ready})
+        self._stop()
+        body, _ = self._connection.receive()
+        return body["layout"]
+
+    def _stop(self) -> None:
+        began_s, cpu_s = monotonic(), process_time()
+        # A test's own time limit (pytest-timeout's, say) is for the time in which it runs.
+        alarm_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
+        kernel.stop()
+        signal.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
+        self.off_turn_s += monotonic() - began_s
+        self.off_turn_cpu_s += process_time() - cpu_s

@@ -1,0 +1,160 @@
+"""The pytest side of one interpreter process, and what it tells of the processes it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Protocol
+
+from pytest_tfthreads.process import failure
+from pytest_tfthreads.process.failure import Failure
+from pytest_tfthreads.process.protocol import Connection, WorkOrder
+
+_BOOT = (
+    "import json, sys; fd, preload, flags, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.measuring.interpreter import main; main(fd, preload, flags)"
+)
+PRELOAD_TIMEOUT_S = 300
+_GRACE_S = 10
+
+# The environment's own value wins, but for the GPUs: this tool measures CPUs.
+_DEFAULT_ENV = {
+    # NumPy's BLAS starts its threads when it is imported, and a process with threads cannot be
+    # forked safely.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Else every interpreter has an order of sets of its own, worth about 1 % of speed.
+    "PYTHONHASHSEED": "0",
+}
+_FORCED_ENV = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
+_NOT_INHERITED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+
+Env = tuple[tuple[str, str], ...]
+
+
+class Listener(Protocol):
+    """Whoever started a process, and is told what becomes of it."""
+
+    def started(self, pid: int) -> None: ...
+
+    def stopped(self) -> None:
+        """All its threads stand still, until it is told to go on."""
+
+    def ended(self, code: int, max_rss_bytes: int) -> None:
+        """It was waited for; nothing of it is left."""
+
+
+class Interpreter:
+    """One interpreter process: it starts measuring processes and looks after them."""
+
+    def __init__(self, env: Env, preload: bool, cwd: str) -> None:
+        ours, theirs = socket.socketpair()
+        self.connection = Connection(ours)
+        self.forkable = False
+        self.reason = ""
+        self.broken = ""
+        self.is_dead = False
+        self._last_words = ""
+        self._ready = False
+        self._starting: deque[Listener] = deque()
+        self._listeners: dict[int, Listener] = {}
+        self._log = unlinked_file()
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        boot = json.dumps([theirs.fileno(), preload, flags, sys.path])
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, "-c", _BOOT, boot],
+                env=_environment(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[theirs.fileno()],
+            )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether processes that it started are still there."""
+        return bool(self._starting or self._listeners)
+
+    def wait_until_ready(self) -> None:
+        """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
+        if self._ready:
+            return
+        self.connection.sock.settimeout(PRELOAD_TIMEOUT_S)
+        try:
+            body, _ = self.connection.receive()
+        finally:
+            self.connection.sock.settimeout(None)
+        self.forkable = body["forkable"]
+        self.reason = body["reason"]
+        self.broken = body.get("broken", "")
+        self._ready = True
+
+    # -- its processes ------------------------------------------------------------------
+
+    def start(self, order: WorkOrder, fds: Sequence[int], listener: Listener) -> None:
+        """Have it start a process for the order."""
+        self._starting.append(listener)
+        self.connection.send("run", order.to_json(), fds)
+
+    def tell(self, kind: str, pid: int, **body: Any) -> None:
+        """Have it do something to one of its processes: "kill", "continue", "stacks"."""
+        if not self.is_dead:
+            self.connection.send(kind, {"pid": pid, **body})
+
+    def read(self) -> None:
+        """Wait for news of its processes and pass them on."""
+        for body, _ in self.connection.poll_all():
+            self._pass_on(body)
+
+    def _pass_on(self, body: Mapping[str, Any]) -> None:
+        pid = body["pid"]
+        if body["kind"] == "started":
+            self._listeners[pid] = self._starting.popleft()
+            self._listeners[pid].started(pid)
+        elif body["kind"] == "stopped":
+            self._listeners[pid].stopped()
+        else:
+            self._listeners.pop(pid).ended(body["code"], body["max_rss_bytes"])
+
+    # -- its end ------------------------------------------------------------------------
+
+    def failure(self, what: str) -> Failure:
+        """It has gone, or is of no use: why, in words. Said once for each process it had."""
+        if not self.is_dead:
+            self.is_dead = True
+            self._last_words = self.log_excerpt()
+            self.close()
+        return failure.interpreter_failure(what, self._last_words)
+
+    def log_excerpt(self) -> str:
+        return failure.excerpt(self._log.fileno())
+
+    def close(self) -> None:
+        # It goes by itself when its connection closes, after it has killed what it runs; one that
+        # is still importing would only notice when that is over.
+        self.connection.hang_up()
+        if not self._ready:
+            self._process.kill()
+        try:
+            self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def _environment(env: Env) -> dict[str, str]:
+    inherited = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
+    return {**_DEFAULT_ENV, **inherited, **_FORCED_ENV, **dict(env)}
+
+
+def unlinked_file() -> IO[bytes]:
+    """A private file without a name: nothing is left of it when its holders are gone."""
+    return tempfile.TemporaryFile(buffering=0)

@@ -1,0 +1,59 @@
+import itertools
+
+import pytest
+
+from pytest_tfthreads.core.passes import plan_rings
+from pytest_tfthreads.core.rounds import Layout, Ready, agree
+
+
+def test_each_pass_is_a_ring_of_all():
+    rings = plan_rings([3] * 5, limit=8, shared=0, seed="1")
+    assert len(rings) == 3
+    assert all(sorted(ring) == [0, 1, 2, 3, 4] for ring in rings)
+
+
+def test_orders_are_random_but_repeatable():
+    one = plan_rings([4] * 6, limit=8, shared=0, seed="1")
+    assert plan_rings([4] * 6, limit=8, shared=0, seed="1") == one
+    assert plan_rings([4] * 6, limit=8, shared=0, seed="2") != one
+    assert one[0] != one[2]
+
+
+def test_everyone_is_before_everyone_else_as_often_as_after():
+    rings = plan_rings([6] * 5, limit=8, shared=0, seed="1")
+    for a, b in itertools.combinations(range(5), 2):
+        before = sum(ring.index(a) < ring.index(b) for ring in rings)
+        assert before == 3
+
+
+def test_configurations_with_fewer_processes_are_in_fewer_passes():
+    rings = plan_rings([1, 3, 2], limit=8, shared=0, seed="1")
+    assert [sorted(ring) for ring in rings] == [[0, 1, 2], [1, 2], [1]]
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "sizes"), [(9, 8, [5, 5]), (20, 8, [8, 7, 7]), (3, 2, [2, 2])]
+)
+def test_large_groups_share_a_member(count, limit, sizes):
+    rings = plan_rings([2] * count, limit=limit, shared=1, seed="1")
+    a_pass = rings[: len(sizes)]
+    assert sorted(map(len, a_pass), reverse=True) == sizes
+    assert all(1 in ring for ring in rings)
+    assert sorted(index for ring in a_pass for index in ring if index != 1) == [
+        index for index in range(count) if index != 1
+    ]
+
+
+def test_limit_of_one_is_nobody_with_anybody():
+    rings = plan_rings([2, 2], limit=1, shared=0, seed="1")
+    assert sorted(rings) == [(0,), (0,), (1,), (1,)]
+
+
+def test_agreement_takes_the_longest_round_and_the_whole_budget():
+    fast = Ready(iterations=10, call_s=0.0005, budget_s=1.0)
+    slow = Ready(iterations=3, call_s=0.002, budget_s=1.0)
+    assert agree([fast, slow]) == Layout(iterations=10, rounds=80)
+
+
+def test_calls_longer_than_the_budget_are_measured_once():
+    assert agree([Ready(iterations=1, call_s=60.0, budget_s=1.0)]) == Layout(1, 1)
