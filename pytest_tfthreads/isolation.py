@@ -170,7 +170,7 @@ class Isolation:
         with _terminal(self._config, interactive) as terminal:
             processes = []
             for one in members:
-                order = self._order(one, ring, number, iterations)
+                order = self._order(one, ring, None if is_alone else number, iterations)
                 timeout_s = one.case.timeout_s or self._settings.timeout_s
                 processes.append(
                     self._launcher.measuring(
@@ -192,7 +192,7 @@ class Isolation:
         return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
 
     def _order(
-        self, member: _Progress, ring: Ring, number: int, iterations: int | None
+        self, member: _Progress, ring: Ring, number: int | None, iterations: int | None
     ) -> WorkOrder:
         config = self._config
         item = member.item
@@ -304,6 +304,8 @@ class Isolation:
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
+        if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
+            yield "no-turns"
         if (order.workerinput or {}).get("workercount", 1) > 1:
             yield "xdist"
 

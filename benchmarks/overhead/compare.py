@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 CPU = min(os.sched_getaffinity(0))
 
 
-def through_the_plugin(workload: str, *options: str) -> dict:
-    """`extra_info["tf_threads"]` of one workload."""
+def through_the_plugin(workload: str, *options: str, cpus: set[int] | None = None) -> dict:
+    """`extra_info["tf_threads"]` of one workload; on these CPUs only, if given."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "out.json"
         run = subprocess.run(
@@ -37,6 +37,7 @@ def through_the_plugin(workload: str, *options: str) -> dict:
             ],
             capture_output=True,
             text=True,
+            preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),
         )
         if run.returncode:
             sys.exit(run.stdout + run.stderr)
@@ -83,7 +84,7 @@ def compare_bias(pairs: int) -> None:
                 if side == "hand":
                     sides[side] = by_hand(workload)
                 else:
-                    recorded = through_the_plugin(workload, "--tf-threads-processes=1")
+                    recorded = through_the_plugin(workload, "--tf-threads-processes=1", cpus={CPU})
                     assert recorded["cpus"] == [CPU]
                     sides[side] = 1 / recorded["throughput"]["value"]
             ratios.append(sides["plugin"] / sides["hand"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from time import monotonic, process_time
+from time import monotonic
 from typing import Any
 
 from pytest_tfthreads.core.rounds import Layout, Ready, agree
@@ -14,14 +14,13 @@ from pytest_tfthreads.process.protocol import Connection
 class Turns:
     """Stops this process whenever its turn is over.
 
-    `rounds_a_turn`: rounds until then; None where it is not to stop at all. `off_turn_s` and
-    `off_turn_cpu_s` are the seconds for which it stood still, and what it burned all the same.
+    `rounds_a_turn`: rounds until then; None where it is not to stop at all. `off_turn_s`: seconds
+    for which it stood still so far.
     """
 
     def __init__(self, connection: Connection, rounds_a_turn: int | None) -> None:
         self.off_turn_s = 0.0
-        self.off_turn_cpu_s = 0.0
-        self.taken = 0
+        self.taken = 0  # turns
         self._connection = connection
         self._rounds_a_turn = rounds_a_turn
         self._is_ready = False
@@ -55,10 +54,9 @@ class Turns:
         return body["layout"]
 
     def _stop(self) -> None:
-        began_s, cpu_s = monotonic(), process_time()
+        began_s = monotonic()
         # A test's own time limit (pytest-timeout's, say) is for the time in which it runs.
         alarm_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
         kernel.stop()
         signal.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
         self.off_turn_s += monotonic() - began_s
-        self.off_turn_cpu_s += process_time() - cpu_s

@@ -17,6 +17,7 @@ FLAGS = {
     "retraced": "a tf.function was traced again while measuring",
     "unsettled": "times had not settled when the warm-up ended (raise max_time)",
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
+    "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",
     "xdist": "other pytest-xdist workers ran beside it",
 }
 """What each flag of a measurement means."""

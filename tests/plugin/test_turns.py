@@ -1,0 +1,494 @@
+"""Configurations of one test are measured in turns, and reported one by one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_leftovers")
+
+# Rounds of 5 ms and 0.2 s of them: every process has some 20 turns.
+SHORT = "--benchmark-max-time=0.2"
+
+STAMPS = """
+import os, threading, time
+
+def log(kind, *values):
+    # One write a line, or two processes' lines would mix.
+    line = " ".join(map(str, (kind, os.environ["PYTEST_CURRENT_TEST"].split("[")[1].split("]")[0],
+                              *values)))
+    with open("log", "a") as file:
+        file.write(line + chr(10))
+"""
+
+
+def stamps(suite):
+    lines = [line.split() for line in (suite.path / "log").read_text().splitlines()]
+    return [(kind, who, [float(value) for value in values]) for kind, who, *values in lines]
+
+
+def processes(benchmark):
+    return benchmark["extra_info"]["tf_threads"]["processes"]
+
+
+def test_all_configurations_take_turns(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (2, 2)])
+        def test_busy(benchmark):
+            benchmark(sum, range(1000))
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_other(benchmark):
+            benchmark(sum, range(1000))
+        """
+    )
+    result, benchmarks = suite.results(SHORT, "-v", processes=2)
+    result.assert_outcomes(passed=4)
+    assert list(benchmarks) == [
+        "test_busy[intra1-inter1]",
+        "test_busy[intra2-inter1]",
+        "test_busy[intra2-inter2]",
+        "test_other[intra1-inter1]",
+    ]
+    *group, alone = benchmarks.values()
+    assert [[one["ring"] for one in processes(each)] for each in group] == [[0, 1]] * 3
+    assert [one["ring"] for one in processes(alone)] == [None, None]
+    first_pass = [processes(each)[0] for each in group]
+    assert len({one["iterations"] for one in first_pass}) == 1
+    assert len({len(one["wall_s"]) for one in first_pass}) == 1
+    assert {one["turn_rounds"] for one in first_pass} == {2}
+
+
+def test_off_turn_a_member_stands_still_with_its_threads_and_children(suite):
+    suite.write(
+        STAMPS
+        + """
+import subprocess, sys
+
+CHILD = '''
+import sys, time
+while True:
+    with open("log", "a") as file:
+        file.write(f"child {sys.argv[1]} {time.monotonic()}" + chr(10))
+    time.sleep(0.0005)
+'''
+
+@pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+def test_busy(benchmark, tf_threads):
+    over = threading.Event()
+
+    def background():
+        while not over.is_set():
+            log("thread", time.monotonic())
+            time.sleep(0.0005)
+
+    def step():
+        began = time.monotonic()
+        while time.monotonic() < began + 0.006:
+            pass
+        spans.append((began, time.monotonic()))
+
+    spans = []
+    who = f"intra{tf_threads.intra}-inter1"
+    child = subprocess.Popen([sys.executable, "-c", CHILD, who])
+    thread = threading.Thread(target=background)
+    thread.start()
+    try:
+        benchmark(step)
+    finally:
+        over.set()
+        thread.join()
+        child.kill()
+        child.wait()
+    for began, ended in spans[-benchmark.stats.stats.rounds - 1:-1]:
+        log("round", began, ended)
+"""
+    )
+    suite.run("--benchmark-max-time=0.5").assert_outcomes(passed=2)
+    log = stamps(suite)
+    rounds = [
+        (who, began, ended)
+        for kind, who, values in log
+        if kind == "round"
+        for began, ended in [values]
+    ]
+    for kind in ("thread", "child"):
+        marks = [(who, values[0]) for each, who, values in log if each == kind]
+        inside = {True: 0, False: 0}
+        for owner, began, ended in rounds:
+            for who, at in marks:
+                # To stop takes a moment; a round of 6 ms has room for it.
+                if began + 0.002 < at < ended:
+                    inside[who == owner] += 1
+        assert inside[True] > 50
+        assert inside[False] == 0
+
+
+def test_sets_of_cpus_move_on_with_all_threads(suite):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two CPUs")
+    suite.write(
+        STAMPS
+        + """
+@pytest.mark.tf_threads(configs=[(1, 1), (1, 2)], cpus=1)
+def test_busy(benchmark):
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+
+    def step():
+        for task in os.listdir("/proc/self/task"):
+            seen.setdefault(int(task), []).append(tuple(os.sched_getaffinity(int(task))))
+        time.sleep(0.006)
+
+    seen = {}
+    benchmark(step)
+    assert len(seen) >= 3
+    sets = list(seen.values())
+    assert all(one == sets[0] for one in sets)
+    log("sets", len(set(sets[0])), *{len(one) for one in sets[0]})
+    over.set()
+    thread.join()
+"""
+    )
+    suite.run("--benchmark-max-time=0.4").assert_outcomes(passed=2)
+    for _, _, (different, size) in stamps(suite):
+        assert different >= 2
+        assert size == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("os.abort()", "crashed: The measuring process was killed by SIGABRT"),
+        ("os._exit(3)", "exited early, with code 3"),
+        ("raise ValueError('its own fault')", "its own fault"),
+        ("os.kill(os.getpid(), 9)", "out-of-memory"),
+    ],
+)
+def test_one_that_ends_badly_leaves_the_others_to_go_on(suite, fault, message):
+    suite.write(
+        f"""
+        import os, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (4, 1)])
+        def test_busy(benchmark, tf_threads):
+            calls = []
+
+            def step():
+                calls.append(1)
+                time.sleep(0.006)
+                if tf_threads.intra == 2 and len(calls) > 110:  # in the midst of its rounds
+                    {fault}
+
+            benchmark(step)
+        """
+    )
+    result, benchmarks = suite.results("--benchmark-max-time=0.5", processes=2)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines([f"*{message}*"])
+    assert [len(processes(one)) for one in benchmarks.values()] == [2, 2]
+
+
+def test_one_that_hangs_is_killed_and_the_others_go_on(suite):
+    suite.write(
+        """
+        import time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)], timeout=3)
+        def test_busy(benchmark, tf_threads):
+            calls = []
+
+            def step():
+                calls.append(1)
+                time.sleep(0.006)
+                if tf_threads.intra == 2 and len(calls) > 110:
+                    time.sleep(3600)
+
+            benchmark(step)
+        """
+    )
+    result, benchmarks = suite.results()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*timed-out: The measuring process hung*", "*in step*"])
+    assert list(benchmarks) == ["test_busy[intra1-inter1]"]
+
+
+def test_time_limits_count_own_turns_only(suite):
+    suite.write(
+        """
+        import signal, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (1, 3)], timeout=4)
+        def test_busy(benchmark):
+            def ring(*_):
+                raise TimeoutError
+
+            signal.signal(signal.SIGALRM, ring)
+            signal.setitimer(signal.ITIMER_REAL, 3)
+            benchmark(time.sleep, 0.006)  # 1.5 s each, and 9 s all together
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        """
+    )
+    result = suite.run("--durations=0", "-vv")
+    result.assert_outcomes(passed=6)
+    lines = [line.split()[0] for line in result.outlines if "s call " in line]
+    durations_s = [float(line.removesuffix("s")) for line in lines]
+    assert len(durations_s) == 6
+    assert max(durations_s) < 4
+
+
+def test_a_member_that_is_killed_off_turn(suite):
+    suite.write(
+        """
+        import os, pathlib, signal, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_busy(benchmark, tf_threads):
+            calls = []
+
+            def step():
+                calls.append(1)
+                time.sleep(0.006)
+                if tf_threads.intra == 1:
+                    pathlib.Path("victim").write_text(str(os.getpid()))
+                elif len(calls) > 110 and os.path.exists("victim"):
+                    os.kill(int(pathlib.Path("victim").read_text()), signal.SIGKILL)
+                    os.remove("victim")
+
+            benchmark(step)
+        """
+    )
+    result, benchmarks = suite.results()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED *intra1-inter1*"])
+    assert list(benchmarks) == ["test_busy[intra2-inter1]"]
+
+
+def test_a_test_that_stops_itself_goes_on(suite):
+    suite.write(
+        """
+        import os, signal, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_busy(benchmark):
+            os.kill(os.getpid(), signal.SIGSTOP)
+            benchmark(time.sleep, 0.001)
+        """
+    )
+    suite.run(SHORT).assert_outcomes(passed=2)
+
+
+def test_pedantic_and_other_own_layouts(suite):
+    suite.write(
+        """
+        import time
+
+        both = pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+
+        @both
+        def test_pedantic(benchmark):
+            benchmark.pedantic(time.sleep, (0.001,), rounds=10, warmup_rounds=2, iterations=2)
+
+        @both
+        @pytest.mark.benchmark(timer=time.perf_counter_ns)
+        def test_timer(benchmark):
+            benchmark(time.sleep, 0.001)
+
+        @both
+        @pytest.mark.benchmark(warmup=True, warmup_iterations=3)
+        def test_warmup(benchmark):
+            benchmark(time.sleep, 0.001)
+        """
+    )
+    result, benchmarks = suite.results(SHORT)
+    result.assert_outcomes(passed=6)
+    in_turns = {name: processes(one)[0]["ring"] for name, one in benchmarks.items()}
+    assert in_turns == {
+        "test_pedantic[intra1-inter1]": 0,
+        "test_pedantic[intra2-inter1]": 0,
+        "test_timer[intra1-inter1]": 0,
+        "test_timer[intra2-inter1]": 0,
+        "test_warmup[intra1-inter1]": None,
+        "test_warmup[intra2-inter1]": None,
+    }
+    flags = [one["extra_info"]["tf_threads"]["flags"] for one in benchmarks.values()]
+    assert ["no-turns" in one for one in flags] == [False] * 4 + [True] * 2
+    assert len(processes(benchmarks["test_pedantic[intra1-inter1]"])[0]["wall_s"]) == 10
+
+
+def test_different_environments_take_turns(suite):
+    suite.write(
+        """
+        import os, time
+
+        @pytest.mark.tf_threads(1, 1, env={"SWITCH": "c"})
+        @pytest.mark.tf_threads(1, 1, env={"SWITCH": "b"})
+        @pytest.mark.tf_threads(1, 1, env={"SWITCH": "a"})
+        def test_busy(benchmark):
+            assert os.environ["SWITCH"] in "abc"
+            benchmark(time.sleep, 0.001)
+        """
+    )
+    result, benchmarks = suite.results(SHORT, processes=2)
+    result.assert_outcomes(passed=3)
+    assert len(benchmarks) == 3
+    assert {tuple(one["ring"] for one in processes(each)) for each in benchmarks.values()} == {
+        (0, 1)
+    }
+
+
+def test_fresh_processes_take_turns(suite):
+    suite.write(
+        """
+        import time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_busy(benchmark):
+            benchmark(time.sleep, 0.001)
+        """
+    )
+    _, benchmarks = suite.results(SHORT, "--tf-threads-start=fresh")
+    assert [processes(one)[0]["ring"] for one in benchmarks.values()] == [0, 0]
+
+
+ORDER = """
+import os, time
+
+@pytest.mark.tf_threads(intra=[1, 2, 3, 4], inter=[1, 2])
+def test_busy(benchmark, tf_threads):
+    with open("order", "a") as file:
+        file.write(f"{tf_threads.intra}x{tf_threads.inter} ")
+    benchmark(time.sleep, 0.01)
+"""
+
+
+def test_order_of_set_up_is_random_and_can_be_repeated(suite):
+    suite.write(ORDER)
+    orders = []
+    for seed in ("7", "7", "8"):
+        suite.run("--benchmark-max-time=0.05", f"--tf-threads-seed={seed}", processes=2)
+        orders.append((suite.path / "order").read_text().split())
+        (suite.path / "order").unlink()
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0][:8] == orders[0][:7:-1]
+
+
+def test_large_groups_are_divided_and_share_one_by_one(suite):
+    suite.write(ORDER)
+    _, benchmarks = suite.results("--benchmark-max-time=0.05", "--tf-threads-group=4")
+    rings = {
+        name.removeprefix("test_busy"): {one["ring"] for one in processes(each)}
+        for name, each in benchmarks.items()
+    }
+    assert rings.pop("[intra1-inter1]") == {0, 1, 2}
+    assert sorted(len(one) for one in rings.values()) == [1] * 7
+
+
+def test_one_after_the_other(suite):
+    suite.write(ORDER)
+    _, benchmarks = suite.results("--benchmark-max-time=0.05", "--tf-threads-group=1", "-k", "3")
+    assert [[one["ring"] for one in processes(each)] for each in benchmarks.values()] == [
+        [None]
+    ] * 2
+
+
+def test_only_selected_configurations_are_measured(suite):
+    suite.write(ORDER)
+    suite.run("--benchmark-max-time=0.05", "-k", "inter2 and not intra3").assert_outcomes(
+        passed=3, deselected=5
+    )
+    assert sorted((suite.path / "order").read_text().split()) == ["1x2", "2x2", "4x2"]
+
+
+FAILING = """
+import os, time
+
+@pytest.mark.tf_threads(intra=[1, 2, 3, 4], inter=1)
+def test_busy(benchmark, tf_threads):
+    with open("runs", "a") as file:
+        file.write(str(tf_threads.intra))
+    assert tf_threads.intra != 2 or os.path.exists("mended")
+    benchmark(time.sleep, 0.001)
+"""
+
+
+def test_exit_first(suite):
+    suite.write(FAILING)
+    result, benchmarks = suite.results("-x", SHORT, processes=3)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*stopping after 1 failures*"])
+    assert len(processes(benchmarks["test_busy[intra1-inter1]"])) == 3
+    # Those after the failure have been in the first pass with it, and no other.
+    assert sorted((suite.path / "runs").read_text()) == list("111234")
+
+
+def test_last_failed(suite):
+    suite.write(FAILING)
+    args = (SHORT, "-p", "cacheprovider", "--tf-threads-timeout=30", "--tf-threads-processes=1")
+    suite.pytester.runpytest_inprocess(*args).assert_outcomes(passed=3, failed=1)
+    (suite.path / "mended").touch()
+    suite.pytester.runpytest_inprocess(*args, "--lf").assert_outcomes(passed=1)
+    assert sorted((suite.path / "runs").read_text()) == list("12234")
+
+
+def test_nothing_is_left_when_pytest_is_killed_in_the_midst(suite):
+    suite.write(
+        """
+        import os, pathlib, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_busy(benchmark, tf_threads):
+            def step():
+                time.sleep(0.006)
+                pathlib.Path(f"pid{tf_threads.intra}").write_text(str(os.getpid()))
+
+            benchmark(step)
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "--benchmark-max-time=60"]
+    run = subprocess.Popen(command, cwd=suite.path, stdout=subprocess.DEVNULL)
+    files = [suite.path / "pid1", suite.path / "pid2"]
+    deadline = time.monotonic() + 30
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    pids = [int(file.read_text()) for file in files]
+    while any(psutil.pid_exists(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("group", "0"),
+        ("group", "many"),
+        ("turn", "0"),
+        ("turn", "1.5"),
+        ("seed", "-1"),
+        ("seed", "x"),
+    ],
+)
+def test_bad_values_name_the_option(suite, option, value):
+    suite.write("")
+    result = suite.run(f"--tf-threads-{option}={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--tf-threads-{option}: '{value}' is no integer >= *"])
+
+
+def test_ini_keys(suite):
+    suite.write(ORDER)
+    suite.pytester.makeini("[pytest]\ntf_threads_group = 1\ntf_threads_turn = 4\n")
+    suite.run("--benchmark-json=out.json", "--benchmark-max-time=0.05", "-k", "inter1 and intra1")
+    (benchmark,) = json.loads((suite.path / "out.json").read_text())["benchmarks"]
+    assert processes(benchmark)[0]["ring"] is None
