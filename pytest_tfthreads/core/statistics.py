@@ -15,11 +15,25 @@ from statistics import fmean, stdev
 
 @dataclass(frozen=True)
 class Estimate:
-    """A positive figure with its confidence interval; no bounds where one sample gives none."""
+    """A figure >= 0 with its confidence interval; no bounds where one sample gives none."""
 
     value: float
     low: float | None
     high: float | None
+
+    @property
+    def inverse(self) -> Estimate:
+        """Of 1 / figure."""
+        return Estimate(
+            1 / self.value,
+            None if self.high is None else 1 / self.high,
+            None if not self.low else 1 / self.low,
+        )
+
+    def scaled(self, factor: float) -> Estimate:
+        """Of figure × factor (positive)."""
+        low, high = (None if one is None else one * factor for one in (self.low, self.high))
+        return Estimate(self.value * factor, low, high)
 
     def to_json(self) -> dict[str, float | None]:
         return {"value": self.value, "low": self.low, "high": self.high}
@@ -44,9 +58,16 @@ def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estima
     return Estimate(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
 
 
-def student_t(probability: float, degrees_of_freedom: int) -> float:
+def student_t(probability: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t distribution."""
     # Not at the top: SciPy takes 0.1 s and starts threads, which `pytest --help` must not pay for.
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, probability))
+
+
+def student_p(statistic: float, degrees_of_freedom: float) -> float:
+    """Two-sided probability that Student's t is at least as far from zero."""
+    from scipy.special import stdtr
+
+    return 2 * float(stdtr(degrees_of_freedom, -abs(statistic)))

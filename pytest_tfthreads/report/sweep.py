@@ -1,0 +1,109 @@
+"""What a sweep over thread configurations says: recommendation → text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from pytest_tfthreads.core.comparison import Candidate, Ratio
+from pytest_tfthreads.core.recommendation import Configuration, Recommendation
+from pytest_tfthreads.core.statistics import Estimate
+
+_NOTHING = "–"
+
+
+def render(recommendation: Recommendation) -> list[str]:
+    """Lines of text: a table of the configurations, what to use, what limits, what to paste."""
+    best = recommendation.best
+    lines = [
+        f"{recommendation.test}: {label(best.candidate)} is recommended  "
+        "([intervals] as tested: 5 % error over all pairs)",
+        *_table(recommendation),
+    ]
+    for sentence in (*_advice(recommendation), *recommendation.limits):
+        lines += textwrap.wrap(sentence, 108, initial_indent="  ", subsequent_indent="    ")
+    lines += [f"    {line}" for line in recommendation.settings]
+    return lines
+
+
+def label(candidate: Candidate) -> str:
+    """Short name of a configuration: threads as asked for, what they came to, and its terms."""
+    threads, pools = candidate.threads, candidate.pools
+    asked, counted = f"{threads.intra.text}×{threads.inter.text}", f"{pools.intra}×{pools.inter}"
+    name = asked if asked == counted else f"{asked} ({counted})"
+    return " ".join((name, candidate.terms.lstrip("-"))).rstrip()
+
+
+def _table(recommendation: Recommendation) -> list[str]:
+    rows: list[Sequence[str]] = [
+        ("intra×inter", "× best", "× 1×1", "CPU eff. × best", "efficiency, %", ""),
+        *(_cells(one, recommendation) for one in recommendation.configurations),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(
+            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
+    verdict = "tied" if one.tied else "slower"
+    if one.id == recommendation.best.id:
+        verdict = "best"
+    return (
+        label(one.candidate),
+        _ratio(one.throughput_to_best),
+        _ratio(one.throughput_to_single),
+        _ratio(one.cpu_efficiency_to_best),
+        _percent(one.parallel_efficiency),
+        verdict,
+    )
+
+
+def _advice(recommendation: Recommendation) -> list[str]:
+    best, efficient = recommendation.best, recommendation.most_efficient
+    tied = [one for one in recommendation.configurations if one.tied and one.id != best.id]
+    sentence = f"best for throughput: {label(best.candidate)}"
+    if tied:
+        names = ", ".join(label(one.candidate) for one in tied)
+        sentence += f", with the fewest CPU-seconds an item of those tied ({names})"
+    sentences = [sentence]
+    if efficient.id == best.id:
+        sentences.append("best for CPU efficiency: the same")
+    else:
+        sentences.append(f"best for CPU efficiency: {_worth(efficient)}")
+    if recommendation.knee.id not in (best.id, efficient.id):
+        sentences.append(f"knee between them: {_worth(recommendation.knee)}")
+    if recommendation.not_compared:
+        names = ", ".join(recommendation.not_compared)
+        sentences.append(f"not compared, for they took no turns with the others: {names}")
+    return sentences
+
+
+def _worth(one: Configuration) -> str:
+    cpu, throughput = _ratio(one.cpu_efficiency_to_best), _ratio(one.throughput_to_best)
+    return f"{label(one.candidate)} ({cpu} × the best's, at {throughput} × its throughput)"
+
+
+def _ratio(ratio: Ratio | None) -> str:
+    if ratio is None:
+        return _NOTHING
+    estimate = ratio.estimate
+    if ratio.rings == 0:  # with itself
+        return f"{estimate.value:.0f}"
+    return f"{estimate.value:.2f} [{_bound(estimate.low)}, {_bound(estimate.high)}]"
+
+
+def _bound(bound: float | None) -> str:
+    return _NOTHING if bound is None else f"{bound:.2f}"
+
+
+def _percent(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return _NOTHING
+    value, low, high = (100 * (one or 0.0) for one in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.0f}" if low == high else f"{value:.0f} [{low:.0f}, {high:.0f}]"

@@ -1,0 +1,161 @@
+"""From configurations to advice, and its text."""
+
+import json
+
+import pytest
+
+from pytest_tfthreads.core.recommendation import recommend, settings
+from pytest_tfthreads.core.scaling import speedup
+from pytest_tfthreads.report.sweep import label, render
+
+
+def test_among_ties_the_fewest_cpu_seconds_win(candidate):
+    slow = candidate(1, speed=0.5, cost=0.9)
+    fastest, thrifty = candidate(8, speed=1.005, cost=2.0), candidate(4, speed=1.0, cost=1.2)
+    advice = recommend("test", [slow, fastest, thrifty])
+    assert advice.best.id == thrifty.id
+    assert {one.id for one in advice.configurations if one.tied} == {fastest.id, thrifty.id}
+    assert advice.most_efficient.id == slow.id
+
+
+def test_cpu_efficiency_ties_go_to_the_faster(candidate):
+    single, faster = candidate(1, cost=1.0), candidate(2, speed=1.8, cost=1.003)
+    advice = recommend("test", [single, faster])
+    assert advice.most_efficient.id == faster.id
+    assert advice.knee.id == faster.id
+
+
+def test_the_knee_is_between_the_extremes(candidate):
+    single = candidate(1, speed=1.0, cost=1.0)
+    middle = candidate(2, speed=1.9, cost=1.1)
+    fastest = candidate(4, speed=2.2, cost=2.0)
+    advice = recommend("test", [single, middle, fastest])
+    ids = (advice.most_efficient.id, advice.knee.id, advice.best.id)
+    assert ids == (single.id, middle.id, fastest.id)
+
+
+def test_parallel_efficiency_is_speedup_by_threads_kept_busy(candidate):
+    advice = recommend("test", [candidate(1), candidate(2, 4, speed=3.0)])
+    efficiency = advice.configurations[1].parallel_efficiency
+    assert efficiency.value == pytest.approx(3 / 4)
+    assert efficiency.low < efficiency.value < efficiency.high
+    assert advice.configurations[0].parallel_efficiency.value == 1
+
+
+def test_without_one_by_one(candidate):
+    advice = recommend("test", [candidate(2), candidate(4, speed=1.5)])
+    assert advice.configurations[0].throughput_to_single is None
+    assert advice.configurations[0].parallel_efficiency is None
+    assert advice.limits == ()
+    assert render(advice)
+
+
+def test_terms_have_a_one_by_one_of_their_own(candidate):
+    plain = [candidate(1), candidate(4, speed=2.0)]
+    other = [candidate(1, speed=0.5, terms="-X=1"), candidate(4, speed=2.0, terms="-X=1")]
+    advice = recommend("test", [*plain, *other])
+    values = [one.throughput_to_single.estimate.value for one in advice.configurations]
+    assert values == pytest.approx([1, 2, 1, 4])
+    assert label(other[1]) == "4×1 X=1"
+    assert settings(other[1])[-1] == "# measured under the terms X=1"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_nothing_to_compare(candidate, others):
+    candidates = [candidate(1), candidate(2, rings=(None,))]
+    assert recommend("test", candidates[: 1 + others]) is None
+
+
+def test_a_single_pass(candidate):
+    advice = recommend("test", [candidate(1, rings=(0,)), candidate(2, speed=1.5, rings=(0,))])
+    assert advice.best.id == "intra2-inter1"
+    assert advice.configurations[1].throughput_to_single.distinct
+
+
+def test_more_threads_do_not_help(candidate):
+    flat = [candidate(n, speed=speed, noise=0.003) for n, speed in ((1, 1.0), (2, 1.0), (4, 0.8))]
+    assert any("more threads do not help" in one for one in recommend("test", flat).limits)
+    steep = [candidate(1), candidate(2, speed=1.5), candidate(4, speed=0.5)]
+    assert not any("more threads do not help" in one for one in recommend("test", steep).limits)
+
+
+def test_the_law_is_fitted_along_the_longest_slice(candidate):
+    def speed(intra, inter):
+        return speedup(intra, 0.3, 0.0) * (1.0 if inter == 1 else 1.01)
+
+    grid = [(1, 1), (2, 1), (1, 2), (2, 2), (4, 2)]
+    candidates = [candidate(*one, speed=speed(*one), noise=0.002) for one in grid]
+    crowded = candidate(8, 2, speed=0.1, flags=("oversubscribed",))
+    intra, inter = recommend("test", [*candidates, crowded]).scalings
+    assert (intra.fixed, intra.counts) == (2, (1, 2, 4))
+    assert intra.law.contention.value == pytest.approx(0.3, abs=0.03)
+    assert inter.law is None
+    assert "it takes 3" in inter.refusal
+
+
+def test_the_smallest_fixed_number_is_preferred(candidate):
+    grid = [(intra, inter) for inter in (2, 1) for intra in (1, 2, 4)]
+    candidates = [candidate(*one, speed=speedup(one[0], 0.2, 0.0)) for one in grid]
+    assert recommend("test", candidates).scalings[0].fixed == 1
+
+
+def test_rings_that_share_a_member_are_fitted_together(candidate):
+    counts = {1: (0, 1, 2, 3), 2: (0, 2), 4: (0, 2), 8: (1, 3)}
+    candidates = [
+        candidate(n, speed=speedup(n, 0.1, 0.0), rings=rings) for n, rings in counts.items()
+    ]
+    [scaling] = recommend("test", candidates).scalings
+    assert scaling.counts == (1, 2, 4, 8)
+    assert scaling.law.contention.value == pytest.approx(0.1, abs=0.005)
+
+
+def test_lines_to_paste(candidate):
+    assert settings(candidate(4, 1)) == (
+        "@pytest.mark.tf_threads(intra=4, inter=1)",
+        "tf.config.threading.set_intra_op_parallelism_threads(4)",
+        "tf.config.threading.set_inter_op_parallelism_threads(1)",
+        "TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=1",
+    )
+    assert settings(candidate("physical", "auto")) == (
+        '@pytest.mark.tf_threads(intra="physical", inter="auto")',
+        "tf.config.threading.set_intra_op_parallelism_threads(4)",
+        "TF_NUM_INTRAOP_THREADS=4",
+        "# inter: nothing to set, the number is TensorFlow's choice",
+    )
+    assert settings(candidate("auto", "auto"))[1:] == (
+        "# intra and inter: nothing to set, the number is TensorFlow's choice",
+    )
+
+
+def sweep(candidate):
+    law = {1: 1.0, 2: 1.6, 4: 2.1}
+    grid = [candidate(n, m, speed=law[n], cost=1 + 0.05 * n) for n in law for m in (1, 2)]
+    return [*grid, candidate("physical", "auto", speed=2.1, cost=1.4), candidate(8, rings=(None,))]
+
+
+def test_json_is_plain(candidate):
+    data = recommend("test_train", sweep(candidate)).to_json()
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert data["schema"] == 1
+    assert data["best"] == "intra4-inter1"
+    assert data["not_compared"] == ["intra8-inter1"]
+    assert "intra4-inter2" in data["tied"]
+    single = next(one for one in data["configurations"] if one["id"] == "intra1-inter1")
+    assert single["throughput_to_best"]["value"] == pytest.approx(1 / 2.1)
+    assert single["throughput_to_best"]["distinct"] is True
+
+
+def test_text(candidate):
+    lines = render(recommend("test_train", sweep(candidate)))
+    assert max(map(len, lines)) <= 110
+    assert lines[0].startswith("test_train: 4×1 is recommended")
+    rows = {line.split()[0]: line for line in lines[2:9]}
+    assert rows["4×1"].endswith("best")
+    assert rows["4×2"].endswith("tied")
+    assert rows["physical×auto"].endswith("tied")
+    assert rows["1×1"].endswith("slower")
+    assert "0.48 [0.4" in rows["1×1"]
+    text = "\n".join(lines)
+    assert "best for CPU efficiency: 1×1 (" in text
+    assert "not compared, for they took no turns with the others: intra8-inter1" in text
+    assert "    @pytest.mark.tf_threads(intra=4, inter=1)" in lines
