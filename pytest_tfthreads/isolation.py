@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.passes import plan_rings
-from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_again, next_ring
+from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount, to_spec
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
@@ -59,6 +61,13 @@ class MeasuredTest:
     record: benchmark_bridge.BenchmarkRecord
     measurement: Measurement
     note: str = ""  # for the reader of the summary
+    search: SearchCost | None = None  # where it was measured in a search for the best of its group
+
+    @property
+    def candidate(self) -> Candidate:
+        """As one of the configurations of its test."""
+        threads = ThreadConfig(ThreadCount(self.params["intra"]), ThreadCount(self.params["inter"]))
+        return Candidate(self.case, threads, self.measurement)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -71,6 +80,7 @@ class MeasuredTest:
             "record": self.record.to_json(),
             "measurement": self.measurement.to_json(),
             "note": self.note,
+            "search": None if self.search is None else self.search.to_json(),
         }
 
     @classmethod
@@ -85,6 +95,7 @@ class MeasuredTest:
             record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
             measurement=Measurement.from_json(data["measurement"]),
             note=data["note"],
+            search=None if data["search"] is None else SearchCost.from_json(data["search"]),
         )
 
 
@@ -125,18 +136,73 @@ class Isolation:
         for one in members:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
-        self._measure(members)
+        cost = None
+        if self._settings.search and len(members) > 1:
+            cost = self._search(members)
+        else:
+            self._sweep(members)
         return {
-            one.item.nodeid: one.result(self._measured(one)) for one in members if one.has_reports
+            one.item.nodeid: one.result(self._measured(one, cost))
+            for one in members
+            if one.has_reports
         }
 
-    def _measure(self, members: Sequence[_Progress]) -> None:
+    def _search(self, members: Sequence[_Progress]) -> SearchCost | None:
+        """Measure what it takes to find a good configuration; the others are skipped."""
+        begun_s = time.monotonic()
+        counts = self._machine.counts
+        grid = [self._requested(one.case) for one in members]
+        processes = [one.processes for one in members]
+        standing, rings = NOTHING_KNOWN, 0
+        while wanted := next_ring(grid, counts, processes, standing):
+            wanted = tuple(index for index in wanted if members[index].goes_on)
+            shared = wanted.index(standing.best) if standing.best in wanted else 0
+            for ring in plan_rings(
+                [1] * len(wanted), self._settings.group, shared, f"{self._seed(members)} {rings}"
+            ):
+                self._run_ring(rings, [members[wanted[place]] for place in ring])
+                rings += 1
+            self._end_early(members)
+            if not wanted or not all(one.goes_on or one.has_reports for one in members):
+                break
+            standing = look_again(
+                standing,
+                {
+                    index: candidate
+                    for index, one in enumerate(members)
+                    if (candidate := self._candidate(one)) is not None
+                },
+                [
+                    index
+                    for index, one in enumerate(members)
+                    if one.has_reports and (one.has_failed or not one.goes_on)
+                ],
+            )
+        run = sum(len(one.runs) for one in members)
+        measured = sum(bool(one.runs) for one in members)
+        for one in members:
+            if not one.has_reports:
+                one.skip("the search did not need it")
+        if not run:
+            return None
+        return SearchCost(
+            configurations=measured,
+            grid_configurations=len(members),
+            processes=run,
+            grid_processes=sum(processes),
+            seconds=time.monotonic() - begun_s,
+        )
+
+    def _seed(self, members: Sequence[_Progress]) -> str:
+        return f"{self._settings.seed} {collection.group_of(members[0].item)}"
+
+    def _sweep(self, members: Sequence[_Progress]) -> None:
         settings = self._settings
         rings = plan_rings(
             [one.processes for one in members],
             limit=settings.group,
             shared=_shared(members),
-            seed=f"{settings.seed} {collection.group_of(members[0].item)}",
+            seed=self._seed(members),
         )
         for number, ring in enumerate(rings):
             taking_part = [members[index] for index in ring if members[index].goes_on]
@@ -211,7 +277,10 @@ class Isolation:
             intra=requested.intra,
             inter=requested.inter,
             cpus=self._machine.cpu_set(granted, ring.first_set),
-            args=(*(str(arg) for arg in config.invocation_params.args), *_more_arguments(config)),
+            args=(
+                *(str(arg) for arg in config.invocation_params.args),
+                *_more_arguments(config, self._settings),
+            ),
             plugins=tuple(
                 plugin
                 for plugin in config.invocation_params.plugins or ()
@@ -237,16 +306,21 @@ class Isolation:
 
     # -- all processes of a test --------------------------------------------------------
 
-    def _measured(self, member: _Progress) -> MeasuredTest | None:
-        item, case = member.item, member.case
-        # A test may measure in one process and not in the next.
-        runs = [run for run in member.runs if run.reply.sample is not None]
+    def _candidate(self, member: _Progress) -> Candidate | None:
+        measurement = self._measurement(member)
+        if measurement is None:
+            return None
+        return Candidate(member.case.id, member.case.threads, measurement)
+
+    def _measurement(self, member: _Progress) -> Measurement | None:
+        case = member.case
+        runs = member.measured_runs
         if not runs or member.has_failed:
             return None
         reply = runs[0].reply
         effective = None if reply.effective is None else Pools(**reply.effective)
         requested = self._requested(case)
-        measurement = Measurement(
+        return Measurement(
             requested=requested,
             effective=effective,
             cpus=runs[0].order.cpus,
@@ -268,6 +342,13 @@ class Isolation:
                 )
             ),
         )
+
+    def _measured(self, member: _Progress, cost: SearchCost | None) -> MeasuredTest | None:
+        measurement = self._measurement(member)
+        if measurement is None:
+            return None
+        item, case = member.item, member.case
+        runs = member.measured_runs
         records = [
             benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run in runs
         ]
@@ -288,6 +369,7 @@ class Isolation:
             record=benchmark_bridge.joined(records),
             measurement=measurement,
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
+            search=cost,
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
@@ -333,6 +415,11 @@ class _Progress:
         return any(not outcomes.passed(reports) for reports in self._reports)
 
     @property
+    def measured_runs(self) -> list[Launched]:
+        """Those with a sample: a test may measure in one process and not in the next."""
+        return [run for run in self.runs if run.reply.sample is not None]
+
+    @property
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
         sample = self.runs[0].reply.sample if self.runs else None
@@ -356,6 +443,9 @@ class _Progress:
 
     def fail(self, message: str, begun_s: float) -> None:
         self._add(outcomes.failed(self.item, message, begun_s))
+
+    def skip(self, reason: str) -> None:
+        self._reports.append(outcomes.skipped(self.item, reason))
 
     def _add(self, reports: list[pytest.TestReport]) -> None:
         self._reports.append(reports)
@@ -406,10 +496,12 @@ def _end_session_if_asked(reply: Reply) -> None:
         raise KeyboardInterrupt(reply.message)
 
 
-def _more_arguments(config: pytest.Config) -> Sequence[str]:
+def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
     """What must be said on the command line, because a plugin acts on it at once."""
-    # Coverage would trace, and so slow, what is measured.
-    return ["--no-cov"] if config.pluginmanager.hasplugin("pytest_cov") else []
+    if config.pluginmanager.hasplugin("pytest_cov"):
+        yield "--no-cov"  # it would trace, and so slow, what is measured
+    if settings.search:  # in a process with fewer CPUs the machine would look smaller
+        yield f"--tf-threads={to_spec(settings.configs)}"
 
 
 def _basetemp(config: pytest.Config, name: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pytest_tfthreads.core.search import machine_grid
 from pytest_tfthreads.core.threads import (
     ConfigError,
     ThreadConfig,
@@ -14,6 +15,7 @@ from pytest_tfthreads.core.threads import (
     parse_spec,
     parse_timeout,
 )
+from pytest_tfthreads.process.machine import Machine
 
 MARKER = (
     "tf_threads(intra=None, inter=None, *, configs=None, cpus=None, env=None, processes=None, "
@@ -38,6 +40,7 @@ class Settings:
     group: int = 8
     rounds_a_turn: int = 2
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
+    search: bool = False
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -86,6 +89,13 @@ def add_options(parser: pytest.Parser) -> None:
     ):
         group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
         parser.addini(name.replace("-", "_"), f"the same as --{name}", default=None)
+    group.addoption(
+        "--tf-threads-search",
+        action="store_true",
+        help="find a good configuration of each test without measuring all: of those of "
+        "--tf-threads, or of the machine's cores, halved and doubled",
+    )
+    parser.addini("tf_threads_search", "the same as --tf-threads-search", type="bool")
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -107,6 +117,19 @@ def read_settings(config: pytest.Config) -> Settings:
         seed = _count(config, "tf_threads_seed", 0)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
+    search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
+    if search and _is_distributed(config):
+        raise pytest.UsageError(
+            "--tf-threads-search decides from one configuration which to measure next, and "
+            "pytest-xdist deals them out beforehand: leave -n (--numprocesses, --dist, --tx) out"
+        )
+    if search and group == 1:
+        raise pytest.UsageError(
+            "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "
+            "measures them one by one: leave one of the two out"
+        )
+    if search and not configs:
+        configs = machine_grid(Machine.read().counts)
     return Settings(
         configs=configs,
         processes=processes,
@@ -115,7 +138,12 @@ def read_settings(config: pytest.Config) -> Settings:
         group=defaults.group if group is None else group,
         rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
         seed=defaults.seed if seed is None else seed,
+        search=search,
     )
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -47,6 +47,26 @@ def failed(item: pytest.Item, message: str, begun_s: float) -> list[pytest.TestR
     return [report(when) for when in _PHASES]
 
 
+def skipped(item: pytest.Item, reason: str) -> list[pytest.TestReport]:
+    """Reports of a test that was not run."""
+    now_s = time.time()
+    path, line, _ = item.location
+    return [
+        pytest.TestReport(
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords=dict.fromkeys(item.keywords, 1),
+            outcome="skipped" if when == "setup" else "passed",
+            longrepr=(path, (line or 0) + 1, f"Skipped: {reason}") if when == "setup" else None,
+            when=when,
+            duration=0,
+            start=now_s,
+            stop=now_s,
+        )
+        for when in ("setup", "teardown")
+    ]
+
+
 def passed(reports: Sequence[pytest.TestReport]) -> bool:
     return all(report.passed for report in reports)
 

@@ -13,9 +13,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pytest_tfthreads.core.comparison import Candidate, compare
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig, ThreadCount
+
+# A configuration that is certainly not slower than the best by more than this is as good.
+_AS_GOOD = 1.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class Standing:
     best: int | None
     beaten: Collection[int]
     is_settled: bool
+
+
+NOTHING_KNOWN = Standing(processes={}, best=None, beaten=(), is_settled=False)
 
 
 def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
@@ -97,3 +105,54 @@ def _neighbours(points: Sequence[tuple[int, int]], at: int) -> list[int]:
             step[axis] = count
             steps.add((step[0], step[1]))
     return [index for index, point in enumerate(points) if point in steps and index != at]
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """What a search took, and what the full grid would have, at the same seconds a process."""
+
+    configurations: int
+    grid_configurations: int
+    processes: int
+    grid_processes: int
+    seconds: float
+
+    @property
+    def grid_s(self) -> float:
+        return self.seconds * self.grid_processes / self.processes
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "grid_s": self.grid_s}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchCost:
+        return cls(**{name: value for name, value in data.items() if name != "grid_s"})
+
+
+def look_again(
+    before: Standing, candidates: Mapping[int, Candidate], failed: Collection[int]
+) -> Standing:
+    """The standing after one more ring of all that were not beaten before.
+
+    `candidates` are all that were measured, `failed` those that could not be.
+    """
+    out = {*before.beaten, *failed}
+    alive = {index: one for index, one in candidates.items() if index not in out}
+    processes = {
+        **{index: len(one.measurement.samples) for index, one in candidates.items()},
+        **{index: before.processes.get(index, 1) for index in failed},
+    }
+    comparison = compare(list(alive.values()))
+    ids = {index: one.id for index, one in alive.items() if one.id in comparison.compared}
+    if not ids:
+        return Standing(processes, next(iter(alive), None), out, is_settled=False)
+    best = max(ids, key=lambda index: comparison.log_throughput(ids[index]))
+    ratios = {index: comparison.throughput(ids[best], one) for index, one in ids.items()}
+    beaten = {index for index, ratio in ratios.items() if ratio.above}
+    left = [ratio.estimate.high for index, ratio in ratios.items() if index not in beaten]
+    return Standing(
+        processes,
+        best,
+        out | beaten,
+        is_settled=all(high is not None and high <= _AS_GOOD for high in left),
+    )

@@ -174,6 +174,11 @@ def parse_spec(spec: str, argument: str = "--tf-threads") -> tuple[ThreadConfig,
     return _distinct(ThreadConfig(intra, inter) for intra, inter in grid)
 
 
+def to_spec(configs: Iterable[ThreadConfig]) -> str:
+    """The text that `parse_spec` reads these configurations from."""
+    return ",".join(f"{config.intra.text}x{config.inter.text}" for config in configs)
+
+
 def select(levels: Iterable[Sequence[Case]], override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
     """The cases of one test.
 
