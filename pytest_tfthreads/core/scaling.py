@@ -20,6 +20,7 @@ Ring = Sequence[tuple[int, float]]
 """Threads and log throughput of the members of one ring; only differences within it count."""
 
 _MAX_COHERENCY = 10.0  # two threads would have a tenth of the throughput of one
+_MAX_ROOT = math.sqrt(_MAX_COHERENCY)  # fits search κ by its root, for small values matter
 _WIDEST_CONTENTION = 0.3  # an interval of this width says nothing that anybody could act on
 _WORST_MISFIT = 0.1
 _SCALES = 0.8  # from this efficiency on, what is won matters more than what limits it
@@ -190,13 +191,14 @@ class _Profiles:
         )
 
     def _peak(self) -> Estimate:
-        narrowest, widest = 0.1, 10.0 * self.most
-        best = max(math.sqrt((1 - self.contention) / self.coherency), narrowest)
-        estimate = self._interval(
-            best,
-            (narrowest, max(best, widest)),
-            lambda peak: self._free_contention(lambda contention: (1 - contention) / peak**2),
-        )
+        def squares(peak: float) -> float:
+            # σ = 1 - κN*², by the root of κ
+            most = min(1 / peak, _MAX_ROOT) if peak else _MAX_ROOT
+            return _least(lambda root: self._squares(1 - (root * peak) ** 2, root**2), most)[0]
+
+        widest = 10.0 * self.most
+        best = math.sqrt((1 - self.contention) / self.coherency)
+        estimate = self._interval(best, (0.0, max(best, widest)), squares)
         unbounded = estimate.high is not None and estimate.high >= widest
         return Estimate(best, estimate.low, None) if unbounded else estimate
 
@@ -220,10 +222,7 @@ class _Profiles:
         ]
 
     def _free_coherency(self, contention: float) -> tuple[float, float]:
-        # By its root, for interesting values are small.
-        squares, root = _least(
-            lambda root: self._squares(contention, root**2), math.sqrt(_MAX_COHERENCY)
-        )
+        squares, root = _least(lambda root: self._squares(contention, root**2), _MAX_ROOT)
         return squares, root**2
 
     def _interval(
