@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
+from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
 from pytest_tfthreads.isolation import IsolatedRun, Isolation, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
-from pytest_tfthreads.report import console
+from pytest_tfthreads.report import console, sweep
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
@@ -55,8 +58,7 @@ class Controller:
         self._config = config
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
-        self._rows: list[console.Row] = []
-        self._notes: dict[str, None] = {}
+        self._measured: list[MeasuredTest] = []
 
     @property
     def isolation(self) -> Isolation:
@@ -98,9 +100,7 @@ class Controller:
         if data is None or hasattr(self._config, "workerinput"):
             return  # pytest-xdist carries the report on to the process that keeps the results
         measured = MeasuredTest.from_json(data)
-        self._rows.append(console.Row(measured.name, measured.measurement))
-        if measured.note:
-            self._notes[measured.note] = None
+        self._measured.append(measured)
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -116,11 +116,41 @@ class Controller:
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, object, None]:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
-        if self._rows:
-            terminalreporter.ensure_newline()
-            terminalreporter.section("tf_threads", sep="-", yellow=True)
-            for line in console.render(self._rows, list(self._notes)):
+        if not self._measured:
+            return
+        rows = [console.Row(one.name, one.measurement) for one in self._measured]
+        notes = list(dict.fromkeys(one.note for one in self._measured if one.note))
+        terminalreporter.ensure_newline()
+        terminalreporter.section("tf_threads", sep="-", yellow=True)
+        for line in console.render(rows, notes):
+            terminalreporter.write_line(line)
+        for group in self._sweeps:
+            terminalreporter.write_line("")
+            for line in sweep.render(group):
                 terminalreporter.write_line(line)
+        if self._sweeps:
+            seed = self._config.stash[_SETTINGS].seed
+            terminalreporter.write_line(f"Same order of set-up again: --tf-threads-seed={seed}")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        # Called once for each file that is written: the same each time.
+        output_json[benchmark_bridge.EXTRA_INFO] = {
+            "seed": self._config.stash[_SETTINGS].seed,
+            "sweeps": [one.to_json() for one in self._sweeps],
+        }
+
+    @functools.cached_property
+    def _sweeps(self) -> list[Sweep]:
+        """Of each test that was measured under several configurations; once all have been."""
+        groups: dict[str, list[MeasuredTest]] = {}
+        for one in self._measured:
+            groups.setdefault(one.group, []).append(one)
+        return [
+            Sweep.of(name, [one.candidate for one in members], members[0].search)
+            for name, members in groups.items()
+            if len(members) > 1
+        ]
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:

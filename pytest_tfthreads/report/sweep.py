@@ -7,13 +7,34 @@ from collections.abc import Sequence
 
 from pytest_tfthreads.core.comparison import Candidate, Ratio
 from pytest_tfthreads.core.recommendation import Configuration, Recommendation
+from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.sweep import Sweep
 
 _NOTHING = "–"
 
 
-def render(recommendation: Recommendation) -> list[str]:
+def render(sweep: Sweep) -> list[str]:
     """Lines of text: a table of the configurations, what to use, what limits, what to paste."""
+    if sweep.recommendation is None:
+        return [
+            f"{sweep.test}: its configurations took no turns with one another, so they are not "
+            "compared"
+        ]
+    return [*_advice_in_full(sweep.recommendation), *_cost(sweep.search)]
+
+
+def _cost(search: SearchCost | None) -> list[str]:
+    if search is None:
+        return []
+    return [
+        f"  search: {search.configurations} of {search.grid_configurations} configurations in "
+        f"{search.processes} processes and {search.seconds:.0f} s; the full grid takes "
+        f"{search.grid_processes}, about {search.grid_s:.0f} s"
+    ]
+
+
+def _advice_in_full(recommendation: Recommendation) -> list[str]:
     best = recommendation.best
     lines = [
         f"{recommendation.test}: {label(best.candidate)} is recommended  "
