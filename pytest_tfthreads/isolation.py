@@ -8,7 +8,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.passes import plan_rings
-from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_again, next_ring
+from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount, to_spec
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
@@ -45,6 +46,8 @@ _HEADLINES = {
     ),
 }
 """Outcomes without a test run, in words."""
+# Of the time to measure, where a search only looks around: a third of the rounds tells 10 %.
+_GLANCE = 0.3
 _ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 
 
@@ -150,48 +153,53 @@ class Isolation:
     def _search(self, members: Sequence[_Progress]) -> SearchCost | None:
         """Measure what it takes to find a good configuration; the others are skipped."""
         begun_s = time.monotonic()
-        counts = self._machine.counts
         grid = [self._requested(one.case) for one in members]
         processes = [one.processes for one in members]
+        full_s: list[float] = []  # a process
         standing, rings = NOTHING_KNOWN, 0
-        while wanted := next_ring(grid, counts, processes, standing):
-            wanted = tuple(index for index in wanted if members[index].goes_on)
-            shared = wanted.index(standing.best) if standing.best in wanted else 0
-            for ring in plan_rings(
-                [1] * len(wanted), self._settings.group, shared, f"{self._seed(members)} {rings}"
-            ):
-                self._run_ring(rings, [members[wanted[place]] for place in ring])
-                rings += 1
-            self._end_early(members)
-            if not wanted or not all(one.goes_on or one.has_reports for one in members):
-                break
-            standing = look_again(
-                standing,
-                {
-                    index: candidate
-                    for index, one in enumerate(members)
-                    if (candidate := self._candidate(one)) is not None
-                },
-                [
-                    index
-                    for index, one in enumerate(members)
-                    if one.has_reports and (one.has_failed or not one.goes_on)
-                ],
+        while (look := next_look(grid, self._machine.counts, processes, standing)) is not None:
+            plan = plan_rings(
+                [1] * len(look.members), self._settings.group, 0, f"{self._seed(members)} {rings}"
             )
+            for ring in plan:
+                ring_begun_s = time.monotonic()
+                share = _GLANCE if look.is_glance else 1.0
+                self._run_ring(rings, [members[look.members[place]] for place in ring], share)
+                rings += 1
+                if not look.is_glance:
+                    full_s.append((time.monotonic() - ring_begun_s) / len(ring))
+            self._end_early(members)
+            standing = look_back(standing, *self._found(members))
+            if any(not members[index].goes_on for index in standing.alive):
+                break  # by -x
         run = sum(len(one.runs) for one in members)
-        measured = sum(bool(one.runs) for one in members)
         for one in members:
             if not one.has_reports:
-                one.skip("the search did not need it")
-        if not run:
+                one.skip("the search for a good configuration did without it")
+        if not full_s:
             return None
         return SearchCost(
-            configurations=measured,
+            configurations=sum(bool(one.runs) for one in members),
             grid_configurations=len(members),
             processes=run,
             grid_processes=sum(processes),
             seconds=time.monotonic() - begun_s,
+            grid_s=fmean(full_s) * sum(processes),
         )
+
+    def _found(self, members: Sequence[_Progress]) -> tuple[dict[int, Candidate], list[int]]:
+        """Configurations by number: what was measured of them, and those that cannot be."""
+        candidates = {
+            index: candidate
+            for index, one in enumerate(members)
+            if (candidate := self._candidate(one)) is not None
+        }
+        failed = [
+            index
+            for index, one in enumerate(members)
+            if one.has_reports and index not in candidates
+        ]
+        return candidates, failed
 
     def _seed(self, members: Sequence[_Progress]) -> str:
         return f"{self._settings.seed} {collection.group_of(members[0].item)}"
@@ -223,8 +231,10 @@ class Isolation:
 
     # -- one ring -----------------------------------------------------------------------
 
-    def _run_ring(self, number: int, members: Sequence[_Progress]) -> None:
-        """One process of each member, in turns."""
+    def _run_ring(
+        self, number: int, members: Sequence[_Progress], budget_share: float = 1.0
+    ) -> None:
+        """One process of each member, in turns, for this share of its time to measure."""
         begun_s = time.time()
         interactive = self._is_interactive
         is_alone = len(members) == 1
@@ -236,7 +246,11 @@ class Isolation:
         with _terminal(self._config, interactive) as terminal:
             processes = []
             for one in members:
-                order = self._order(one, ring, None if is_alone else number, iterations)
+                order = replace(
+                    self._order(one, ring, iterations),
+                    ring=None if is_alone else number,
+                    budget_share=budget_share,
+                )
                 timeout_s = one.case.timeout_s or self._settings.timeout_s
                 processes.append(
                     self._launcher.measuring(
@@ -257,9 +271,7 @@ class Isolation:
     def _is_interactive(self) -> bool:
         return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
 
-    def _order(
-        self, member: _Progress, ring: Ring, number: int | None, iterations: int | None
-    ) -> WorkOrder:
+    def _order(self, member: _Progress, ring: Ring, iterations: int | None) -> WorkOrder:
         config = self._config
         item = member.item
         requested = self._requested(member.case)
@@ -297,7 +309,6 @@ class Isolation:
             iterations=iterations,
             # A debugger's process shares the terminal's group with pytest, and must not stop it.
             rounds_a_turn=None if self._is_interactive else ring.rounds_a_turn,
-            ring=number,
         )
 
     def _requested(self, case: Case) -> Pools:

@@ -62,7 +62,8 @@ class Recommendation:
     """Advice for one test; configurations in the order given, without those not compared.
 
     `best` is the recommended one: of those that none is measurably faster than, that of the
-    fewest CPU-seconds an item. `most_efficient` is that of the most items a CPU-second; of those
+    fewest CPU-seconds an item, and of those tied in that too, the one with the most
+    throughput × CPU efficiency. `most_efficient` is that of the most items a CPU-second; of those
     tied in it, none is measurably faster. `knee` has the most throughput × CPU efficiency; it is
     one of the other two unless that is measurably beaten. `limits` are sentences on what limits
     the workload, `settings` lines to paste for `best`.
@@ -111,7 +112,10 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
 
     tied = _unbeaten(comparison.compared, comparison.throughput)
     efficient = _unbeaten(comparison.compared, comparison.cpu_efficiency)
-    best = max(tied, key=lambda one: efficiency[one])
+    # What cannot be told apart in CPU-seconds either is not decided by their digits alone.
+    best = max(
+        _unbeaten(tied, comparison.cpu_efficiency), key=lambda one: speed[one] + efficiency[one]
+    )
     # Ties go to the higher throughput where it is measurably higher, not to a lucky digit.
     most_efficient = max(
         _unbeaten(efficient, comparison.throughput), key=lambda one: efficiency[one]

@@ -2,10 +2,10 @@
 
 The grid is walked as a climber does who sees only his neighbourhood: from the corners of one
 thread, of all physical cores and of all CPUs to the best of them, then on to its neighbours, which
-have half or twice the threads of one pool, until no neighbour is better. All that is not beaten
-yet is measured again with each step, what is beaten with confidence is dropped for good
-(successive elimination: Even-Dar, Mannor & Mansour 2006), and when what is left cannot be told
-apart the search is over.
+have half or twice the threads of one pool, until none is better. These looks are short. What is
+beaten with confidence is dropped for good (successive elimination: Even-Dar, Mannor & Mansour
+2006); the front runners of what is left are measured in full, pass by pass, until one has beaten
+the others or they cannot be told apart.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from pytest_tfthreads.core.comparison import Candidate, compare
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig, ThreadCount
 
-# A configuration that is certainly not slower than the best by more than this is as good.
-_AS_GOOD = 1.05
+_FINALISTS = 3
+_NO_GAIN = 1.05  # what certainly gains no more than this is not worth the seconds to find it
 
 
 @dataclass(frozen=True)
 class Standing:
     """What is known so far; configurations by their number in the grid.
 
-    `processes` is how many have measured each, `best` the fastest so far, `beaten` those that it
-    beats with confidence (and those that failed), `is_settled` whether the others are as good.
+    `processes` is how many have measured each. `alive` are those that none has beaten with
+    confidence, the fastest first, `beaten` the others and those that failed. `is_settled`: the
+    others alive are certainly no better than the first. `hub` took part in every glance, so that
+    all can be compared.
     """
 
     processes: Mapping[int, int]
-    best: int | None
-    beaten: Collection[int]
+    alive: tuple[int, ...]
+    beaten: frozenset[int]
     is_settled: bool
+    hub: int | None
 
 
-NOTHING_KNOWN = Standing(processes={}, best=None, beaten=(), is_settled=False)
+NOTHING_KNOWN = Standing({}, alive=(), beaten=frozenset(), is_settled=False, hub=None)
 
 
 def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
@@ -51,32 +54,37 @@ def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
     return tuple(ThreadConfig(*pair) for pair in itertools.product(axis, axis))
 
 
-def next_ring(
+@dataclass(frozen=True)
+class Look:
+    """Who is measured next, one process each, in turns; only a `glance` to find the way."""
+
+    members: tuple[int, ...]
+    is_glance: bool
+
+
+def next_look(
     grid: Sequence[Pools], machine: CpuCounts, processes: Sequence[int], standing: Standing
-) -> tuple[int, ...]:
-    """Who is measured next, one process each, in turns; nobody when the search is over.
+) -> Look | None:
+    """What the search has to know next; `None` when it is over.
 
     `grid` holds each configuration's threads (0: TensorFlow's choice), `processes` how many
     processes its measurement takes when it is not dropped before.
     """
     points = [_point(pools, machine) for pools in grid]
     if not standing.processes:
-        return _corners(points, machine)
-    alive = [index for index in standing.processes if index not in standing.beaten]
-    if standing.best is None:  # all that were measured have failed
-        return tuple(index for index in range(len(grid)) if index not in standing.processes)[:1]
-    unseen = [
-        index
-        for index in _neighbours(points, standing.best)
-        if index not in standing.processes and index not in standing.beaten
-    ]
+        return Look(_corners(points, machine), is_glance=True)
+    if not standing.alive:  # all that were measured have failed
+        others = [index for index in range(len(grid)) if index not in standing.processes]
+        return Look(tuple(others[:1]), is_glance=True) if others else None
+    best = standing.alive[0]
+    unseen = [index for index in _neighbours(points, best) if index not in standing.processes]
     if unseen:
-        return (*alive, *unseen)
-    if standing.is_settled:
-        alive = [standing.best]
-    if all(standing.processes[index] >= processes[index] for index in alive):
-        return ()
-    return tuple(alive)
+        known = (best,) if standing.hub in (best, None) else (best, standing.hub)
+        return Look((*known, *unseen), is_glance=True)
+    front = standing.alive[:_FINALISTS] if not standing.is_settled else (best,)
+    if all(standing.processes[index] >= processes[index] for index in front):
+        return None
+    return Look(front, is_glance=False)
 
 
 def _point(pools: Pools, machine: CpuCounts) -> tuple[int, int]:
@@ -109,50 +117,59 @@ def _neighbours(points: Sequence[tuple[int, int]], at: int) -> list[int]:
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What a search took, and what the full grid would have, at the same seconds a process."""
+    """What a search took, and what the full grid would have.
+
+    `grid_s` takes every process of the grid for as long as the full ones of the search.
+    """
 
     configurations: int
     grid_configurations: int
     processes: int
     grid_processes: int
     seconds: float
-
-    @property
-    def grid_s(self) -> float:
-        return self.seconds * self.grid_processes / self.processes
+    grid_s: float
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "grid_s": self.grid_s}
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchCost:
-        return cls(**{name: value for name, value in data.items() if name != "grid_s"})
+        return cls(**data)
 
 
-def look_again(
+def look_back(
     before: Standing, candidates: Mapping[int, Candidate], failed: Collection[int]
 ) -> Standing:
-    """The standing after one more ring of all that were not beaten before.
+    """The standing after one more look.
 
-    `candidates` are all that were measured, `failed` those that could not be.
+    `candidates` are all that were measured, by number, `failed` those that could not be.
     """
-    out = {*before.beaten, *failed}
-    alive = {index: one for index, one in candidates.items() if index not in out}
-    processes = {
-        **{index: len(one.measurement.samples) for index, one in candidates.items()},
-        **{index: before.processes.get(index, 1) for index in failed},
+    out = before.beaten | frozenset(failed)
+    known = [index for index in candidates if index not in out or index == before.hub]
+    ids = {candidates[index].id: index for index in known}
+    comparison = compare([candidates[index] for index in known])
+    compared = comparison.compared
+    beaten = {
+        ids[one]
+        for one in compared
+        if any(comparison.throughput(other, one).above for other in compared)
     }
-    comparison = compare(list(alive.values()))
-    ids = {index: one.id for index, one in alive.items() if one.id in comparison.compared}
-    if not ids:
-        return Standing(processes, next(iter(alive), None), out, is_settled=False)
-    best = max(ids, key=lambda index: comparison.log_throughput(ids[index]))
-    ratios = {index: comparison.throughput(ids[best], one) for index, one in ids.items()}
-    beaten = {index for index, ratio in ratios.items() if ratio.above}
-    left = [ratio.estimate.high for index, ratio in ratios.items() if index not in beaten]
+    ranking = sorted(
+        (one for one in compared if ids[one] not in out | beaten),
+        key=comparison.log_throughput,
+        reverse=True,
+    )
+    gains = [comparison.throughput(one, ranking[0]).estimate.high for one in ranking[1:]]
+    alive = (
+        *(ids[one] for one in ranking),
+        *(ids[one] for one in comparison.not_compared if ids[one] not in out),
+    )
+    processes = {index: len(one.measurement.samples) for index, one in candidates.items()}
     return Standing(
-        processes,
-        best,
-        out | beaten,
-        is_settled=all(high is not None and high <= _AS_GOOD for high in left),
+        processes={**dict.fromkeys(failed, 1), **processes},
+        alive=alive,
+        beaten=out | beaten,
+        is_settled=len(ranking) == len(alive)
+        and all(gain is not None and gain <= _NO_GAIN for gain in gains),
+        hub=alive[0] if before.hub is None and alive else before.hub,
     )

@@ -156,7 +156,7 @@ class MeasuringSession:
             if settings.own_timer is None and "calibration_precision" not in settings.own:
                 plan = Plan(
                     min_round_s=min_round_s,
-                    budget_s=settings.max_time_s,
+                    budget_s=settings.max_time_s * self.order.budget_share,
                     max_warmup_s=settings.max_time_s
                     if "max_time" in settings.own
                     else MAX_WARMUP_S,

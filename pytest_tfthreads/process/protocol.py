@@ -47,7 +47,8 @@ class WorkOrder:
     workerinput: Mapping[str, Any] | None  # of the pytest-xdist worker that orders, if it is one
     iterations: int | None  # calls a round, where a process before has settled them
     rounds_a_turn: int | None  # after so many rounds it stops until told to go on; None: never
-    ring: int | None  # which processes of its test take turns with it
+    ring: int | None = None  # which processes of its test take turns with it
+    budget_share: float = 1.0  # of the time for which its rounds would be measured
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine

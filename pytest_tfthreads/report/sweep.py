@@ -38,7 +38,7 @@ def _advice_in_full(recommendation: Recommendation) -> list[str]:
     best = recommendation.best
     lines = [
         f"{recommendation.test}: {label(best.candidate)} is recommended  "
-        "([intervals] as tested: 5 % error over all pairs)",
+        "([intervals]: 95 % for all pairs together)",
         *_table(recommendation),
     ]
     for sentence in (*_advice(recommendation), *recommendation.limits):
@@ -57,7 +57,7 @@ def label(candidate: Candidate) -> str:
 
 def _table(recommendation: Recommendation) -> list[str]:
     rows: list[Sequence[str]] = [
-        ("intra×inter", "× best", "× 1×1", "CPU eff. × best", "efficiency, %", ""),
+        ("intra×inter", "× best", "× 1×1", "CPU eff. × best", "parallel eff., %", ""),
         *(_cells(one, recommendation) for one in recommendation.configurations),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -97,8 +97,10 @@ def _advice(recommendation: Recommendation) -> list[str]:
         sentences.append("best for CPU efficiency: the same")
     else:
         sentences.append(f"best for CPU efficiency: {_worth(efficient)}")
-    if recommendation.knee.id not in (best.id, efficient.id):
-        sentences.append(f"knee between them: {_worth(recommendation.knee)}")
+    if efficient.id != best.id:
+        knee = recommendation.knee
+        same = {best.id: "the first", efficient.id: "the second"}.get(knee.id, _worth(knee))
+        sentences.append(f"knee between them (most throughput × CPU efficiency): {same}")
     if recommendation.not_compared:
         names = ", ".join(recommendation.not_compared)
         sentences.append(f"not compared, for they took no turns with the others: {names}")

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_tfthreads.core.recommendation import recommend, settings
 from pytest_tfthreads.core.scaling import speedup
+from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.report.sweep import label, render
 
 
@@ -47,7 +48,7 @@ def test_without_one_by_one(candidate):
     assert advice.configurations[0].throughput_to_single is None
     assert advice.configurations[0].parallel_efficiency is None
     assert advice.limits == ()
-    assert render(advice)
+    assert render(Sweep("test_train", advice))
 
 
 def test_terms_have_a_one_by_one_of_their_own(candidate):
@@ -146,7 +147,7 @@ def test_json_is_plain(candidate):
 
 
 def test_text(candidate):
-    lines = render(recommend("test_train", sweep(candidate)))
+    lines = render(Sweep.of("test_train", sweep(candidate), None))
     assert max(map(len, lines)) <= 110
     assert lines[0].startswith("test_train: 4×1 is recommended")
     rows = {line.split()[0]: line for line in lines[2:9]}
