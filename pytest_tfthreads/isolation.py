@@ -169,7 +169,7 @@ class Isolation:
                 if not look.is_glance:
                     full_s.append((time.monotonic() - ring_begun_s) / len(ring))
             self._end_early(members)
-            standing = look_back(standing, *self._found(members))
+            standing = look_back(standing, look, *self._found(members))
             if any(not members[index].goes_on for index in standing.alive):
                 break  # by -x
         run = sum(len(one.runs) for one in members)

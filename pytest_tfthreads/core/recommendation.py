@@ -17,6 +17,7 @@ from pytest_tfthreads.core.threads import ThreadCount
 SCHEMA = 1
 
 _ONE_THREAD = Pools(1, 1)
+_HELP = 1.25  # a gain that cannot be ruled out, and that somebody would want
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         if len({getattr(one.pools, axis) for one in compared}) > 1
     )
     # Two counts are no attempt at a law, so its absence is no news.
-    fits = [
-        one.sentence
-        for one in scalings
-        if len({getattr(candidate.pools, one.axis) for candidate in compared}) > 2
-    ]
+    fits = [one.sentence for one in scalings if len(one.counts) > 2]
     return Recommendation(
         test=test,
         configurations=tuple(configurations.values()),
@@ -210,7 +207,10 @@ def _configuration(
 def _no_gain(
     compared: Sequence[Candidate], comparison: Comparison, singles: dict[str, str]
 ) -> list[str]:
-    """Said wherever one thread is measured and nothing is measurably faster, fit or no fit."""
+    """Said wherever one thread is measured and nothing is measurably faster, fit or no fit.
+
+    But not finding a gain is only finding none where a gain worth having would have been seen.
+    """
     sentences = []
     for terms, single in singles.items():
         others = [one.id for one in compared if one.terms == terms and one.pools != _ONE_THREAD]
@@ -218,12 +218,16 @@ def _no_gain(
         if not ratios or any(ratio.above for ratio in ratios):
             continue
         most = max(ratio.estimate.high or 0.0 for ratio in ratios)
-        bound = f"at most {100 * (most - 1):.0f} %" if most > 1 else "none"
         where = f" ({terms.lstrip('-')})" if terms else ""
-        sentences.append(
-            f"more threads do not help{where}: no configuration is measurably faster than 1×1 "
-            f"(gain: {bound})"
-        )
+        nothing = "no configuration is measurably faster than 1×1"
+        if most <= _HELP:
+            bound = f"at most {100 * (most - 1):.0f} %" if most > 1 else "none"
+            sentences.append(f"more threads do not help{where}: {nothing} (gain: {bound})")
+        else:
+            sentences.append(
+                f"whether more threads help is open{where}: {nothing}, but a gain of "
+                f"{100 * (most - 1):.0f} % is not ruled out; --tf-threads-processes=N measures more"
+            )
     return sentences
 
 

@@ -20,6 +20,7 @@ from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig, ThreadCount
 
 _FINALISTS = 3
+_WORTH_A_STEP = 1.03
 _NO_GAIN = 1.05  # what certainly gains no more than this is not worth the seconds to find it
 
 
@@ -27,20 +28,23 @@ _NO_GAIN = 1.05  # what certainly gains no more than this is not worth the secon
 class Standing:
     """What is known so far; configurations by their number in the grid.
 
-    `processes` is how many have measured each. `alive` are those that none has beaten with
-    confidence, the fastest first, `beaten` the others and those that failed. `is_settled`: the
-    others alive are certainly no better than the first. `hub` took part in every glance, so that
-    all can be compared.
+    `processes` is how many have measured each, `in_full` who was not only glanced at. `alive` are
+    those that none has beaten with confidence, the fastest first, `beaten` the others and those
+    that failed. `is_settled`: the others alive are certainly no better than the first. `centre` is
+    the one whose neighbours are looked at: of a plateau not always the fastest, or the climb would
+    wander about on it. `hub` took part in every glance, so that all can be compared.
     """
 
     processes: Mapping[int, int]
+    in_full: frozenset[int]
     alive: tuple[int, ...]
     beaten: frozenset[int]
     is_settled: bool
+    centre: int | None
     hub: int | None
 
 
-NOTHING_KNOWN = Standing({}, alive=(), beaten=frozenset(), is_settled=False, hub=None)
+NOTHING_KNOWN = Standing({}, frozenset(), (), frozenset(), is_settled=False, centre=None, hub=None)
 
 
 def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
@@ -76,13 +80,16 @@ def next_look(
     if not standing.alive:  # all that were measured have failed
         others = [index for index in range(len(grid)) if index not in standing.processes]
         return Look(tuple(others[:1]), is_glance=True) if others else None
-    best = standing.alive[0]
-    unseen = [index for index in _neighbours(points, best) if index not in standing.processes]
+    centre = standing.alive[0] if standing.centre is None else standing.centre
+    unseen = [index for index in _neighbours(points, centre) if index not in standing.processes]
     if unseen:
-        known = (best,) if standing.hub in (best, None) else (best, standing.hub)
+        known = dict.fromkeys(one for one in (centre, standing.hub) if one is not None)
         return Look((*known, *unseen), is_glance=True)
-    front = standing.alive[:_FINALISTS] if not standing.is_settled else (best,)
-    if all(standing.processes[index] >= processes[index] for index in front):
+    front = standing.alive[: 1 if standing.is_settled else _FINALISTS]
+    if all(
+        index in standing.in_full and standing.processes[index] >= processes[index]
+        for index in front
+    ):
         return None
     return Look(front, is_glance=False)
 
@@ -138,7 +145,7 @@ class SearchCost:
 
 
 def look_back(
-    before: Standing, candidates: Mapping[int, Candidate], failed: Collection[int]
+    before: Standing, look: Look, candidates: Mapping[int, Candidate], failed: Collection[int]
 ) -> Standing:
     """The standing after one more look.
 
@@ -164,12 +171,19 @@ def look_back(
         *(ids[one] for one in ranking),
         *(ids[one] for one in comparison.not_compared if ids[one] not in out),
     )
+    centre = alive[0] if alive else None
+    if ranking and before.centre is not None and before.centre not in out | beaten:
+        step = comparison.throughput(ranking[0], candidates[before.centre].id)
+        if step.estimate.value <= _WORTH_A_STEP:
+            centre = before.centre
     processes = {index: len(one.measurement.samples) for index, one in candidates.items()}
     return Standing(
         processes={**dict.fromkeys(failed, 1), **processes},
+        in_full=before.in_full | frozenset(() if look.is_glance else look.members),
         alive=alive,
         beaten=out | beaten,
         is_settled=len(ranking) == len(alive)
         and all(gain is not None and gain <= _NO_GAIN for gain in gains),
+        centre=centre,
         hub=alive[0] if before.hub is None and alive else before.hub,
     )

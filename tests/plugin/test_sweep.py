@@ -1,0 +1,236 @@
+"""What the user reads of a sweep, and finds in the files: comparison, advice, search."""
+
+import json
+import os
+
+import pytest
+
+SHORT = "--benchmark-max-time=0.2"
+
+# Time that passes by the clock only: four threads are 2.5 times as fast as one, eight no more.
+SPEED = """
+import time
+
+def work(threads):
+    began = time.perf_counter()
+    while time.perf_counter() < began + 0.004 / {speed}:
+        pass
+"""
+SCALING = SPEED.format(speed="{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}[threads]")
+
+
+def sweeps(suite):
+    return json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
+
+
+def flat(result):
+    return " ".join(result.stdout.str().split())
+
+
+def test_recommendation_in_summary_and_json(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
+def test_scaling(tf_benchmark, tf_threads, batch):
+    tf_benchmark(work, tf_threads.intra, items=batch, unit="images")
+
+@pytest.mark.tf_threads(1, 1)
+def test_single(benchmark):
+    benchmark(work, 1)
+"""
+    )
+    result, _ = suite.results(SHORT, "--tf-threads-seed=5", processes=2)
+    result.assert_outcomes(passed=7)
+    assert [one["test"] for one in sweeps(suite)] == [
+        "test_it.py::test_scaling[1]",
+        "test_it.py::test_scaling[8]",
+    ]
+    advice = sweeps(suite)[0]["recommendation"]
+    assert advice["best"] == "intra4-inter1"
+    speed_up = advice["configurations"][2]["throughput_to_single"]
+    assert speed_up["low"] < 2.5 < speed_up["high"] * 1.05
+    assert speed_up["distinct"]
+    result.stdout.fnmatch_lines(
+        [
+            "test_it.py::test_scaling[[]1[]]: 4×1 is recommended*",
+            "*@pytest.mark.tf_threads(intra=4, inter=1)",
+            "*tf.config.threading.set_intra_op_parallelism_threads(4)",
+            "*TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=1",
+            "Same order of set-up again: --tf-threads-seed=5",
+        ]
+    )
+    assert json.loads((suite.path / "out.json").read_text())["tf_threads"]["seed"] == 5
+
+
+def test_configurations_that_do_not_differ_are_tied(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.tf_threads(1, 1, timeout=30)
+@pytest.mark.tf_threads(1, 1, timeout=31)
+def test_twins(benchmark):
+    benchmark(work, 1)
+"""
+    )
+    suite.results(processes=3)
+    advice = sweeps(suite)[0]["recommendation"]
+    assert len(advice["tied"]) == 2
+    assert not advice["configurations"][0]["throughput_to_best"]["distinct"]
+
+
+def test_without_parallelism_more_threads_do_not_help(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
+def test_serial(benchmark):
+    benchmark(work, 1)
+"""
+    )
+    result, _ = suite.results(processes=3)
+    assert "more threads do not help: no configuration is measurably faster than 1×1" in flat(
+        result
+    )
+
+
+def test_no_comparison_of_what_took_no_turns(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.tf_threads(configs=[(1, 1), (4, 1)])
+def test_scaling(benchmark, tf_threads):
+    benchmark(work, tf_threads.intra)
+"""
+    )
+    result, _ = suite.results(SHORT, "--tf-threads-group=1")
+    assert sweeps(suite)[0]["recommendation"] is None
+    assert "its configurations took no turns with one another, so they are not compared" in flat(
+        result
+    )
+
+
+def test_one_that_fails_is_left_out_of_the_comparison(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1)
+def test_scaling(benchmark, tf_threads):
+    assert tf_threads.intra != 4
+    benchmark(work, tf_threads.intra)
+"""
+    )
+    result, _ = suite.results(SHORT)
+    result.assert_outcomes(passed=2, failed=1)
+    ids = [one["id"] for one in sweeps(suite)[0]["recommendation"]["configurations"]]
+    assert ids == ["intra1-inter1", "intra2-inter1"]
+
+
+SEARCHED = (
+    SCALING
+    + """
+@pytest.mark.tf_threads(1, 1, cpus=1)
+def test_scaling(benchmark, tf_threads):
+    assert tf_threads.intra != 8 or not os.path.exists("eight is bad")
+    time.sleep(0)
+    began = time.perf_counter()
+    benchmark(work, tf_threads.intra)
+
+def test_unmarked():
+    pass
+"""
+).replace("import time", "import os, time")
+
+GRID = "--tf-threads=intra=1,2,4,8;inter=1,2,3,4"
+
+
+def test_search_measures_a_part_of_the_grid(suite):
+    suite.write(SEARCHED)
+    result, benchmarks = suite.results(GRID, "--tf-threads-search", SHORT, "-rs", processes=2)
+    outcomes = result.parseoutcomes()
+    assert outcomes["passed"] + outcomes["skipped"] == 17
+    assert 4 <= len(benchmarks) < 16
+    assert len(benchmarks) == outcomes["passed"] - 1
+    assert "the search for a good configuration did without it" in flat(result)
+    (sweep,) = sweeps(suite)
+    assert sweep["search"]["configurations"] == len(benchmarks)
+    assert sweep["search"]["grid_processes"] == 32
+    assert sweep["search"]["seconds"] > 0
+    assert sweep["recommendation"]["best"].startswith(("intra4-", "intra8-"))
+    result.stdout.fnmatch_lines(
+        [f"*search: {len(benchmarks)} of 16 configurations in * processes and * s; the full grid *"]
+    )
+
+
+def test_search_over_the_machines_cores(suite):
+    suite.write(SEARCHED.replace("{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}[threads]", "1"))
+    result, benchmarks = suite.results("--tf-threads-search", "--benchmark-max-time=0.05")
+    assert result.ret == 0
+    assert "test_scaling[intra1-inter1]" in benchmarks
+    assert all("auto" not in name for name in benchmarks)
+    counts = {1, 2 * len(os.sched_getaffinity(0))}
+    (sweep,) = sweeps(suite)
+    assert sweep["search"]["grid_configurations"] >= len(counts) ** 2
+
+
+def test_search_goes_on_without_what_fails(suite):
+    suite.write(SEARCHED)
+    (suite.path / "eight is bad").touch()
+    result, _ = suite.results(GRID, "--tf-threads-search", SHORT)
+    failed = result.parseoutcomes().get("failed", 0)
+    assert failed == sum("FAILED" in line for line in result.outlines)
+    assert sweeps(suite)[0]["recommendation"]["best"].startswith("intra4-")
+
+
+def test_search_that_fails_everywhere_reports_every_configuration(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        def test_broken(benchmark):
+            raise ValueError("its own fault")
+        """
+    )
+    result = suite.run("--tf-threads=1x1,2x1,4x1", "--tf-threads-search")
+    result.assert_outcomes(failed=3)
+
+
+def test_search_and_exit_first(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        def test_broken(benchmark):
+            raise ValueError("its own fault")
+        """
+    )
+    result = suite.run("--tf-threads=1x1,2x1,4x1", "--tf-threads-search", "-x")
+    result.assert_outcomes(failed=1)
+
+
+def test_search_of_one_configuration_is_a_measurement(suite):
+    suite.write(SEARCHED)
+    result, benchmarks = suite.results("--tf-threads=2x1", "--tf-threads-search", SHORT)
+    result.assert_outcomes(passed=2)
+    assert list(benchmarks) == ["test_scaling[intra2-inter1]"]
+    assert sweeps(suite) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-n2",), "pytest-xdist deals them out beforehand"),
+        (("--tf-threads-group=1",), "--tf-threads-group=1 measures them one by one"),
+    ],
+)
+def test_search_says_what_it_cannot_go_with(suite, arguments, message):
+    suite.write(SEARCHED)
+    result = suite.run("--tf-threads-search", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in " ".join(result.stderr.str().split())
+
+
+def test_search_by_ini_key(suite):
+    suite.write(SEARCHED)
+    suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
+    suite.results("--benchmark-max-time=0.05")
+    assert sweeps(suite)[0]["search"]["grid_configurations"] == 2
