@@ -1,6 +1,6 @@
 """How far two identical configurations seem to be apart: in turns, and one after the other.
 
-    python benchmarks/turns/spread.py [PAIRS]
+    python benchmarks/sweep/spread.py [PAIRS]
 
 Each of PAIRS runs measures every workload of `twins.py` twice, in one process each, in turns; and
 then once more one right after the other. Of identical configurations every ratio should be 1:

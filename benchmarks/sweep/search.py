@@ -1,0 +1,86 @@
+"""What --tf-threads-search finds, and in what share of the time, against the full grid.
+
+    python benchmarks/sweep/search.py [TEST …]
+
+For each test, the full grid of 20 configurations and then the search over it, in two runs of
+pytest. Printed is the throughput of the configuration that the search recommends over that of the
+grid's fastest, both as the full grid has measured them (interval: 95 % for all pairs of the grid
+together), and the seconds of the two.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pytest_tfthreads.core.comparison import Candidate, compare
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+
+BENCHMARKS = Path(__file__).parents[1]
+GRID = "--tf-threads=intra=1,2,3,4,8;inter=1,2,3,4"
+TESTS = (
+    "test_small_ops.py::test_independent_matmul_chains",
+    "test_small_ops.py::test_small_convolutions",
+    "test_matmul.py::test_matmul",
+    "test_train_step.py::test_train_step",
+    "test_inference.py::test_inference",
+)
+
+
+def run(test: str, *options: str) -> tuple[dict, float]:
+    """What was recorded, and the seconds that it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "out.json"
+        command = [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(str(BENCHMARKS / test), GRID, f"--benchmark-json={file}", "-k", "not 1-intra"),
+            *options,
+        ]
+        begun_s = time.monotonic()
+        finished = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.monotonic() - begun_s
+        if finished.returncode:
+            sys.exit(finished.stdout + finished.stderr)
+        return json.loads(file.read_text()), seconds
+
+
+def candidates(recorded: dict) -> list[Candidate]:
+    found = []
+    for benchmark in recorded["benchmarks"]:
+        threads = ThreadConfig(
+            *(ThreadCount(benchmark["params"][name]) for name in ("intra", "inter"))
+        )
+        measurement = Measurement.from_json(benchmark["extra_info"]["tf_threads"])
+        found.append(Candidate(threads.id, threads, measurement))
+    return found
+
+
+def main(tests: list[str]) -> None:
+    for test in tests:
+        grid, grid_s = run(test)
+        searched, search_s = run(test, "--tf-threads-search")
+        (sweep,) = searched["tf_threads"]["sweeps"]
+        found = sweep["recommendation"]["best"]
+        comparison = compare(candidates(grid))
+        fastest = max(comparison.compared, key=comparison.log_throughput)
+        ratio = comparison.throughput(found, fastest)
+        interval = ratio.estimate
+        cost = sweep["search"]
+        print(
+            f"{test.partition('::')[2]}: found {found}, fastest {fastest}, throughput "
+            f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}] of it"
+            f"{', told apart' if ratio.distinct else ''}; {cost['configurations']} of "
+            f"{cost['grid_configurations']} configurations, {cost['processes']} of "
+            f"{cost['grid_processes']} processes, {search_s:.0f} of {grid_s:.0f} s "
+            f"({search_s / grid_s:.0%}; estimated {cost['seconds'] / cost['grid_s']:.0%})",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(TESTS))
