@@ -1,5 +1,6 @@
 """What users see, with the real TensorFlow in real processes."""
 
+import json
 import os
 
 import pytest
@@ -242,3 +243,103 @@ def test_tests_that_set_the_threads_themselves_are_told(suite):
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*Intra op parallelism cannot be modified after initialization*"])
+
+
+def test_sweep_of_six_is_reported_one_by_one_and_recommends(suite):
+    result, benchmarks = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @pytest.mark.tf_threads(intra=[1, 2, 4], inter=[1, 2])
+        def test_product(tf_benchmark):
+            factor = tf.random.stateless_uniform((256, 256), seed=(1, 1))
+            tf_benchmark(tf.function(lambda: factor @ factor), items=2, unit="products")
+        """,
+        "--benchmark-max-time=0.3",
+        "-v",
+        processes=2,
+    )
+    result.assert_outcomes(passed=6)
+    names = [f"test_product[intra{intra}-inter{inter}]" for intra in (1, 2, 4) for inter in (1, 2)]
+    assert list(benchmarks) == names
+    result.stdout.fnmatch_lines([f"*::{name} PASSED*".replace("[", "[[]") for name in names])
+    for benchmark in benchmarks.values():
+        recorded = benchmark["extra_info"]["tf_threads"]
+        assert [one["ring"] for one in recorded["processes"]] == [0, 1]
+        assert recorded["effective"] is not None
+    result.stdout.fnmatch_lines(
+        [
+            "*test_product: * is recommended*",
+            "*@pytest.mark.tf_threads(intra=*, inter=*)",
+            "*tf.config.threading.set_intra_op_parallelism_threads(*)",
+            "*TF_NUM_INTRAOP_THREADS=*",
+        ]
+    )
+
+
+def test_one_thread_against_one_thread_is_a_tie(suite):
+    run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @pytest.mark.tf_threads(1, 1, timeout=100)
+        @pytest.mark.tf_threads(1, 1, timeout=101)
+        def test_twins(benchmark):
+            factor = tf.random.stateless_uniform((128, 128), seed=(1, 1))
+            benchmark(tf.function(lambda: factor @ factor))
+        """,
+        processes=3,
+    )
+    written = json.loads((suite.path / "out.json").read_text())
+    (sweep,) = written["tf_threads"]["sweeps"]
+    assert len(sweep["recommendation"]["tied"]) == 2
+
+
+def test_work_without_parallelism_says_that_more_threads_do_not_help(suite):
+    result, _ = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
+        def test_scalars(benchmark):
+            @tf.function
+            def chain(x):
+                for _ in range(200):
+                    x = tf.tanh(x) + 1.0
+                return x
+
+            benchmark(chain, tf.constant(1.0))
+        """,
+        processes=3,
+    )
+    assert "more threads do not help" in " ".join(result.stdout.str().split())
+
+
+def test_prefetching_pipelines_take_turns(suite):
+    """Threads of tf.data that are the process's own: they must neither hang nor be told apart."""
+    _, benchmarks = run(
+        suite,
+        """
+        import tensorflow as tf
+
+        @pytest.mark.tf_threads(1, 1, cpus=2, timeout=100)
+        @pytest.mark.tf_threads(1, 1, cpus=2, timeout=101)
+        def test_pipeline(tf_benchmark):
+            numbers = tf.data.Dataset.range(10**9)
+            sums = numbers.map(
+                lambda seed: tf.reduce_sum(tf.random.stateless_uniform((4000,), (seed, 1))),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+            tf_benchmark.dataset(sums.batch(8).prefetch(tf.data.AUTOTUNE), batches=4, threads=2)
+        """,
+        "--benchmark-max-time=0.5",
+        processes=2,
+    )
+    rings = [
+        [process["ring"] for process in one["extra_info"]["tf_threads"]["processes"]]
+        for one in benchmarks.values()
+    ]
+    assert rings == [[0, 1], [0, 1]]
