@@ -26,6 +26,8 @@ class Sample:
     A round is `iterations` calls of the measured function; `wall_s` and `cpu_s` are seconds a
     round, CPU time being that of all threads of the process. Processes of one test whose samples
     have the same `ring` took turns of `turn_rounds` rounds: their n-th turns followed each other.
+    `reference_wall_s` and `reference_cpu_s` are mean seconds a call of a fixed reference workload
+    that was measured between the rounds: how fast the machine was. `None`: there was none.
     """
 
     wall_s: tuple[float, ...]
@@ -39,6 +41,8 @@ class Sample:
     cpus: tuple[int, ...]
     ring: int | None = None  # None: it took no turns
     turn_rounds: int = 1
+    reference_wall_s: float | None = None
+    reference_cpu_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
@@ -47,6 +51,9 @@ class Sample:
             raise ValueError(f"{self.iterations} iterations a round")
         if sum(self.wall_s) <= 0 or sum(self.cpu_s) <= 0:
             raise ValueError("a clock did not move in any round: measure for longer (max_time)")
+        for reference_s in (self.reference_wall_s, self.reference_cpu_s):
+            if reference_s is not None and reference_s <= 0:
+                raise ValueError(f"{reference_s} s a call of the reference workload")
 
     @property
     def calls(self) -> int:
@@ -79,6 +86,8 @@ class Sample:
             "cpus": list(self.cpus),
             "ring": self.ring,
             "turn_rounds": self.turn_rounds,
+            "reference_wall_s": self.reference_wall_s,
+            "reference_cpu_s": self.reference_cpu_s,
         }
 
     @classmethod

@@ -1,0 +1,296 @@
+"""Saved runs: from the text of pytest-benchmark's files to measurements that can be judged by.
+
+The files come from anywhere (another job, another version, a text editor), so nothing in them is
+believed: whatever is wrong becomes one `BaselineError` that names file, benchmark and field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_tfthreads.core.measurement import SCHEMA, Measurement
+
+_FINGERPRINT = {
+    "cpu": "CPU model",
+    "physical": "physical CPUs granted",
+    "logical": "logical CPUs granted",
+    "quota": "CPU quota",
+}
+
+
+class BaselineError(ValueError):
+    """A saved run that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One saved run of a suite: `measurements` by pytest-benchmark's fullname (the node id).
+
+    `label` names the file, `datetime` and `commit` are as the file has them.
+    """
+
+    label: str
+    datetime: str
+    commit: str | None
+    dirty: bool
+    measurements: Mapping[str, Measurement]
+
+    @property
+    def title(self) -> str:
+        """File, date and commit, for people."""
+        commit = "" if self.commit is None else f", commit {self.commit[:12]}"
+        return f"{self.label} ({self.datetime}{commit}{' and changes' if self.dirty else ''})"
+
+
+@dataclass(frozen=True)
+class History:
+    """What one measurement is judged by: comparable measurements of its test, oldest first.
+
+    The last is the baseline, and `baseline` says in words which that is. With none, `problem` says
+    why, and `status` is the verdict that follows.
+    """
+
+    measurements: tuple[Measurement, ...]
+    baseline: str = ""
+    problem: str = ""
+    status: str = "no-baseline"
+
+
+def read_run(path: Path) -> StoredRun:
+    """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BaselineError(f"{path}: cannot be read: {error}") from error
+    return parse_run(text, str(path))
+
+
+def parse_run(text: str, label: str) -> StoredRun:
+    """From a file's text; a benchmark that this plugin did not measure is left out.
+
+    Raises `BaselineError` for a file that is truncated, not pytest-benchmark's, made without this
+    plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
+    """
+    try:
+        data = json.loads(text)
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(
+            f"{label}: no JSON, or cut off: {error}; save the run again with --benchmark-save"
+        ) from error
+    if not isinstance(data, dict) or not {"benchmarks", "machine_info"} <= data.keys():
+        raise BaselineError(
+            f"{label}: JSON, but no saved run of pytest-benchmark (it has no 'benchmarks' and "
+            "'machine_info')"
+        )
+    run = _Fields(data, label)
+    commit = run.optional("commit_info", _Fields)
+    measurements: dict[str, Measurement] = {}
+    for number, value in enumerate(run.sequence("benchmarks")):
+        one = _Fields(value, f"{label}: benchmarks[{number}]")
+        name = one.text("fullname")
+        extra = one.optional("extra_info", _Fields)
+        ours = extra and extra.optional("tf_threads", _Fields)
+        if ours is None:
+            continue
+        if name in measurements:
+            raise BaselineError(f"{label}: {name} is in it twice")
+        measurements[name] = _measurement(_Fields(ours.data, f"{label}: {name}: tf_threads"))
+    if not measurements:
+        raise BaselineError(
+            f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
+            "with @pytest.mark.tf_threads and save a run with --benchmark-save"
+        )
+    commit_id = commit and commit.data.get("id")
+    return StoredRun(
+        label=label,
+        datetime=run.text("datetime"),
+        commit=commit_id if isinstance(commit_id, str) else None,
+        dirty=commit is not None and commit.data.get("dirty") is True,
+        measurements=measurements,
+    )
+
+
+def history_of(
+    runs: Sequence[StoredRun], test: str, now: Measurement, named: bool = False
+) -> History:
+    """The comparable measurements of a test in saved runs, which are given oldest first.
+
+    The baseline is the latest comparable one, or, where the user named a run (`named`), that of
+    the last run and no other.
+    """
+    if not runs:
+        return History((), problem="there is no saved run; make one with --benchmark-save")
+    measured = [run for run in runs if test in run.measurements]
+    if not measured or (named and measured[-1] is not runs[-1]):
+        where = runs[-1].title if named or len(runs) == 1 else f"any of {len(runs)} saved runs"
+        return History((), problem=f"the test was not measured in {where}")
+    reasons = {run.label: why_not_comparable(now, run.measurements[test]) for run in measured}
+    comparable = [run for run in measured if reasons[run.label] is None]
+    if not comparable or (named and comparable[-1] is not runs[-1]):
+        problem = f"{measured[-1].title} is not comparable: {reasons[measured[-1].label]}"
+        return History((), problem=problem, status="not-comparable")
+    return History(
+        tuple(run.measurements[test] for run in comparable), baseline=comparable[-1].title
+    )
+
+
+def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
+    """In words what differs so that speeds cannot be compared, or `None`.
+
+    Clock readings and the versions of TensorFlow and Python may differ: releases are what people
+    compare.
+    """
+    pairs = [
+        (words, now.machine.get(key), then.machine.get(key)) for key, words in _FINGERPRINT.items()
+    ]
+    pairs += [
+        ("CPUs of the test", len(now.cpus), len(then.cpus)),
+        ("intra-op threads asked for", now.requested.intra, then.requested.intra),
+        ("inter-op threads asked for", now.requested.inter, then.requested.inter),
+        ("start of processes", now.start, then.start),
+        ("unit", now.unit, then.unit),
+        ("items a call", now.items, then.items),
+    ]
+    differences = [
+        f"{words}: {_shown(mine)} now, {_shown(theirs)} then"
+        for words, mine, theirs in pairs
+        if mine != theirs
+    ]
+    return "; ".join(differences) or None
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class _Fields:
+    """A JSON object whose fields are taken out one by one, each with the type it must have."""
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, dict):
+            raise BaselineError(f"{where} is {_kind(data)}, not an object")
+        self.data: dict[str, Any] = data
+        self.where = where
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.data:
+            raise BaselineError(f"{self.where}: '{name}' is missing")
+        return self.data[name]
+
+    def wrong(self, name: str, expected: str) -> BaselineError:
+        shown = _kind(self.data[name])
+        return BaselineError(f"{self.where}: '{name}' is {shown}, not {expected}")
+
+    def optional(self, name: str, kind: type[_Fields]) -> _Fields | None:
+        value = self.data.get(name)
+        return None if value is None else kind(value, f"{self.where}: '{name}'")
+
+    def text(self, name: str) -> str:
+        if not isinstance(self[name], str):
+            raise self.wrong(name, "text")
+        return str(self[name])
+
+    def number(self, name: str) -> float:
+        if not _is_number(self[name]):
+            raise self.wrong(name, "a finite number >= 0")
+        number: float = self[name]
+        return number
+
+    def integer(self, name: str) -> int:
+        value = self[name]
+        if not _is_number(value) or not isinstance(value, int):
+            raise self.wrong(name, "an integer >= 0")
+        return value
+
+    def sequence(self, name: str) -> list[Any]:
+        if not isinstance(self[name], list):
+            raise self.wrong(name, "a list")
+        return list(self[name])
+
+    def numbers(self, name: str, kind: type[float] | type[int] = float) -> list[Any]:
+        values = self.sequence(name)
+        if not all(_is_number(one) and isinstance(one, (kind, int)) for one in values):
+            raise self.wrong(name, f"a list of {kind.__name__} numbers >= 0")
+        return values
+
+
+def _measurement(data: _Fields) -> Measurement:
+    schema = data.integer("schema")
+    if schema > SCHEMA:
+        raise BaselineError(
+            f"{data.where}: schema {schema} is newer than {SCHEMA}, the one this version knows; "
+            "update pytest-tfthreads, or save the run again with this version"
+        )
+    effective = data.optional("effective", _Fields)
+    machine = _Fields(data["machine"], f"{data.where}: 'machine'")
+    machine.text("cpu")
+    machine.integer("physical")
+    machine.integer("logical")
+    if machine["quota"] is not None:
+        machine.number("quota")
+    checked = {
+        "intra": data.integer("intra"),
+        "inter": data.integer("inter"),
+        "effective": effective and {name: effective.integer(name) for name in ("intra", "inter")},
+        "cpus": data.numbers("cpus", int),
+        "start": data.text("start"),
+        "items": data.number("items"),
+        "unit": data.text("unit"),
+        "processes": [
+            _sample(_Fields(one, f"{data.where}: processes[{number}]"))
+            for number, one in enumerate(data.sequence("processes"))
+        ],
+        "machine": machine.data,
+        "flags": [str(flag) for flag in data.sequence("flags")],
+    }
+    try:
+        measurement = Measurement.from_json(checked)
+        # Each value may be fine and yet nothing come out: no process, no items, 1e-320 s.
+        figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
+        if not all(0 < figure.value < math.inf for figure in figures):
+            raise ValueError("a speed that is not finite")  # noqa: TRY301  # one message for all
+    except (ValueError, ArithmeticError) as error:
+        raise BaselineError(f"{data.where}: 'processes' are impossible: {error}") from error
+    return measurement
+
+
+def _sample(data: _Fields) -> dict[str, Any]:
+    """Fields as in `Sample.to_json`; unknown ones are left out, later ones may be missing."""
+    sample: dict[str, Any] = {name: data.numbers(name) for name in ("wall_s", "cpu_s")}
+    sample["cpus"] = data.numbers("cpus", int)
+    sample["setup_s"] = data.number("setup_s")
+    for name in (
+        "iterations",
+        "warmup_rounds",
+        "max_rss_bytes",
+        "voluntary_switches",
+        "involuntary_switches",
+    ):
+        sample[name] = data.integer(name)
+    for name in ("ring", "turn_rounds"):
+        if data.data.get(name) is not None:
+            sample[name] = data.integer(name)
+    for name in ("reference_wall_s", "reference_cpu_s"):
+        if data.data.get(name) is not None:
+            sample[name] = data.number(name)
+    return sample
+
+
+def _is_number(value: object) -> bool:
+    # Python's parser takes NaN, Infinity and integers beyond any float; True is an int.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value <= 1e300
+
+
+def _kind(value: object) -> str:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        shown = repr(value) if not isinstance(value, int) or abs(value) < 1e300 else "a huge number"
+        return shown if len(shown) <= 40 else f"{shown[:37]}..."
+    return "an object" if isinstance(value, dict) else "a list"

@@ -1,0 +1,253 @@
+"""Saved runs: what is read from them, what is refused, and what may be compared."""
+
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+
+from pytest_tfthreads.core.baseline import (
+    BaselineError,
+    StoredRun,
+    history_of,
+    parse_run,
+    read_run,
+    why_not_comparable,
+)
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+
+TEST = "test_a.py::test_x[intra2-inter1]"
+MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.21.0"}
+
+
+def measurement(**fields):
+    sample = Sample((0.5, 1.5), (1.0, 2.0), 10, 50, 0.1, 1 << 20, 3, 4, (0, 2))
+    known = {
+        "requested": Pools(2, 1),
+        "effective": Pools(2, 1),
+        "cpus": (0, 2),
+        "start": "fork",
+        "items": 4,
+        "unit": "images",
+        "samples": (sample, sample),
+        "machine": MACHINE,
+    }
+    return Measurement(**{**known, **fields})
+
+
+def saved(ours=None, **fields):
+    """A file as pytest-benchmark writes it, with one test of ours and one without our data."""
+    ours = measurement().to_json() if ours is None else ours
+    return {
+        "machine_info": {"node": "host"},
+        "commit_info": {"id": "0123456789abcdef", "dirty": False},
+        "benchmarks": [
+            {"name": "x", "fullname": TEST, "extra_info": {"tf_threads": ours}},
+            {"name": "y", "fullname": "test_a.py::test_y", "extra_info": {"mine": 1}},
+        ],
+        "datetime": "2025-11-23T05:47:00",
+        "version": "5.1.0",
+        **fields,
+    }
+
+
+def run(label="0001_x.json", **fields):
+    return StoredRun(label, "2025-11-23", "abc", False, {TEST: measurement(**fields)})
+
+
+def test_reads_what_was_saved():
+    stored = parse_run(json.dumps(saved()), "0001_x.json")
+    assert stored.measurements == {TEST: measurement()}
+    assert stored.commit == "0123456789abcdef"
+    assert stored.title == "0001_x.json (2025-11-23T05:47:00, commit 0123456789ab)"
+
+
+def test_uncommitted_changes_are_told():
+    data = saved(commit_info={"id": "0123456789abcdef", "dirty": True})
+    assert parse_run(json.dumps(data), "x").title.endswith("commit 0123456789ab and changes)")
+
+
+@pytest.mark.parametrize("info", [None, {}, {"id": None}, {"error": "no git"}, {"id": 3}])
+def test_a_run_without_a_commit(info):
+    assert parse_run(json.dumps(saved(commit_info=info)), "x").commit is None
+
+
+def test_files_of_older_versions_and_unknown_fields():
+    ours = measurement().to_json()
+    for sample in ours["processes"]:
+        for name in ("ring", "turn_rounds", "reference_wall_s", "reference_cpu_s"):
+            del sample[name]
+        sample["later"] = "?"
+    ours["later"] = "?"
+    assert parse_run(json.dumps(saved(ours)), "x").measurements[TEST] == measurement()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no JSON, or cut off"),
+        ("no json", "no JSON, or cut off"),
+        (json.dumps(saved())[:-40], "no JSON, or cut off"),
+        ("[" * 100_000, "no JSON, or cut off"),
+        ('{"a": ' + "9" * 5000 + "}", "no JSON, or cut off"),
+        ("[]", "no saved run of pytest-benchmark"),
+        ('"text"', "no saved run of pytest-benchmark"),
+        ('{"benchmarks": []}', "no saved run of pytest-benchmark"),
+        (json.dumps(saved(benchmarks=[])), "none of its benchmarks was measured by"),
+        (json.dumps(saved(benchmarks=saved()["benchmarks"][1:])), "none of its benchmarks"),
+        (json.dumps(saved(benchmarks=3)), "'benchmarks' is 3, not a list"),
+        (json.dumps(saved(benchmarks=[3])), r"benchmarks\[0\] is 3, not an object"),
+        (json.dumps(saved(benchmarks=[{}])), r"benchmarks\[0\]: 'fullname' is missing"),
+        (json.dumps(saved(benchmarks=saved()["benchmarks"] * 2)), "is in it twice"),
+        (json.dumps(saved(datetime=7)), "'datetime' is 7, not text"),
+        (json.dumps(saved(commit_info="abc")), "'commit_info' is 'abc', not an object"),
+        (json.dumps(saved({**measurement().to_json(), "schema": 2})), "schema 2 is newer than 1"),
+        (json.dumps(saved([])), "'tf_threads' is a list, not an object"),
+    ],
+)
+def test_unusable_files(text, message):
+    with pytest.raises(BaselineError, match=message) as caught:
+        parse_run(text, "0001_x.json")
+    assert str(caught.value).startswith("0001_x.json: ")
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(BaselineError, match=r"none\.json: cannot be read"):
+        read_run(tmp_path / "none.json")
+    with pytest.raises(BaselineError, match="cannot be read"):
+        read_run(tmp_path)
+    (tmp_path / "latin.json").write_bytes(b'"\xe4"')
+    with pytest.raises(BaselineError, match=r"latin\.json: cannot be read"):
+        read_run(tmp_path / "latin.json")
+    (tmp_path / "fine.json").write_text(json.dumps(saved()))
+    assert read_run(tmp_path / "fine.json").measurements == {TEST: measurement()}
+
+
+WRONG = [None, True, -1, 1e308, 10**400, float("nan"), float("inf"), "text", [], [None], {}, [[]]]
+MAY_BE_NONE = {"effective", "quota", "ring", "turn_rounds", "reference_wall_s", "reference_cpu_s"}
+NOT_NEEDED = {"throughput", "cpu_efficiency", "cores_used", "utilization", "tensorflow"}
+
+
+def places(data, path=()):
+    """Paths of every value in the JSON."""
+    yield path
+    inner = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
+    for key, value in inner:
+        if key not in NOT_NEEDED:
+            yield from places(value, (*path, key))
+
+
+def changed(data, path, value):
+    data = copy.deepcopy(data)
+    *outer, last = path
+    target = data
+    for key in outer:
+        target = target[key]
+    target[last] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in places(measurement().to_json()) if path],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_any_wrong_value_is_one_clear_error_or_harmless(path):
+    refused = 0
+    for value in WRONG:
+        text = json.dumps(saved(changed(measurement().to_json(), path, value)))
+        try:
+            stored = parse_run(text, "0001_x.json").measurements[TEST]
+        except BaselineError as error:
+            refused += 1
+            assert str(error).startswith(f"0001_x.json: {TEST}: tf_threads")  # noqa: PT017
+        else:  # what is let through can be judged
+            assert stored.throughput.value > 0
+            assert stored.cpu_efficiency.value > 0
+    # Text is fine where text is expected, an empty list of flags is fine, and so on.
+    assert refused >= (4 if path[0] == "flags" else 7), path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in places(measurement().to_json()) if path and isinstance(path[-1], str)],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_any_missing_field_is_named(path):
+    ours = measurement().to_json()
+    *outer, last = path
+    target = ours
+    for key in outer:
+        target = target[key]
+    del target[last]
+    if last in MAY_BE_NONE - {"quota"}:
+        parse_run(json.dumps(saved(ours)), "x")
+        return
+    with pytest.raises(BaselineError, match=f"'{last}' is missing"):
+        parse_run(json.dumps(saved(ours)), "x")
+
+
+@pytest.mark.parametrize("value", [0, []])
+def test_measurements_of_nothing(value):
+    ours = {**measurement().to_json(), "items" if value == 0 else "processes": value}
+    with pytest.raises(BaselineError, match="impossible"):
+        parse_run(json.dumps(saved(ours)), "x")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"machine": {**MACHINE, "cpu": "Model Y"}}, "CPU model: Model Y now, Model X then"),
+        ({"machine": {**MACHINE, "physical": 4}}, "physical CPUs granted: 4 now, 2 then"),
+        ({"machine": {**MACHINE, "logical": 8}}, "logical CPUs granted: 8 now, 4 then"),
+        ({"machine": {**MACHINE, "quota": 2.5}}, "CPU quota: 2.5 now, none then"),
+        ({"start": "fresh"}, "start of processes: fresh now, fork then"),
+        ({"cpus": (0,)}, "CPUs of the test: 1 now, 2 then"),
+        ({"requested": Pools(1, 1)}, "intra-op threads asked for: 1 now, 2 then"),
+        ({"requested": Pools(2, 0)}, "inter-op threads asked for: 0 now, 1 then"),
+        ({"unit": "tokens"}, "unit: tokens now, images then"),
+        ({"items": 8}, "items a call: 8 now, 4 then"),
+    ],
+)
+def test_what_cannot_be_compared(fields, words):
+    assert why_not_comparable(measurement(**fields), measurement()) == words
+
+
+def test_releases_other_cpus_of_the_same_kind_and_clocks_can_be_compared():
+    machine = {**MACHINE, "tensorflow": "2.16.1", "python": "3.10.1", "mhz": 1}
+    other = measurement(machine=machine, cpus=(1, 3), effective=None)
+    assert why_not_comparable(other, measurement()) is None
+
+
+def test_history_is_what_can_be_compared_and_its_last_is_the_baseline():
+    runs = [run("1"), run("2", start="fresh"), run("3", unit="images"), run("4", start="fresh")]
+    history = history_of(runs, TEST, measurement())
+    assert len(history.measurements) == 2
+    assert history.baseline.startswith("3 (")
+
+
+def test_a_named_run_is_the_baseline_or_nothing_is():
+    runs = [run("1"), run("2", start="fresh")]
+    history = history_of(runs, TEST, measurement(), named=True)
+    assert (history.measurements, history.status) == ((), "not-comparable")
+    assert "2 (2025-11-23, commit abc) is not comparable: start of processes" in history.problem
+    empty = replace(run("2"), measurements={})
+    history = history_of([run("1"), empty], TEST, measurement(), named=True)
+    assert history.status == "no-baseline"
+    assert "was not measured in 2 (" in history.problem
+
+
+def test_no_history():
+    assert "--benchmark-save" in history_of([], TEST, measurement()).problem
+    none = history_of([run("1"), run("2")], "renamed", measurement())
+    assert none.status == "no-baseline"
+    assert none.problem == "the test was not measured in any of 2 saved runs"
+    other = history_of([run("1", unit="x")], TEST, measurement())
+    assert other.status == "not-comparable"
+    assert "unit: images now, x then" in other.problem
