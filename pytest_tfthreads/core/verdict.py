@@ -1,0 +1,376 @@
+"""Is a measurement slower than its baseline? The rule, its words, and nothing of pytest.
+
+With x the log of speed now / baseline, and the prediction interval of `drift` around it:
+
+- regression: x is below -tolerance, and we are sure at the suite's level that it is below -margin
+  (0.4 × tolerance: 2 % where 5 % is tolerated);
+- improvement: the same upwards;
+- pass: we are 95 % sure that x is above -tolerance;
+- else inconclusive, with what could have been detected and what would sharpen it.
+
+Sure at the suite's level: the chance of any false regression in a suite of unchanged code is to be
+5 %. A test is judged when it is measured, before the others are, so each of m hypotheses (tests ×
+metrics) gets 5 %/m (Bonferroni); `judge_all`, which has two complete runs, does better (Holm).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from pytest_tfthreads.core.baseline import History
+from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.statistics import Estimate
+
+STATUSES = (
+    "regression",
+    "inconclusive",
+    "not-comparable",
+    "no-baseline",
+    "improvement",
+    "pass",
+)
+"""Worst first."""
+METRICS = ("throughput", "cpu_efficiency")
+FAMILYWISE_ERROR = 0.05
+"""How often a suite of unchanged code may show any regression."""
+PASS_ERROR = 0.05
+POWER = 0.8
+MARGIN = 0.4
+"""Share of the tolerance that a regression must exceed for sure. All of it would be asking too
+much: a change that is just a little beyond the tolerance could then never be reported."""
+REFERENCE_SHIFT = 0.1
+"""Changes of the machine's own speed beyond this are worth telling."""
+ENOUGH_RUNS = 10
+"""Saved runs from which on more of them teach little."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is tolerated, by metric, as a share of the speed; and which verdicts fail a test.
+
+    Raises `ValueError` on a metric or a verdict that does not exist, and on a tolerance that is no
+    share between 0 and 1.
+    """
+
+    tolerance: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(METRICS, 0.05))
+    fail_on: frozenset[str] = frozenset({"regression"})
+
+    def __post_init__(self) -> None:
+        if set(self.tolerance) != set(METRICS):
+            raise ValueError(
+                f"tolerance of {sorted(self.tolerance)}; expected one for each of {METRICS}"
+            )
+        for metric, share in self.tolerance.items():
+            if not 0 < share < 1:
+                raise ValueError(f"tolerance of {metric}: {share} is not between 0 and 1")
+        if unknown := self.fail_on - set(STATUSES):
+            raise ValueError(f"fail on {sorted(unknown)}; known verdicts are {STATUSES}")
+
+    def fails(self, verdict: Verdict) -> bool:
+        return verdict.status in self.fail_on
+
+
+@dataclass(frozen=True)
+class Change:
+    """A relative change of speed (-0.31: 31 % slower) with its 90 % prediction interval.
+
+    90 %, so that a pass is an interval whose lower end is within the tolerance.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of one metric of one test.
+
+    `baseline` and `now` are speeds as measured, in units a second or a CPU-second; `change` is
+    corrected by the reference workload if `corrected`. `detectable` is the smallest loss of speed
+    that would have been reported as a regression with 80 % probability. `change` and `detectable`
+    are `None` where nothing was judged.
+    """
+
+    test: str
+    metric: str
+    status: str
+    configuration: str
+    unit: str
+    now: Estimate
+    tolerance: float
+    reason: str
+    judged_against: str = ""
+    baseline: Estimate | None = None
+    change: Change | None = None
+    detectable: float | None = None
+    corrected: bool = False
+    advice: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values under the names of the fields."""
+        return {**asdict(self), "advice": list(self.advice)}
+
+
+def judge(
+    test: str, now: Measurement, history: History, policy: Policy, hypotheses: int
+) -> tuple[Verdict, Verdict]:
+    """Verdicts on throughput and on CPU efficiency, where the rest of the suite is not known yet.
+
+    `hypotheses` is how many verdicts the suite will have: two a test that is measured.
+    """
+    if hypotheses < 1:
+        raise ValueError(f"{hypotheses} hypotheses; there is at least this one")
+    level = FAMILYWISE_ERROR / hypotheses
+    throughput, cpu_efficiency = (
+        _verdict(judged, policy.tolerance[judged.metric], level, level)
+        if isinstance(judged, _Judged)
+        else judged
+        for judged in _prepare(test, now, history, policy)
+    )
+    return throughput, cpu_efficiency
+
+
+def judge_all(
+    measured: Sequence[tuple[str, Measurement, History]], policy: Policy
+) -> list[Verdict]:
+    """Verdicts on complete runs, two a test in the order given: Holm's step-down levels."""
+    prepared = [one for each in measured for one in _prepare(*each, policy)]
+    judged = [one for one in prepared if isinstance(one, _Judged)]
+    slower, faster = [], []
+    for one in judged:
+        low, high = _log_bounds(MARGIN * policy.tolerance[one.metric])
+        slower.append(one.prediction.p_value(low))
+        faster.append(1 - one.prediction.p_value(high))
+    levels = zip(holm(slower), holm(faster), strict=True)
+    return [
+        _verdict(one, policy.tolerance[one.metric], *next(levels))
+        if isinstance(one, _Judged)
+        else one
+        for one in prepared
+    ]
+
+
+def holm(p_values: Sequence[float], error: float = FAMILYWISE_ERROR) -> list[float]:
+    """The level at which Holm's step-down test (1979) tests each: rejected if p <= level.
+
+    The smallest p is tested at error/m, the next at error/(m - 1), and so on; the first that is
+    not rejected ends the test, and its level is that of all which follow.
+    """
+    levels = [0.0] * len(p_values)
+    level, rejected = error, True
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if rejected:
+            level = error / (len(p_values) - rank)
+            rejected = p_values[index] <= level
+        levels[index] = level
+    return levels
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One metric of one test that has a baseline: all that a verdict needs but the level."""
+
+    test: str
+    metric: str
+    now: Measurement
+    history: History
+    prediction: Prediction
+    other_log_ratio: float  # of the other metric
+    corrected: bool
+
+    @property
+    def then(self) -> Measurement:
+        return self.history.measurements[-1]
+
+
+def _prepare(
+    test: str, now: Measurement, history: History, policy: Policy
+) -> list[_Judged | Verdict]:
+    if not history.measurements:
+        return [
+            Verdict(
+                test=test,
+                metric=metric,
+                status=history.status,
+                configuration=_configuration(now),
+                unit=now.unit,
+                now=_speed(now, metric),
+                tolerance=policy.tolerance[metric],
+                reason=history.problem,
+                judged_against=history.baseline,
+            )
+            for metric in METRICS
+        ]
+    corrected = _has_reference(now) and _has_reference(history.measurements[-1])
+    # Without the correction a run's figure is of another kind: no step to it can be learned from.
+    usable = [one for one in history.measurements if not corrected or _has_reference(one)]
+    predictions = {
+        metric: predict(
+            _log_speeds(now, metric, corrected),
+            [_log_speeds(one, metric, corrected) for one in usable],
+            BETWEEN_CORRECTED if corrected else BETWEEN,
+        )
+        for metric in METRICS
+    }
+    return [
+        _Judged(test, metric, now, history, predictions[metric], other.log_ratio, corrected)
+        for metric, other in zip(METRICS, reversed(predictions.values()), strict=True)
+    ]
+
+
+def _verdict(
+    judged: _Judged, tolerance: float, slower_level: float, faster_level: float
+) -> Verdict:
+    prediction = judged.prediction
+    log_ratio = prediction.log_ratio
+    tolerated, tolerated_up = _log_bounds(tolerance)
+    margin, margin_up = _log_bounds(MARGIN * tolerance)
+    pass_width = prediction.half_width(1 - PASS_ERROR)
+    regression_width = prediction.half_width(1 - slower_level)
+    # 80 % of the time the estimate is at most this much above the truth.
+    detectable = max(-margin + regression_width, -tolerated) + prediction.half_width(POWER)
+
+    if log_ratio + regression_width < margin and log_ratio < tolerated:
+        status = "regression"
+    elif log_ratio - prediction.half_width(1 - faster_level) > margin_up and (
+        log_ratio > tolerated_up
+    ):
+        status = "improvement"
+    elif log_ratio - pass_width > tolerated:
+        status = "pass"
+    else:
+        status = "inconclusive"
+
+    change = Change(
+        math.expm1(log_ratio),
+        math.expm1(log_ratio - pass_width),
+        math.expm1(log_ratio + pass_width),
+    )
+    return Verdict(
+        test=judged.test,
+        metric=judged.metric,
+        status=status,
+        configuration=_configuration(judged.now),
+        unit=judged.now.unit,
+        now=_speed(judged.now, judged.metric),
+        tolerance=tolerance,
+        reason=_reason(judged, status, change, tolerance, -math.expm1(-detectable)),
+        judged_against=judged.history.baseline,
+        baseline=_speed(judged.then, judged.metric),
+        change=change,
+        detectable=-math.expm1(-detectable),
+        corrected=judged.corrected,
+        advice=_advice(judged, status),
+    )
+
+
+def _log_bounds(share: float) -> tuple[float, float]:
+    return math.log1p(-share), math.log1p(share)
+
+
+def _log_speeds(measurement: Measurement, metric: str, corrected: bool) -> list[float]:
+    """One a process: log of calls a second; corrected: of calls in a reference call's time."""
+    # CPU efficiency too is corrected by the reference's wall time. Its CPU time would be sharper,
+    # but the clock is the process's: a thread that burns CPU beside the work makes the reference
+    # look just as much slower, and the correction would hide what this metric is there to find.
+    return [
+        math.log(sample.calls_a_second if metric == "throughput" else sample.calls_a_cpu_second)
+        + (math.log(sample.reference_wall_s or 1.0) if corrected else 0.0)
+        for sample in measurement.samples
+    ]
+
+
+def _has_reference(measurement: Measurement) -> bool:
+    return all(sample.reference_wall_s for sample in measurement.samples)
+
+
+def _speed(measurement: Measurement, metric: str) -> Estimate:
+    estimate: Estimate = getattr(measurement, metric)
+    return estimate
+
+
+def _configuration(measurement: Measurement) -> str:
+    pools = measurement.effective or measurement.requested
+    return f"{pools.intra}×{pools.inter}"
+
+
+def _reason(
+    judged: _Judged, status: str, change: Change, tolerance: float, detectable: float
+) -> str:
+    if status in ("regression", "improvement"):
+        text = _taken_apart(judged, change)
+    elif status == "pass":
+        text = f"{signed_percent(change.value)}; a loss of {percent(tolerance)} is ruled out"
+    else:
+        text = (
+            f"{_taken_apart(judged, change)}; too noisy to tell from a tolerated "
+            f"{percent(tolerance)}: a loss of {percent(detectable)} would have been seen"
+        )
+    return text + _shift(judged)
+
+
+def _taken_apart(judged: _Judged, change: Change) -> str:
+    """Wall time a unit = CPU work a unit ÷ cores used; all three from the figures judged."""
+    own, other = judged.prediction.log_ratio, judged.other_log_ratio
+    throughput, efficiency = (own, other) if judged.metric == "throughput" else (other, own)
+    cores = f"{judged.then.cores_used.value:.1f} → {judged.now.cores_used.value:.1f} cores used"
+    work = f"CPU work {signed_percent(math.expm1(-efficiency))}"
+    parallelism = f"parallelism {signed_percent(math.expm1(throughput - efficiency))} ({cores})"
+    if judged.metric == "throughput":
+        word = "slower" if change.value < 0 else "faster"
+        return f"{percent(abs(change.value))} {word}: {work}, {parallelism}"
+    word = "less" if change.value < 0 else "more"
+    wall = f"wall time {signed_percent(math.expm1(-throughput))}"
+    return f"{percent(abs(change.value))} {word} a CPU-second: {work}, {wall}, {parallelism}"
+
+
+def _shift(judged: _Judged) -> str:
+    """A large change of the machine's own speed, in words."""
+    if not judged.corrected:
+        return ""
+    now, then = (
+        fmean(math.log(sample.reference_wall_s or 1.0) for sample in one.samples)
+        for one in (judged.now, judged.then)
+    )
+    change = math.expm1(then - now)
+    if abs(change) <= REFERENCE_SHIFT:
+        return ""
+    return (
+        f"; the machine itself ran the reference workload {percent(abs(change))} "
+        f"{'slower' if change < 0 else 'faster'} than then, which is taken out"
+    )
+
+
+def _advice(judged: _Judged, status: str) -> tuple[str, ...]:
+    if status == "improvement":
+        return ("the baseline is due for renewal: save this run with --benchmark-save",)
+    if status != "inconclusive":
+        return ()
+    runs, processes = len(judged.history.measurements), len(judged.now.samples)
+    advice = []
+    if runs < ENOUGH_RUNS:
+        advice.append(
+            "more saved runs (--benchmark-autosave) teach how far this machine drifts from one to "
+            f"the next; there {'is' if runs == 1 else 'are'} {runs}"
+        )
+    if judged.prediction.within > judged.prediction.between / 2:
+        advice.append(f"more processes, such as --tf-threads-processes={2 * processes}")
+    advice.append("a side-by-side comparison with the baseline's revision: --tf-threads-duet")
+    return tuple(advice)
+
+
+def percent(share: float) -> str:
+    """0.314 → "31 %", 0.0314 → "3.1 %"."""
+    digits = 0 if abs(share) >= 0.0995 else 1
+    return f"{100 * share:.{digits}f} %"
+
+
+def signed_percent(share: float) -> str:
+    """With a sign, a true minus: -0.314 → "−31 %"."""
+    return f"{'−' if share < 0 else '+'}{percent(abs(share))}"
