@@ -77,13 +77,13 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _with_interval(estimate: Estimate) -> str:
-    value = _number(estimate.value)
+    value = number(estimate.value)
     if estimate.low is None or estimate.high is None:
         return f"{value} [–]"
-    return f"{value} [{_number(estimate.low)}, {_number(estimate.high)}]"
+    return f"{value} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Four significant digits, thousands set apart, no exponent where people count items."""
     if value >= 1000:
         return f"{value:,.0f}"
