@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
@@ -85,11 +86,11 @@ class Controller:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
-        case = case_of(item)
-        if case is None or _runs_here(item):
+        mistake = collection.mistake_of(item)
+        if (case_of(item) is None and mistake is None) or _runs_here(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(item, nextitem):
+        for report in self._reports(item, nextitem, mistake):
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
@@ -187,8 +188,10 @@ class Controller:
         ]
 
     def _reports(
-        self, item: pytest.Item, nextitem: pytest.Item | None
+        self, item: pytest.Item, nextitem: pytest.Item | None, mistake: str | None
     ) -> Sequence[pytest.TestReport]:
+        if mistake is not None:
+            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
         if item.nodeid not in self._runs:
             self._runs |= self.isolation.run(self._group(item))
         run = self._runs.pop(item.nodeid)
