@@ -492,3 +492,22 @@ def test_ini_keys(suite):
     suite.run("--benchmark-json=out.json", "--benchmark-max-time=0.05", "-k", "inter1 and intra1")
     (benchmark,) = json.loads((suite.path / "out.json").read_text())["benchmarks"]
     assert processes(benchmark)[0]["ring"] is None
+
+
+def test_other_parameters_may_look_like_a_configuration(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        @pytest.mark.parametrize("p", ["x-intra1-inter12", "intra1-inter1", "-1", "1"])
+        def test_busy(benchmark, p):
+            benchmark(sum, range(1000))
+        """
+    )
+    suite.run("--benchmark-json=out.json", SHORT).assert_outcomes(passed=8)
+    sweeps = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
+    assert [one["test"] for one in sweeps] == [
+        "test_it.py::test_busy[x-intra1-inter12]",
+        "test_it.py::test_busy[intra1-inter1]",
+        "test_it.py::test_busy[-1]",
+        "test_it.py::test_busy[1]",
+    ]
