@@ -224,7 +224,7 @@ class Isolation:
         maxfail = self._config.getoption("maxfail")
         failed = session.testsfailed
         for index, one in enumerate(members):
-            failed += one.has_failed
+            failed += one.counts_as_failed
             if maxfail and failed >= maxfail:
                 for later in members[index + 1 :]:
                     later.goes_on = False
@@ -424,6 +424,11 @@ class _Progress:
     @property
     def has_failed(self) -> bool:
         return any(not outcomes.passed(reports) for reports in self._reports)
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """For -x and --maxfail, which a skip or an expected failure does not concern."""
+        return any(report.failed for reports in self._reports for report in reports)
 
     @property
     def measured_runs(self) -> list[Launched]:

@@ -511,3 +511,19 @@ def test_other_parameters_may_look_like_a_configuration(suite):
         "test_it.py::test_busy[-1]",
         "test_it.py::test_busy[1]",
     ]
+
+
+@pytest.mark.parametrize(("unharmful", "outcome"), [("skip", "skipped"), ("xfail", "xfailed")])
+def test_exit_first_takes_no_skip_for_a_failure(suite, unharmful, outcome):
+    suite.write(
+        f"""
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (2, 2)])
+        def test_busy(benchmark, tf_threads):
+            if tf_threads.intra == 1:
+                pytest.{unharmful}("not this one")
+            benchmark(sum, range(1000))
+        """
+    )
+    result, benchmarks = suite.results(SHORT, "-x", processes=2)
+    result.assert_outcomes(passed=2, **{outcome: 1})
+    assert [len(processes(one)) for one in benchmarks.values()] == [2, 2]
