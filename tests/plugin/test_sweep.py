@@ -234,3 +234,16 @@ def test_search_by_ini_key(suite):
     suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
     suite.results("--benchmark-max-time=0.05")
     assert sweeps(suite)[0]["search"]["grid_configurations"] == 2
+
+
+def test_a_test_that_is_run_twice_is_compared_once(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_twins(benchmark):
+            benchmark(sum, range(1000))
+        """
+    )
+    result = suite.run("--benchmark-max-time=0.2", "--keep-duplicates", "test_it.py", "test_it.py")
+    result.assert_outcomes(passed=4)
+    assert result.stdout.str().count("is recommended") == 1
