@@ -527,3 +527,39 @@ def test_exit_first_takes_no_skip_for_a_failure(suite, unharmful, outcome):
     result, benchmarks = suite.results(SHORT, "-x", processes=2)
     result.assert_outcomes(passed=2, **{outcome: 1})
     assert [len(processes(one)) for one in benchmarks.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("victim", ["pytest", "interpreter"])
+def test_children_of_tests_are_not_left_either(suite, victim):
+    # A daemon of its own session can be found by the interpreter only.
+    suite.write(
+        f"""
+        import pathlib, subprocess, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_busy(benchmark, tf_threads):
+            file = pathlib.Path(f"pid{{tf_threads.intra}}")
+            child = subprocess.Popen(["sleep", "1000"], start_new_session={victim == "pytest"})
+
+            def step():
+                time.sleep(0.006)
+                if not file.exists():  # it is read meanwhile
+                    file.write_text(str(child.pid))
+
+            benchmark(step)
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "--benchmark-max-time=60"]
+    run = subprocess.Popen(command, cwd=suite.path, stdout=subprocess.DEVNULL)
+    files = [suite.path / "pid1", suite.path / "pid2"]
+    deadline = time.monotonic() + 30
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    left = [psutil.Process(int(file.read_text())) for file in files]
+    (interpreter,) = psutil.Process(run.pid).children()
+    (run if victim == "pytest" else interpreter).send_signal(signal.SIGKILL)
+    run.wait()
+    while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in left):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
