@@ -199,6 +199,8 @@ class Interpreter:
             if pid == 0:
                 return
             if pid in self._measuring and os.WIFSTOPPED(status):
+                if not self._measuring[pid].interactive:  # its children too
+                    os.killpg(pid, signal.SIGSTOP)
                 self._connection.send("stopped", {"pid": pid})
             elif pid in self._measuring:
                 del self._measuring[pid]

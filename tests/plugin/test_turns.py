@@ -563,3 +563,24 @@ def test_children_of_tests_are_not_left_either(suite, victim):
     while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in left):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_no_round_holds_time_off_turn_in_whatever_thread_it_runs(suite):
+    suite.write(
+        """
+        import threading, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (2, 2)])
+        def test_busy(benchmark):
+            thread = threading.Thread(target=benchmark, args=(time.sleep, 0.006))
+            thread.start()
+            thread.join()
+        """
+    )
+    result, benchmarks = suite.results("--benchmark-max-time=0.5")
+    result.assert_outcomes(passed=3)
+    for one in benchmarks.values():
+        (process,) = processes(one)
+        # Two others have turns of two rounds each in between.
+        held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 0.024]
+        assert len(held_up) <= len(process["wall_s"]) / 10
