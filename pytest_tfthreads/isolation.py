@@ -161,13 +161,19 @@ class Isolation:
             plan = plan_rings(
                 [1] * len(look.members), self._settings.group, 0, f"{self._seed(members)} {rings}"
             )
+            if any(members[index].is_cut_off for index in look.members):
+                break  # by -x
             for ring in plan:
+                # The shared one and the hub are in several, and may have failed in one before.
+                chosen = [members[look.members[place]] for place in ring]
+                taking_part = [one for one in chosen if one.goes_on]
+                if not taking_part:
+                    continue
                 ring_begun_s = time.monotonic()
-                share = _GLANCE if look.is_glance else 1.0
-                self._run_ring(rings, [members[look.members[place]] for place in ring], share)
+                self._run_ring(rings, taking_part, _GLANCE if look.is_glance else 1.0)
                 rings += 1
                 if not look.is_glance:
-                    full_s.append((time.monotonic() - ring_begun_s) / len(ring))
+                    full_s.append((time.monotonic() - ring_begun_s) / len(taking_part))
             self._end_early(members)
             standing = look_back(standing, look, *self._found(members))
             if any(not members[index].goes_on for index in standing.alive):
@@ -420,6 +426,11 @@ class _Progress:
     @property
     def has_reports(self) -> bool:
         return bool(self._reports)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """It will never be run."""
+        return not self.goes_on and not self.has_reports
 
     @property
     def has_failed(self) -> bool:
