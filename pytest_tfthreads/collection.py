@@ -64,11 +64,16 @@ def group_of(item: pytest.Item) -> str:
     case = case_of(item)
     if callspec is None or case is None or CASE_FIXTURE not in callspec.params:
         return item.nodeid
-    others = callspec.id
-    for part in (f"-{case.id}", f"{case.id}-", case.id):  # last, first or alone
-        if part in others:
-            others = others.replace(part, "", 1)
-            break
+    # By its place, for another parameter may look like it.
+    own, others = case.id, callspec.id
+    if others == own:
+        others = ""
+    elif others.endswith(f"-{own}"):
+        others = others.removesuffix(f"-{own}")
+    elif others.startswith(f"{own}-"):
+        others = others.removeprefix(f"{own}-")
+    else:
+        others = others.replace(f"-{own}-", "-", 1)
     return item.nodeid.removesuffix(f"[{callspec.id}]") + (f"[{others}]" if others else "")
 
 

@@ -161,13 +161,19 @@ class Isolation:
             plan = plan_rings(
                 [1] * len(look.members), self._settings.group, 0, f"{self._seed(members)} {rings}"
             )
+            if any(members[index].is_cut_off for index in look.members):
+                break  # by -x
             for ring in plan:
+                # The shared one and the hub are in several, and may have failed in one before.
+                chosen = [members[look.members[place]] for place in ring]
+                taking_part = [one for one in chosen if one.goes_on]
+                if not taking_part:
+                    continue
                 ring_begun_s = time.monotonic()
-                share = _GLANCE if look.is_glance else 1.0
-                self._run_ring(rings, [members[look.members[place]] for place in ring], share)
+                self._run_ring(rings, taking_part, _GLANCE if look.is_glance else 1.0)
                 rings += 1
                 if not look.is_glance:
-                    full_s.append((time.monotonic() - ring_begun_s) / len(ring))
+                    full_s.append((time.monotonic() - ring_begun_s) / len(taking_part))
             self._end_early(members)
             standing = look_back(standing, look, *self._found(members))
             if any(not members[index].goes_on for index in standing.alive):
@@ -224,7 +230,7 @@ class Isolation:
         maxfail = self._config.getoption("maxfail")
         failed = session.testsfailed
         for index, one in enumerate(members):
-            failed += one.has_failed
+            failed += one.counts_as_failed
             if maxfail and failed >= maxfail:
                 for later in members[index + 1 :]:
                     later.goes_on = False
@@ -422,8 +428,18 @@ class _Progress:
         return bool(self._reports)
 
     @property
+    def is_cut_off(self) -> bool:
+        """It will never be run."""
+        return not self.goes_on and not self.has_reports
+
+    @property
     def has_failed(self) -> bool:
         return any(not outcomes.passed(reports) for reports in self._reports)
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """For -x and --maxfail, which a skip or an expected failure does not concern."""
+        return any(report.failed for reports in self._reports for report in reports)
 
     @property
     def measured_runs(self) -> list[Launched]:

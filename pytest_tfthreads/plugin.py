@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
+from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
@@ -144,11 +145,11 @@ class Controller:
     @functools.cached_property
     def _sweeps(self) -> list[Sweep]:
         """Of each test that was measured under several configurations; once all have been."""
-        groups: dict[str, list[MeasuredTest]] = {}
-        for one in self._measured:
-            groups.setdefault(one.group, []).append(one)
+        groups: dict[str, dict[str, MeasuredTest]] = {}
+        for one in self._measured:  # under --keep-duplicates the last time counts
+            groups.setdefault(one.group, {})[one.case] = one
         return [
-            Sweep.of(name, [one.candidate for one in members], members[0].search)
+            Sweep.of(name, [one.candidate for one in members.values()], _search_cost(members))
             for name, members in groups.items()
             if len(members) > 1
         ]
@@ -207,6 +208,10 @@ class Controller:
         if call.excinfo is not None:
             reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
         return reports
+
+
+def _search_cost(members: Mapping[str, MeasuredTest]) -> SearchCost | None:
+    return next(iter(members.values())).search
 
 
 def _may_deselect(item: pytest.Item) -> bool:

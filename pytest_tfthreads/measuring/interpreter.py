@@ -122,8 +122,11 @@ class Interpreter:
                     if self._connection.fileno() in ready:
                         self._receive()
         finally:
-            for pid in list(self._measuring):
+            while self._measuring:
+                pid = next(iter(self._measuring))
                 self._kill(pid)
+                del self._measuring[pid]
+                self._sweep(pid)  # of the last one, daemons too
 
     def _receive(self) -> None:
         for body, fds in self._connection.poll_all():
@@ -196,6 +199,9 @@ class Interpreter:
             if pid == 0:
                 return
             if pid in self._measuring and os.WIFSTOPPED(status):
+                if not self._measuring[pid].interactive:  # its children too
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(pid, signal.SIGSTOP)
                 self._connection.send("stopped", {"pid": pid})
             elif pid in self._measuring:
                 del self._measuring[pid]
@@ -219,6 +225,7 @@ class Interpreter:
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)  # a new fork may not lead its group yet
         self._sweep(pid)
 
     def _sweep(self, pid: int) -> None:
