@@ -15,7 +15,8 @@ from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
-from pytest_tfthreads.isolation import IsolatedRun, Isolation, MeasuredTest
+from pytest_tfthreads.isolation.groups import Isolation
+from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report import console, sweep
