@@ -61,6 +61,7 @@ class Controller:
         self._config = config
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
+        self._groups: dict[str, list[pytest.Item]] = {}
         self._measured: list[MeasuredTest] = []
 
     @property
@@ -178,16 +179,19 @@ class Controller:
             return [item]
         if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
             return [item]
-        group = collection.group_of(item)
-        items = item.session.items
-        return [
-            other
-            for other in items[items.index(item) :]
-            if case_of(other) is not None
-            and other.nodeid not in self._runs
-            and collection.group_of(other) == group
-            and not _runs_here(other)
-        ]
+        if not self._groups:
+            for one in item.session.items:
+                if case_of(one) is not None:
+                    self._groups.setdefault(collection.group_of(one), []).append(one)
+        group = self._groups[collection.group_of(item)]
+        while group and group[0] is not item:  # those before it have had their turn
+            del group[0]
+        members = {
+            other.nodeid: other
+            for other in group
+            if other.nodeid not in self._runs and not _runs_here(other)
+        }
+        return list(members.values()) if item.nodeid in members else [item]
 
     def _reports(
         self, item: pytest.Item, nextitem: pytest.Item | None, mistake: str | None
@@ -197,6 +201,8 @@ class Controller:
         if item.nodeid not in self._runs:
             self._runs |= self.isolation.run(self._group(item))
         run = self._runs.pop(item.nodeid)
+        if run.ending is not None:
+            raise run.ending
         reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")

@@ -55,7 +55,6 @@ class Isolation:
         All of a pass are alive at once and take turns. Of each item, the first process that does
         not pass decides what is reported, and is its last; a test that measures nothing runs
         once. The answer is by node id; an item is missing where the session ends before it.
-        Raises what ends a session: `KeyboardInterrupt`, `pytest.exit`.
         """
         members = [Progress(self._config, self._settings, self._machine, item) for item in group]
         for one in members:
@@ -67,7 +66,9 @@ class Isolation:
         else:
             self._sweep(members)
         return {
-            one.item.nodeid: IsolatedRun(one.reports(), self._results.measured(one, cost))
+            one.item.nodeid: IsolatedRun(
+                one.reports(), self._results.measured(one, cost), one.ending
+            )
             for one in members
             if one.has_reports
         }
@@ -147,13 +148,13 @@ class Isolation:
                 self._end_early(members)
 
     def _end_early(self, members: Sequence[Progress]) -> None:
-        """Under -x and --maxfail: whatever comes after the failure that will end the session."""
+        """Whatever comes after that which will end the session: pytest.exit(), -x, --maxfail."""
         session = members[0].item.session
         maxfail = self._config.getoption("maxfail")
         failed = session.testsfailed
         for index, one in enumerate(members):
             failed += one.counts_as_failed
-            if maxfail and failed >= maxfail:
+            if one.ending is not None or (maxfail and failed >= maxfail):
                 for later in members[index + 1 :]:
                     later.goes_on = False
 

@@ -45,12 +45,13 @@ class Progress:
         self.processes = case.processes or settings.processes
         self.runs: list[Launched] = []
         self.goes_on = True
+        self.ending: BaseException | None = None  # with which it asks the session to end
         self._config = config
         self._reports: list[list[pytest.TestReport]] = []
 
     @property
     def has_reports(self) -> bool:
-        return bool(self._reports)
+        return bool(self._reports) or self.ending is not None
 
     @property
     def is_cut_off(self) -> bool:
@@ -78,11 +79,14 @@ class Progress:
         return None if sample is None else int(sample["iterations"])
 
     def take(self, result: Launched | Failure, begun_s: float) -> None:
-        """What a process brought; raises what ends the session."""
+        """What a process brought."""
         if isinstance(result, Failure):
             self.fail(str(result), begun_s)
             return
-        _end_session_if_asked(result.reply)
+        self.ending = _ending_of(result.reply)
+        if self.ending is not None:
+            self.goes_on = False
+            return
         failure = _failure_of(result.reply)
         if failure is not None:
             self.fail(str(failure), begun_s)
@@ -110,7 +114,7 @@ class Progress:
         if self.runs:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)
-        return outcomes.merge(self._reports)
+        return outcomes.merge(self._reports) if self._reports else []
 
 
 def _failure_of(reply: Reply) -> Failure | None:
@@ -121,8 +125,10 @@ def _failure_of(reply: Reply) -> Failure | None:
     return None if headline is None else Failure(reply.outcome, f"{headline}\n{reply.message}")
 
 
-def _end_session_if_asked(reply: Reply) -> None:
-    if reply.outcome == protocol.SESSION_EXIT:
-        pytest.exit(reply.message, returncode=reply.exit_code)
-    if reply.outcome == protocol.INTERRUPTED:
-        raise KeyboardInterrupt(reply.message)
+def _ending_of(reply: Reply) -> BaseException | None:
+    try:
+        if reply.outcome == protocol.SESSION_EXIT:
+            pytest.exit(reply.message, returncode=reply.exit_code)
+    except BaseException as ending:  # what pytest raises here is its own affair
+        return ending
+    return KeyboardInterrupt(reply.message) if reply.outcome == protocol.INTERRUPTED else None

@@ -74,10 +74,14 @@ class MeasuredTest:
 
 @dataclass(frozen=True)
 class IsolatedRun:
-    """A test's reports by phase, and its measurement if it made one."""
+    """A test's reports by phase, and its measurement if it made one.
+
+    Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
+    """
 
     reports: list[pytest.TestReport]
     measured: MeasuredTest | None = None
+    ending: BaseException | None = None
 
 
 class Results:
@@ -97,7 +101,7 @@ class Results:
         """All its processes together; None if one failed or none measured."""
         case = member.case
         runs = member.measured_runs
-        if not runs or member.has_failed:
+        if not runs or member.has_failed or member.ending is not None:
             return None
         reply = runs[0].reply
         effective = None if reply.effective is None else Pools(**reply.effective)

@@ -24,7 +24,12 @@ import psutil
 
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.process import kernel
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, WorkOrder
+from pytest_tfthreads.process.protocol import (
+    MUTE_EXIT_CODE,
+    Connection,
+    ConnectionClosedError,
+    WorkOrder,
+)
 
 _FRESH = (
     "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
@@ -163,7 +168,8 @@ class Interpreter:
                 os.setsid()
             worker.run(order, fds)
         finally:
-            os._exit(70)  # whatever happens, a fork must not go on as the interpreter
+            # Whatever happens, a fork must not go on as the interpreter.
+            os._exit(MUTE_EXIT_CODE)
 
     def _spawn(self, order: WorkOrder, fds: Sequence[int]) -> int:
         with tempfile.TemporaryFile("w+") as file:

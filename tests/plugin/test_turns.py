@@ -584,3 +584,38 @@ def test_no_round_holds_time_off_turn_in_whatever_thread_it_runs(suite):
         # Two others have turns of two rounds each in between.
         held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 0.024]
         assert len(held_up) <= len(process["wall_s"]) / 10
+
+
+@pytest.mark.parametrize("end", ["pytest.exit('enough')", "raise KeyboardInterrupt('enough')"])
+def test_what_was_measured_before_the_session_is_ended_is_reported(suite, end):
+    suite.write(
+        f"""
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (4, 1)])
+        def test_busy(benchmark, tf_threads):
+            if tf_threads.intra == 2:
+                {end}
+            benchmark(sum, range(1000))
+        """
+    )
+    result, benchmarks = suite.results(SHORT, processes=2, subprocess=True)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "enough" in result.stdout.str() + result.stderr.str()
+    assert list(benchmarks) == ["test_busy[intra1-inter1]"]
+    assert len(processes(benchmarks["test_busy[intra1-inter1]"])) == 2
+
+
+def test_a_single_round_is_a_turn_too(suite):
+    suite.write(
+        """
+        import time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_once(benchmark, tf_threads):
+            benchmark.pedantic(time.sleep, (0.1 * tf_threads.intra,))
+        """
+    )
+    result, benchmarks = suite.results(processes=2)
+    flags = [one["extra_info"]["tf_threads"]["flags"] for one in benchmarks.values()]
+    assert flags == [[], ["oversubscribed"]] or flags == [[], []]
+    result.stdout.fnmatch_lines(["*test_once: 1×1 is recommended*"])
