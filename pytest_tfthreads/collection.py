@@ -12,6 +12,7 @@ MARKER = "tf_threads"
 # Parametrised through a fixture that no test names; `_` keeps it out of --fixtures.
 CASE_FIXTURE = "_tf_threads_case"
 _CASE = pytest.StashKey[Case]()
+_MISTAKE = pytest.StashKey[str]()
 
 
 def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> None:
@@ -29,21 +30,23 @@ def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> 
 
 
 def assign_cases(items: Sequence[pytest.Item], override: Sequence[ThreadConfig]) -> None:
-    """Note each marked item's case, for those too that cannot be parametrised (unittest, doctest).
+    """Note each marked item's case, or what forbids that it has one.
 
-    Raises `pytest.UsageError` where such a test asks for several configurations.
+    Unittest methods and doctests are among them, which cannot be parametrised.
     """
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        if callspec is not None and any(mark.name == MARKER for mark in callspec.marks):
-            raise pytest.UsageError(
-                f"{item.nodeid}: @pytest.mark.{MARKER} on a pytest.param(...) comes too late to "
-                "make configurations; put it on the function, with configs=[...]"
-            )
-        if callspec is not None and CASE_FIXTURE in callspec.params:
-            item.stash[_CASE] = callspec.params[CASE_FIXTURE]
-        elif item.get_closest_marker(MARKER) is not None:
-            item.stash[_CASE] = _only_case(item, override)
+        try:
+            case = _case(item, override)
+        except ConfigError as error:
+            item.stash[_MISTAKE] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
+        else:
+            if case is not None:
+                item.stash[_CASE] = case
+
+
+def mistake_of(item: pytest.Item) -> str | None:
+    """Why this marked item cannot be run, in words."""
+    return item.stash.get(_MISTAKE, None)
 
 
 def is_marked(item: pytest.Item) -> bool:
@@ -61,11 +64,16 @@ def group_of(item: pytest.Item) -> str:
     case = case_of(item)
     if callspec is None or case is None or CASE_FIXTURE not in callspec.params:
         return item.nodeid
-    others = callspec.id
-    for part in (f"-{case.id}", f"{case.id}-", case.id):  # last, first or alone
-        if part in others:
-            others = others.replace(part, "", 1)
-            break
+    # By its place, for another parameter may look like it.
+    own, others = case.id, callspec.id
+    if others == own:
+        others = ""
+    elif others.endswith(f"-{own}"):
+        others = others.removesuffix(f"-{own}")
+    elif others.startswith(f"{own}-"):
+        others = others.removeprefix(f"{own}-")
+    else:
+        others = others.replace(f"-{own}-", "-", 1)
     return item.nodeid.removesuffix(f"[{callspec.id}]") + (f"[{others}]" if others else "")
 
 
@@ -77,17 +85,26 @@ def parameters_of(item: pytest.Item) -> dict[str, object]:
     return {name: value for name, value in callspec.params.items() if name != CASE_FIXTURE}
 
 
-def _only_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> Case:
-    try:
-        cases = _cases(item, override)
-    except ConfigError as error:
-        raise pytest.UsageError(_blame(item, error)) from error
+def _case(item: pytest.Item, override: Sequence[ThreadConfig]) -> Case | None:
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and any(mark.name == MARKER for mark in callspec.marks):
+        raise ConfigError(
+            "pytest.param(..., marks=...)",
+            "comes too late to make configurations; put the marker on the function, with "
+            "configs=[...]",
+        )
+    if callspec is not None and CASE_FIXTURE in callspec.params:
+        case: Case = callspec.params[CASE_FIXTURE]
+        return case
+    if not is_marked(item):
+        return None
+    cases = _cases(item, override)
     if len(cases) > 1:
         ids = ", ".join(case.id for case in cases)
-        raise pytest.UsageError(
-            f"{item.nodeid}: pytest cannot parametrise this kind of test (a unittest method, a "
-            f"doctest), and {MARKER} asks for several configurations ({ids}); give it one, or "
-            "write it as a function"
+        raise ConfigError(
+            "configurations",
+            f"pytest cannot parametrise this kind of test (a unittest method, a doctest), and it "
+            f"asks for several ({ids}); give it one, or write it as a function",
         )
     return cases[0]
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
+from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
-from pytest_tfthreads.isolation import IsolatedRun, Isolation, MeasuredTest
+from pytest_tfthreads.isolation.groups import Isolation
+from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report import console, sweep
@@ -58,6 +61,7 @@ class Controller:
         self._config = config
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
+        self._groups: dict[str, list[pytest.Item]] = {}
         self._measured: list[MeasuredTest] = []
 
     @property
@@ -85,11 +89,11 @@ class Controller:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
-        case = case_of(item)
-        if case is None or _runs_here(item):
+        mistake = collection.mistake_of(item)
+        if (case_of(item) is None and mistake is None) or _runs_here(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(item, nextitem):
+        for report in self._reports(item, nextitem, mistake):
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
@@ -143,11 +147,11 @@ class Controller:
     @functools.cached_property
     def _sweeps(self) -> list[Sweep]:
         """Of each test that was measured under several configurations; once all have been."""
-        groups: dict[str, list[MeasuredTest]] = {}
-        for one in self._measured:
-            groups.setdefault(one.group, []).append(one)
+        groups: dict[str, dict[str, MeasuredTest]] = {}
+        for one in self._measured:  # under --keep-duplicates the last time counts
+            groups.setdefault(one.group, {})[one.case] = one
         return [
-            Sweep.of(name, [one.candidate for one in members], members[0].search)
+            Sweep.of(name, [one.candidate for one in members.values()], _search_cost(members))
             for name, members in groups.items()
             if len(members) > 1
         ]
@@ -175,23 +179,30 @@ class Controller:
             return [item]
         if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
             return [item]
-        group = collection.group_of(item)
-        items = item.session.items
-        return [
-            other
-            for other in items[items.index(item) :]
-            if case_of(other) is not None
-            and other.nodeid not in self._runs
-            and collection.group_of(other) == group
-            and not _runs_here(other)
-        ]
+        if not self._groups:
+            for one in item.session.items:
+                if case_of(one) is not None:
+                    self._groups.setdefault(collection.group_of(one), []).append(one)
+        group = self._groups[collection.group_of(item)]
+        while group and group[0] is not item:  # those before it have had their turn
+            del group[0]
+        members = {
+            other.nodeid: other
+            for other in group
+            if other.nodeid not in self._runs and not _runs_here(other)
+        }
+        return list(members.values()) if item.nodeid in members else [item]
 
     def _reports(
-        self, item: pytest.Item, nextitem: pytest.Item | None
+        self, item: pytest.Item, nextitem: pytest.Item | None, mistake: str | None
     ) -> Sequence[pytest.TestReport]:
+        if mistake is not None:
+            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
         if item.nodeid not in self._runs:
             self._runs |= self.isolation.run(self._group(item))
         run = self._runs.pop(item.nodeid)
+        if run.ending is not None:
+            raise run.ending
         reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")
@@ -204,6 +215,10 @@ class Controller:
         if call.excinfo is not None:
             reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
         return reports
+
+
+def _search_cost(members: Mapping[str, MeasuredTest]) -> SearchCost | None:
+    return next(iter(members.values())).search
 
 
 def _may_deselect(item: pytest.Item) -> bool:

@@ -191,8 +191,8 @@ def _by_ring(measurement: Measurement) -> dict[int, list[tuple[float, float]]]:
 
 
 def _blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
-    """Wall and CPU seconds an item of every full turn."""
-    size = sample.turn_rounds
+    """Wall and CPU seconds an item of every full turn, or of the only one begun."""
+    size = min(sample.turn_rounds, len(sample.wall_s))
     amount = size * sample.iterations * items
     return [
         (

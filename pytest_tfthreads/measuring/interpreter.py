@@ -24,7 +24,12 @@ import psutil
 
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.process import kernel
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, WorkOrder
+from pytest_tfthreads.process.protocol import (
+    MUTE_EXIT_CODE,
+    Connection,
+    ConnectionClosedError,
+    WorkOrder,
+)
 
 _FRESH = (
     "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
@@ -122,8 +127,11 @@ class Interpreter:
                     if self._connection.fileno() in ready:
                         self._receive()
         finally:
-            for pid in list(self._measuring):
+            while self._measuring:
+                pid = next(iter(self._measuring))
                 self._kill(pid)
+                del self._measuring[pid]
+                self._sweep(pid)  # of the last one, daemons too
 
     def _receive(self) -> None:
         for body, fds in self._connection.poll_all():
@@ -160,7 +168,8 @@ class Interpreter:
                 os.setsid()
             worker.run(order, fds)
         finally:
-            os._exit(70)  # whatever happens, a fork must not go on as the interpreter
+            # Whatever happens, a fork must not go on as the interpreter.
+            os._exit(MUTE_EXIT_CODE)
 
     def _spawn(self, order: WorkOrder, fds: Sequence[int]) -> int:
         with tempfile.TemporaryFile("w+") as file:
@@ -196,6 +205,9 @@ class Interpreter:
             if pid == 0:
                 return
             if pid in self._measuring and os.WIFSTOPPED(status):
+                if not self._measuring[pid].interactive:  # its children too
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(pid, signal.SIGSTOP)
                 self._connection.send("stopped", {"pid": pid})
             elif pid in self._measuring:
                 del self._measuring[pid]
@@ -219,6 +231,7 @@ class Interpreter:
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)  # a new fork may not lead its group yet
         self._sweep(pid)
 
     def _sweep(self, pid: int) -> None:

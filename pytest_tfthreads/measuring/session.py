@@ -200,7 +200,7 @@ class MeasuringSession:
             voluntary_switches=switches.voluntary,
             involuntary_switches=switches.involuntary,
             cpus=self.order.cpus,
-            ring=self.order.ring if self._turns.taken else None,
+            ring=self.order.ring if self._turns.took_part else None,
             turn_rounds=self.order.rounds_a_turn or 1,
         )
 

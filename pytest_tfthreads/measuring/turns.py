@@ -15,15 +15,14 @@ class Turns:
     """Stops this process whenever its turn is over.
 
     `rounds_a_turn`: rounds until then; None where it is not to stop at all. `off_turn_s`: seconds
-    for which it stood still so far.
+    for which it stood still so far. `took_part`: it waited for its first turn.
     """
 
     def __init__(self, connection: Connection, rounds_a_turn: int | None) -> None:
         self.off_turn_s = 0.0
-        self.taken = 0  # turns
         self._connection = connection
         self._rounds_a_turn = rounds_a_turn
-        self._is_ready = False
+        self.took_part = False
         self._rounds = 0
 
     def ready(self, ready: Ready) -> Layout:
@@ -39,15 +38,14 @@ class Turns:
 
     def round_over(self) -> None:
         """A round has ended: so may the turn."""
-        if self._rounds_a_turn is None or not self._is_ready:
+        if self._rounds_a_turn is None or not self.took_part:
             return
         self._rounds += 1
         if self._rounds % self._rounds_a_turn == 0:
-            self.taken += 1
             self._stop()
 
     def _wait_for_others(self, ready: dict[str, Any] | None) -> Any:
-        self._is_ready = True
+        self.took_part = True
         self._connection.send("ready", {"ready": ready})
         self._stop()
         body, _ = self._connection.receive()

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_tfthreads.process.protocol import MUTE_EXIT_CODE
+
 _EXCERPT_BYTES = 4000
 _MACHINERY = re.compile(
     r'\s*File "(.*/site-packages/(_pytest|pluggy)/.*|.*/pytest_tfthreads/\w+/\w+\.py|<string>)", '
@@ -106,10 +108,10 @@ def _headline(ending: Ending) -> tuple[str, str]:
                 "(tensorflow#32454); use inter=2 or more."
             )
         return "timed-out", text
-    if ending.killed_for == "descriptors":
+    if ending.killed_for == "descriptors" or ending.code == MUTE_EXIT_CODE:
         return (
             "exited",
-            f"{DESCRIPTORS_CLOSED} Its process could not answer and was killed {after}.",
+            f"{DESCRIPTORS_CLOSED} Its process could not answer and ended {after}.",
         )
     if ending.code >= 0:
         return "exited", (

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -84,14 +85,9 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
 
 
 def stop() -> None:
-    """Stop this process with all its threads, and its children where it leads a group of its own.
-
-    Returns when somebody has sent SIGCONT.
-    """
-    if os.getpgrp() == os.getpid():
-        os.kill(0, signal.SIGSTOP)
-    else:
-        os.kill(os.getpid(), signal.SIGSTOP)
+    """Stop this process with all its threads. Returns when somebody has sent SIGCONT."""
+    # Sent to the process it would go to the main thread, and another one would run on for a while.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def _children(file: str) -> list[int]:

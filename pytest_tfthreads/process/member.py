@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -257,7 +258,12 @@ class _Process:
                 while self._end is None:
                     self.interpreter.read()
         except ConnectionClosedError:
-            pass  # then the kernel has killed it with its parent
+            pass
+        if self._end is None and self._pid is not None and not self.order.interactive:
+            # The kernel has killed it with its parent, the interpreter; but not its children, which
+            # may stand still.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
         self._answers.close()
         for fd in self._captures:
             os.close(fd)

@@ -18,6 +18,9 @@ from typing import Any
 # The name of the plugin that runs an order; where it is registered, we are in a measuring process.
 MEASURING_PLUGIN = "tfthreads-measuring"
 
+# A measuring process ends with this code where it could not answer.
+MUTE_EXIT_CODE = 70
+
 _CHUNK_BYTES = 1 << 16
 _MAX_FDS = 8
 

@@ -393,8 +393,13 @@ def test_unittest_methods_run_under_one_configuration(suite):
         class TestCase(unittest.TestCase):
             def test_it(self):
                 pass
+
+        def test_other():
+            pass
         """
     )
-    result = suite.run()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*test_it.py::TestCase::test_it*several configurations*"])
+    for args in ((), ("-n1",)):
+        result = suite.run(*args, subprocess=True)
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(["*test_it.py::TestCase::test_it*cannot parametrise this*"])
+    suite.run("-k", "other").assert_outcomes(passed=1, deselected=1)

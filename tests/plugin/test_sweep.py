@@ -234,3 +234,45 @@ def test_search_by_ini_key(suite):
     suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
     suite.results("--benchmark-max-time=0.05")
     assert sweeps(suite)[0]["search"]["grid_configurations"] == 2
+
+
+def test_a_test_that_is_run_twice_is_compared_once(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_twins(benchmark):
+            benchmark(sum, range(1000))
+        """
+    )
+    result = suite.run("--benchmark-max-time=0.2", "--keep-duplicates", "test_it.py", "test_it.py")
+    result.assert_outcomes(passed=4)
+    assert result.stdout.str().count("is recommended") == 1
+
+
+@pytest.mark.parametrize("group", [2, 8])
+def test_search_runs_none_again_that_did_not_pass(suite, group):
+    suite.write(
+        """
+        import pathlib
+
+        @pytest.mark.tf_threads
+        def test_few(benchmark, tf_threads):
+            runs = pathlib.Path(f"runs{tf_threads.intra}x{tf_threads.inter}")
+            runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
+            if tf_threads.intra == tf_threads.inter == 1:
+                pytest.skip("not this one")
+            if runs.read_text() == "xx":
+                pytest.fail("not again")
+            benchmark(sum, range(1000))
+        """
+    )
+    suite.run(
+        "--benchmark-max-time=0.2",
+        "--tf-threads=intra=1,2,4,8;inter=1,2",
+        "--tf-threads-search",
+        f"--tf-threads-group={group}",
+        processes=3,
+    )
+    runs = {file.name: len(file.read_text()) for file in suite.path.glob("runs*")}
+    assert runs.pop("runs1x1") == 1
+    assert max(runs.values()) <= 2

@@ -492,3 +492,130 @@ def test_ini_keys(suite):
     suite.run("--benchmark-json=out.json", "--benchmark-max-time=0.05", "-k", "inter1 and intra1")
     (benchmark,) = json.loads((suite.path / "out.json").read_text())["benchmarks"]
     assert processes(benchmark)[0]["ring"] is None
+
+
+def test_other_parameters_may_look_like_a_configuration(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        @pytest.mark.parametrize("p", ["x-intra1-inter12", "intra1-inter1", "-1", "1"])
+        def test_busy(benchmark, p):
+            benchmark(sum, range(1000))
+        """
+    )
+    suite.run("--benchmark-json=out.json", SHORT).assert_outcomes(passed=8)
+    sweeps = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
+    assert [one["test"] for one in sweeps] == [
+        "test_it.py::test_busy[x-intra1-inter12]",
+        "test_it.py::test_busy[intra1-inter1]",
+        "test_it.py::test_busy[-1]",
+        "test_it.py::test_busy[1]",
+    ]
+
+
+@pytest.mark.parametrize(("unharmful", "outcome"), [("skip", "skipped"), ("xfail", "xfailed")])
+def test_exit_first_takes_no_skip_for_a_failure(suite, unharmful, outcome):
+    suite.write(
+        f"""
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (2, 2)])
+        def test_busy(benchmark, tf_threads):
+            if tf_threads.intra == 1:
+                pytest.{unharmful}("not this one")
+            benchmark(sum, range(1000))
+        """
+    )
+    result, benchmarks = suite.results(SHORT, "-x", processes=2)
+    result.assert_outcomes(passed=2, **{outcome: 1})
+    assert [len(processes(one)) for one in benchmarks.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("victim", ["pytest", "interpreter"])
+def test_children_of_tests_are_not_left_either(suite, victim):
+    # A daemon of its own session can be found by the interpreter only.
+    suite.write(
+        f"""
+        import pathlib, subprocess, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_busy(benchmark, tf_threads):
+            file = pathlib.Path(f"pid{{tf_threads.intra}}")
+            child = subprocess.Popen(["sleep", "1000"], start_new_session={victim == "pytest"})
+
+            def step():
+                time.sleep(0.006)
+                if not file.exists():  # it is read meanwhile
+                    file.write_text(str(child.pid))
+
+            benchmark(step)
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "--benchmark-max-time=60"]
+    run = subprocess.Popen(command, cwd=suite.path, stdout=subprocess.DEVNULL)
+    files = [suite.path / "pid1", suite.path / "pid2"]
+    deadline = time.monotonic() + 30
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    left = [psutil.Process(int(file.read_text())) for file in files]
+    (interpreter,) = psutil.Process(run.pid).children()
+    (run if victim == "pytest" else interpreter).send_signal(signal.SIGKILL)
+    run.wait()
+    while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in left):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_no_round_holds_time_off_turn_in_whatever_thread_it_runs(suite):
+    suite.write(
+        """
+        import threading, time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (2, 2)])
+        def test_busy(benchmark):
+            thread = threading.Thread(target=benchmark, args=(time.sleep, 0.006))
+            thread.start()
+            thread.join()
+        """
+    )
+    result, benchmarks = suite.results("--benchmark-max-time=0.5")
+    result.assert_outcomes(passed=3)
+    for one in benchmarks.values():
+        (process,) = processes(one)
+        # Two others have turns of two rounds each in between.
+        held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 0.024]
+        assert len(held_up) <= len(process["wall_s"]) / 10
+
+
+@pytest.mark.parametrize("end", ["pytest.exit('enough')", "raise KeyboardInterrupt('enough')"])
+def test_what_was_measured_before_the_session_is_ended_is_reported(suite, end):
+    suite.write(
+        f"""
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (4, 1)])
+        def test_busy(benchmark, tf_threads):
+            if tf_threads.intra == 2:
+                {end}
+            benchmark(sum, range(1000))
+        """
+    )
+    result, benchmarks = suite.results(SHORT, processes=2, subprocess=True)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "enough" in result.stdout.str() + result.stderr.str()
+    assert list(benchmarks) == ["test_busy[intra1-inter1]"]
+    assert len(processes(benchmarks["test_busy[intra1-inter1]"])) == 2
+
+
+def test_a_single_round_is_a_turn_too(suite):
+    suite.write(
+        """
+        import time
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+        def test_once(benchmark, tf_threads):
+            benchmark.pedantic(time.sleep, (0.1 * tf_threads.intra,))
+        """
+    )
+    result, benchmarks = suite.results(processes=2)
+    flags = [one["extra_info"]["tf_threads"]["flags"] for one in benchmarks.values()]
+    assert flags == [[], ["oversubscribed"]] or flags == [[], []]
+    result.stdout.fnmatch_lines(["*test_once: 1×1 is recommended*"])

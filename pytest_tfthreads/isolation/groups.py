@@ -1,0 +1,213 @@
+"""All configurations of one test: who is measured with whom, until enough is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.passes import plan_rings
+from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
+from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.isolation.orders import Orders, terminal
+from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.isolation.results import IsolatedRun, Results
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.lockstep import ROUNDS_A_SET, Ring, conduct
+from pytest_tfthreads.process.machine import Machine
+
+_NO_BENCHMARK = (
+    "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
+    "and a tf_threads test measures with it: leave that option out, or deselect this test."
+)
+# Of the time to measure, where a search only looks around: a third of the rounds tells 10 %.
+_GLANCE = 0.3
+_ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
+
+
+class Isolation:
+    """Runs marked items in processes of their own."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._machine = Machine.read()
+        self._launcher = Launcher(settings.start, str(config.invocation_params.dir))
+        self._orders = Orders(config, settings, self._machine)
+        self._results = Results(self._machine)
+
+    def prepare(self, case: Case) -> None:
+        """Start the interpreter that this case needs, without waiting for it."""
+        self._launcher.prepare(case.env)
+
+    def close(self) -> None:
+        self._launcher.close()
+
+    def run(self, group: Sequence[pytest.Item]) -> dict[str, IsolatedRun]:
+        """Run the configurations of one test, each in as many processes as its measurement takes.
+
+        All of a pass are alive at once and take turns. Of each item, the first process that does
+        not pass decides what is reported, and is its last; a test that measures nothing runs
+        once. The answer is by node id; an item is missing where the session ends before it.
+        """
+        members = [Progress(self._config, self._settings, self._machine, item) for item in group]
+        for one in members:
+            if benchmark_bridge.is_missing(one.item):
+                one.fail(_NO_BENCHMARK, time.time())
+        cost = None
+        if self._settings.search and len(members) > 1:
+            cost = self._search(members)
+        else:
+            self._sweep(members)
+        return {
+            one.item.nodeid: IsolatedRun(
+                one.reports(), self._results.measured(one, cost), one.ending
+            )
+            for one in members
+            if one.has_reports
+        }
+
+    def _search(self, members: Sequence[Progress]) -> SearchCost | None:
+        """Measure what it takes to find a good configuration; the others are skipped."""
+        begun_s = time.monotonic()
+        grid = [one.requested for one in members]
+        processes = [one.processes for one in members]
+        full_s: list[float] = []  # a process
+        standing, rings = NOTHING_KNOWN, 0
+        while (look := next_look(grid, self._machine.counts, processes, standing)) is not None:
+            plan = plan_rings(
+                [1] * len(look.members), self._settings.group, 0, f"{self._seed(members)} {rings}"
+            )
+            if any(members[index].is_cut_off for index in look.members):
+                break  # by -x
+            for ring in plan:
+                # The shared one and the hub are in several, and may have failed in one before.
+                chosen = [members[look.members[place]] for place in ring]
+                taking_part = [one for one in chosen if one.goes_on]
+                if not taking_part:
+                    continue
+                ring_begun_s = time.monotonic()
+                self._run_ring(rings, taking_part, _GLANCE if look.is_glance else 1.0)
+                rings += 1
+                if not look.is_glance:
+                    full_s.append((time.monotonic() - ring_begun_s) / len(taking_part))
+            self._end_early(members)
+            standing = look_back(standing, look, *self._found(members))
+            if any(not members[index].goes_on for index in standing.alive):
+                break  # by -x
+        run = sum(len(one.runs) for one in members)
+        for one in members:
+            if not one.has_reports:
+                one.skip("the search for a good configuration did without it")
+        if not full_s:
+            return None
+        return SearchCost(
+            configurations=sum(bool(one.runs) for one in members),
+            grid_configurations=len(members),
+            processes=run,
+            grid_processes=sum(processes),
+            seconds=time.monotonic() - begun_s,
+            grid_s=fmean(full_s) * sum(processes),
+        )
+
+    def _found(self, members: Sequence[Progress]) -> tuple[dict[int, Candidate], list[int]]:
+        """Configurations by number: what was measured of them, and those that cannot be."""
+        candidates = {
+            index: candidate
+            for index, one in enumerate(members)
+            if (candidate := self._results.candidate(one)) is not None
+        }
+        failed = [
+            index
+            for index, one in enumerate(members)
+            if one.has_reports and index not in candidates
+        ]
+        return candidates, failed
+
+    def _seed(self, members: Sequence[Progress]) -> str:
+        return f"{self._settings.seed} {collection.group_of(members[0].item)}"
+
+    def _sweep(self, members: Sequence[Progress]) -> None:
+        settings = self._settings
+        rings = plan_rings(
+            [one.processes for one in members],
+            limit=settings.group,
+            shared=_shared(members),
+            seed=self._seed(members),
+        )
+        for number, ring in enumerate(rings):
+            taking_part = [members[index] for index in ring if members[index].goes_on]
+            if taking_part:
+                self._run_ring(number, taking_part)
+                self._end_early(members)
+
+    def _end_early(self, members: Sequence[Progress]) -> None:
+        """Whatever comes after that which will end the session: pytest.exit(), -x, --maxfail."""
+        session = members[0].item.session
+        maxfail = self._config.getoption("maxfail")
+        failed = session.testsfailed
+        for index, one in enumerate(members):
+            failed += one.counts_as_failed
+            if one.ending is not None or (maxfail and failed >= maxfail):
+                for later in members[index + 1 :]:
+                    later.goes_on = False
+
+    # -- one ring -----------------------------------------------------------------------
+
+    def _run_ring(
+        self, number: int, members: Sequence[Progress], budget_share: float = 1.0
+    ) -> None:
+        """One process of each member, in turns, for this share of its time to measure."""
+        begun_s = time.time()
+        interactive = self._orders.is_interactive
+        is_alone = len(members) == 1
+        iterations = next((one.iterations for one in members if one.iterations), None)
+        ring = Ring(
+            rounds_a_turn=ROUNDS_A_SET if is_alone else self._settings.rounds_a_turn,
+            first_set=number,
+        )
+        with terminal(self._config, interactive) as descriptors:
+            processes = []
+            for one in members:
+                order = replace(
+                    self._orders.write(one, ring, iterations),
+                    ring=None if is_alone else number,
+                    budget_share=budget_share,
+                )
+                timeout_s = one.case.timeout_s or self._settings.timeout_s
+                processes.append(
+                    self._launcher.measuring(
+                        order, one.case.env, None if interactive else timeout_s, descriptors
+                    )
+                )
+            try:
+                conduct(processes, ring, self._machine.cpu_set)
+            except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
+                for one, process in zip(members, processes, strict=True):
+                    if process.result is None:
+                        one.fail(_timed_out(error.msg, len(members)), begun_s)
+        for one, process in zip(members, processes, strict=True):
+            if process.result is not None:
+                one.take(process.result, begun_s)
+
+
+def _shared(members: Sequence[Progress]) -> int:
+    """The configuration that all rings have among them: one thread each, if it is there."""
+    threads = [one.case.threads for one in members]
+    return threads.index(_ONE_THREAD) if _ONE_THREAD in threads else 0
+
+
+def _timed_out(message: str | None, members: int) -> str:
+    text = f"timed-out: {message} The measuring process was killed."
+    if members > 1:
+        text += (
+            f" {members} configurations of this test were being measured in turns, all on the "
+            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
+        )
+    return text

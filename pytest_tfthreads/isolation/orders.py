@@ -1,0 +1,105 @@
+"""What a measuring process is told: the work order of one item."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from pytest_tfthreads.core.threads import to_spec
+from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.lockstep import Ring
+from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.protocol import WorkOrder
+
+
+class Orders:
+    """Writes the orders of one pytest session."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, machine: Machine) -> None:
+        self._config = config
+        self._settings = settings
+        self._machine = machine
+        self._numbers = itertools.count()
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether tests have the terminal to themselves, for a debugger."""
+        return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
+
+    def write(self, member: Progress, ring: Ring, iterations: int | None) -> WorkOrder:
+        """For one process of the member, with `iterations` calls a round if they are settled."""
+        config = self._config
+        item = member.item
+        requested = member.requested
+        granted = member.case.granted_cpus(
+            requested.intra, requested.inter, self._machine.counts.logical
+        )
+        _, separator, own_part = item.nodeid.partition("::")
+        writer = (
+            config.get_terminal_writer()
+            if config.pluginmanager.hasplugin("terminalreporter")
+            else None
+        )
+        return WorkOrder(
+            nodeid=item.nodeid,
+            target=f"{item.path}{separator}{own_part}",
+            intra=requested.intra,
+            inter=requested.inter,
+            cpus=self._machine.cpu_set(granted, ring.first_set),
+            args=(
+                *(str(arg) for arg in config.invocation_params.args),
+                *_more_arguments(config, self._settings),
+            ),
+            plugins=tuple(
+                plugin
+                for plugin in config.invocation_params.plugins or ()
+                if isinstance(plugin, str)
+            ),
+            argv=tuple(sys.argv),
+            invocation_dir=str(config.invocation_params.dir),
+            sys_path=tuple(sys.path),
+            basetemp=_basetemp(config, f"tfthreads{next(self._numbers)}"),
+            interactive=self.is_interactive,
+            colors=bool(writer and writer.hasmarkup),
+            terminal_width=writer.fullwidth if writer else 80,
+            workerinput=getattr(config, "workerinput", None),
+            iterations=iterations,
+            # A debugger's process shares the terminal's group with pytest, and must not stop it.
+            rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
+        )
+
+
+@contextlib.contextmanager
+def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]]:
+    """The descriptors that the test may use as its own, where its output is not captured."""
+    if config.getoption("capture") == "no":
+        yield (0, 1, 2)
+        return
+    manager = config.pluginmanager.getplugin("capturemanager") if interactive else None
+    if manager is None:
+        yield ()
+        return
+    manager.suspend_global_capture(in_=True)
+    try:
+        yield (0, 1, 2)
+    finally:
+        manager.resume_global_capture()
+
+
+def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
+    """What must be said on the command line, because a plugin acts on it at once."""
+    if config.pluginmanager.hasplugin("pytest_cov"):
+        yield "--no-cov"  # it would trace, and so slow, what is measured
+    if settings.search:  # in a process with fewer CPUs the machine would look smaller
+        yield f"--tf-threads={to_spec(settings.configs)}"
+
+
+def _basetemp(config: pytest.Config, name: str) -> str | None:
+    """A directory below that of the run, as pytest-xdist's workers have."""
+    factory = getattr(config, "_tmp_path_factory", None)  # absent under -p no:tmpdir
+    return None if factory is None else str(factory.getbasetemp() / name)

@@ -1,0 +1,134 @@
+"""One item, and what its processes have brought so far."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_tfthreads import collection, outcomes
+from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process import protocol
+from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
+from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.member import Launched
+from pytest_tfthreads.process.protocol import Reply
+
+_HEADLINES = {
+    protocol.MISCONFIGURED: "The configuration is not in force:",
+    protocol.NOT_COLLECTED: (
+        "The measuring process could not collect this test, though pytest did here. Its module "
+        "must collect the same tests whatever CPUs and threads it is given."
+    ),
+    protocol.DESCRIPTORS_CLOSED: DESCRIPTORS_CLOSED,
+    protocol.INTERNAL_ERROR: (
+        "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; the "
+        "test is not to blame."
+    ),
+}
+"""Outcomes without a test run, in words."""
+
+
+class Progress:
+    """One item, and what its processes have brought so far."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, machine: Machine, item: pytest.Item
+    ) -> None:
+        case = collection.case_of(item)
+        assert case is not None
+        counts = machine.counts
+        self.item = item
+        self.case = case
+        self.requested = Pools(
+            case.threads.intra.resolve(counts), case.threads.inter.resolve(counts)
+        )
+        self.processes = case.processes or settings.processes
+        self.runs: list[Launched] = []
+        self.goes_on = True
+        self.ending: BaseException | None = None  # with which it asks the session to end
+        self._config = config
+        self._reports: list[list[pytest.TestReport]] = []
+
+    @property
+    def has_reports(self) -> bool:
+        return bool(self._reports) or self.ending is not None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """It will never be run."""
+        return not self.goes_on and not self.has_reports
+
+    @property
+    def has_failed(self) -> bool:
+        return any(not outcomes.passed(reports) for reports in self._reports)
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """For -x and --maxfail, which a skip or an expected failure does not concern."""
+        return any(report.failed for reports in self._reports for report in reports)
+
+    @property
+    def measured_runs(self) -> list[Launched]:
+        """Those with a sample: a test may measure in one process and not in the next."""
+        return [run for run in self.runs if run.reply.sample is not None]
+
+    @property
+    def iterations(self) -> int | None:
+        """Calls a round, as its first process settled them."""
+        sample = self.runs[0].reply.sample if self.runs else None
+        return None if sample is None else int(sample["iterations"])
+
+    def take(self, result: Launched | Failure, begun_s: float) -> None:
+        """What a process brought."""
+        if isinstance(result, Failure):
+            self.fail(str(result), begun_s)
+            return
+        self.ending = _ending_of(result.reply)
+        if self.ending is not None:
+            self.goes_on = False
+            return
+        failure = _failure_of(result.reply)
+        if failure is not None:
+            self.fail(str(failure), begun_s)
+            return
+        self.runs.append(result)
+        reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+        self._add(reports)
+        if result.reply.sample is None:
+            self.goes_on = False
+
+    def fail(self, message: str, begun_s: float) -> None:
+        self._add(outcomes.failed(self.item, message, begun_s))
+
+    def skip(self, reason: str) -> None:
+        self._reports.append(outcomes.skipped(self.item, reason))
+
+    def _add(self, reports: list[pytest.TestReport]) -> None:
+        self._reports.append(reports)
+        if not outcomes.passed(reports):
+            self.goes_on = False
+            outcomes.note_process(reports, len(self._reports) - 1, self.processes)
+
+    def reports(self) -> list[pytest.TestReport]:
+        """Of all its processes, as pytest is told; its warnings go to the session at once."""
+        if self.runs:
+            told = self.runs[-1 if self.has_failed else 0]
+            outcomes.replay_warnings(self._config, told.reply.warnings)
+        return outcomes.merge(self._reports) if self._reports else []
+
+
+def _failure_of(reply: Reply) -> Failure | None:
+    """What a process answered where it could not run its test."""
+    if reply.outcome == protocol.NO_TENSORFLOW:
+        return preload_failure(reply.message)
+    headline = _HEADLINES.get(reply.outcome)
+    return None if headline is None else Failure(reply.outcome, f"{headline}\n{reply.message}")
+
+
+def _ending_of(reply: Reply) -> BaseException | None:
+    try:
+        if reply.outcome == protocol.SESSION_EXIT:
+            pytest.exit(reply.message, returncode=reply.exit_code)
+    except BaseException as ending:  # what pytest raises here is its own affair
+        return ending
+    return KeyboardInterrupt(reply.message) if reply.outcome == protocol.INTERRUPTED else None

@@ -1,0 +1,188 @@
+"""What a marked test leaves: its reports, and its measurement."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.search import SearchCost
+from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.member import Launched
+
+
+@dataclass(frozen=True)
+class MeasuredTest:
+    """What the controller adds to pytest-benchmark's session; travels on the test's report."""
+
+    nodeid: str
+    name: str
+    group: str  # of all configurations of its test
+    case: str  # its own among them
+    param: str | None
+    params: Mapping[str, Any]
+    record: benchmark_bridge.BenchmarkRecord
+    measurement: Measurement
+    note: str = ""  # for the reader of the summary
+    search: SearchCost | None = None  # where it was measured in a search for the best of its group
+
+    @property
+    def candidate(self) -> Candidate:
+        """As one of the configurations of its test."""
+        threads = ThreadConfig(ThreadCount(self.params["intra"]), ThreadCount(self.params["inter"]))
+        return Candidate(self.case, threads, self.measurement)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "nodeid": self.nodeid,
+            "name": self.name,
+            "group": self.group,
+            "case": self.case,
+            "param": self.param,
+            "params": dict(self.params),
+            "record": self.record.to_json(),
+            "measurement": self.measurement.to_json(),
+            "note": self.note,
+            "search": None if self.search is None else self.search.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> MeasuredTest:
+        return cls(
+            nodeid=data["nodeid"],
+            name=data["name"],
+            group=data["group"],
+            case=data["case"],
+            param=data["param"],
+            params=data["params"],
+            record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
+            measurement=Measurement.from_json(data["measurement"]),
+            note=data["note"],
+            search=None if data["search"] is None else SearchCost.from_json(data["search"]),
+        )
+
+
+@dataclass(frozen=True)
+class IsolatedRun:
+    """A test's reports by phase, and its measurement if it made one.
+
+    Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
+    """
+
+    reports: list[pytest.TestReport]
+    measured: MeasuredTest | None = None
+    ending: BaseException | None = None
+
+
+class Results:
+    """Makes measurements of what processes brought, on this machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def candidate(self, member: Progress) -> Candidate | None:
+        """As one of the configurations of its test; None if it was not measured."""
+        measurement = self.measurement(member)
+        if measurement is None:
+            return None
+        return Candidate(member.case.id, member.case.threads, measurement)
+
+    def measurement(self, member: Progress) -> Measurement | None:
+        """All its processes together; None if one failed or none measured."""
+        case = member.case
+        runs = member.measured_runs
+        if not runs or member.has_failed or member.ending is not None:
+            return None
+        reply = runs[0].reply
+        effective = None if reply.effective is None else Pools(**reply.effective)
+        requested = member.requested
+        return Measurement(
+            requested=requested,
+            effective=effective,
+            cpus=runs[0].order.cpus,
+            start=runs[0].order.start,
+            items=reply.items,
+            unit=reply.unit,
+            samples=tuple(Sample.from_json(run.reply.sample or {}) for run in runs),
+            machine={
+                **self._machine.to_json(),
+                **reply.runtime,
+                "python": ".".join(str(part) for part in sys.version_info[:3]),
+            },
+            flags=tuple(
+                dict.fromkeys(
+                    itertools.chain(
+                        self._flags(case, effective or requested, runs[0]),
+                        *(run.reply.flags for run in runs),
+                    )
+                )
+            ),
+        )
+
+    def measured(self, member: Progress, cost: SearchCost | None) -> MeasuredTest | None:
+        """What is recorded of it, `cost` being that of the search it was measured in."""
+        measurement = self.measurement(member)
+        if measurement is None:
+            return None
+        item, case = member.item, member.case
+        runs = member.measured_runs
+        records = [
+            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run in runs
+        ]
+        callspec = getattr(item, "callspec", None)
+        parameters = collection.parameters_of(item)
+        fresh_reason = runs[0].fresh_reason
+        return MeasuredTest(
+            nodeid=item.nodeid,
+            name=item.name,
+            group=collection.group_of(item),
+            case=case.id,
+            param=None if callspec is None else callspec.id,
+            params={
+                **{name: _plain(value) for name, value in parameters.items()},
+                "intra": case.threads.intra.text,
+                "inter": case.threads.inter.text,
+            },
+            record=benchmark_bridge.joined(records),
+            measurement=measurement,
+            note=f"not forked: {fresh_reason}" if fresh_reason else "",
+            search=cost,
+        )
+
+    def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
+        order = launched.order
+        granted = len(order.cpus)
+        if max(pools.intra, pools.inter) > granted:
+            yield "oversubscribed"
+        if isinstance(case.cpus, int) and case.cpus > granted:
+            yield "fewer-cpus"
+        quota = self._machine.quota_cpus
+        if quota is not None and quota < granted:
+            yield "quota"
+        if order.start == "fresh":
+            yield "fresh"
+        if launched.reply.effective is None:
+            yield "unverified"
+        if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
+            yield "no-turns"
+        if (order.workerinput or {}).get("workercount", 1) > 1:
+            yield "xdist"
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON can hold it, or as text."""
+    try:
+        plain: object = json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return repr(value)
+    return plain
