@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,18 @@ class BenchmarkSettings:
     own: frozenset[str]
     own_timer: Callable[[], float] | None
     own_warmup: bool
+
+
+@dataclass(frozen=True)
+class SavedRuns:
+    """Files of saved runs, oldest first; the last is the one to compare with.
+
+    `named`: the user chose it. `problem`: why there is none, in words.
+    """
+
+    files: tuple[Path, ...] = ()
+    named: bool = False
+    problem: str = ""
 
 
 # -- in the measuring process ---------------------------------------------------------------------
@@ -162,6 +175,26 @@ def extract(config: pytest.Config, options: Mapping[str, Any]) -> BenchmarkRecor
 def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
     """The rounds of all processes as one record; all else is the first one's."""
     return replace(records[0], data=tuple(itertools.chain(*(one.data for one in records))))
+
+
+def saved_runs(config: pytest.Config) -> SavedRuns | None:
+    """What --benchmark-compare compares with, and what was saved before; None without it."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is None or not session.compare:
+        return None
+    storage = session.storage
+    if not hasattr(storage, "query"):
+        return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
+    history = [Path(file) for file in storage.query("[0-9][0-9][0-9][0-9]_")]
+    if session.compare is True:
+        problem = "" if history else f"there is no saved run in {storage}; make one with "
+        return SavedRuns(tuple(history), problem=problem and f"{problem}--benchmark-save")
+    chosen = [Path(file) for file in storage.query(session.compare)]
+    if not chosen:
+        return SavedRuns(problem=f"no saved run in {storage} matches {session.compare!r}")
+    last = chosen[-1]
+    before = history[: history.index(last)] if last in history else []
+    return SavedRuns((*before, last), named=True)
 
 
 def is_missing(item: pytest.Item) -> bool:

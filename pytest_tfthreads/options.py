@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -15,16 +15,19 @@ from pytest_tfthreads.core.threads import (
     parse_spec,
     parse_timeout,
 )
+from pytest_tfthreads.core.tolerance import parse_tolerance
+from pytest_tfthreads.core.verdict import FAILING, Policy
 from pytest_tfthreads.process.machine import Machine
 
 MARKER = (
     "tf_threads(intra=None, inter=None, *, configs=None, cpus=None, env=None, processes=None, "
-    "timeout=None): run the test in processes of its own, one configuration of TensorFlow's "
-    "intra-op and inter-op thread pools at a time. intra, inter: a number, "
+    "timeout=None, tolerance=None): run the test in processes of its own, one configuration of "
+    "TensorFlow's intra-op and inter-op thread pools at a time. intra, inter: a number, "
     '"auto", "logical", "physical", a multiple such as "2*physical", or a list (a grid); '
     "configs: pairs (intra, inter) instead; cpus: CPUs that the process is pinned to, or "
     '"all"; env: variables set before TensorFlow is imported; processes: fresh processes a '
-    "measurement; timeout: seconds for one process."
+    "measurement; timeout: seconds for one process; tolerance: the loss of "
+    'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 STARTS = ("auto", "fork", "fresh")
 
@@ -41,6 +44,7 @@ class Settings:
     rounds_a_turn: int = 2
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
     search: bool = False
+    policy: Policy = field(default_factory=Policy)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -86,6 +90,18 @@ def add_options(parser: pytest.Parser) -> None:
             "N",
             "seed of the order in which the configurations of a test are set up (default: random)",
         ),
+        (
+            "tf-threads-tolerance",
+            "P",
+            "with --benchmark-compare: the loss of speed that is tolerated, 5%, or by metric, "
+            "'throughput=5%,cpu_efficiency=10%' (default: 5%)",
+        ),
+        (
+            "tf-threads-fail-on",
+            "LIST",
+            f"with --benchmark-compare: which verdicts fail a test, of {', '.join(FAILING)} "
+            "(default: regression)",
+        ),
     ):
         group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
         parser.addini(name.replace("-", "_"), f"the same as --{name}", default=None)
@@ -115,6 +131,7 @@ def read_settings(config: pytest.Config) -> Settings:
         group = _count(config, "tf_threads_group", 1)
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         seed = _count(config, "tf_threads_seed", 0)
+        policy = _policy(config)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
@@ -139,7 +156,25 @@ def read_settings(config: pytest.Config) -> Settings:
         rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
         seed=defaults.seed if seed is None else seed,
         search=search,
+        policy=policy,
     )
+
+
+def _policy(config: pytest.Config) -> Policy:
+    policy = Policy()
+    tolerance, name = _value(config, "tf_threads_tolerance")
+    if tolerance is not None:
+        try:
+            policy = policy.with_tolerance(parse_tolerance(tolerance))
+        except ValueError as error:
+            raise ConfigError(name, str(error)) from error
+    verdicts, name = _value(config, "tf_threads_fail_on")
+    if verdicts is not None:
+        fail_on = frozenset(one.strip() for one in verdicts.split(","))
+        if unknown := sorted(fail_on - set(FAILING)):
+            raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
+        policy = replace(policy, fail_on=fail_on)
+    return policy
 
 
 def _is_distributed(config: pytest.Config) -> bool:

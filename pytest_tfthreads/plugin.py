@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +16,15 @@ from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
+from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report import console, sweep
+from pytest_tfthreads.report import verdicts as report_verdicts
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
@@ -63,6 +68,7 @@ class Controller:
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: dict[str, list[pytest.Item]] = {}
         self._measured: list[MeasuredTest] = []
+        self._gate: Gate | None = None
 
     @property
     def isolation(self) -> Isolation:
@@ -76,6 +82,12 @@ class Controller:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
+        to_judge = sum(
+            case_of(item) is not None and benchmark_bridge.measures(item) and not _runs_here(item)
+            for item in session.items
+        )
+        policy = self._config.stash[_SETTINGS].policy
+        self._gate = Gate.open(self._config, policy, hypotheses=len(METRICS) * to_judge)
         if self._config.stash[_SETTINGS].configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
@@ -112,7 +124,10 @@ class Controller:
             param=measured.param,
             params=measured.params,
             record=measured.record,
-            tf_threads=measured.measurement.to_json(),
+            tf_threads={
+                **measured.measurement.to_json(),
+                "verdicts": [verdict.to_json() for verdict in measured.verdicts],
+            },
         )
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
@@ -121,6 +136,7 @@ class Controller:
     ) -> Generator[None, object, None]:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
         if not self._measured:
+            self._write_verdicts(terminalreporter)
             return
         rows = [console.Row(one.name, one.measurement) for one in self._measured]
         notes = list(dict.fromkeys(one.note for one in self._measured if one.note))
@@ -128,6 +144,7 @@ class Controller:
         terminalreporter.section("tf_threads", sep="-", yellow=True)
         for line in console.render(rows, notes):
             terminalreporter.write_line(line)
+        self._write_verdicts(terminalreporter)
         for group in self._sweeps:
             terminalreporter.write_line("")
             for line in sweep.render(group):
@@ -135,6 +152,19 @@ class Controller:
         if self._sweeps:
             seed = self._config.stash[_SETTINGS].seed
             terminalreporter.write_line(f"Same order of set-up again: --tf-threads-seed={seed}")
+
+    def _write_verdicts(self, terminalreporter: pytest.TerminalReporter) -> None:
+        verdicts = [verdict for one in self._measured for verdict in one.verdicts]
+        lines = report_verdicts.render(verdicts)
+        if self._gate is not None:
+            lines = lines or [report_verdicts.summary(verdicts)]
+            lines += [f"  {note}" for note in self._gate.notes]
+        for line in ["", *lines] if lines else []:
+            terminalreporter.write_line(line)
+        summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
+        if verdicts and summary_file:
+            with open(summary_file, "a", encoding="utf-8") as file:
+                file.write(report_verdicts.markdown(verdicts))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
@@ -155,6 +185,17 @@ class Controller:
             for name, members in groups.items()
             if len(members) > 1
         ]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A gate that judged nothing fails, where a missing baseline is to fail."""
+        if self._gate is None or hasattr(self._config, "workerinput"):
+            return
+        if "no-baseline" in self._config.stash[_SETTINGS].policy.fail_on and (
+            session.exitstatus == pytest.ExitCode.OK
+            and not any(one.verdicts for one in self._measured)
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -206,7 +247,8 @@ class Controller:
         reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")
-            setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
+            measured = self._judged(item, run.measured, called)
+            setattr(called, _REPORT_ATTRIBUTE, measured.to_json())
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(
@@ -215,6 +257,20 @@ class Controller:
         if call.excinfo is not None:
             reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
         return reports
+
+    def _judged(
+        self, item: pytest.Item, measured: MeasuredTest, called: pytest.TestReport
+    ) -> MeasuredTest:
+        """With its verdicts, of which some may fail its call."""
+        case = case_of(item)
+        if self._gate is None or case is None:
+            return measured
+        verdicts = self._gate.judge(measured.nodeid, measured.measurement, case)
+        failing = self._gate.failing(verdicts)
+        if failing:
+            called.outcome = "failed"
+            called.longrepr = "\n".join(map(report_verdicts.failure_message, failing))
+        return replace(measured, verdicts=verdicts)
 
 
 def _search_cost(members: Mapping[str, MeasuredTest]) -> SearchCost | None:

@@ -31,7 +31,8 @@ class BaselineError(ValueError):
 class StoredRun:
     """One saved run of a suite: `measurements` by pytest-benchmark's fullname (the node id).
 
-    `label` names the file, `datetime` and `commit` are as the file has them.
+    `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
+    that were judged a regression then: no baseline, or the next run would find nothing wrong.
     """
 
     label: str
@@ -39,6 +40,7 @@ class StoredRun:
     commit: str | None
     dirty: bool
     measurements: Mapping[str, Measurement]
+    regressed: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -91,6 +93,7 @@ def parse_run(text: str, label: str) -> StoredRun:
     run = _Fields(data, label)
     commit = run.optional("commit_info", _Fields)
     measurements: dict[str, Measurement] = {}
+    regressed = set()
     for number, value in enumerate(run.sequence("benchmarks")):
         one = _Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
@@ -100,7 +103,10 @@ def parse_run(text: str, label: str) -> StoredRun:
             continue
         if name in measurements:
             raise BaselineError(f"{label}: {name} is in it twice")
-        measurements[name] = _measurement(_Fields(ours.data, f"{label}: {name}: tf_threads"))
+        ours = _Fields(ours.data, f"{label}: {name}: tf_threads")
+        measurements[name] = _measurement(ours)
+        if _was_regression(ours):
+            regressed.add(name)
     if not measurements:
         raise BaselineError(
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
@@ -113,6 +119,7 @@ def parse_run(text: str, label: str) -> StoredRun:
         commit=commit_id if isinstance(commit_id, str) else None,
         dirty=commit is not None and commit.data.get("dirty") is True,
         measurements=measurements,
+        regressed=frozenset(regressed),
     )
 
 
@@ -122,10 +129,13 @@ def history_of(
     """The comparable measurements of a test in saved runs, which are given oldest first.
 
     The baseline is the latest comparable one, or, where the user named a run (`named`), that of
-    the last run and no other.
+    the last run and no other. A run in which the test was found to have regressed is passed over,
+    unless it was named: so a regression that is to be accepted is accepted by its number.
     """
     if not runs:
         return History((), problem="there is no saved run; make one with --benchmark-save")
+    if not named:
+        runs = [run for run in runs if test not in run.regressed] or runs
     measured = [run for run in runs if test in run.measurements]
     if not measured or (named and measured[-1] is not runs[-1]):
         where = runs[-1].title if named or len(runs) == 1 else f"any of {len(runs)} saved runs"
@@ -258,6 +268,16 @@ def _measurement(data: _Fields) -> Measurement:
     except (ValueError, ArithmeticError) as error:
         raise BaselineError(f"{data.where}: 'processes' are impossible: {error}") from error
     return measurement
+
+
+def _was_regression(data: _Fields) -> bool:
+    if data.data.get("verdicts") is None:
+        return False
+    verdicts = [
+        _Fields(one, f"{data.where}: verdicts[{number}]")
+        for number, one in enumerate(data.sequence("verdicts"))
+    ]
+    return any(one.text("status") == "regression" for one in verdicts)
 
 
 def _sample(data: _Fields) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_tfthreads.core.tolerance import parse_tolerance
+
 # TensorFlow 2.21 starts 5,000 threads a pool, aborts at 40,000 and crashes at 2**31 - 1;
 # no CPU has more hardware threads than this bound.
 MAX_THREADS = 4096
@@ -112,6 +114,7 @@ class Case:
     env: tuple[tuple[str, str], ...] = ()
     processes: int | None = None
     timeout_s: float | None = None
+    tolerance: tuple[tuple[str, float], ...] = ()  # by metric; of those left out the default holds
     suffix: str = ""
 
     @property
@@ -146,11 +149,8 @@ def parse_marker(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[
         env=_env(named.get("env")),
         processes=_processes(named.get("processes"), "processes"),
         timeout_s=parse_timeout(named.get("timeout"), "timeout"),
+        tolerance=_tolerance(named.get("tolerance")),
     )
-    if named.get("tolerance") is not None:
-        raise ConfigError(
-            "tolerance", "this version judges nothing yet, so it would have no effect; leave it out"
-        )
     return tuple(replace(terms, threads=threads) for threads in _configs(named))
 
 
@@ -290,6 +290,15 @@ def _env(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(value.items()))
 
 
+def _tolerance(value: object) -> tuple[tuple[str, float], ...]:
+    if value is None:
+        return ()
+    try:
+        return tuple(sorted(parse_tolerance(value).items()))
+    except ValueError as error:
+        raise ConfigError("tolerance", str(error)) from error
+
+
 def _processes(value: object, argument: str) -> int | None:
     if value is None:
         return None
@@ -335,4 +344,5 @@ def _terms_suffix(case: Case) -> str:
         parts.append(f"processes={case.processes}")
     if case.timeout_s is not None:
         parts.append(f"timeout={case.timeout_s:g}")
+    parts += [f"{metric}={share:g}" for metric, share in case.tolerance]
     return "".join("-" + _ID_UNSAFE.sub("_", part) for part in parts)

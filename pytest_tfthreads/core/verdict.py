@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -25,6 +25,7 @@ from pytest_tfthreads.core.baseline import History
 from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.tolerance import METRICS
 
 STATUSES = (
     "regression",
@@ -35,7 +36,8 @@ STATUSES = (
     "pass",
 )
 """Worst first."""
-METRICS = ("throughput", "cpu_efficiency")
+FAILING = ("regression", "inconclusive", "no-baseline", "not-comparable")
+"""Those that may fail a test, if the user says so."""
 FAMILYWISE_ERROR = 0.05
 """How often a suite of unchanged code may show any regression."""
 PASS_ERROR = 0.05
@@ -70,6 +72,10 @@ class Policy:
                 raise ValueError(f"tolerance of {metric}: {share} is not between 0 and 1")
         if unknown := self.fail_on - set(STATUSES):
             raise ValueError(f"fail on {sorted(unknown)}; known verdicts are {STATUSES}")
+
+    def with_tolerance(self, tolerance: Mapping[str, float]) -> Policy:
+        """The same, where a test tolerates something else."""
+        return replace(self, tolerance={**self.tolerance, **tolerance})
 
     def fails(self, verdict: Verdict) -> bool:
         return verdict.status in self.fail_on
@@ -115,6 +121,13 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""
         return {**asdict(self), "advice": list(self.advice)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        values = dict(data)
+        for name, kind in (("now", Estimate), ("baseline", Estimate), ("change", Change)):
+            values[name] = None if values[name] is None else kind(**values[name])
+        return cls(**{**values, "advice": tuple(values["advice"])})
 
 
 def judge(
@@ -361,7 +374,6 @@ def _advice(judged: _Judged, status: str) -> tuple[str, ...]:
         )
     if judged.prediction.within > judged.prediction.between / 2:
         advice.append(f"more processes, such as --tf-threads-processes={2 * processes}")
-    advice.append("a side-by-side comparison with the baseline's revision: --tf-threads-duet")
     return tuple(advice)
 
 

@@ -16,6 +16,7 @@ from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
@@ -35,6 +36,7 @@ class MeasuredTest:
     measurement: Measurement
     note: str = ""  # for the reader of the summary
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
+    verdicts: tuple[Verdict, ...] = ()  # where it was judged by saved runs
 
     @property
     def candidate(self) -> Candidate:
@@ -54,6 +56,7 @@ class MeasuredTest:
             "measurement": self.measurement.to_json(),
             "note": self.note,
             "search": None if self.search is None else self.search.to_json(),
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
         }
 
     @classmethod
@@ -69,6 +72,7 @@ class MeasuredTest:
             measurement=Measurement.from_json(data["measurement"]),
             note=data["note"],
             search=None if data["search"] is None else SearchCost.from_json(data["search"]),
+            verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
         )
 
 

@@ -1,0 +1,38 @@
+"""The change of speed that is tolerated, by metric: from what people write to shares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+METRICS = ("throughput", "cpu_efficiency")
+
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+_EXPECTED = '"5%", or {"throughput": "5%", "cpu_efficiency": "10%"}'
+
+
+def parse_tolerance(value: object) -> dict[str, float]:
+    """Shares by metric, of one or both of `METRICS`.
+
+    Takes "5%" for both, a dict by metric, or, from the command line, its text
+    "throughput=5%,cpu_efficiency=10%". Raises `ValueError`.
+    """
+    if isinstance(value, str) and "=" in value:
+        pairs = [part.partition("=") for part in value.split(",")]
+        value = {metric.strip(): share for metric, _, share in pairs}
+    if isinstance(value, Mapping):
+        if not value:
+            raise ValueError(f"is empty; use {_EXPECTED}")
+        for metric in value:
+            if metric not in METRICS:
+                raise ValueError(f"{metric!r} is neither {' nor '.join(METRICS)}")
+        return {metric: _share(share) for metric, share in value.items()}
+    return dict.fromkeys(METRICS, _share(value))
+
+
+def _share(value: object) -> float:
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    share = float(found[1]) / 100 if found else 0.0
+    if not 0 < share < 1:
+        raise ValueError(f"{value!r} is no share between 0% and 100%; use {_EXPECTED}")
+    return share

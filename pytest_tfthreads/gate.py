@@ -1,0 +1,80 @@
+"""The gate of a pytest run: finds the saved runs to judge by, and judges each measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.baseline import (
+    BaselineError,
+    History,
+    StoredRun,
+    history_of,
+    read_run,
+)
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.core.verdict import Policy, Verdict, judge
+
+
+class Gate:
+    """Judges by saved runs, oldest first, of which the last is the baseline.
+
+    `named`: the user chose it. `problem`: why it cannot be one, in words. `notes` tell of other
+    files that are no use. `hypotheses` is how many verdicts the run will have.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        hypotheses: int,
+        runs: Sequence[StoredRun] = (),
+        named: bool = False,
+        problem: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.notes = tuple(notes)
+        self._policy = policy
+        self._hypotheses = max(hypotheses, 2)
+        self._runs = tuple(runs)
+        self._named = named
+        self._problem = problem
+
+    @classmethod
+    def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate | None:
+        """As --benchmark-compare asks for; `None` where it does not."""
+        saved = benchmark_bridge.saved_runs(config)
+        if saved is None:
+            return None
+        runs, problems = _read(saved.files)
+        problem = saved.problem
+        if saved.files and saved.files[-1] in problems:
+            problem = problems.pop(saved.files[-1])
+        return cls(policy, hypotheses, runs, saved.named, problem, list(problems.values()))
+
+    def judge(self, test: str, now: Measurement, case: Case) -> tuple[Verdict, Verdict]:
+        """Throughput and CPU efficiency of a test that was just measured."""
+        history = (
+            History((), problem=self._problem)
+            if self._problem
+            else history_of(self._runs, test, now, self._named)
+        )
+        policy = self._policy.with_tolerance(dict(case.tolerance))
+        return judge(test, now, history, policy, self._hypotheses)
+
+    def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Those that fail their test."""
+        return [verdict for verdict in verdicts if self._policy.fails(verdict)]
+
+
+def _read(files: Sequence[Path]) -> tuple[list[StoredRun], dict[Path, str]]:
+    runs, problems = [], {}
+    for file in files:
+        try:
+            runs.append(read_run(file))
+        except BaselineError as error:
+            problems[file] = str(error)
+    return runs, problems

@@ -1,0 +1,247 @@
+"""--benchmark-compare judges by saved runs: what fails, what does not, and what is said."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SUITE = """
+import os, time
+
+def work():
+    ms = float(open("ms").read())
+    began = time.perf_counter()
+    while time.perf_counter() < began + ms / 1000:
+        pass
+
+@pytest.mark.tf_threads(1, 1)
+def test_fast(tf_benchmark):
+    tf_benchmark(work, items=8, unit="images")
+
+@pytest.mark.tf_threads(1, 1)
+def test_steady(benchmark):
+    benchmark(time.sleep, 0.002)
+
+def test_unmarked():
+    pass
+"""
+SHORT = "--benchmark-max-time=0.2"
+
+
+@pytest.fixture
+def saved(suite):
+    """A suite with one saved run at 2 ms a call."""
+    suite.write(SUITE)
+    suite.ms = lambda ms: (suite.path / "ms").write_text(str(ms))
+    suite.ms(2)
+    suite.run(SHORT, "--benchmark-save=first", processes=2).assert_outcomes(passed=3)
+    (suite.file,) = (suite.path / ".benchmarks").glob("*/0001_first.json")
+    return suite
+
+
+def compare(suite, *args, **kwargs):
+    kwargs.setdefault("processes", 2)
+    return suite.run(SHORT, "--benchmark-compare", *args, **kwargs)
+
+
+def flat(result):
+    return " ".join((result.stdout.str() + result.stderr.str()).split())
+
+
+def test_unchanged_code_passes(saved):
+    result = compare(saved, "--benchmark-json=out.json")
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["Test * Metric * Baseline * Now * Change * Detectable * Verdict"])
+    benchmarks = json.loads((saved.path / "out.json").read_text())["benchmarks"]
+    for benchmark in benchmarks:
+        verdicts = benchmark["extra_info"]["tf_threads"]["verdicts"]
+        assert [one["metric"] for one in verdicts] == ["throughput", "cpu_efficiency"]
+        assert {one["status"] for one in verdicts} <= {"pass", "inconclusive"}
+        assert "0001_first.json" in verdicts[0]["judged_against"]
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_gross_regression_fails_its_test_and_says_why(saved, args):
+    saved.ms(6)
+    result = compare(saved, "--junitxml=junit.xml", *args, subprocess=True)
+    result.assert_outcomes(passed=2, failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    text = flat(result)
+    assert "regression: throughput: 6" in text
+    assert "% slower: CPU work +" in text
+    assert "tolerated 5.0 %" in text
+    assert "0001_first.json" in text
+    assert "test_it.py::test_fast" in (saved.path / "junit.xml").read_text().replace(
+        'classname="test_it" name="', "test_it.py::"
+    )
+    assert 'failures="1"' in (saved.path / "junit.xml").read_text()
+
+
+def test_regressed_run_does_not_become_the_baseline(saved):
+    saved.ms(6)
+    compare(saved, "--benchmark-save=worse").assert_outcomes(passed=2, failed=1)
+    compare(saved).assert_outcomes(passed=2, failed=1)
+    saved.run(SHORT, "--benchmark-compare=0002", processes=2).assert_outcomes(passed=3)
+
+
+def test_improvement_is_shown_and_the_baseline_due(saved):
+    saved.ms(0.5)
+    result = compare(saved)
+    result.assert_outcomes(passed=3)
+    assert "improvement" in flat(result)
+    assert "the baseline is due for renewal" in flat(result)
+
+
+def test_tolerance_by_marker_and_by_option(saved):
+    saved.ms(6)
+    compare(saved, "--tf-threads-tolerance=90%").assert_outcomes(passed=3)
+    compare(saved, "--tf-threads-tolerance=throughput=90%").assert_outcomes(passed=2, failed=1)
+    saved.write(SUITE.replace("(1, 1)", "(1, 1, tolerance='90%')"))
+    compare(saved).assert_outcomes(passed=3)
+
+
+def test_fail_on_inconclusive(saved):
+    # One saved run cannot tell 5 %, whatever the machine: its drift is not known.
+    result = compare(saved, "--tf-threads-fail-on=regression,inconclusive", processes=1)
+    result.assert_outcomes(passed=1, failed=2)
+    assert "more saved runs (--benchmark-autosave)" in flat(result)
+
+
+def test_new_test_has_no_baseline(saved):
+    saved.write(
+        SUITE + "\n@pytest.mark.tf_threads(1, 1)\ndef test_new(benchmark):\n"
+        "    benchmark(time.sleep, 0.001)\n"
+    )
+    result = compare(saved)
+    result.assert_outcomes(passed=4)
+    assert "no-baseline: the test was not measured in" in flat(result)
+    compare(saved, "--tf-threads-fail-on=no-baseline").assert_outcomes(passed=3, failed=1)
+
+
+def test_another_machine_is_not_comparable(saved):
+    text = saved.file.read_text()
+    cpu = json.loads(text)["benchmarks"][0]["extra_info"]["tf_threads"]["machine"]["cpu"]
+    saved.file.write_text(text.replace(json.dumps(cpu), '"Another CPU"'))
+    saved.ms(6)
+    result = compare(saved)
+    result.assert_outcomes(passed=3)
+    assert "not-comparable" in flat(result)
+    assert "the gate judged nothing" in flat(result)
+    compare(saved, "--tf-threads-fail-on=not-comparable").assert_outcomes(passed=1, failed=2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "no JSON, or cut off"),
+        (lambda text: "{}", "no saved run of pytest-benchmark"),
+        (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99 is newer"),
+        (lambda text: text.replace('"wall_s"', '"walls"'), "'wall_s' is missing"),
+        (lambda text: text.replace('"tf_threads"', '"other"'), "was measured by pytest-tfthreads"),
+    ],
+)
+def test_useless_files_are_named_and_never_pass_in_silence(saved, spoil, message):
+    saved.file.write_text(spoil(saved.file.read_text()))
+    result = compare(saved)
+    assert message in flat(result)
+    assert "0001_first.json" in flat(result)
+    assert "the gate judged nothing" in flat(result)
+    assert "Traceback" not in flat(result)
+    result.assert_outcomes(passed=3)
+    compare(saved, "--tf-threads-fail-on=no-baseline").assert_outcomes(passed=1, failed=2)
+
+
+def test_without_any_saved_run(suite):
+    suite.write(SUITE)
+    (suite.path / "ms").write_text("2")
+    result = compare(suite)
+    result.assert_outcomes(passed=3)
+    assert "there is no saved run in" in flat(result)
+    compare(suite, "--tf-threads-fail-on=no-baseline").assert_outcomes(passed=1, failed=2)
+
+
+def test_gate_without_anything_to_judge(saved):
+    result = compare(saved, "-k", "unmarked")
+    assert result.ret == 0
+    assert "the gate judged nothing" in flat(result)
+    result = compare(saved, "-k", "unmarked", "--tf-threads-fail-on=no-baseline")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_without_compare_nothing_is_judged(saved):
+    result = saved.run(SHORT)
+    assert "Verdict" not in result.stdout.str()
+
+
+def test_step_summary_on_github(saved, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(saved.path / "summary.md"))
+    compare(saved)
+    text = (saved.path / "summary.md").read_text()
+    assert text.startswith("### Speed against the baseline")
+    assert "test\\_fast" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--tf-threads-tolerance=5", "--tf-threads-tolerance: '5' is no share"),
+        ("--tf-threads-tolerance=speed=5%", "--tf-threads-tolerance: 'speed' is neither"),
+        ("--tf-threads-fail-on=everything", "--tf-threads-fail-on: 'everything': not in"),
+    ],
+)
+def test_bad_options(suite, option, message):
+    suite.write("")
+    result = suite.run(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in flat(result)
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def command(suite, *args):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_tfthreads", *map(str, args)],
+        cwd=suite.path,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_compare_command(saved):
+    saved.ms(6)
+    saved.run(SHORT, "--benchmark-save=second", processes=2)
+    (second,) = (saved.path / ".benchmarks").glob("*/0002_second.json")
+    run = command(saved, "compare", saved.file, second)
+    assert run.returncode == 1, run.stderr
+    assert "regression" in run.stdout
+    assert "slower" in run.stdout
+    assert command(saved, "compare", saved.file, second, "--tolerance=90%").returncode == 0
+    run = command(saved, "compare", second, saved.file, "--json")
+    assert run.returncode == 0
+    statuses = {one["test"]: one["status"] for one in json.loads(run.stdout)}
+    assert statuses["test_it.py::test_fast"] == "improvement"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("compare",), "the following arguments are required: RUN"),
+        (("compare", "one.json"), "takes two saved runs or more"),
+        (("compare", "gone.json", "gone.json"), "gone.json: cannot be read"),
+        (("compare", "a", "b", "--fail-on=all"), "'all': not in"),
+        (("compare", "a", "b", "--tolerance=5"), "'5' is no share"),
+        ((), "COMMAND"),
+    ],
+)
+def test_command_errors_are_one_line_and_code_2(suite, args, message):
+    run = command(suite, *args)
+    assert run.returncode == 2
+    assert message in run.stderr.splitlines()[-1]
+
+
+def test_command_help_has_an_example(suite):
+    assert "example:" in command(suite, "compare", "--help").stdout
+    assert "compare" in command(suite, "--help").stdout
