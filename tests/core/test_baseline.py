@@ -251,3 +251,25 @@ def test_no_history():
     other = history_of([run("1", unit="x")], TEST, measurement())
     assert other.status == "not-comparable"
     assert "unit: images now, x then" in other.problem
+
+
+def judged(status):
+    return {**measurement().to_json(), "verdicts": [{"status": "pass"}, {"status": status}]}
+
+
+def test_a_run_that_had_regressed_is_no_baseline_unless_it_is_named():
+    good, bad = (
+        parse_run(json.dumps(saved(judged(status))), f"{status}.json")
+        for status in ("pass", "regression")
+    )
+    assert bad.regressed == {TEST}
+    assert history_of([good, bad], TEST, measurement()).baseline.startswith("pass.json")
+    named = history_of([good, bad], TEST, measurement(), named=True)
+    assert named.baseline.startswith("regression.json")
+
+
+@pytest.mark.parametrize("verdicts", ["none", [1], [{}], [{"status": 3}]])
+def test_wrong_verdicts_are_named(verdicts):
+    data = saved({**measurement().to_json(), "verdicts": verdicts})
+    with pytest.raises(BaselineError, match=r"verdicts|status"):
+        parse_run(json.dumps(data), "x.json")

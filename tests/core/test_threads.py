@@ -110,7 +110,12 @@ def test_grids_pairs_and_ids():
         ((), {"timeout": float("nan")}, "timeout", "more than 0"),
         ((), {"timeout": float("inf")}, "timeout", "more than 0"),
         ((), {"timeout": "5"}, "timeout", "more than 0"),
-        ((), {"tolerance": "5%"}, "tolerance", "no effect"),
+        ((), {"tolerance": 5}, "tolerance", "5 is no share between 0% and 100%"),
+        ((), {"tolerance": "0%"}, "tolerance", "'0%' is no share"),
+        ((), {"tolerance": "120%"}, "tolerance", "'120%' is no share"),
+        ((), {"tolerance": {}}, "tolerance", "is empty"),
+        ((), {"tolerance": {"speed": "5%"}}, "tolerance", "'speed' is neither"),
+        ((), {"tolerance": {"throughput": 0.05}}, "tolerance", "0.05 is no share"),
     ],
 )
 def test_bad_markers_name_the_argument(args, kwargs, argument, message):
