@@ -24,6 +24,8 @@ EXTRA_INFO = "tf_threads"
 
 # pytest-benchmark's defaults; a value that differs was set by the user.
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
+# More of them teach a machine's drift no better, and take time to read.
+_MOST_RUNS = 30
 _WARMUP_OPTIONS = {"warmup", "warmup_iterations"}
 
 # What pytest-benchmark's session does once for the whole run, in the pytest process.
@@ -177,24 +179,32 @@ def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
     return replace(records[0], data=tuple(itertools.chain(*(one.data for one in records))))
 
 
+def compares(config: pytest.Config) -> bool:
+    """Whether --benchmark-compare is given."""
+    session = getattr(config, "_benchmarksession", None)
+    return session is not None and bool(session.compare)
+
+
 def saved_runs(config: pytest.Config) -> SavedRuns | None:
     """What --benchmark-compare compares with, and what was saved before; None without it."""
-    session = getattr(config, "_benchmarksession", None)
-    if session is None or not session.compare:
+    if not compares(config):
         return None
+    session = config._benchmarksession  # type: ignore[attr-defined]
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
     history = [Path(file) for file in storage.query("[0-9][0-9][0-9][0-9]_")]
     if session.compare is True:
         problem = "" if history else f"there is no saved run in {storage}; make one with "
-        return SavedRuns(tuple(history), problem=problem and f"{problem}--benchmark-save")
+        return SavedRuns(
+            tuple(history[-_MOST_RUNS:]), problem=problem and f"{problem}--benchmark-save"
+        )
     chosen = [Path(file) for file in storage.query(session.compare)]
     if not chosen:
         return SavedRuns(problem=f"no saved run in {storage} matches {session.compare!r}")
     last = chosen[-1]
     before = history[: history.index(last)] if last in history else []
-    return SavedRuns((*before, last), named=True)
+    return SavedRuns((*before[-_MOST_RUNS:], last), named=True)
 
 
 def is_missing(item: pytest.Item) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -75,6 +75,21 @@ def group_of(item: pytest.Item) -> str:
     else:
         others = others.replace(f"-{own}-", "-", 1)
     return item.nodeid.removesuffix(f"[{callspec.id}]") + (f"[{others}]" if others else "")
+
+
+class Groups:
+    """The items of a session by test: all configurations of a test are one group."""
+
+    def __init__(self, items: Iterable[pytest.Item]) -> None:
+        self._members: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            if case_of(item) is not None:
+                self._members.setdefault(group_of(item), []).append(item)
+
+    def from_here(self, item: pytest.Item) -> list[pytest.Item]:
+        """The item and those of its group that come after it."""
+        members = self._members.get(group_of(item), [])
+        return members[members.index(item) :] if item in members else [item]
 
 
 def parameters_of(item: pytest.Item) -> dict[str, object]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,18 +12,16 @@ import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
-from pytest_tfthreads.core.search import SearchCost
-from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.findings import Findings
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
-from pytest_tfthreads.report import console, sweep
-from pytest_tfthreads.report import verdicts as report_verdicts
+from pytest_tfthreads.report.verdicts import failure_message
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
@@ -66,18 +63,23 @@ class Controller:
         self._config = config
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
-        self._groups: dict[str, list[pytest.Item]] = {}
-        self._measured: list[MeasuredTest] = []
+        self._settings = config.stash[_SETTINGS]
+        self._groups: collection.Groups | None = None
+        self._findings = Findings()
+        self._saw_marked = False
         self._gate: Gate | None = None
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = Isolation(self._config, self._config.stash[_SETTINGS])
+            self._isolation = Isolation(self._config, self._settings)
         return self._isolation
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        if self._isolation is None and collection.is_marked(item) and not _may_deselect(item):
+        if not collection.is_marked(item):
+            return
+        self._saw_marked = True
+        if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -86,9 +88,10 @@ class Controller:
             case_of(item) is not None and benchmark_bridge.measures(item) and not _runs_here(item)
             for item in session.items
         )
-        policy = self._config.stash[_SETTINGS].policy
-        self._gate = Gate.open(self._config, policy, hypotheses=len(METRICS) * to_judge)
-        if self._config.stash[_SETTINGS].configs and not any(map(case_of, session.items)):
+        self._gate = Gate.open(
+            self._config, self._settings.policy, hypotheses=len(METRICS) * to_judge
+        )
+        if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
                     "--tf-threads has nothing to configure: no selected test is marked with "
@@ -116,7 +119,7 @@ class Controller:
         if data is None or hasattr(self._config, "workerinput"):
             return  # pytest-xdist carries the report on to the process that keeps the results
         measured = MeasuredTest.from_json(data)
-        self._measured.append(measured)
+        self._findings.add(measured)
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -135,67 +138,42 @@ class Controller:
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, object, None]:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
-        if not self._measured:
-            self._write_verdicts(terminalreporter)
-            return
-        rows = [console.Row(one.name, one.measurement) for one in self._measured]
-        notes = list(dict.fromkeys(one.note for one in self._measured if one.note))
-        terminalreporter.ensure_newline()
-        terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in console.render(rows, notes):
+        lines = self._findings.measurements()
+        if self._must_judge:
+            notes = [] if self._gate is None else [f"  {note}" for note in self._gate.notes]
+            lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
+            _append_to_step_summary(self._findings.judgement_as_markdown())
+        lines += self._findings.advice(self._settings.seed)
+        if lines:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("tf_threads", sep="-", yellow=True)
+        for line in lines:
             terminalreporter.write_line(line)
-        self._write_verdicts(terminalreporter)
-        for group in self._sweeps:
-            terminalreporter.write_line("")
-            for line in sweep.render(group):
-                terminalreporter.write_line(line)
-        if self._sweeps:
-            seed = self._config.stash[_SETTINGS].seed
-            terminalreporter.write_line(f"Same order of set-up again: --tf-threads-seed={seed}")
-
-    def _write_verdicts(self, terminalreporter: pytest.TerminalReporter) -> None:
-        verdicts = [verdict for one in self._measured for verdict in one.verdicts]
-        lines = report_verdicts.render(verdicts)
-        if self._gate is not None:
-            lines = lines or [report_verdicts.summary(verdicts)]
-            lines += [f"  {note}" for note in self._gate.notes]
-        for line in ["", *lines] if lines else []:
-            terminalreporter.write_line(line)
-        summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
-        if verdicts and summary_file:
-            with open(summary_file, "a", encoding="utf-8") as file:
-                file.write(report_verdicts.markdown(verdicts))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         # Called once for each file that is written: the same each time.
-        output_json[benchmark_bridge.EXTRA_INFO] = {
-            "seed": self._config.stash[_SETTINGS].seed,
-            "sweeps": [one.to_json() for one in self._sweeps],
-        }
-
-    @functools.cached_property
-    def _sweeps(self) -> list[Sweep]:
-        """Of each test that was measured under several configurations; once all have been."""
-        groups: dict[str, dict[str, MeasuredTest]] = {}
-        for one in self._measured:  # under --keep-duplicates the last time counts
-            groups.setdefault(one.group, {})[one.case] = one
-        return [
-            Sweep.of(name, [one.candidate for one in members.values()], _search_cost(members))
-            for name, members in groups.items()
-            if len(members) > 1
-        ]
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(self._settings.seed)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """A gate that judged nothing fails, where a missing baseline is to fail."""
-        if self._gate is None or hasattr(self._config, "workerinput"):
-            return
-        if "no-baseline" in self._config.stash[_SETTINGS].policy.fail_on and (
+        if (
             session.exitstatus == pytest.ExitCode.OK
-            and not any(one.verdicts for one in self._measured)
+            and "no-baseline" in self._settings.policy.fail_on
+            and self._must_judge
+            and not self._findings.verdicts
+            and not hasattr(self._config, "workerinput")
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @property
+    def _must_judge(self) -> bool:
+        """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
+        if self._config.getoption("collectonly") or not benchmark_bridge.compares(self._config):
+            return False
+        asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
+        return asked or bool(self._findings.verdicts)
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -206,7 +184,7 @@ class Controller:
         if self._config.getoption("collectonly"):
             return
         for item in items:
-            collection.assign_cases([item], self._config.stash[_SETTINGS].configs)
+            collection.assign_cases([item], self._settings.configs)
             case = case_of(item)
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)
@@ -215,24 +193,19 @@ class Controller:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        one_by_one = config.stash[_SETTINGS].group == 1 or config.getoption("usepdb")
+        one_by_one = self._settings.group == 1 or config.getoption("usepdb")
         if one_by_one or not benchmark_bridge.measures(item):
             return [item]
         if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
             return [item]
-        if not self._groups:
-            for one in item.session.items:
-                if case_of(one) is not None:
-                    self._groups.setdefault(collection.group_of(one), []).append(one)
-        group = self._groups[collection.group_of(item)]
-        while group and group[0] is not item:  # those before it have had their turn
-            del group[0]
+        if self._groups is None:
+            self._groups = collection.Groups(item.session.items)
         members = {
             other.nodeid: other
-            for other in group
+            for other in self._groups.from_here(item)
             if other.nodeid not in self._runs and not _runs_here(other)
         }
-        return list(members.values()) if item.nodeid in members else [item]
+        return list(members.values())
 
     def _reports(
         self, item: pytest.Item, nextitem: pytest.Item | None, mistake: str | None
@@ -269,12 +242,16 @@ class Controller:
         failing = self._gate.failing(verdicts)
         if failing:
             called.outcome = "failed"
-            called.longrepr = "\n".join(map(report_verdicts.failure_message, failing))
+            called.longrepr = "\n".join(map(failure_message, failing))
         return replace(measured, verdicts=verdicts)
 
 
-def _search_cost(members: Mapping[str, MeasuredTest]) -> SearchCost | None:
-    return next(iter(members.values())).search
+def _append_to_step_summary(markdown: str) -> None:
+    """What GitHub Actions shows of a job."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path and markdown:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(markdown)
 
 
 def _may_deselect(item: pytest.Item) -> bool:

@@ -9,8 +9,8 @@ import pytest
 SUITE = """
 import os, time
 
-def work():
-    ms = float(open("ms").read())
+def work(ms=None):
+    ms = ms or float(open("ms").read())
     began = time.perf_counter()
     while time.perf_counter() < began + ms / 1000:
         pass
@@ -21,7 +21,7 @@ def test_fast(tf_benchmark):
 
 @pytest.mark.tf_threads(1, 1)
 def test_steady(benchmark):
-    benchmark(time.sleep, 0.002)
+    benchmark(work, 2)
 
 def test_unmarked():
     pass
@@ -170,6 +170,11 @@ def test_gate_without_anything_to_judge(saved):
     assert "the gate judged nothing" in flat(result)
     result = compare(saved, "-k", "unmarked", "--tf-threads-fail-on=no-baseline")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_suites_without_marked_tests_hear_nothing_of_the_gate(suite):
+    suite.write("def test_it(benchmark): benchmark(sum, range(100))")
+    assert "judged" not in flat(compare(suite))
 
 
 def test_without_compare_nothing_is_judged(saved):
