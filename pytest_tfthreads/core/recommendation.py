@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,6 +18,7 @@ from pytest_tfthreads.core.threads import ThreadCount
 SCHEMA = 1
 
 _ONE_THREAD = Pools(1, 1)
+_NEAR = 0.9  # of the fastest one's throughput, as estimated
 _HELP = 1.25  # a gain that cannot be ruled out, and that somebody would want
 
 
@@ -62,11 +64,12 @@ class Configuration:
 class Recommendation:
     """Advice for one test; configurations in the order given, without those not compared.
 
-    `best` is the recommended one: of those that none is measurably faster than, that of the
-    fewest CPU-seconds an item, and of those tied in that too, the one with the most
-    throughput × CPU efficiency. `most_efficient` is that of the most items a CPU-second; of those
-    tied in it, none is measurably faster. `knee` has the most throughput × CPU efficiency; it is
-    one of the other two unless that is measurably beaten. `limits` are sentences on what limits
+    `best` is the recommended one: of those that none is measurably faster than (and that do not
+    seem to be more than 10 % slower than the fastest), that of the fewest CPU-seconds an item, and
+    of those tied in that too, the one with the most throughput × CPU efficiency. `most_efficient`
+    is that of the most items a CPU-second; of those tied in it, none is measurably faster. `knee`
+    has the most throughput × CPU efficiency; it is one of the other two unless that is measurably
+    beaten. `limits` are sentences on what limits
     the workload, `settings` lines to paste for `best`.
     """
 
@@ -113,9 +116,12 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
 
     tied = _unbeaten(comparison.compared, comparison.throughput)
     efficient = _unbeaten(comparison.compared, comparison.cpu_efficiency)
+    # On a noisy machine much is tied; what seems to be far slower is no bargain all the same.
+    fastest = max(tied, key=lambda one: speed[one])
+    near = [one for one in tied if speed[one] >= speed[fastest] + math.log(_NEAR)]
     # What cannot be told apart in CPU-seconds either is not decided by their digits alone.
     best = max(
-        _unbeaten(tied, comparison.cpu_efficiency), key=lambda one: speed[one] + efficiency[one]
+        _unbeaten(near, comparison.cpu_efficiency), key=lambda one: speed[one] + efficiency[one]
     )
     # Ties go to the higher throughput where it is measurably higher, not to a lucky digit.
     most_efficient = max(

@@ -1,6 +1,7 @@
 """From configurations to advice, and its text."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -160,3 +161,20 @@ def test_text(candidate):
     assert "best for CPU efficiency: 1×1 (" in text
     assert "not compared, for they took no turns with the others: intra8-inter1" in text
     assert "    @pytest.mark.tf_threads(intra=4, inter=1)" in lines
+
+
+def test_a_tie_that_only_noise_makes_is_no_reason_to_be_slow(candidate):
+    one = candidate(1, 1, speed=0.7, cost=0.9, rings=(0,), noise=0)
+    other = candidate(4, 1, speed=1.0, rings=(0,))
+    # A single ring whose blocks scatter: nothing is told apart.
+    scattered = replace(
+        one.measurement.samples[0],
+        wall_s=tuple(
+            wall_s * (3 if number % 4 < 2 else 0.5)
+            for number, wall_s in enumerate(one.measurement.samples[0].wall_s)
+        ),
+    )
+    one = replace(one, measurement=replace(one.measurement, samples=(scattered,)))
+    advice = recommend("t", [one, other])
+    assert all(each.tied for each in advice.configurations)
+    assert advice.best.id == "intra4-inter1"

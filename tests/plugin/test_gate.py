@@ -6,22 +6,18 @@ import sys
 
 import pytest
 
+# Calls that sleep: their wall time is what it is however busy the machine is. Their CPU time is
+# next to nothing, and nothing is made of it.
 SUITE = """
-import os, time
+import time
 
-def work(ms=None):
-    ms = ms or float(open("ms").read())
-    began = time.perf_counter()
-    while time.perf_counter() < began + ms / 1000:
-        pass
-
-@pytest.mark.tf_threads(1, 1)
+@pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
 def test_fast(tf_benchmark):
-    tf_benchmark(work, items=8, unit="images")
+    tf_benchmark(time.sleep, float(open("ms").read()) / 1000, items=8, unit="images")
 
-@pytest.mark.tf_threads(1, 1)
+@pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
 def test_steady(benchmark):
-    benchmark(work, 2)
+    benchmark(time.sleep, 0.002)
 
 def test_unmarked():
     pass
@@ -60,7 +56,7 @@ def test_unchanged_code_passes(saved):
     for benchmark in benchmarks:
         verdicts = benchmark["extra_info"]["tf_threads"]["verdicts"]
         assert [one["metric"] for one in verdicts] == ["throughput", "cpu_efficiency"]
-        assert {one["status"] for one in verdicts} <= {"pass", "inconclusive"}
+        assert verdicts[0]["status"] in ("pass", "inconclusive")
         assert "0001_first.json" in verdicts[0]["judged_against"]
 
 
@@ -72,7 +68,7 @@ def test_gross_regression_fails_its_test_and_says_why(saved, args):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     text = flat(result)
     assert "regression: throughput: " in text
-    assert "% slower: CPU work +" in text
+    assert "% slower: CPU work " in text
     assert "tolerated 5.0 %" in text
     assert "0001_first.json" in text
     assert "test_it.py::test_fast" in (saved.path / "junit.xml").read_text().replace(
@@ -99,8 +95,8 @@ def test_improvement_is_shown_and_the_baseline_due(saved):
 def test_tolerance_by_marker_and_by_option(saved):
     saved.ms(12)
     compare(saved, "--tf-threads-tolerance=90%").assert_outcomes(passed=3)
-    compare(saved, "--tf-threads-tolerance=throughput=90%").assert_outcomes(passed=2, failed=1)
-    saved.write(SUITE.replace("(1, 1)", "(1, 1, tolerance='90%')"))
+    compare(saved, "--tf-threads-tolerance=cpu_efficiency=90%").assert_outcomes(passed=2, failed=1)
+    saved.write(SUITE.replace('{"cpu', '{"throughput": "90%", "cpu'))
     compare(saved).assert_outcomes(passed=3)
 
 
@@ -225,11 +221,11 @@ def test_compare_command(saved):
     assert run.returncode == 1, run.stderr
     assert "regression" in run.stdout
     assert "slower" in run.stdout
-    assert command(saved, "compare", saved.file, second, "--tolerance=90%").returncode == 0
-    run = command(saved, "compare", second, saved.file, "--json")
+    assert command(saved, "compare", saved.file, second, "--tolerance=95%").returncode == 0
+    run = command(saved, "compare", second, saved.file, "--json", "--fail-on=no-baseline")
     assert run.returncode == 0
-    statuses = {one["test"]: one["status"] for one in json.loads(run.stdout)}
-    assert statuses["test_it.py::test_fast[intra1-inter1]"] == "improvement"
+    statuses = {(one["test"], one["metric"]): one["status"] for one in json.loads(run.stdout)}
+    assert statuses["test_it.py::test_fast[intra1-inter1]", "throughput"] == "improvement"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_single(benchmark):
     assert json.loads((suite.path / "out.json").read_text())["tf_threads"]["seed"] == 5
 
 
-def test_configurations_that_do_not_differ_are_tied(suite):
+def test_configurations_that_do_not_differ_are_tied(suite, once_of_three):
     suite.write(
         SCALING
         + """
@@ -74,13 +74,17 @@ def test_twins(benchmark):
     benchmark(work, 1)
 """
     )
-    suite.results(processes=3)
-    advice = sweeps(suite)[0]["recommendation"]
-    assert len(advice["tied"]) == 2
-    assert not advice["configurations"][0]["throughput_to_best"]["distinct"]
+
+    def is_tied():
+        suite.results(SHORT, processes=2)
+        advice = sweeps(suite)[0]["recommendation"]
+        distinct = advice["configurations"][0]["throughput_to_best"]["distinct"]
+        return len(advice["tied"]) == 2 and not distinct
+
+    assert once_of_three(is_tied)
 
 
-def test_without_parallelism_more_threads_do_not_help(suite):
+def test_without_parallelism_more_threads_do_not_help(suite, once_of_three):
     suite.write(
         SCALING
         + """
@@ -89,10 +93,8 @@ def test_serial(benchmark):
     benchmark(work, 1)
 """
     )
-    result, _ = suite.results(processes=3)
-    assert "more threads do not help: no configuration is measurably faster than 1×1" in flat(
-        result
-    )
+    sentence = "more threads do not help: no configuration is measurably faster than 1×1"
+    assert once_of_three(lambda: sentence in flat(suite.results(processes=2)[0]))
 
 
 def test_no_comparison_of_what_took_no_turns(suite):
