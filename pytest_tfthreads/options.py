@@ -103,6 +103,8 @@ def add_options(parser: pytest.Parser) -> None:
             "(default: regression)",
         ),
     ):
+        # argparse takes a percent sign for the beginning of a format.
+        text = text.replace("%", "%%")
         group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
         parser.addini(name.replace("-", "_"), f"the same as --{name}", default=None)
     group.addoption(

@@ -127,10 +127,7 @@ class Controller:
             param=measured.param,
             params=measured.params,
             record=measured.record,
-            tf_threads={
-                **measured.measurement.to_json(),
-                "verdicts": [verdict.to_json() for verdict in measured.verdicts],
-            },
+            tf_threads=measured.recorded,
         )
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)

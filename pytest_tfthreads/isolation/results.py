@@ -44,6 +44,14 @@ class MeasuredTest:
         threads = ThreadConfig(ThreadCount(self.params["intra"]), ThreadCount(self.params["inter"]))
         return Candidate(self.case, threads, self.measurement)
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """For `extra_info`: the measurement, and its verdicts where it was judged."""
+        recorded = self.measurement.to_json()
+        if self.verdicts:
+            recorded["verdicts"] = [verdict.to_json() for verdict in self.verdicts]
+        return recorded
+
     def to_json(self) -> dict[str, Any]:
         return {
             "nodeid": self.nodeid,

@@ -195,9 +195,14 @@ def test_markers_fixtures_and_help_read_well(suite):
     fixtures.fnmatch_lines(["tf_benchmark*", "*throughput in your unit*"])
     assert "_tf_threads_case" not in fixtures.str()
     help_text = suite.run("--help").stdout.str()
-    for option in ("", "-processes", "-start", "-timeout"):
+    for option in (
+        *("", "-processes", "-start", "-timeout", "-group", "-turn", "-seed"),
+        *("-tolerance", "-fail-on"),
+    ):
         assert f"--tf-threads{option}=" in help_text
         assert f"tf_threads{option.replace('-', '_')} (string)" in help_text
+    assert "--tf-threads-search" in help_text
+    assert "(default: 5%)" in help_text
 
 
 def test_without_the_plugin_tests_run_here(suite):
