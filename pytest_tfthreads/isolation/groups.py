@@ -19,7 +19,7 @@ from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.results import IsolatedRun, Results
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
-from pytest_tfthreads.process.lockstep import ROUNDS_A_SET, Ring, conduct
+from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
 
 _NO_BENCHMARK = (
@@ -169,7 +169,7 @@ class Isolation:
         is_alone = len(members) == 1
         iterations = next((one.iterations for one in members if one.iterations), None)
         ring = Ring(
-            rounds_a_turn=ROUNDS_A_SET if is_alone else self._settings.rounds_a_turn,
+            rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
             first_set=number,
         )
         with terminal(self._config, interactive) as descriptors:

@@ -16,6 +16,9 @@ Cpus = tuple[int, ...]
 
 # After so many rounds of each member the CPU sets move on, so that none keeps the lucky one.
 ROUNDS_A_SET = 8
+# One that is measured alone stops only to move on: its first round on another CPU is up to a fifth
+# slower, for its caches are cold. Some 0.2 s of rounds, within the half second of a CPU's speed.
+ROUNDS_ALONE = 32
 
 
 class Member(Protocol):
