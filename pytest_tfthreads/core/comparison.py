@@ -10,7 +10,7 @@ from statistics import fmean
 
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.noise import Contrast, Difference, contrasts, difference
-from pytest_tfthreads.core.statistics import Estimate, student_p, student_t
+from pytest_tfthreads.core.statistics import Estimate, holm, student_p, student_t
 from pytest_tfthreads.core.threads import ThreadConfig
 
 FAMILYWISE_ERROR = 0.05
@@ -168,17 +168,15 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
     def p_value(pair: Pair) -> float:
         return student_p(pairs[pair].log_ratio / math.sqrt(pairs[pair].variance), pairs[pair].dof)
 
+    p_values = [p_value(pair) for pair in pairs]
     ratios: dict[Pair, Ratio] = {}
-    level, distinct = FAMILYWISE_ERROR, True
-    for rank, pair in enumerate(sorted(pairs, key=p_value)):
-        if distinct:  # the first that is not distinct ends the test, and its level is kept
-            level = FAMILYWISE_ERROR / (len(pairs) - rank)
-            distinct = p_value(pair) <= level
-        one = pairs[pair]
+    for (pair, one), p, level in zip(
+        pairs.items(), p_values, holm(p_values, FAMILYWISE_ERROR), strict=True
+    ):
         half_width = student_t(1 - level / 2, one.dof) * math.sqrt(one.variance)
         bounds = (one.log_ratio, one.log_ratio - half_width, one.log_ratio + half_width)
         estimate = Estimate(*(math.exp(bound) for bound in bounds))
-        ratios[pair] = Ratio(estimate, distinct, 1 - level, one.rings, one.through)
+        ratios[pair] = Ratio(estimate, p <= level, 1 - level, one.rings, one.through)
     return ratios
 
 

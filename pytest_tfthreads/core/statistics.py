@@ -71,3 +71,19 @@ def student_p(statistic: float, degrees_of_freedom: float) -> float:
     from scipy.special import stdtr
 
     return 2 * float(stdtr(degrees_of_freedom, -abs(statistic)))
+
+
+def holm(p_values: Sequence[float], error: float = 0.05) -> list[float]:
+    """The level at which Holm's step-down test (1979) tests each: rejected if p <= level.
+
+    The smallest p is tested at error/m, the next at error/(m - 1), and so on; the first that is
+    not rejected ends the test, and its level is that of all which follow.
+    """
+    levels = [0.0] * len(p_values)
+    level, rejected = error, True
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if rejected:
+            level = error / (len(p_values) - rank)
+            rejected = p_values[index] <= level
+        levels[index] = level
+    return levels

@@ -24,7 +24,7 @@ from typing import Any
 from pytest_tfthreads.core.baseline import History
 from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.statistics import Estimate, holm
 from pytest_tfthreads.core.tolerance import METRICS
 
 STATUSES = (
@@ -167,22 +167,6 @@ def judge_all(
         else one
         for one in prepared
     ]
-
-
-def holm(p_values: Sequence[float], error: float = FAMILYWISE_ERROR) -> list[float]:
-    """The level at which Holm's step-down test (1979) tests each: rejected if p <= level.
-
-    The smallest p is tested at error/m, the next at error/(m - 1), and so on; the first that is
-    not rejected ends the test, and its level is that of all which follow.
-    """
-    levels = [0.0] * len(p_values)
-    level, rejected = error, True
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        if rejected:
-            level = error / (len(p_values) - rank)
-            rejected = p_values[index] <= level
-        levels[index] = level
-    return levels
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pytest
 from pytest_tfthreads.core.baseline import History
 from pytest_tfthreads.core.drift import BETWEEN, FLOOR, predict
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.verdict import METRICS, Policy, Verdict, holm, judge, judge_all
+from pytest_tfthreads.core.statistics import holm
+from pytest_tfthreads.core.verdict import METRICS, Policy, Verdict, judge, judge_all
 
 _PATH = Path(__file__).parents[2] / "benchmarks" / "gate" / "replay.py"
 _SPEC = importlib.util.spec_from_file_location("gate_replay", _PATH)
