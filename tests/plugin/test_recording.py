@@ -80,7 +80,8 @@ def test_save_and_compare(suite):
     ]
     # The rounds survive in extra_info though --benchmark-save drops them from the statistics.
     assert saved[0]["extra_info"]["tf_threads"]["processes"][0]["wall_s"]
-    result = suite.run("--benchmark-compare=0001")
+    # A few milliseconds of rounds are no measurement: whatever the gate says of them is chance.
+    result = suite.run("--benchmark-compare=0001", "--tf-threads-fail-on=no-baseline")
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*test_it[[]1-intra1-inter2] (0001_first)*"])
     result.stdout.fnmatch_lines(["*test_it[[]1-intra1-inter2] (NOW)*"])
