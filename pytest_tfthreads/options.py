@@ -38,6 +38,7 @@ class Settings:
 
     configs: tuple[ThreadConfig, ...] = ()  # instead of the markers', where given
     processes: int = 3
+    max_processes: int | None = None
     start: str = "auto"
     timeout_s: float = 300.0
     group: int = 8
@@ -45,6 +46,10 @@ class Settings:
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
     search: bool = False
     policy: Policy = field(default_factory=Policy)
+
+    def most(self, processes: int) -> int:
+        """Up to how many processes are measured where the first look, at so many, is suspicious."""
+        return max(processes, self.max_processes or 2 * processes)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -61,6 +66,12 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-processes",
             "N",
             f"fresh processes a measurement (default: {defaults.processes})",
+        ),
+        (
+            "tf-threads-max-processes",
+            "N",
+            "with --benchmark-compare: before a test fails for its speed, measure more processes, "
+            "up to so many (default: twice --tf-threads-processes)",
         ),
         (
             "tf-threads-start",
@@ -130,6 +141,7 @@ def read_settings(config: pytest.Config) -> Settings:
         start = _one_of(STARTS, start, name)
         seconds, name = _value(config, "tf_threads_timeout")
         timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
+        max_processes = _count(config, "tf_threads_max_processes", 1)
         group = _count(config, "tf_threads_group", 1)
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         seed = _count(config, "tf_threads_seed", 0)
@@ -152,6 +164,7 @@ def read_settings(config: pytest.Config) -> Settings:
     return Settings(
         configs=configs,
         processes=processes,
+        max_processes=max_processes,
         start=start or defaults.start,
         timeout_s=timeout_s or defaults.timeout_s,
         group=defaults.group if group is None else group,

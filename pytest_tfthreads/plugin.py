@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.findings import Findings
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
 from pytest_tfthreads.gate import Gate
@@ -210,15 +210,15 @@ class Controller:
         if mistake is not None:
             self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
         if item.nodeid not in self._runs:
-            self._runs |= self.isolation.run(self._group(item))
+            self._runs |= self.isolation.run(self._group(item), self._gate)
         run = self._runs.pop(item.nodeid)
         if run.ending is not None:
             raise run.ending
         reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")
-            measured = self._judged(item, run.measured, called)
-            setattr(called, _REPORT_ATTRIBUTE, measured.to_json())
+            self._fail_by(run.measured.verdicts, called)
+            setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(
@@ -228,19 +228,12 @@ class Controller:
             reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
         return reports
 
-    def _judged(
-        self, item: pytest.Item, measured: MeasuredTest, called: pytest.TestReport
-    ) -> MeasuredTest:
-        """With its verdicts, of which some may fail its call."""
-        case = case_of(item)
-        if self._gate is None or case is None:
-            return measured
-        verdicts = self._gate.judge(measured.nodeid, measured.measurement, case)
-        failing = self._gate.failing(verdicts)
+    def _fail_by(self, verdicts: Sequence[Verdict], called: pytest.TestReport) -> None:
+        """Fail the call of a test for its speed."""
+        failing = [one for one in verdicts if self._settings.policy.fails(one)]
         if failing:
             called.outcome = "failed"
             called.longrepr = "\n".join(map(failure_message, failing))
-        return replace(measured, verdicts=verdicts)
 
 
 def _append_to_step_summary(markdown: str) -> None:

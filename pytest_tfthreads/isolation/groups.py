@@ -11,15 +11,17 @@ import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
-from pytest_tfthreads.isolation.orders import Orders, terminal
+from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.progress import Progress
-from pytest_tfthreads.isolation.results import IsolatedRun, Results
+from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest, Results
+from pytest_tfthreads.isolation.rings import Rings
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
-from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
 
 _NO_BENCHMARK = (
@@ -39,7 +41,7 @@ class Isolation:
         self._settings = settings
         self._machine = Machine.read()
         self._launcher = Launcher(settings.start, str(config.invocation_params.dir))
-        self._orders = Orders(config, settings, self._machine)
+        self._rings = Rings(config, settings, self._machine, self._launcher)
         self._results = Results(self._machine)
 
     def prepare(self, case: Case) -> None:
@@ -49,12 +51,14 @@ class Isolation:
     def close(self) -> None:
         self._launcher.close()
 
-    def run(self, group: Sequence[pytest.Item]) -> dict[str, IsolatedRun]:
+    def run(self, group: Sequence[pytest.Item], gate: Gate | None = None) -> dict[str, IsolatedRun]:
         """Run the configurations of one test, each in as many processes as its measurement takes.
 
         All of a pass are alive at once and take turns. Of each item, the first process that does
         not pass decides what is reported, and is its last; a test that measures nothing runs
-        once. The answer is by node id; an item is missing where the session ends before it.
+        once. What is measured is judged by the gate, if there is one; before it fails a test, more
+        processes are measured. The answer is by node id; an item is missing where the session ends
+        before it.
         """
         members = [Progress(self._config, self._settings, self._machine, item) for item in group]
         for one in members:
@@ -65,13 +69,26 @@ class Isolation:
             cost = self._search(members)
         else:
             self._sweep(members)
+        if gate is not None:
+            self._look_again(members, gate)
         return {
-            one.item.nodeid: IsolatedRun(
-                one.reports(), self._results.measured(one, cost), one.ending
-            )
+            one.item.nodeid: IsolatedRun(one.reports(), self._judged(one, cost, gate), one.ending)
             for one in members
             if one.has_reports
         }
+
+    def _judged(
+        self, member: Progress, cost: SearchCost | None, gate: Gate | None
+    ) -> MeasuredTest | None:
+        measured = self._results.measured(member, cost)
+        if measured is None or gate is None:
+            return measured
+        return replace(measured, verdicts=self._verdicts(member, measured.measurement, gate))
+
+    def _verdicts(
+        self, member: Progress, measurement: Measurement, gate: Gate
+    ) -> tuple[Verdict, ...]:
+        return gate.judge(member.item.nodeid, measurement, member.case)
 
     def _search(self, members: Sequence[Progress]) -> SearchCost | None:
         """Measure what it takes to find a good configuration; the others are skipped."""
@@ -93,7 +110,7 @@ class Isolation:
                 if not taking_part:
                     continue
                 ring_begun_s = time.monotonic()
-                self._run_ring(rings, taking_part, _GLANCE if look.is_glance else 1.0)
+                self._rings.run(rings, taking_part, _GLANCE if look.is_glance else 1.0)
                 rings += 1
                 if not look.is_glance:
                     full_s.append((time.monotonic() - ring_begun_s) / len(taking_part))
@@ -144,8 +161,46 @@ class Isolation:
         for number, ring in enumerate(rings):
             taking_part = [members[index] for index in ring if members[index].goes_on]
             if taking_part:
-                self._run_ring(number, taking_part)
+                self._rings.run(number, taking_part)
                 self._end_early(members)
+
+    def _look_again(self, members: Sequence[Progress], gate: Gate) -> None:
+        """Measure more processes of what the gate would fail, until it would not, or enough were.
+
+        All that took turns with the suspicious ones do so again, so that they meet what they met
+        before; those that were left out of a search are not dragged in.
+        """
+        taking_part = [one for one in members if one.measured_runs and one.goes_on]
+        number = sum(len(one.runs) for one in members)  # of any ring, to tell it from others
+        while taking_part:
+            suspicious = [one for one in taking_part if self._is_suspicious(one, gate)]
+            if not suspicious:
+                return
+            more = max(
+                min(one.processes, self._settings.most(one.processes) - len(one.runs))
+                for one in suspicious
+            )
+            rings = plan_rings(
+                [more] * len(taking_part),
+                limit=self._settings.group,
+                shared=_shared(taking_part),
+                seed=f"{self._seed(members)} {number}",
+            )
+            for ring in rings:
+                chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
+                if any(one in suspicious for one in chosen):
+                    self._rings.run(number, chosen)
+                    self._end_early(members)
+                number += 1
+            taking_part = [one for one in taking_part if one.goes_on]
+
+    def _is_suspicious(self, member: Progress, gate: Gate) -> bool:
+        """Whether it would fail for its speed, and more processes may yet speak for it."""
+        measurement = self._results.measurement(member)
+        if measurement is None or len(member.runs) >= self._settings.most(member.processes):
+            return False
+        verdicts = self._verdicts(member, measurement, gate)
+        return any(verdict.change is not None for verdict in gate.failing(verdicts))
 
     def _end_early(self, members: Sequence[Progress]) -> None:
         """Whatever comes after that which will end the session: pytest.exit(), -x, --maxfail."""
@@ -158,56 +213,8 @@ class Isolation:
                 for later in members[index + 1 :]:
                     later.goes_on = False
 
-    # -- one ring -----------------------------------------------------------------------
-
-    def _run_ring(
-        self, number: int, members: Sequence[Progress], budget_share: float = 1.0
-    ) -> None:
-        """One process of each member, in turns, for this share of its time to measure."""
-        begun_s = time.time()
-        interactive = self._orders.is_interactive
-        is_alone = len(members) == 1
-        iterations = next((one.iterations for one in members if one.iterations), None)
-        ring = Ring(
-            rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
-            first_set=number,
-        )
-        with terminal(self._config, interactive) as descriptors:
-            processes = []
-            for one in members:
-                order = replace(
-                    self._orders.write(one, ring, iterations),
-                    ring=None if is_alone else number,
-                    budget_share=budget_share,
-                )
-                timeout_s = one.case.timeout_s or self._settings.timeout_s
-                processes.append(
-                    self._launcher.measuring(
-                        order, one.case.env, None if interactive else timeout_s, descriptors
-                    )
-                )
-            try:
-                conduct(processes, ring, self._machine.cpu_set)
-            except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
-                for one, process in zip(members, processes, strict=True):
-                    if process.result is None:
-                        one.fail(_timed_out(error.msg, len(members)), begun_s)
-        for one, process in zip(members, processes, strict=True):
-            if process.result is not None:
-                one.take(process.result, begun_s)
-
 
 def _shared(members: Sequence[Progress]) -> int:
     """The configuration that all rings have among them: one thread each, if it is there."""
     threads = [one.case.threads for one in members]
     return threads.index(_ONE_THREAD) if _ONE_THREAD in threads else 0
-
-
-def _timed_out(message: str | None, members: int) -> str:
-    text = f"timed-out: {message} The measuring process was killed."
-    if members > 1:
-        text += (
-            f" {members} configurations of this test were being measured in turns, all on the "
-            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
-        )
-    return text

@@ -84,6 +84,41 @@ def test_regressed_run_does_not_become_the_baseline(saved):
     saved.run(SHORT, "--benchmark-compare=0002", processes=2).assert_outcomes(passed=3)
 
 
+def processes_of(path):
+    return {
+        one["name"]: len(one["extra_info"]["tf_threads"]["processes"])
+        for one in json.loads(path.read_text())["benchmarks"]
+    }
+
+
+def test_more_processes_are_measured_before_a_test_fails(saved):
+    saved.ms(12)
+    out = saved.path / "out.json"
+    json_file = "--benchmark-json=out.json"
+    compare(saved, json_file).assert_outcomes(passed=2, failed=1)
+    assert processes_of(out) == {"test_fast[intra1-inter1]": 4, "test_steady[intra1-inter1]": 2}
+    compare(saved, json_file, "--tf-threads-max-processes=3").assert_outcomes(passed=2, failed=1)
+    assert processes_of(out) == {"test_fast[intra1-inter1]": 3, "test_steady[intra1-inter1]": 2}
+    compare(saved, json_file, "--tf-threads-max-processes=1").assert_outcomes(passed=2, failed=1)
+    assert processes_of(out) == {"test_fast[intra1-inter1]": 2, "test_steady[intra1-inter1]": 2}
+
+
+def test_suspicion_that_more_processes_refute(saved):
+    saved.write(
+        SUITE.replace('float(open("ms").read())', "ms_of_this_process()")
+        + """
+def ms_of_this_process():
+    slow_ones = int(open("ms").read())
+    open("ms", "w").write(str(max(0, slow_ones - 1)))
+    return 12 if slow_ones else 2
+"""
+    )
+    saved.ms(2)
+    result = compare(saved, "--benchmark-json=out.json")
+    result.assert_outcomes(passed=3)
+    assert processes_of(saved.path / "out.json")["test_fast[intra1-inter1]"] == 4
+
+
 def test_improvement_is_shown_and_the_baseline_due(saved):
     saved.ms(0.5)
     result = compare(saved)

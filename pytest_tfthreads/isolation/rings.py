@@ -1,0 +1,73 @@
+"""One ring: a process of each of its members, alive at once, in turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from pytest_tfthreads.isolation.orders import Orders, terminal
+from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
+from pytest_tfthreads.process.machine import Machine
+
+
+class Rings:
+    """Runs the rings of one pytest session."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, machine: Machine, launcher: Launcher
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._machine = machine
+        self._launcher = launcher
+        self._orders = Orders(config, settings, machine)
+
+    def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
+        """One process of each member, in turns, for this share of its time to measure."""
+        begun_s = time.time()
+        interactive = self._orders.is_interactive
+        is_alone = len(members) == 1
+        iterations = next((one.iterations for one in members if one.iterations), None)
+        ring = Ring(
+            rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
+            first_set=number,
+        )
+        with terminal(self._config, interactive) as descriptors:
+            processes = []
+            for one in members:
+                order = replace(
+                    self._orders.write(one, ring, iterations),
+                    ring=None if is_alone else number,
+                    budget_share=budget_share,
+                )
+                timeout_s = one.case.timeout_s or self._settings.timeout_s
+                processes.append(
+                    self._launcher.measuring(
+                        order, one.case.env, None if interactive else timeout_s, descriptors
+                    )
+                )
+            try:
+                conduct(processes, ring, self._machine.cpu_set)
+            except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
+                for one, process in zip(members, processes, strict=True):
+                    if process.result is None:
+                        one.fail(_timed_out(error.msg, len(members)), begun_s)
+        for one, process in zip(members, processes, strict=True):
+            if process.result is not None:
+                one.take(process.result, begun_s)
+
+
+def _timed_out(message: str | None, members: int) -> str:
+    text = f"timed-out: {message} The measuring process was killed."
+    if members > 1:
+        text += (
+            f" {members} configurations of this test were being measured in turns, all on the "
+            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
+        )
+    return text
