@@ -1,0 +1,145 @@
+"""Runs git such that its arguments alone say where it looks, and turns its failures into words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TIMEOUT_S = 900  # a checkout may fetch large files
+_NO_TIMES = 6
+_FIRST_PAUSE_S = 0.1
+# A hook or an alias that pytest is run from leaves these behind: they would have git look at
+# another repository, index or set of paths than those that are named. What configures git, such as
+# GIT_CONFIG_GLOBAL or GIT_CONFIG_COUNT with its safe.directory, stays.
+_NOT_INHERITED = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+_OPTIONS = (
+    "--no-optional-locks",  # looking at the current tree must not change its index
+    "--literal-pathspecs",
+    "-c",
+    f"core.hooksPath={os.devnull}",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.splitIndex=false",
+    "-c",
+    "advice.detachedHead=false",
+    # Relative paths would put an extension into the repository that older gits refuse to read.
+    "-c",
+    "worktree.useRelativePaths=false",
+)
+
+
+class RevisionError(Exception):
+    """A revision cannot be checked out; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a git command printed, and its own words where it complained."""
+
+    code: int
+    output: str
+    words: str
+
+
+def run(
+    directory: Path,
+    *arguments: str,
+    keep_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> Answer:
+    """Run git in a directory, never through a shell. `keep_fds` are inherited by it.
+
+    Raises `RevisionError` if it cannot be started or does not come to an end.
+    """
+    inherited = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *_OPTIONS, *arguments],  # noqa: S607 - the user's git
+            env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            pass_fds=keep_fds,
+        )
+    except FileNotFoundError as error:
+        raise RevisionError(
+            "--tf-threads-duet checks out a revision with git, and there is no git on PATH. "
+            "Install it, or compare two environments with --tf-threads-duet=python=PATH."
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: an argument with a null byte
+        raise RevisionError(f"--tf-threads-duet: git cannot be started: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise RevisionError(
+            f"--tf-threads-duet: `git {arguments[0]}` did not end within {_TIMEOUT_S} seconds in "
+            f"{directory}."
+        ) from error
+    return Answer(
+        done.returncode, os.fsdecode(done.stdout), done.stderr.decode(errors="replace").strip()
+    )
+
+
+def ask(
+    directory: Path,
+    *arguments: str,
+    keep_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """What git prints, without the end of its last line. Raises `RevisionError` if it fails."""
+    answer = run(directory, *arguments, keep_fds=keep_fds, env=env)
+    if answer.code != 0:
+        raise RevisionError(
+            f"--tf-threads-duet: `git {arguments[0]}` failed in {directory}: "
+            f"{answer.words or f'exit code {answer.code}'}"
+        )
+    return answer.output.removesuffix("\n")
+
+
+def ask_worktree(directory: Path, *arguments: str, keep_fds: Sequence[int] = ()) -> str:
+    """`git worktree …`, again and again for a few seconds where another run's is in its way.
+
+    git reads the registrations of all worktrees, without a lock, and gives up on one that another
+    process is just writing or removing.
+    """
+    pause_s = _FIRST_PAUSE_S
+    for time_left in reversed(range(_NO_TIMES)):
+        answer = run(directory, "worktree", *arguments, keep_fds=keep_fds)
+        if answer.code == 0:
+            return answer.output
+        in_the_way = "worktrees/" in answer.words or ".lock" in answer.words
+        if not (in_the_way and time_left):
+            break
+        time.sleep(pause_s)
+        pause_s *= 2
+    raise RevisionError(
+        f"--tf-threads-duet: `git worktree {arguments[0]}` failed in {directory}: {answer.words}"
+    )
+
+
+def names(output: str) -> list[str]:
+    """The entries of what a git command prints with -z."""
+    return [name for name in output.split("\0") if name]

@@ -1,0 +1,126 @@
+"""Lays the current tests over an older revision's code, so that both sides run the same test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tfthreads.process import git
+from pytest_tfthreads.process.git import RevisionError
+from pytest_tfthreads.process.twins import Twins
+
+_TEST_DIRECTORIES = {"tests", "test", "testing", "benchmarks", "benchmark", "bench", "perf"}
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What counts as tests: files that are in use, and directories that are laid over whole."""
+
+    files: tuple[Path, ...]
+    directories: tuple[Path, ...]
+
+    @classmethod
+    def of(
+        cls,
+        top: Path,
+        modules: Iterable[Path],
+        conftests: Iterable[Path],
+        config_file: Path | None,
+    ) -> Overlay:
+        """Of test modules, conftest files in use, and pytest's configuration file.
+
+        The topmost directory above a test module that has a name for tests is taken whole, with
+        its helpers. A module elsewhere is taken alone: what is beside it is code under test.
+        """
+        located = [_located(module) for module in modules]
+        files = {*located, *map(_located, conftests)}
+        if config_file is not None:
+            files.add(_located(config_file))
+        directories = {
+            directory for module in located if (directory := _tests_directory(top, module))
+        }
+        return cls(tuple(sorted(files)), tuple(sorted(directories)))
+
+
+def lay_over(overlay: Overlay, twins: Twins) -> None:
+    """Replace the twins of these tests; what has no twin stays as it is.
+
+    Of a directory come the files that git knows or would add, and nothing else remains there.
+    Raises `RevisionError` if they cannot be listed or written.
+    """
+    try:
+        for directory in overlay.directories:
+            target = twins.twin(directory)
+            if target is not None:
+                _clear(target)
+                for file in _files_in(directory):
+                    # Links as they are: they may lead to the other revision's own code.
+                    _copy(file, target / file.relative_to(directory), twins.root, follow=False)
+        for file in overlay.files:  # in those directories, too: git may ignore them
+            target = twins.twin(file)
+            if target is not None:
+                _copy(file, target, twins.root, follow=True)
+    except OSError as error:
+        raise RevisionError(
+            f"--tf-threads-duet: the current tests cannot be laid over the other revision: {error}"
+        ) from error
+
+
+def laid_over_only(modules: Mapping[str, str], overlay: Overlay, twins: Twins) -> str | None:
+    """What is wrong if the checkout's side imported nothing of its revision; else None.
+
+    `modules` are its modules' files by name.
+    """
+    laid_over = {twins.twin(path) for path in (*overlay.files, *overlay.directories)}
+    own = [Path(file).resolve() for file in modules.values() if twins.is_checked_out(file)]
+    if not own or any(laid_over.isdisjoint((file, *file.parents)) for file in own):
+        return None
+    return (
+        "All that the other revision's side imported from the repository are tests, and the "
+        "current ones were laid over them: both sides ran the same code. Keep the code to be "
+        f"measured outside of directories named {', '.join(sorted(_TEST_DIRECTORIES))}."
+    )
+
+
+def _located(path: Path) -> Path:
+    """Without links to its directory, which git does not look behind."""
+    return path.parent.resolve() / path.name
+
+
+def _tests_directory(top: Path, module: Path) -> Path | None:
+    if top not in module.parents:
+        return None
+    above = [one for one in module.parents if top in one.parents]
+    return next((one for one in reversed(above) if one.name in _TEST_DIRECTORIES), None)
+
+
+def _files_in(directory: Path) -> Iterator[Path]:
+    """Files that git knows there or would add, those of repositories within it too."""
+    listed = git.ask(directory, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in dict.fromkeys(git.names(listed)):  # one that is in conflict is listed three times
+        path = directory / name
+        if path.is_dir() and not path.is_symlink():
+            if os.path.lexists(path / ".git"):  # a submodule's is absent until it is initialised
+                yield from _files_in(path)
+        elif os.path.lexists(path):
+            yield path
+
+
+def _copy(source: Path, target: Path, root: Path, follow: bool) -> None:
+    """To a place inside `root`, whatever the other revision has on the way there."""
+    for parent in reversed([one for one in target.parents if root in one.parents]):
+        if parent.is_symlink() or not parent.is_dir():
+            _clear(parent)
+            parent.mkdir()
+    _clear(target)
+    shutil.copy2(source, target, follow_symlinks=follow)
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()

@@ -1,0 +1,124 @@
+"""Private temporary directories that are known to be abandoned once their process has gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+_PREFIX = "pytest-tfthreads-revision-"
+_ATTEMPTS = 10
+
+
+class PrivateDirectory:
+    """A directory that only this user can enter, locked for as long as this process lives.
+
+    The lock is flock's, on the directory itself. The kernel releases it when the process ends,
+    however it ends; systemd-tmpfiles leaves alone what is locked in this way; and other than
+    lockf's it holds among the threads of a process, and is not lost when any descriptor closes.
+    But it belongs to every copy of the descriptor. Programs do not inherit it (but for those that
+    write into the directory and are told to), and forks of Python's give their copy up: a stray
+    child would keep the directory from being cleaned up, or clean it up in the parent's place.
+    """
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd: int | None = fd
+        _held.add(self)
+
+    @classmethod
+    def make(cls) -> PrivateDirectory:
+        """Raises `OSError` where there is no room, or where it cannot be locked."""
+        for _ in range(_ATTEMPTS):
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+            # Who cleans up may take it for abandoned as long as it is not locked.
+            if place := _locked(path, wait=True):
+                return place
+        raise OSError(f"every directory that is made in {tempfile.gettempdir()} vanishes at once")
+
+    @property
+    def fd(self) -> int:
+        """For programs that write here: it counts as alive until they have ended, too."""
+        if self._fd is None:
+            raise ValueError(f"{self.path} has been released")
+        return self._fd
+
+    @property
+    def is_held(self) -> bool:
+        """By this process, and not only by the one that it was forked from."""
+        return self._fd is not None
+
+    def release(self) -> None:
+        """Give up the lock. What is still there is an abandoned directory."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            _held.discard(self)
+
+
+def abandoned() -> Iterator[PrivateDirectory]:
+    """Directories of this user whose processes have gone, each locked by us now.
+
+    Raises `OSError` without a temporary directory.
+    """
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for name in [entry.name for entry in os.scandir(temporary) if _is_private(entry)]:
+        place = None
+        # Whoever cannot be looked at stays, for a later run to judge.
+        with contextlib.suppress(OSError):
+            place = _locked(temporary / name, wait=False)
+        if place:
+            yield place
+
+
+def _is_private(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a directory, not a link to one, that nobody else can have put something in."""
+    if not entry.name.startswith(_PREFIX):
+        return False
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError:  # gone meanwhile
+        return False
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        and found.st_uid == os.geteuid()
+    )
+
+
+def _locked(path: Path, wait: bool) -> PrivateDirectory | None:
+    """None if somebody holds it, or has removed it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_there = os.path.samestat(os.fstat(fd), os.lstat(path))
+    except (BlockingIOError, FileNotFoundError):
+        is_there = False
+    except BaseException:
+        os.close(fd)
+        raise
+    if not is_there:
+        os.close(fd)
+        return None
+    return PrivateDirectory(path, fd)
+
+
+def _give_up_copies() -> None:
+    for place in tuple(_held):
+        place.release()
+
+
+_held: weakref.WeakSet[PrivateDirectory] = weakref.WeakSet()
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_give_up_copies)

@@ -1,0 +1,224 @@
+"""Another revision of the code under test, checked out in a private place for one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pytest_tfthreads.process import overlay, submodules
+from pytest_tfthreads.process.git import RevisionError, ask_worktree
+from pytest_tfthreads.process.overlay import Overlay
+from pytest_tfthreads.process.private import PrivateDirectory, abandoned
+from pytest_tfthreads.process.repository import Repository
+from pytest_tfthreads.process.twins import Twins, own_prefixes
+
+# What lies in the private directory.
+_TREE = "tree"  # the worktree, in a directory of its own: it has the name of the current tree
+_REGISTRATION = "registration.json"
+_INDEX = "index"
+
+
+class Checkout:
+    """A revision of the repository that holds the current tree, until it is closed.
+
+    It lives in a private temporary directory. What a killed run leaves is removed by the next.
+    """
+
+    def __init__(
+        self, place: PrivateDirectory, twins: Twins, commit: str, title: str, notes: tuple[str, ...]
+    ) -> None:
+        self._place = place
+        self.twins = twins
+        self.commit = commit  # full id
+        self.title = title  # for people: "abc1234 (v1.2)"
+        self.notes = notes  # what people should know of the two sides
+
+    @classmethod
+    def make(cls, here: Path, rev: str, trusted: bool) -> Checkout:
+        """Check out `rev` of the repository that holds `here`.
+
+        `trusted` says whether `rev` is what the user typed, in any form that git understands, or
+        the commit id of a baseline file. Raises `RevisionError`.
+        """
+        if os.name != "posix":
+            raise RevisionError("--tf-threads-duet needs a POSIX system: use Linux.")
+        repository = Repository.holding(here)
+        commit = repository.commit(rev, trusted)
+        notes = [*_notes(repository, commit), *clean_up_leftovers()]
+        try:
+            place = PrivateDirectory.make()
+        except OSError as error:
+            raise RevisionError(
+                "--tf-threads-duet needs a temporary directory that can be locked: "
+                f"{error}. TMPDIR names another one."
+            ) from error
+        try:
+            root = place.path / _TREE / (repository.top.name or "root")
+            left_out = _check_out(repository, commit, place, root)
+        except BaseException as error:
+            _try_to_remove(place)
+            if isinstance(error, OSError):
+                raise RevisionError(
+                    f"--tf-threads-duet: commit {commit} cannot be checked out: {error}"
+                ) from error
+            raise
+        if left_out:
+            notes.append(
+                "submodules that are not initialised in the current tree are missing on the other "
+                f"side: {', '.join(map(str, left_out))}"
+            )
+        return cls(
+            place=place,
+            twins=Twins(repository.top, root, own_prefixes()),
+            commit=commit,
+            title=_short(commit) if commit.startswith(rev) else f"{_short(commit)} ({rev})",
+            notes=tuple(notes),
+        )
+
+    @property
+    def top(self) -> Path:
+        """Of the current tree, without symbolic links."""
+        return self.twins.top
+
+    @property
+    def root(self) -> Path:
+        """Of the checkout, without symbolic links."""
+        return self.twins.root
+
+    def twin(self, path: Path) -> Path | None:
+        """Of a path in the current tree, whether or not it exists; None if it has no twin."""
+        return self.twins.twin(path)
+
+    def lay_over(self, tests: Overlay) -> None:
+        """Replace the revision's tests by the current ones. Raises `RevisionError`."""
+        overlay.lay_over(tests, self.twins)
+
+    def close(self) -> None:
+        """Remove all of it. Processes that still use it must have ended.
+
+        Raises `RevisionError` if something cannot be removed; the next run tries again. A fork of
+        the process that made it removes nothing.
+        """
+        if self._place.is_held:
+            _remove(self._place)
+
+    def __enter__(self) -> Checkout:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._place.is_held:
+            _try_to_remove(self._place)
+
+
+def clean_up_leftovers() -> list[str]:
+    """Remove the checkouts of killed runs, and no living run's; returns what went wrong."""
+    try:
+        leftovers = list(abandoned())
+    except OSError as error:
+        return [f"nobody looked for what killed runs have left: {error}"]
+    return [complaint for place in leftovers if (complaint := _try_to_remove(place))]
+
+
+@dataclass(frozen=True)
+class _Registration:
+    """Where git has written down that a worktree is: kept beside it, for whoever cleans up."""
+
+    common: Path  # the repository's directory
+    worktree: str  # its name
+
+    def write(self, place: Path) -> None:
+        text = json.dumps({"common": str(self.common), "worktree": self.worktree})
+        (place / _REGISTRATION).write_text(text)
+
+    @classmethod
+    def read(cls, place: Path) -> _Registration | None:
+        """None where the run was killed before it could register anything."""
+        try:
+            fields = json.loads((place / _REGISTRATION).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return cls(Path(fields["common"]), fields["worktree"])
+
+    def is_in_force(self, place: Path) -> bool:
+        """Whether git still knows of it: see `gitdir` in gitrepository-layout(5)."""
+        dot_git = place / _TREE / self.worktree / ".git"
+        for file in self.common.glob("worktrees/*/gitdir"):
+            try:
+                if os.fsdecode(file.read_bytes()).rstrip("\n") == str(dot_git):
+                    return True
+            except FileNotFoundError:  # another run's, which has just gone
+                continue
+        return False
+
+
+def _check_out(
+    repository: Repository, commit: str, place: PrivateDirectory, root: Path
+) -> list[Path]:
+    root.parent.mkdir()
+    _Registration(repository.common, root.name).write(place.path)
+    ask_worktree(
+        repository.top, "add", "--detach", "--force", str(root), commit, keep_fds=[place.fd]
+    )
+    return submodules.check_out(commit, repository.top, root, place.path / _INDEX, place.fd)
+
+
+def _remove(place: PrivateDirectory) -> None:
+    """The files first, the registration next, the rest last: so it can be done again.
+
+    `git worktree prune` would also forget the user's own worktrees on a disk that is not mounted.
+    """
+    try:
+        registration = _Registration.read(place.path)
+        _remove_files(place.path / _TREE)
+        if registration is not None and registration.is_in_force(place.path):
+            tree = place.path / _TREE / registration.worktree
+            # Twice --force: git locks one that it is just making.
+            ask_worktree(registration.common, "remove", "--force", "--force", str(tree))
+        _remove_files(place.path)
+    except OSError as error:
+        raise RevisionError(
+            f"--tf-threads-duet: the temporary directory {place.path} cannot be removed: {error}"
+        ) from error
+    finally:
+        place.release()
+
+
+def _try_to_remove(place: PrivateDirectory) -> str:
+    """The complaint if it fails: the caller has something more important, the next run tries."""
+    try:
+        _remove(place)
+    except RevisionError as error:
+        return str(error)
+    return ""
+
+
+def _remove_files(directory: Path) -> None:
+    if directory.is_symlink():  # not ours to follow
+        directory.unlink()
+    elif directory.exists():
+        shutil.rmtree(directory)
+
+
+def _notes(repository: Repository, commit: str) -> list[str]:
+    is_same = repository.head == commit
+    if repository.is_changed:
+        what = "all that the sides differ in" if is_same else "part of what is measured"
+        return [f"the current tree has uncommitted changes: they are {what}"]
+    if is_same:
+        return [f"both sides are commit {_short(commit)}, and no tracked file is changed since"]
+    return []
+
+
+def _short(commit: str) -> str:
+    return commit[:7]

@@ -1,0 +1,650 @@
+"""Checkouts of real repositories: what is in them, what is refused, and that nothing is left."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.process import revision
+from pytest_tfthreads.process.git import RevisionError
+from pytest_tfthreads.process.overlay import Overlay
+from pytest_tfthreads.process.private import PrivateDirectory
+from pytest_tfthreads.process.revision import Checkout
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+class Tree:
+    """A working tree, and git in it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def git(self, *args):
+        done = subprocess.run(["git", "-C", self.path, *args], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def write(self, **files):
+        """`mypkg__core` is mypkg/core.py."""
+        for name, text in files.items():
+            file = self.path / (name.replace("__", "/") + ".py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+
+    def commit(self, **files):
+        self.write(**files)
+        self.git("add", "-A")
+        self.git("commit", "--quiet", "--allow-empty", "-m", "a commit")
+        return self.head
+
+    @property
+    def head(self):
+        return self.git("rev-parse", "HEAD")
+
+    @property
+    def worktrees(self):
+        return self.git("worktree", "list", "--porcelain").count("worktree ")
+
+
+def new_tree(path):
+    path.mkdir(parents=True)
+    tree = Tree(path.resolve())
+    tree.git("init", "--quiet", "--initial-branch=main")
+    return tree
+
+
+@pytest.fixture(autouse=True)
+def temp(tmp_path, monkeypatch):
+    """A temporary directory of the test's own, and a git that knows nothing of this machine."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    settings = {"user.name": "A", "user.email": "a@b", "protocol.file.allow": "always"}
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(settings)))
+    for number, (key, value) in enumerate(settings.items()):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", key)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+    directory = tmp_path / "temporäre files"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return directory.resolve()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two commits: v1.0 with VALUE 1, and the current one with VALUE 2."""
+    tree = new_tree(tmp_path / "my prøject")
+    tree.commit(mypkg__core="VALUE = 1", tests__test_it="def test_old(): pass")
+    tree.git("tag", "-a", "v1.0", "-m", "the first")
+    tree.commit(mypkg__core="VALUE = 2", tests__test_it="def test_new(): pass")
+    return tree
+
+
+def nothing_left(tree, temp):
+    return tree.worktrees == 1 and not list(temp.iterdir())
+
+
+def core(root):
+    return (root / "mypkg/core.py").read_text()
+
+
+# -- what is checked out ----------------------------------------------------------------
+
+
+def test_checkout_is_the_other_revision_and_goes_with_its_block(tree, temp):
+    commit = tree.git("rev-parse", "v1.0^{commit}")
+    with Checkout.make(tree.path, commit, trusted=False) as checkout:
+        assert (checkout.commit, checkout.title) == (commit, commit[:7])
+        assert (checkout.top, checkout.notes) == (tree.path, ())
+        assert core(checkout.root) == "VALUE = 1"
+        assert checkout.root.name == tree.path.name
+        assert checkout.twin(tree.path / "mypkg/core.py") == checkout.root / "mypkg/core.py"
+        (private,) = temp.iterdir()
+        assert private.stat().st_mode & 0o777 == 0o700
+    assert nothing_left(tree, temp)
+    checkout.close()
+    assert core(tree.path) == "VALUE = 2"
+
+
+@pytest.mark.parametrize("rev", ["v1.0", "HEAD~1", "main~1", "@{0}~1"])
+def test_any_revision_that_the_user_types(tree, rev):
+    with Checkout.make(tree.path, rev, trusted=True) as checkout:
+        assert core(checkout.root) == "VALUE = 1"
+        assert checkout.title == f"{checkout.commit[:7]} ({rev})"
+
+
+def test_abbreviated_id(tree):
+    with Checkout.make(tree.path, tree.head[:9], trusted=False) as checkout:
+        assert (checkout.commit, checkout.title) == (tree.head, tree.head[:7])
+
+
+@pytest.mark.parametrize(
+    "rev",
+    [
+        *("--upload-pack=x", "-", "HEAD;rm", "deadbeef", "v9", "", "^HEAD", "HEAD..v1.0"),
+        *("HEAD~9", "HEAD:mypkg", "a\0b", "a\nb", "\udcff", "0" * 40),
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_is_no_commit_is_refused(tree, temp, rev, trusted):
+    why = "no git revision|has no commit" if trusted else "no commit id|has no commit"
+    with pytest.raises(RevisionError, match=why) as caught:
+        Checkout.make(tree.path, rev, trusted)
+    assert "--tf-threads-duet" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert nothing_left(tree, temp)
+
+
+@pytest.mark.parametrize("rev", ["v1.0", "HEAD", "abc123", "A" * 40, "a" * 65, f"{'a' * 40}\n"])
+def test_a_baseline_may_name_nothing_but_an_id(tree, rev):
+    with pytest.raises(RevisionError, match="no commit id"):
+        Checkout.make(tree.path, rev, trusted=False)
+
+
+def test_a_branch_that_looks_like_the_id_of_the_baseline(tree):
+    tree.git("branch", "deadbeef")
+    with pytest.raises(RevisionError, match="the name of something else"):
+        Checkout.make(tree.path, "deadbeef", trusted=False)
+    with Checkout.make(tree.path, "deadbeef", trusted=True) as checkout:
+        assert checkout.commit == tree.head
+
+
+def test_notes_say_what_the_sides_differ_in(tree):
+    def notes(rev):
+        with Checkout.make(tree.path, rev, trusted=True) as checkout:
+            return checkout.notes
+
+    tree.write(untracked="1")
+    assert notes("v1.0") == ()
+    assert "both sides are commit" in notes("HEAD")[0]
+    tree.write(mypkg__core="VALUE = 3")
+    assert "part of what is measured" in notes("v1.0")[0]
+    assert "all that the sides differ in" in notes("HEAD")[0]
+
+
+def test_the_current_tree_stays_as_it_is(tree):
+    tree.write(mypkg__core="VALUE = 3", untracked="1")
+    tree.git("add", "mypkg")
+    index = (tree.path / ".git/index").read_bytes()
+    os.utime(tree.path / "tests/test_it.py", (1, 1))  # git would note this in its index
+    with Checkout.make(tree.path, "v1.0", trusted=True):
+        assert (tree.path / ".git/index").read_bytes() == index
+    assert tree.git("status", "--porcelain").split() == ["M", "mypkg/core.py", "??", "untracked.py"]
+
+
+# -- where the repository may be -------------------------------------------------------
+
+
+def test_project_in_a_subfolder(tree):
+    tree.commit(services__one__mypkg__core="VALUE = 1")
+    here = tree.path / "services/one"
+    with Checkout.make(here, "HEAD", trusted=True) as checkout:
+        assert checkout.top == tree.path
+        assert core(checkout.twin(here)) == "VALUE = 1"
+
+
+def test_linked_worktree(tree, tmp_path, temp):
+    linked = Tree(tmp_path / "linked")
+    tree.git("worktree", "add", "--quiet", "--detach", str(linked.path), "v1.0")
+    linked.commit(mypkg__core="VALUE = 4")
+    with Checkout.make(linked.path, "main", trusted=True) as checkout:
+        assert checkout.top == linked.path.resolve()
+        assert core(checkout.root) == "VALUE = 2"
+    assert tree.worktrees == 2
+    assert not list(temp.iterdir())
+
+
+def test_tree_of_a_bare_repository(tree, tmp_path):
+    bare = Tree(tmp_path / "bare.git")
+    tree.git("clone", "--quiet", "--bare", str(tree.path), str(bare.path))
+    with pytest.raises(RevisionError, match="must be run in a work tree"):
+        Checkout.make(bare.path, "v1.0", trusted=True)
+    bare.git("worktree", "add", "--quiet", str(tmp_path / "of bare"), "main")
+    with Checkout.make(tmp_path / "of bare", "v1.0", trusted=True) as checkout:
+        assert core(checkout.root) == "VALUE = 1"
+
+
+def test_shallow_clone(tree, tmp_path):
+    old = tree.git("rev-parse", "v1.0^{commit}")
+    shallow = tmp_path / "shallow"
+    tree.git("clone", "--quiet", "--depth=1", f"file://{tree.path}", str(shallow))
+    with pytest.raises(RevisionError, match="fetch-depth: 0") as caught:
+        Checkout.make(shallow, old, trusted=False)
+    assert f"git fetch origin {old}" in str(caught.value)
+    Tree(shallow).git("fetch", "--quiet", "--depth=1", "origin", old)
+    with Checkout.make(shallow, old, trusted=False) as checkout:
+        assert core(checkout.root) == "VALUE = 1"
+
+
+def test_no_repository(tmp_path):
+    with pytest.raises(RevisionError, match="not a git repository"):
+        Checkout.make(tmp_path, "HEAD", trusted=True)
+
+
+def test_repository_of_somebody_else(tree, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(RevisionError, match=r"safe\.directory"):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+
+
+def test_no_git(tree, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RevisionError, match="no git on PATH"):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+
+
+def test_no_temporary_directory(tree, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tree.path / "absent"))
+    with pytest.raises(RevisionError, match="TMPDIR"):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+
+
+def test_broken_repository_is_told_in_gits_own_words(tree, temp):
+    blob = tree.git("rev-parse", "v1.0:mypkg/core.py")
+    (tree.path / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()
+    with pytest.raises(RevisionError, match=blob):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+    assert nothing_left(tree, temp)
+
+
+def test_run_from_a_hook_of_another_repository(tree, tmp_path, monkeypatch):
+    other = new_tree(tmp_path / "other")
+    other.commit(x="")
+    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other.path))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other.path / ".git/index"))
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert checkout.top == tree.path
+        assert core(checkout.root) == "VALUE = 1"
+
+
+def test_hooks_are_not_run(tree, tmp_path):
+    hook = tree.path / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/hooked'\n")
+    hook.chmod(0o755)
+    with Checkout.make(tree.path, "v1.0", trusted=True):
+        pass
+    assert not (tmp_path / "hooked").exists()
+
+
+def test_temporary_directory_inside_the_tree(tree, monkeypatch):
+    inside = tree.path / "tmp"
+    inside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(inside))
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert checkout.twin(checkout.root / "mypkg/core.py") is None
+        assert checkout.twin(tree.path / "mypkg") == checkout.root / "mypkg"
+    assert nothing_left(tree, inside)
+
+
+# -- submodules -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nested(tree, tmp_path):
+    """The tree with a submodule, which has one too; both moved on since the tag `with-lib`."""
+    inner = new_tree(tmp_path / "inner")
+    inner.commit(deep="1")
+    lib = new_tree(tmp_path / "lib")
+    lib.git("submodule", "--quiet", "add", str(inner.path), "inner")
+    lib.commit(lib="1")
+    tree.git("submodule", "--quiet", "add", str(lib.path), "vendor/lib")
+    tree.git("submodule", "--quiet", "update", "--init", "--recursive")
+    tree.commit()
+    tree.git("tag", "with-lib")
+    current = Tree(tree.path / "vendor/lib")
+    Tree(current.path / "inner").commit(deep="2")
+    current.commit(lib="2")
+    tree.commit()
+    return tree
+
+
+def test_submodules_are_there_as_the_revision_records_them(nested, temp):
+    with Checkout.make(nested.path, "with-lib", trusted=True) as checkout:
+        assert (checkout.root / "vendor/lib/lib.py").read_text() == "1"
+        assert (checkout.root / "vendor/lib/inner/deep.py").read_text() == "1"
+        assert checkout.notes == ()
+    assert nested.git("status", "--porcelain") == ""
+    assert (nested.path / "vendor/lib/lib.py").read_text() == "2"
+    assert nothing_left(nested, temp)
+
+
+def test_submodules_that_are_not_initialised_are_left_out(nested, tmp_path):
+    clone = tmp_path / "clone"
+    nested.git("clone", "--quiet", str(nested.path), str(clone))
+    with Checkout.make(clone, "with-lib", trusted=True) as checkout:
+        assert "vendor/lib" in checkout.notes[0]
+        assert core(checkout.root) == "VALUE = 2"
+
+
+def test_submodule_without_the_commit(nested, temp):
+    lib = nested.path / "vendor/lib"
+    nested.git("update-index", "--cacheinfo", f"160000,{'1' * 40},vendor/lib")
+    nested.git("commit", "--quiet", "-m", "a commit that nobody has")
+    with pytest.raises(RevisionError, match=f"git -C vendor/lib fetch origin {'1' * 40}"):
+        Checkout.make(lib.parent, "HEAD", trusted=True)
+    assert nothing_left(nested, temp)
+
+
+def test_inside_a_submodule(nested, temp):
+    lib = Tree(nested.path / "vendor/lib")
+    with Checkout.make(lib.path, "HEAD~1", trusted=True) as checkout:
+        assert checkout.top == lib.path
+        assert (checkout.root / "lib.py").read_text() == "1"
+    assert nothing_left(lib, temp)
+
+
+# -- its end ----------------------------------------------------------------------------
+
+_HOLD = """
+import os, sys, time
+from pathlib import Path
+from pytest_tfthreads.process.revision import Checkout
+checkout = Checkout.make(Path(sys.argv[1]), "v1.0", trusted=True)
+if "fork" in sys.argv and os.fork() == 0:
+    os.close(1)
+    os.close(2)
+    sys.stdin.read()  # outlives its parent, as long as the test
+    checkout.close()
+    os._exit(0)
+print(checkout.root, flush=True)
+time.sleep(600)
+"""
+
+
+class Holder:
+    """Another run, with a checkout of its own."""
+
+    def __init__(self, tree, *args):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(tree.path), *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.root = Path(os.fsdecode(self.process.stdout.readline()).rstrip("\n"))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def holders():
+    started = []
+
+    def start(*args):
+        started.append(Holder(*args))
+        return started[-1]
+
+    yield start
+    for holder in started:
+        holder.kill()
+        holder.process.communicate()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_nothing_is_left_after_an_exception(tree, temp, error):
+    with pytest.raises(error), Checkout.make(tree.path, "v1.0", trusted=True):
+        raise error
+    assert nothing_left(tree, temp)
+
+
+def test_nothing_is_left_of_a_checkout_that_is_interrupted(tree, temp, monkeypatch):
+    def interrupt(*_):
+        assert tree.worktrees == 2
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(revision.submodules, "check_out", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+    assert nothing_left(tree, temp)
+
+
+@pytest.mark.parametrize("child", [(), ("fork",)])
+def test_what_a_killed_run_left_is_removed_by_the_next(tree, temp, holders, child):
+    killed = holders(tree, *child)
+    living = holders(tree)
+    killed.kill()
+    assert core(killed.root) == "VALUE = 1"
+    assert tree.worktrees == 3
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert checkout.notes == ()
+        assert not killed.root.exists()
+        assert core(living.root) == "VALUE = 1"
+        assert tree.worktrees == 3
+    living.kill()
+    assert revision.clean_up_leftovers() == []
+    assert nothing_left(tree, temp)
+
+
+def test_leftover_of_a_repository_that_is_gone(tree, temp, holders):
+    holders(tree).kill()
+    shutil.rmtree(tree.path)
+    assert revision.clean_up_leftovers() == []
+    assert not list(temp.iterdir())
+
+
+def test_leftover_of_a_run_that_was_killed_in_git(tree, temp, holders):
+    holder = holders(tree)
+    holder.kill()
+    (holder.root / ".git").unlink()
+    (registered,) = (tree.path / ".git/worktrees").iterdir()
+    (registered / "locked").write_text("initializing")
+    assert revision.clean_up_leftovers() == []
+    assert nothing_left(tree, temp)
+
+
+def test_other_worktrees_that_seem_to_be_gone_stay_registered(tree, tmp_path, holders):
+    unmounted = tmp_path / "unmounted"
+    tree.git("worktree", "add", "--quiet", "--detach", str(unmounted), "v1.0")
+    shutil.rmtree(unmounted)
+    holders(tree).kill()
+    revision.clean_up_leftovers()
+    assert str(unmounted) in tree.git("worktree", "list")
+    assert tree.worktrees == 2
+
+
+def test_a_fork_closes_nothing(tree):
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        pid = os.fork()
+        if pid == 0:
+            checkout.close()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert core(checkout.root) == "VALUE = 1"
+        assert revision.clean_up_leftovers() == []
+        assert core(checkout.root) == "VALUE = 1"
+
+
+def test_git_keeps_the_directory_alive_while_it_writes(tree, temp, tmp_path):
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("descriptors of a process can only be listed on Linux")
+    tree.git("config", "filter.look.smudge", f"ls -l /proc/$$/fd >> '{tmp_path}/open'; cat")
+    (tree.path / ".gitattributes").write_text("*.py filter=look")
+    tree.commit()
+    with Checkout.make(tree.path, "HEAD", trusted=True) as checkout:
+        assert str(checkout.root.parents[1]) in (tmp_path / "open").read_text()
+
+
+def test_a_directory_is_abandoned_when_its_last_program_has_ended():
+    place = PrivateDirectory.make()
+    writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[place.fd])
+    place.release()
+    revision.clean_up_leftovers()
+    assert place.path.exists()
+    writer.communicate()
+    revision.clean_up_leftovers()
+    assert not place.path.exists()
+
+
+def test_links_of_others_are_not_followed(tree, temp, tmp_path):
+    victim = tmp_path / "victim"
+    (victim / "tree").mkdir(parents=True)
+    (victim / "tree/precious").touch()
+    victim.chmod(0o700)
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        ours = checkout.root.parents[1].name
+    prefix = ours[: ours.rindex("-") + 1]
+    (temp / f"{prefix}link").symlink_to(victim)
+    trap = temp / f"{prefix}trap"
+    trap.mkdir(0o700)
+    (trap / "tree").symlink_to(victim)
+    (trap / "registration.json").write_text(
+        json.dumps({"common": str(tree.path / ".git"), "worktree": "../../victim"})
+    )
+    loose = temp / f"{prefix}loose"
+    loose.mkdir()
+    loose.chmod(0o777)
+    assert revision.clean_up_leftovers() == []
+    assert (victim / "tree/precious").exists()
+    assert sorted(temp.iterdir()) == sorted([temp / f"{prefix}link", loose])
+
+
+def test_what_cannot_be_removed_is_told(tree, temp, holders, monkeypatch):
+    def fail(path):
+        raise OSError(f"no way to remove {path}")
+
+    with monkeypatch.context() as patch:
+        checkout = Checkout.make(tree.path, "v1.0", trusted=True)
+        patch.setattr(revision.shutil, "rmtree", fail)
+        with pytest.raises(RevisionError, match="no way to remove"):
+            checkout.close()
+        with Checkout.make(tree.path, "HEAD~1", trusted=True) as other:
+            assert "no way to remove" in other.notes[0]
+            patch.undo()
+    assert revision.clean_up_leftovers() == []
+    assert nothing_left(tree, temp)
+
+
+# -- runs beside each other ------------------------------------------------------------
+
+
+def test_many_at_once(tree, temp):
+    def one(_):
+        with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+            return core(checkout.root), checkout.notes
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(one, range(16))) == {("VALUE = 1", ())}
+    assert nothing_left(tree, temp)
+
+
+def test_registration_that_another_git_is_just_writing(tree):
+    half = tree.path / ".git/worktrees/half"
+    half.mkdir(parents=True)
+    (half / "gitdir").write_text(f"{tree.path}/half/.git\n")
+    (half / "HEAD").write_text(f"{tree.head}\n")
+    (half / "commondir").touch()
+    finished = threading.Timer(0.2, shutil.rmtree, [half])
+    finished.start()
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert core(checkout.root) == "VALUE = 1"
+    finished.join()
+
+
+# -- the current tests over the old code ----------------------------------------------
+
+
+def overlay(tree, *modules, conftests=(), config_file=None):
+    return Overlay.of(tree.path, [tree.path / one for one in modules], conftests, config_file)
+
+
+def test_tests_are_replaced_and_code_is_not(tree):
+    tree.commit(tests__conftest="stale = 1", tests__helper="1")
+    (tree.path / ".gitignore").write_text("cache\n")
+    old = tree.commit()
+    tree.git("rm", "--quiet", "tests/conftest.py")
+    tree.write(mypkg__core="VALUE = 5", tests__test_it="edited", tests__sub__test_new="new")
+    tree.write(conftest="top", mypkg__test_beside="beside", tests__cache__x="ignored")
+    (tree.path / "tests/link").symlink_to("../mypkg/core.py")
+    (tree.path / "pytest.ini").write_text("[pytest]")
+    with Checkout.make(tree.path, old, trusted=True) as checkout:
+        tests = overlay(
+            tree,
+            "tests/test_it.py",
+            "mypkg/test_beside.py",
+            conftests=[tree.path / "conftest.py", tree.path.parent / "conftest.py"],
+            config_file=tree.path / "pytest.ini",
+        )
+        checkout.lay_over(tests)
+        root = checkout.root
+        assert core(root) == "VALUE = 2"
+        assert (root / "tests/link").is_symlink()
+        assert (root / "tests/link").read_text() == "VALUE = 2"
+        found = {str(one.relative_to(root)) for one in root.rglob("*") if not one.is_dir()}
+        assert found == {
+            *(".git", ".gitignore", "conftest.py", "pytest.ini"),
+            *("mypkg/core.py", "mypkg/test_beside.py"),
+            *("tests/link", "tests/helper.py", "tests/sub/test_new.py", "tests/test_it.py"),
+        }
+        assert (root / "tests/test_it.py").read_text() == "edited"
+
+
+def test_tests_that_git_ignores_come_along_if_they_run(tree):
+    tree.write(tests__test_private="mine")
+    (tree.path / ".git/info/exclude").write_text("test_private.py\n")
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        checkout.lay_over(overlay(tree, "tests/test_private.py"))
+        assert (checkout.root / "tests/test_private.py").read_text() == "mine"
+
+
+def test_links_of_the_old_revision_lead_nowhere(tree, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "test_it.py").write_text("precious")
+    tree.git("rm", "-r", "--quiet", "tests")
+    (tree.path / "tests").symlink_to(outside)
+    (tree.path / "conftest.py").symlink_to(outside / "test_it.py")
+    (tree.path / "unit").symlink_to(outside)
+    trap = tree.commit()
+    for name in ("tests", "conftest.py", "unit"):
+        (tree.path / name).unlink()
+    tree.write(tests__test_it="new", conftest="new", unit__test_it="new")
+    with Checkout.make(tree.path, trap, trusted=False) as checkout:
+        modules = ("tests/test_it.py", "unit/test_it.py")
+        checkout.lay_over(overlay(tree, *modules, conftests=[tree.path / "conftest.py"]))
+        for name in (*modules, "conftest.py"):
+            assert (checkout.root / name).read_text() == "new"
+    assert (outside / "test_it.py").read_text() == "precious"
+
+
+def test_a_test_that_is_a_link_brings_its_text(tree):
+    tree.write(shared__test_it="shared")
+    (tree.path / "test_linked.py").symlink_to("shared/test_it.py")
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        checkout.lay_over(overlay(tree, "test_linked.py"))
+        assert (checkout.root / "test_linked.py").read_text() == "shared"
+
+
+def test_tests_in_a_submodule(nested):
+    nested.git("mv", "vendor/lib", "tests/lib")
+    Tree(nested.path / "tests/lib").write(new="new")
+    with Checkout.make(nested.path, "with-lib", trusted=True) as checkout:
+        checkout.lay_over(overlay(nested, "tests/test_it.py"))
+        assert (checkout.root / "tests/lib/lib.py").read_text() == "2"
+        assert (checkout.root / "tests/lib/new.py").read_text() == "new"
+        assert (checkout.root / "tests/lib/inner/deep.py").read_text() == "2"
+
+
+def test_no_room_for_the_tests(tree, monkeypatch):
+    def copy(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copy2", copy)
+    with (
+        Checkout.make(tree.path, "v1.0", trusted=True) as checkout,
+        pytest.raises(RevisionError, match="No space left"),
+    ):
+        checkout.lay_over(overlay(tree, "tests/test_it.py"))
