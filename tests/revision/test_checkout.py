@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.process import revision
-from pytest_tfthreads.process.git import RevisionError
-from pytest_tfthreads.process.overlay import Overlay
-from pytest_tfthreads.process.private import PrivateDirectory
-from pytest_tfthreads.process.revision import Checkout
+from pytest_tfthreads.revision import checkout as checkout_module
+from pytest_tfthreads.revision.checkout import Checkout, clean_up_leftovers
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.overlay import Overlay
+from pytest_tfthreads.revision.private import PrivateDirectory
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -351,7 +351,7 @@ def test_inside_a_submodule(nested, temp):
 _HOLD = """
 import os, sys, time
 from pathlib import Path
-from pytest_tfthreads.process.revision import Checkout
+from pytest_tfthreads.revision.checkout import Checkout
 checkout = Checkout.make(Path(sys.argv[1]), "v1.0", trusted=True)
 if "fork" in sys.argv and os.fork() == 0:
     os.close(1)
@@ -406,7 +406,7 @@ def test_nothing_is_left_of_a_checkout_that_is_interrupted(tree, temp, monkeypat
         assert tree.worktrees == 2
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(revision.submodules, "check_out", interrupt)
+    monkeypatch.setattr(checkout_module.submodules, "check_out", interrupt)
     with pytest.raises(KeyboardInterrupt):
         Checkout.make(tree.path, "v1.0", trusted=True)
     assert nothing_left(tree, temp)
@@ -425,14 +425,14 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tree, temp, holders, chil
         assert core(living.root) == "VALUE = 1"
         assert tree.worktrees == 3
     living.kill()
-    assert revision.clean_up_leftovers() == []
+    assert clean_up_leftovers() == []
     assert nothing_left(tree, temp)
 
 
 def test_leftover_of_a_repository_that_is_gone(tree, temp, holders):
     holders(tree).kill()
     shutil.rmtree(tree.path)
-    assert revision.clean_up_leftovers() == []
+    assert clean_up_leftovers() == []
     assert not list(temp.iterdir())
 
 
@@ -442,7 +442,7 @@ def test_leftover_of_a_run_that_was_killed_in_git(tree, temp, holders):
     (holder.root / ".git").unlink()
     (registered,) = (tree.path / ".git/worktrees").iterdir()
     (registered / "locked").write_text("initializing")
-    assert revision.clean_up_leftovers() == []
+    assert clean_up_leftovers() == []
     assert nothing_left(tree, temp)
 
 
@@ -451,7 +451,7 @@ def test_other_worktrees_that_seem_to_be_gone_stay_registered(tree, tmp_path, ho
     tree.git("worktree", "add", "--quiet", "--detach", str(unmounted), "v1.0")
     shutil.rmtree(unmounted)
     holders(tree).kill()
-    revision.clean_up_leftovers()
+    clean_up_leftovers()
     assert str(unmounted) in tree.git("worktree", "list")
     assert tree.worktrees == 2
 
@@ -464,7 +464,7 @@ def test_a_fork_closes_nothing(tree):
             os._exit(0)
         os.waitpid(pid, 0)
         assert core(checkout.root) == "VALUE = 1"
-        assert revision.clean_up_leftovers() == []
+        assert clean_up_leftovers() == []
         assert core(checkout.root) == "VALUE = 1"
 
 
@@ -482,10 +482,10 @@ def test_a_directory_is_abandoned_when_its_last_program_has_ended():
     place = PrivateDirectory.make()
     writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[place.fd])
     place.release()
-    revision.clean_up_leftovers()
+    clean_up_leftovers()
     assert place.path.exists()
     writer.communicate()
-    revision.clean_up_leftovers()
+    clean_up_leftovers()
     assert not place.path.exists()
 
 
@@ -507,7 +507,7 @@ def test_links_of_others_are_not_followed(tree, temp, tmp_path):
     loose = temp / f"{prefix}loose"
     loose.mkdir()
     loose.chmod(0o777)
-    assert revision.clean_up_leftovers() == []
+    assert clean_up_leftovers() == []
     assert (victim / "tree/precious").exists()
     assert sorted(temp.iterdir()) == sorted([temp / f"{prefix}link", loose])
 
@@ -518,13 +518,13 @@ def test_what_cannot_be_removed_is_told(tree, temp, holders, monkeypatch):
 
     with monkeypatch.context() as patch:
         checkout = Checkout.make(tree.path, "v1.0", trusted=True)
-        patch.setattr(revision.shutil, "rmtree", fail)
+        patch.setattr(checkout_module.shutil, "rmtree", fail)
         with pytest.raises(RevisionError, match="no way to remove"):
             checkout.close()
         with Checkout.make(tree.path, "HEAD~1", trusted=True) as other:
             assert "no way to remove" in other.notes[0]
             patch.undo()
-    assert revision.clean_up_leftovers() == []
+    assert clean_up_leftovers() == []
     assert nothing_left(tree, temp)
 
 

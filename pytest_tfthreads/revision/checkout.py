@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pytest_tfthreads.process import overlay, submodules
-from pytest_tfthreads.process.git import RevisionError, ask_worktree
-from pytest_tfthreads.process.overlay import Overlay
-from pytest_tfthreads.process.private import PrivateDirectory, abandoned
-from pytest_tfthreads.process.repository import Repository
-from pytest_tfthreads.process.twins import Twins, own_prefixes
+from pytest_tfthreads.revision import overlay, submodules
+from pytest_tfthreads.revision.git import RevisionError, ask_worktree
+from pytest_tfthreads.revision.overlay import Overlay
+from pytest_tfthreads.revision.private import PrivateDirectory, abandoned
+from pytest_tfthreads.revision.repository import Repository
+from pytest_tfthreads.revision.twins import Twins, own_prefixes
 
 # What lies in the private directory.
 _TREE = "tree"  # the worktree, in a directory of its own: it has the name of the current tree

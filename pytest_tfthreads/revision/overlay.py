@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tfthreads.process import git
-from pytest_tfthreads.process.git import RevisionError
-from pytest_tfthreads.process.twins import Twins
+from pytest_tfthreads.revision import git
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.twins import Twins
 
 _TEST_DIRECTORIES = {"tests", "test", "testing", "benchmarks", "benchmark", "bench", "perf"}
 

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from pytest_tfthreads.process.overlay import Overlay, laid_over_only
-from pytest_tfthreads.process.twins import (
+from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
+from pytest_tfthreads.revision.twins import (
     Twins,
     installed_code,
     own_prefixes,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tfthreads.process.git import RevisionError, ask, run
+from pytest_tfthreads.revision.git import RevisionError, ask, run
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_tfthreads.process import git
-from pytest_tfthreads.process.git import RevisionError
+from pytest_tfthreads.revision import git
+from pytest_tfthreads.revision.git import RevisionError
 
 _GITLINK = "160000"
 
