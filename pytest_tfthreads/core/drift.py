@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pytest_tfthreads.core.statistics import student_p, student_t
+from pytest_tfthreads.core.statistics import LogRatio
 
 BETWEEN = 0.07
 """Default spread (of a logarithm) between sittings: the upper end of what was measured on a shared
@@ -42,31 +42,14 @@ FLOOR = 0.01
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(LogRatio):
     """The log ratio of two sittings' speeds, and how far unchanged code may move it.
 
-    `between` and `within` are the two parts of its variance, `dof` the degrees of freedom of their
-    sum.
+    `between` and `within` are the two parts of its variance.
     """
 
-    log_ratio: float
     between: float
     within: float
-    dof: float
-
-    @property
-    def sd(self) -> float:
-        return math.sqrt(self.between + self.within)
-
-    def half_width(self, probability: float) -> float:
-        """Distance (of a logarithm) that unchanged code exceeds in one direction this rarely."""
-        return student_t(probability, self.dof) * self.sd
-
-    def p_value(self, log_bound: float) -> float:
-        """One-sided: of a log ratio as low as this, were the true one `log_bound`."""
-        statistic = (self.log_ratio - log_bound) / self.sd
-        tail = student_p(statistic, self.dof) / 2
-        return tail if statistic < 0 else 1 - tail
 
 
 def predict(
@@ -90,7 +73,13 @@ def predict(
     dof = (of_sittings + of_processes) ** 2 / (
         of_sittings**2 / between_dof + of_processes**2 / within_dof
     )
-    return Prediction(fmean(now) - fmean(history[-1]), of_sittings, of_processes, dof)
+    return Prediction(
+        log_ratio=fmean(now) - fmean(history[-1]),
+        variance=of_sittings + of_processes,
+        dof=dof,
+        between=of_sittings,
+        within=of_processes,
+    )
 
 
 def _between(
