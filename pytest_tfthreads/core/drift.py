@@ -10,6 +10,9 @@ of two sittings, the later of `n` processes and the earlier of `m`, then has the
 which gives a prediction interval for it (Welch-Satterthwaite degrees of freedom). Both sources
 are moderated by a default (as in `noise`), because a handful of figures may agree by luck.
 
+The default between processes depends on how long a process measured. A CPU of a shared machine
+flips between two speeds, and a measurement much shorter than such a state is a single draw.
+
 The constants were chosen by the rates of false alarms and of detection on recorded noise;
 benchmarks/gate/replay.py prints them.
 """
@@ -35,7 +38,12 @@ first few runs, little enough to let a quiet machine become sharp."""
 BETWEEN_DOF = 20.0
 """Degrees of freedom of the default itself: it is meant as wide, not as a guess."""
 WITHIN = 0.05
-"""Default spread between processes."""
+"""Default spread between processes that measured for long."""
+STATE_SPREAD = 0.29
+"""Spread of a CPU's log speed over two states that are a factor of 1.8 apart and equally common:
+half of log(1.8). So much do processes differ that measured for no time at all."""
+STATE_MEMORY_S = 0.25
+"""After this time a CPU's state is forgotten by all but 1/e: half of a state's 0.5 s."""
 WITHIN_DOF = 2.0
 FLOOR = 0.01
 """Spread between sittings that is always believed possible, however quiet the history."""
@@ -53,19 +61,23 @@ class Prediction(LogRatio):
 
 
 def predict(
-    now: Sequence[float], history: Sequence[Sequence[float]], default_between: float
+    now: Sequence[float],
+    history: Sequence[Sequence[float]],
+    default_between: float,
+    measured_s: float = math.inf,
 ) -> Prediction:
     """From log speeds, one a process: the new sitting's, and those of stored ones, oldest first.
 
     The last stored sitting is the baseline. `default_between` is the spread between sittings
-    before any history. Raises `ValueError` where a sitting has no process.
+    before any history. `measured_s` is how long a process measured, in the shorter of the two
+    sittings. Raises `ValueError` where a sitting has no process.
     """
     sittings = [*history, now]
     if len(sittings) < 2 or not all(sittings):
         raise ValueError("a prediction needs a new and a stored sitting of one process or more")
     squares = sum(_sum_of_squares(sitting) for sitting in sittings)
     within_dof = sum(len(sitting) - 1 for sitting in sittings) + WITHIN_DOF
-    within = (squares + WITHIN_DOF * WITHIN**2) / within_dof
+    within = (squares + WITHIN_DOF * default_within(measured_s)) / within_dof
     between, between_dof = _between(history, within, default_between)
 
     of_sittings = 2 * between
@@ -80,6 +92,11 @@ def predict(
         between=of_sittings,
         within=of_processes,
     )
+
+
+def default_within(measured_s: float) -> float:
+    """Variance between processes that each measured for so long, before any are seen."""
+    return float(WITHIN**2 + STATE_SPREAD**2 * math.exp(-measured_s / STATE_MEMORY_S))
 
 
 def _between(

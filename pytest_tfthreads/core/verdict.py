@@ -52,6 +52,9 @@ REFERENCE_SHIFT = 0.1
 ENOUGH_RUNS = 10
 """Saved runs from which on more of them teach little."""
 
+ENOUGH_S = 0.5
+"""A process that measured for less may owe its speed to the state that a CPU happened to be in."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -275,11 +278,13 @@ def _prepare(
     corrected = _has_reference(now) and _has_reference(then)
     # Without the correction a run's figure is of another kind: no step to it can be learned from.
     usable = [one for one in history.measurements if not corrected or _has_reference(one)]
+    measured_s = min(_measured_s(now), _measured_s(then))
     predictions = {
         metric: predict(
             _log_speeds(now, metric, corrected),
             [_log_speeds(one, metric, corrected) for one in usable],
             BETWEEN_CORRECTED if corrected else BETWEEN,
+            measured_s,
         )
         for metric in METRICS
     }
@@ -294,7 +299,9 @@ def _prepare(
             other_log_ratio=other.log_ratio,
             corrected=corrected,
             advice=("the baseline is due for renewal: save this run with --benchmark-save",),
-            remedies=_remedies(predictions[metric], len(history.measurements), len(now.samples)),
+            remedies=_remedies(
+                predictions[metric], len(history.measurements), len(now.samples), measured_s
+            ),
         )
         for metric, other in zip(METRICS, reversed(predictions.values()), strict=True)
     ]
@@ -318,6 +325,10 @@ def _log_speeds(measurement: Measurement, metric: str, corrected: bool) -> list[
 
 def _has_reference(measurement: Measurement) -> bool:
     return all(sample.reference_wall_s for sample in measurement.samples)
+
+
+def _measured_s(measurement: Measurement) -> float:
+    return fmean(sum(sample.wall_s) for sample in measurement.samples)
 
 
 def _speed(measurement: Measurement, metric: str) -> Estimate:
@@ -377,8 +388,14 @@ def _shift(judged: Judged) -> str:
     )
 
 
-def _remedies(prediction: Prediction, runs: int, processes: int) -> tuple[str, ...]:
+def _remedies(
+    prediction: Prediction, runs: int, processes: int, measured_s: float
+) -> tuple[str, ...]:
     remedies = []
+    if measured_s < ENOUGH_S:
+        remedies.append(
+            f"longer measurements (--benchmark-max-time): a process measured for {measured_s:.2g} s"
+        )
     if runs < ENOUGH_RUNS:
         remedies.append(
             "more saved runs (--benchmark-autosave) teach how far this machine drifts from one to "
