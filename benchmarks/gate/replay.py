@@ -1,218 +1,228 @@
-"""How often the gate against stored files fails unchanged code, and what it finds; naive rules too.
+"""How often each gate fails unchanged code, and what it finds: all rules in one table.
 
     python benchmarks/gate/replay.py [JUDGEMENTS]
 
-Replays recorded sittings (tests/core/data/sittings.json, see "about" there): a random workload,
-some of its sittings in random order as saved runs of `p` processes each, and another sitting as the
-new run of `p` processes. A judgement counts as found where the rule says "regression" (naive rules:
-where they fail). "found" of burn20 counts CPU efficiency, where a thread burns 20 % of a core.
+Against saved runs: a random workload, some of its recorded sittings in random order as saved runs
+of `p` processes each, and another sitting as the new run of `p` processes. 3 to 20 % slower are
+processes with real extra work, of 5 workloads (4 without tf.data); × 2 is unchanged ones, shifted.
+Side by side: recorded pairs of unchanged processes of one workload; no slowed ones were recorded,
+so all losses are unchanged pairs that are shifted. A judgement counts as found where the rule says
+"regression" (naive rules: where they fail). "burn20" is real: a thread burns 20 % of a core.
+
+The constants of the plugin's rules were chosen on the same recordings, so take its rates for
+estimates. No TensorFlow is needed.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean
 
-from pytest_tfthreads.core.baseline import History
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.statistics import student_p
-from pytest_tfthreads.core.verdict import Policy, judge
+import rules
+from recorded import ALL, WITHOUT_TF_DATA, Duet, Replay, draw, draw_duet
+from rules import LOOKS, Rule
 
-DATA = Path(__file__).parents[2] / "tests" / "core" / "data" / "sittings.json"
-RECORDED = json.loads(DATA.read_text(encoding="utf-8"))
-CASES = RECORDED["cases"]
-SITTINGS = 6
-HYPOTHESES = 26
-"""Of a suite as large as the recorded one: 13 workloads, two metrics."""
-
-Figures = list[float]  # wall_s, cpu_s, reference_wall_s, reference_cpu_s of one process
+SUITE = 26
+"""Hypotheses of a suite as large as the recorded one: 13 workloads, two metrics."""
+ONE_TEST = 2
+LOSSES = (0.03, 0.05, 0.1, 0.2)
+SMALL_LOSSES = (0.02, 0.04)
+METRICS = ("throughput", "cpu_efficiency")
+SEED = 4
+NOISES = ("10 workloads without tf.data", WITHOUT_TF_DATA), ("all 13 workloads", ALL)
 
 
-@dataclass(frozen=True)
-class Replay:
-    """One new sitting and the stored ones before it, oldest first."""
-
-    now: list[Figures]
-    history: list[list[Figures]]
-
-    def slower(self, factor: float) -> Replay:
-        """The same, with a synthetic slowdown of the new sitting."""
-        now = [[wall * factor, cpu * factor, *reference] for wall, cpu, *reference in self.now]
-        return Replay(now, self.history)
-
-    def scaled(self, noise: float) -> Replay:
-        """The same on a machine that is this much noisier: about the mean of all sittings."""
-        all_figures = [one for sitting in (self.now, *self.history) for one in sitting]
-        means = [fmean(math.log(one[column]) for one in all_figures) for column in range(4)]
-
-        def scale(sitting: list[Figures]) -> list[Figures]:
-            return [
-                [
-                    math.exp(mean + noise * (math.log(figure) - mean))
-                    for figure, mean in zip(one, means, strict=True)
-                ]
-                for one in sitting
-            ]
-
-        return Replay(scale(self.now), [scale(one) for one in self.history])
-
-
-Rule = Callable[[Replay, str], str]  # of a metric: its verdict
-
-
-def draw(rng: random.Random, stored: int, processes: int, variant: str = "unchanged") -> Replay:
-    """A random case and sitting in which the variant was recorded, and `stored` other sittings."""
-    case = CASES[rng.choice([name for name, case in CASES.items() if variant in case])]
-    sitting = rng.choice(list(case[variant]))
-    others = [str(one) for one in range(SITTINGS) if str(one) != sitting]
-    return Replay(
-        now=rng.sample(case[variant][sitting], min(processes, len(case[variant][sitting]))),
-        history=[
-            rng.sample(case["unchanged"][other], processes) for other in rng.sample(others, stored)
-        ],
-    )
-
-
-def measurement(sitting: Sequence[Figures], reference: bool) -> Measurement:
-    """As if all rounds of a process had been one."""
-    return Measurement(
-        requested=Pools(1, 1),
-        effective=Pools(1, 1),
-        cpus=(0,),
-        start="fork",
-        items=1,
-        unit="calls",
-        samples=tuple(
-            Sample(
-                wall_s=(wall_s,),
-                cpu_s=(cpu_s,),
-                iterations=30,
-                warmup_rounds=6,
-                setup_s=0,
-                max_rss_bytes=0,
-                voluntary_switches=0,
-                involuntary_switches=0,
-                cpus=(0,),
-                reference_wall_s=reference_wall_s / 30 if reference else None,
-                reference_cpu_s=reference_cpu_s / 30 if reference else None,
-            )
-            for wall_s, cpu_s, reference_wall_s, reference_cpu_s in sitting
-        ),
-    )
-
-
-def gate(reference: bool) -> Rule:
-    """The plugin's rule, with and without the correction by the reference workload."""
-
-    def rule(replay: Replay, metric: str) -> str:
-        history = History(tuple(measurement(one, reference) for one in replay.history))
-        now = measurement(replay.now, reference)
-        verdicts = judge("a test", now, history, Policy(), HYPOTHESES)
-        return next(one.status for one in verdicts if one.metric == metric)
-
-    return rule
-
-
-def mean_rule(replay: Replay, metric: str) -> str:
-    """pytest-benchmark's `--benchmark-compare-fail=mean:5%`, over all processes."""
-    return _failed(fmean(_times(replay.now, metric)), fmean(_times(replay.history[-1], metric)))
-
-
-def min_rule(replay: Replay, metric: str) -> str:
-    """The fastest process against the fastest (rounds are not kept here)."""
-    return _failed(min(_times(replay.now, metric)), min(_times(replay.history[-1], metric)))
-
-
-def t_rule(replay: Replay, metric: str) -> str:
-    """5 % slower and, at 1 %, Student's t over processes: it knows no drift between sittings."""
-    now, then = ([math.log(one) for one in _times(each, metric)] for each in _sides(replay))
-    pooled = (variance(now) + variance(then)) / 2
-    if not pooled:
-        return "pass"
-    statistic = (fmean(now) - fmean(then)) / math.sqrt(pooled * (1 / len(now) + 1 / len(then)))
-    significant = student_p(statistic, len(now) + len(then) - 2) < 0.01
-    return "regression" if significant and fmean(now) - fmean(then) > math.log(1.05) else "pass"
-
-
-def _sides(replay: Replay) -> tuple[list[Figures], list[Figures]]:
-    return replay.now, replay.history[-1]
-
-
-def _times(sitting: Sequence[Figures], metric: str) -> list[float]:
-    return [one[0 if metric == "throughput" else 1] for one in sitting]
-
-
-def _failed(now_s: float, then_s: float) -> str:
-    return "regression" if now_s > 1.05 * then_s else "pass"
-
-
-def share(replays: Sequence[Replay], rule: Rule, metric: str, status: str = "regression") -> float:
+def share(
+    replays: Sequence[Replay], rule: Rule, metric: str = "throughput", status: str = "regression"
+) -> float:
     """Share of the replays in which the rule gives this verdict."""
     return fmean(rule(replay, metric) == status for replay in replays)
 
 
+@dataclass(frozen=True)
+class DuetRates:
+    """Shares of duets, by metric: of regressions, of passes, of inconclusive ones; mean pairs.
+
+    `any_regression` is that of a test: of either metric.
+    """
+
+    regression: tuple[float, float]
+    passed: tuple[float, float]
+    inconclusive: tuple[float, float]
+    any_regression: float
+    pairs: float
+
+
+def duet_rates(duets: Sequence[Duet], hypotheses: int, tolerance: float = 0.05) -> DuetRates:
+    results = [rules.duet(one, hypotheses, tolerance) for one in duets]
+
+    def shares(status: str) -> tuple[float, float]:
+        wall, cpu = (fmean(one[metric] == status for one in results) for metric in (0, 1))
+        return wall, cpu
+
+    return DuetRates(
+        regression=shares("regression"),
+        passed=shares("pass"),
+        inconclusive=shares("inconclusive"),
+        any_regression=fmean("regression" in one[:2] for one in results),
+        pairs=fmean(one[2] for one in results),
+    )
+
+
+def draw_duets(
+    count: int, stored: bool, cases: Sequence[str] = WITHOUT_TF_DATA, seed: int = SEED
+) -> list[Duet]:
+    rng = random.Random(seed)
+    return [draw_duet(rng, LOOKS[-1], stored, cases) for _ in range(count)]
+
+
 def main(count: int) -> None:
     """Print the table."""
-    print(f"{count} judgements a figure, seed 4, {HYPOTHESES} hypotheses a suite; all in %")
-    print(
-        f"{'':46s}  unchanged: fails pass | slower: 5   10   20   50  100 | burn20 || noise × 2, "
-        "/2, /10: fails | /10: pass, 10 % slower"
-    )
-    rules = [
-        ("gate, corrected by a reference", gate(reference=True), (1, 2, 5)),
-        ("gate, no reference", gate(reference=False), (1, 2, 5)),
-        ("mean:5%", mean_rule, (1,)),
-        ("min:5%", min_rule, (1,)),
-        ("pooled t-test and 5 %", t_rule, (1,)),
-    ]
-    for name, rule, histories in rules:
-        for metric in ("throughput", "cpu_efficiency"):
-            for stored in histories:
-                for processes in (3, 6):
-                    print(
-                        f"{name:31s}{metric[:4]} {stored} × {processes}",
-                        _line(random.Random(4), rule, metric, stored, processes, count),
-                    )
-
-
-def _line(
-    rng: random.Random, rule: Rule, metric: str, stored: int, processes: int, count: int
-) -> str:
-    unchanged = [draw(rng, stored, processes) for _ in range(count)]
-    some = unchanged[: count // 4]
-
-    def found(replays: Sequence[Replay], status: str = "regression") -> str:
-        return f"{100 * share(replays, rule, metric, status):5.1f}"
-
-    def of(variant: str) -> str:
-        return found([draw(rng, stored, processes, variant) for _ in range(count // 4)])
-
-    quiet = [replay.scaled(0.1) for replay in some]
-    return "  ".join(
-        (
-            "         ",
-            found(unchanged),
-            found(unchanged, "pass"),
-            "|",
-            *(of(variant) for variant in ("slower5", "slower10", "slower20")),
-            *(found([replay.slower(factor) for replay in some]) for factor in (1.5, 2)),
-            "|",
-            of("burn20"),
-            "||",
-            *(found([replay.scaled(noise) for replay in some]) for noise in (2, 0.5)),
-            found(quiet),
-            "|",
-            found(quiet, "pass"),
-            found([replay.slower(1.1) for replay in quiet]),
+    print(f"{count} judgements a figure of unchanged code (duets: {10 * count}), a quarter of the")
+    print(f"others, seed {SEED}; all in % but pairs; m: hypotheses of the suite")
+    for name, cases in NOISES:
+        print(f"\n{name}")
+        print(f"{'':44s}{'unchanged code':^28s}|{'regression reported at a loss of':^37s}|")
+        print(
+            f"{'rule, metric, saved runs × processes':44s}  fails    pass  unsure |"
+            "     3 %     5 %    10 %    20 %  × 2 | burn20 | pairs"
         )
+        for line in _naive_lines(count, cases):
+            print(line, flush=True)
+        for line in _stored_lines(count, cases):
+            print(line, flush=True)
+        for line in _duet_lines(10 * count, cases):
+            print(line, flush=True)
+    print("\nfails: of duets also of either metric, the test")
+
+
+def _naive_lines(count: int, cases: Sequence[str]) -> Iterator[str]:
+    for name, rule in (
+        ("mean:5%", rules.mean_rule),
+        ("min:5%", rules.min_rule),
+        ("median:10%", rules.median_rule),
+        ("pooled t-test and 5 %", rules.t_rule),
+        ("rank test and 5 %", rules.rank_rule),
+        ("hierarchical bootstrap, 5 %", rules.bootstrap_rule),
+    ):
+        for processes in (3, 6):
+            found = _stored_line(rule, count, 1, processes, cases, "throughput", burns=False)
+            yield f"{name + f', wall, 1 × {processes}':44s}{found}"
+
+
+def _stored_lines(count: int, cases: Sequence[str]) -> Iterator[str]:
+    for reference in (False, True):
+        rule = rules.stored_rule(reference, SUITE)
+        name = "saved runs, reference" if reference else "saved runs"
+        for metric in METRICS:
+            for stored in (1, 2, 5):
+                for processes in (3, 6):
+                    found = _stored_line(rule, count, stored, processes, cases, metric)
+                    yield f"{f'{name}, {_short(metric)}, {stored} × {processes}':44s}{found}"
+    rule = rules.stored_rule(False, SUITE)
+    found = _stored_line(rule, count, 5, 6, cases, "throughput", burns=False, noise=0.1)
+    yield f"{'saved runs, wall, 5 × 6, noise ÷ 10':44s}{found}"
+    for name, longer in (("", 1.0), (", as if long", 1000.0)):
+        rule = rules.stored_rule(False, ONE_TEST, longer)
+        for processes in (1, 3):
+            found = _stored_line(
+                rule, count, 1, processes, cases, "throughput", burns=False, rounds=2
+            )
+            yield f"{f'2 rounds each{name}, wall, 1 × {processes}, m 2':44s}{found}"
+
+
+def _stored_line(
+    rule: Rule,
+    count: int,
+    stored: int,
+    processes: int,
+    cases: Sequence[str],
+    metric: str,
+    burns: bool = True,
+    noise: float | None = None,
+    rounds: int | None = None,
+) -> str:
+    rng = random.Random(SEED)
+
+    def draws(variant: str, count: int) -> list[Replay]:
+        replays = [draw(rng, stored, processes, variant, cases) for _ in range(count)]
+        if noise is not None:
+            replays = [one.scaled(noise) for one in replays]
+        return replays if rounds is None else [one.first(rounds) for one in replays]
+
+    unchanged = draws("unchanged", count)
+    if noise is None:
+        slowed = [draws(f"slower{100 * loss:.0f}", count // 4) for loss in LOSSES]
+    else:  # scaling the noise would scale a recorded loss as well
+        slowed = [[one.slower(1 + loss) for one in unchanged[: count // 4]] for loss in LOSSES]
+    twice = [one.slower(2) for one in unchanged[: count // 4]]
+    burnt = share(draws("burn20", count // 4), rule, metric) if burns else None
+    return _row(
+        [share(unchanged, rule, metric, one) for one in ("regression", "pass", "inconclusive")],
+        [share(replays, rule, metric) for replays in slowed],
+        share(twice, rule, metric),
+        burnt,
     )
+
+
+def _duet_lines(count: int, cases: Sequence[str]) -> Iterator[str]:
+    for tolerance, hypotheses, stored in (
+        (0.05, SUITE, False),
+        (0.05, SUITE, True),
+        (0.05, ONE_TEST, False),
+        (0.05, ONE_TEST, True),
+        (0.02, ONE_TEST, True),
+    ):
+        duets = draw_duets(count, stored, cases)
+        unchanged = duet_rates(duets, hypotheses, tolerance)
+        some = duets[: count // 4]
+        slowed = [
+            duet_rates([one.slower(loss) for one in some], hypotheses, tolerance) for loss in LOSSES
+        ]
+        name = f"duet{', saved pairs' if stored else ''}, m {hypotheses}"
+        if tolerance != 0.05:
+            name += f", tolerance {100 * tolerance:.0f} %"
+        for number, metric in enumerate(METRICS):
+            row = _row(
+                [unchanged.regression[number], unchanged.passed[number],
+                 unchanged.inconclusive[number]],
+                [one.regression[number] for one in slowed],
+            )  # fmt: skip
+            yield f"{f'{name}, {_short(metric)}':44s}{row} | {unchanged.pairs:4.1f}"
+        either = f"{100 * unchanged.any_regression:7.2f}"
+        pairs = ", ".join(f"{one.pairs:.1f}" for one in slowed)
+        small = [
+            duet_rates([one.slower(loss) for one in some], hypotheses, tolerance)
+            for loss in SMALL_LOSSES
+        ]
+        found = "; ".join(
+            f"{100 * loss:.0f} %: {100 * one.regression[0]:.0f}, {100 * one.regression[1]:.0f}"
+            for loss, one in zip(SMALL_LOSSES, small, strict=True)
+        )
+        yield (
+            f"{'  either':44s}{either}   found (wall, CPU) at {found}; "
+            f"pairs at {', '.join(f'{100 * one:.0f}' for one in LOSSES)} %: {pairs}"
+        )
+
+
+def _row(
+    unchanged: Sequence[float],
+    slowed: Sequence[float],
+    twice: float | None = None,
+    burnt: float | None = None,
+) -> str:
+    cells = [f"{100 * unchanged[0]:7.2f}", *(f"{100 * one:7.1f}" for one in unchanged[1:]), "|"]
+    cells += [f"{100 * one:7.1f}" for one in slowed]
+    cells += [f"{'' if one is None else f'{100 * one:.0f}':>4s}" for one in (twice,)]
+    return " ".join([*cells, "|", f"{'' if burnt is None else f'{100 * burnt:.0f}':>6s}"])
+
+
+def _short(metric: str) -> str:
+    return {"throughput": "wall", "cpu_efficiency": "CPU"}[metric]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement
+from pytest_tfthreads.core.pairs import Pair
 
 _FINGERPRINT = {
     "cpu": "CPU model",
@@ -21,6 +22,11 @@ _FINGERPRINT = {
     "logical": "logical CPUs granted",
     "quota": "CPU quota",
 }
+
+
+RUNS_OF_PAIRS = 5
+"""How many saved runs tell a duet its noise: the latest, for machines change."""
+_LOG_LIMIT = 100.0  # of a ratio of two speeds, as a logarithm: any factor that can be
 
 
 class BaselineError(ValueError):
@@ -33,6 +39,7 @@ class StoredRun:
 
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
+    `pairs` are those of the tests that were compared side by side.
     """
 
     label: str
@@ -41,6 +48,7 @@ class StoredRun:
     dirty: bool
     measurements: Mapping[str, Measurement]
     regressed: frozenset[str] = frozenset()
+    pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -94,6 +102,7 @@ def parse_run(text: str, label: str) -> StoredRun:
     commit = run.optional("commit_info", _Fields)
     measurements: dict[str, Measurement] = {}
     regressed = set()
+    pairs: dict[str, tuple[Pair, ...]] = {}
     for number, value in enumerate(run.sequence("benchmarks")):
         one = _Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
@@ -107,6 +116,8 @@ def parse_run(text: str, label: str) -> StoredRun:
         measurements[name] = _measurement(ours)
         if _was_regression(ours):
             regressed.add(name)
+        if found := _pairs(ours):
+            pairs[name] = found
     if not measurements:
         raise BaselineError(
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
@@ -120,6 +131,7 @@ def parse_run(text: str, label: str) -> StoredRun:
         dirty=commit is not None and commit.data.get("dirty") is True,
         measurements=measurements,
         regressed=frozenset(regressed),
+        pairs=pairs,
     )
 
 
@@ -148,6 +160,20 @@ def history_of(
     return History(
         tuple(run.measurements[test] for run in comparable), baseline=comparable[-1].title
     )
+
+
+def pairs_of(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[tuple[Pair, ...]]:
+    """A test's pairs in the latest comparable saved runs that have any, latest last.
+
+    A run that had regressed is among them: it is the scatter of pairs that is asked for, and a
+    change of speed leaves that as it is.
+    """
+    found = [
+        run.pairs[test]
+        for run in runs
+        if test in run.pairs and why_not_comparable(now, run.measurements[test]) is None
+    ]
+    return found[-RUNS_OF_PAIRS:]
 
 
 def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
@@ -218,6 +244,15 @@ class _Fields:
             raise self.wrong(name, "an integer >= 0")
         return value
 
+    def logarithm(self, name: str) -> float:
+        """Of a ratio of speeds; it may be negative."""
+        value = self[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.wrong(name, "a number")
+        if not abs(value) <= _LOG_LIMIT:
+            raise self.wrong(name, f"a number between -{_LOG_LIMIT:g} and {_LOG_LIMIT:g}")
+        return float(value)
+
     def sequence(self, name: str) -> list[Any]:
         if not isinstance(self[name], list):
             raise self.wrong(name, "a list")
@@ -278,6 +313,18 @@ def _was_regression(data: _Fields) -> bool:
         for number, one in enumerate(data.sequence("verdicts"))
     ]
     return any(one.text("status") == "regression" for one in verdicts)
+
+
+def _pairs(data: _Fields) -> tuple[Pair, ...]:
+    duet = data.optional("duet", _Fields)
+    if duet is None:
+        return ()
+    duet.text("against")
+    pairs = []
+    for number, value in enumerate(duet.sequence("pairs")):
+        pair = _Fields(value, f"{duet.where}: pairs[{number}]")
+        pairs.append(Pair(pair.logarithm("throughput"), pair.logarithm("cpu_efficiency")))
+    return tuple(pairs)
 
 
 def _sample(data: _Fields) -> dict[str, Any]:

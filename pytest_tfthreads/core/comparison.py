@@ -121,17 +121,11 @@ def compare(candidates: Sequence[Candidate]) -> Comparison:
     for a, b in itertools.combinations(candidates, 2):
         rings_a, rings_b = _by_ring(a.measurement), _by_ring(b.measurement)
         for ring in sorted(rings_a.keys() & rings_b.keys()):
-            blocks = [
-                (one, other)
-                for one, other in zip(rings_a[ring], rings_b[ring], strict=False)
-                if min(*one, *other) > 0  # a clock that did not move says nothing
-            ]
-            if not blocks:
+            found = ring_differences(rings_a[ring], rings_b[ring])
+            if found is None:
                 continue
-            for times, unit in ((wall, 0), (cpu, 1)):
-                times.setdefault((a.id, b.id), {})[ring] = difference(
-                    [one[unit] for one, _ in blocks], [other[unit] for _, other in blocks]
-                )
+            for times, one in zip((wall, cpu), found, strict=True):
+                times.setdefault((a.id, b.id), {})[ring] = one
     # Errors add up in full: wall and CPU time are slowed down together.
     balance = {
         pair: [
@@ -180,15 +174,34 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
     return ratios
 
 
+def ring_differences(
+    first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
+) -> tuple[Difference, Difference] | None:
+    """By wall and by CPU time, of the `blocks` of two members of a ring.
+
+    `None` where there is no block in which both clocks of both members moved.
+    """
+    pairs = [
+        (one, other) for one, other in zip(first, second, strict=False) if min(*one, *other) > 0
+    ]
+    if not pairs:
+        return None
+    wall, cpu = (
+        difference([one[unit] for one, _ in pairs], [other[unit] for _, other in pairs])
+        for unit in (0, 1)
+    )
+    return wall, cpu
+
+
 def _by_ring(measurement: Measurement) -> dict[int, list[tuple[float, float]]]:
     return {
-        sample.ring: _blocks(sample, measurement.items)
+        sample.ring: blocks(sample, measurement.items)
         for sample in measurement.samples
         if sample.ring is not None
     }
 
 
-def _blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
+def blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
     """Wall and CPU seconds an item of every full turn, or of the only one begun."""
     size = min(sample.turn_rounds, len(sample.wall_s))
     amount = size * sample.iterations * items

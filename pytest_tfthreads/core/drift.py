@@ -10,6 +10,9 @@ of two sittings, the later of `n` processes and the earlier of `m`, then has the
 which gives a prediction interval for it (Welch-Satterthwaite degrees of freedom). Both sources
 are moderated by a default (as in `noise`), because a handful of figures may agree by luck.
 
+The default between processes depends on how long a process measured. A CPU of a shared machine
+flips between two speeds, and a measurement much shorter than such a state is a single draw.
+
 The constants were chosen by the rates of false alarms and of detection on recorded noise;
 benchmarks/gate/replay.py prints them.
 """
@@ -22,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pytest_tfthreads.core.statistics import student_p, student_t
+from pytest_tfthreads.core.statistics import LogRatio
 
 BETWEEN = 0.07
 """Default spread (of a logarithm) between sittings: the upper end of what was measured on a shared
@@ -35,54 +38,46 @@ first few runs, little enough to let a quiet machine become sharp."""
 BETWEEN_DOF = 20.0
 """Degrees of freedom of the default itself: it is meant as wide, not as a guess."""
 WITHIN = 0.05
-"""Default spread between processes."""
+"""Default spread between processes that measured for long."""
+STATE_SPREAD = 0.29
+"""Spread of a CPU's log speed over two states that are a factor of 1.8 apart and equally common:
+half of log(1.8). So much do processes differ that measured for no time at all."""
+STATE_MEMORY_S = 0.25
+"""After this time a CPU's state is forgotten by all but 1/e: half of a state's 0.5 s."""
 WITHIN_DOF = 2.0
 FLOOR = 0.01
 """Spread between sittings that is always believed possible, however quiet the history."""
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(LogRatio):
     """The log ratio of two sittings' speeds, and how far unchanged code may move it.
 
-    `between` and `within` are the two parts of its variance, `dof` the degrees of freedom of their
-    sum.
+    `between` and `within` are the two parts of its variance.
     """
 
-    log_ratio: float
     between: float
     within: float
-    dof: float
-
-    @property
-    def sd(self) -> float:
-        return math.sqrt(self.between + self.within)
-
-    def half_width(self, probability: float) -> float:
-        """Distance (of a logarithm) that unchanged code exceeds in one direction this rarely."""
-        return student_t(probability, self.dof) * self.sd
-
-    def p_value(self, log_bound: float) -> float:
-        """One-sided: of a log ratio as low as this, were the true one `log_bound`."""
-        statistic = (self.log_ratio - log_bound) / self.sd
-        tail = student_p(statistic, self.dof) / 2
-        return tail if statistic < 0 else 1 - tail
 
 
 def predict(
-    now: Sequence[float], history: Sequence[Sequence[float]], default_between: float
+    now: Sequence[float],
+    history: Sequence[Sequence[float]],
+    default_between: float,
+    measured_s: float = math.inf,
 ) -> Prediction:
     """From log speeds, one a process: the new sitting's, and those of stored ones, oldest first.
 
     The last stored sitting is the baseline. `default_between` is the spread between sittings
-    before any history. Raises `ValueError` where a sitting has no process.
+    before any history. `measured_s` is how long a process measured, in the shorter of the two
+    sittings. Raises `ValueError` where a sitting has no process.
     """
     sittings = [*history, now]
     if len(sittings) < 2 or not all(sittings):
         raise ValueError("a prediction needs a new and a stored sitting of one process or more")
     squares = sum(_sum_of_squares(sitting) for sitting in sittings)
     within_dof = sum(len(sitting) - 1 for sitting in sittings) + WITHIN_DOF
-    within = (squares + WITHIN_DOF * WITHIN**2) / within_dof
+    within = (squares + WITHIN_DOF * default_within(measured_s)) / within_dof
     between, between_dof = _between(history, within, default_between)
 
     of_sittings = 2 * between
@@ -90,7 +85,18 @@ def predict(
     dof = (of_sittings + of_processes) ** 2 / (
         of_sittings**2 / between_dof + of_processes**2 / within_dof
     )
-    return Prediction(fmean(now) - fmean(history[-1]), of_sittings, of_processes, dof)
+    return Prediction(
+        log_ratio=fmean(now) - fmean(history[-1]),
+        variance=of_sittings + of_processes,
+        dof=dof,
+        between=of_sittings,
+        within=of_processes,
+    )
+
+
+def default_within(measured_s: float) -> float:
+    """Variance between processes that each measured for so long, before any are seen."""
+    return float(WITHIN**2 + STATE_SPREAD**2 * math.exp(-measured_s / STATE_MEMORY_S))
 
 
 def _between(

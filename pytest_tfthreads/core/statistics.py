@@ -39,6 +39,32 @@ class Estimate:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
+@dataclass(frozen=True)
+class LogRatio:
+    """Log of the ratio of two speeds, with the variance and degrees of freedom of its error."""
+
+    log_ratio: float
+    variance: float
+    dof: float
+
+    @property
+    def sd(self) -> float:
+        return math.sqrt(self.variance)
+
+    def half_width(self, probability: float) -> float:
+        """Distance (of a logarithm) that the error exceeds in one direction this rarely.
+
+        As a probability not to exceed it: 0.95 for a distance exceeded in 5 % of cases.
+        """
+        return student_t(probability, self.dof) * self.sd
+
+    def p_value(self, log_bound: float) -> float:
+        """One-sided: of a log ratio as low as this, were the true one `log_bound`."""
+        statistic = (self.log_ratio - log_bound) / self.sd
+        tail = student_p(statistic, self.dof) / 2
+        return tail if statistic < 0 else 1 - tail
+
+
 def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Geometric mean of one positive figure a process, with Student's t interval of its logarithm.
 

@@ -1,6 +1,8 @@
 """Is a measurement slower than its baseline? The rule, its words, and nothing of pytest.
 
-With x the log of speed now / baseline, and the prediction interval of `drift` around it:
+`conclude` makes a verdict of what is known of a change of speed; `judge` and `judge_all` know it
+from saved runs, `duet` from processes of both revisions that took turns. With x the log of speed
+now / baseline, and for saved runs the prediction interval of `drift` around it:
 
 - regression: x is below -tolerance, and we are sure at the suite's level that it is below -margin
   (0.4 × tolerance: 2 % where 5 % is tolerated);
@@ -24,7 +26,7 @@ from typing import Any
 from pytest_tfthreads.core.baseline import History
 from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.statistics import Estimate, holm
+from pytest_tfthreads.core.statistics import Estimate, LogRatio, holm
 from pytest_tfthreads.core.tolerance import METRICS
 
 STATUSES = (
@@ -49,6 +51,9 @@ REFERENCE_SHIFT = 0.1
 """Changes of the machine's own speed beyond this are worth telling."""
 ENOUGH_RUNS = 10
 """Saved runs from which on more of them teach little."""
+
+ENOUGH_S = 0.5
+"""A process that measured for less may owe its speed to the state that a CPU happened to be in."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Change:
-    """A relative change of speed (-0.31: 31 % slower) with its 90 % prediction interval.
+    """A relative change of speed (-0.31: 31 % slower) with its 90 % interval.
 
-    90 %, so that a pass is an interval whose lower end is within the tolerance.
+    90 %, so that a pass is an interval whose lower end is within the tolerance (`duet`, which
+    looks more than once, asks for a little more).
     """
 
     value: float
@@ -130,6 +136,35 @@ class Verdict:
         return cls(**{**values, "advice": tuple(values["advice"])})
 
 
+@dataclass(frozen=True)
+class Judged:
+    """One metric of one test that has a baseline: all that a verdict needs but the errors.
+
+    `ratio` is of the speeds now / baseline, `other_log_ratio` that of the other metric. `against`
+    names the baseline. `advice` is what to do if it improved, `remedies` if it stays inconclusive.
+    """
+
+    test: str
+    metric: str
+    now: Measurement
+    then: Measurement
+    against: str
+    ratio: LogRatio
+    other_log_ratio: float
+    corrected: bool = False
+    advice: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often each verdict may be wrong, one-sided; for `passed`: of a loss of the tolerance."""
+
+    slower: float
+    faster: float
+    passed: float = PASS_ERROR
+
+
 def judge(
     test: str, now: Measurement, history: History, policy: Policy, hypotheses: int
 ) -> tuple[Verdict, Verdict]:
@@ -137,12 +172,10 @@ def judge(
 
     `hypotheses` is how many verdicts the suite will have: two a test that is measured.
     """
-    if hypotheses < 1:
-        raise ValueError(f"{hypotheses} hypotheses; there is at least this one")
-    level = FAMILYWISE_ERROR / hypotheses
+    level = level_of_one(hypotheses)
     throughput, cpu_efficiency = (
-        _verdict(judged, policy.tolerance[judged.metric], level, level)
-        if isinstance(judged, _Judged)
+        conclude(judged, policy.tolerance[judged.metric], Errors(level, level))
+        if isinstance(judged, Judged)
         else judged
         for judged in _prepare(test, now, history, policy)
     )
@@ -154,41 +187,78 @@ def judge_all(
 ) -> list[Verdict]:
     """Verdicts on complete runs, two a test in the order given: Holm's step-down levels."""
     prepared = [one for each in measured for one in _prepare(*each, policy)]
-    judged = [one for one in prepared if isinstance(one, _Judged)]
+    judged = [one for one in prepared if isinstance(one, Judged)]
     slower, faster = [], []
     for one in judged:
         low, high = _log_bounds(MARGIN * policy.tolerance[one.metric])
-        slower.append(one.prediction.p_value(low))
-        faster.append(1 - one.prediction.p_value(high))
+        slower.append(one.ratio.p_value(low))
+        faster.append(1 - one.ratio.p_value(high))
     levels = zip(holm(slower), holm(faster), strict=True)
     return [
-        _verdict(one, policy.tolerance[one.metric], *next(levels))
-        if isinstance(one, _Judged)
+        conclude(one, policy.tolerance[one.metric], Errors(*next(levels)))
+        if isinstance(one, Judged)
         else one
         for one in prepared
     ]
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """One metric of one test that has a baseline: all that a verdict needs but the level."""
+def level_of_one(hypotheses: int) -> float:
+    """The level of each verdict in a suite of so many (Bonferroni); raises `ValueError`."""
+    if hypotheses < 1:
+        raise ValueError(f"{hypotheses} hypotheses; there is at least this one")
+    return FAMILYWISE_ERROR / hypotheses
 
-    test: str
-    metric: str
-    now: Measurement
-    history: History
-    prediction: Prediction
-    other_log_ratio: float  # of the other metric
-    corrected: bool
 
-    @property
-    def then(self) -> Measurement:
-        return self.history.measurements[-1]
+def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1.0) -> Verdict:
+    """The rule: see the top of this file.
+
+    `beyond` is the share of the tolerance that the estimate of a regression must exceed.
+    """
+    ratio = judged.ratio
+    log_ratio = ratio.log_ratio
+    tolerated, _ = _log_bounds(tolerance)
+    margin, margin_up = _log_bounds(MARGIN * tolerance)
+    least, least_up = _log_bounds(beyond * tolerance)
+    regression_width = ratio.half_width(1 - errors.slower)
+    # 80 % of the time the estimate is at most this much above the truth.
+    detectable = max(-margin + regression_width, -least) + ratio.half_width(POWER)
+
+    if log_ratio + regression_width < margin and log_ratio < least:
+        status = "regression"
+    elif log_ratio - ratio.half_width(1 - errors.faster) > margin_up and log_ratio > least_up:
+        status = "improvement"
+    elif log_ratio - ratio.half_width(1 - errors.passed) > tolerated:
+        status = "pass"
+    else:
+        status = "inconclusive"
+
+    shown_width = ratio.half_width(1 - PASS_ERROR)
+    change = Change(
+        math.expm1(log_ratio),
+        math.expm1(log_ratio - shown_width),
+        math.expm1(log_ratio + shown_width),
+    )
+    return Verdict(
+        test=judged.test,
+        metric=judged.metric,
+        status=status,
+        configuration=_configuration(judged.now),
+        unit=judged.now.unit,
+        now=_speed(judged.now, judged.metric),
+        tolerance=tolerance,
+        reason=_reason(judged, status, change, tolerance, -math.expm1(-detectable)),
+        judged_against=judged.against,
+        baseline=_speed(judged.then, judged.metric),
+        change=change,
+        detectable=-math.expm1(-detectable),
+        corrected=judged.corrected,
+        advice={"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
+    )
 
 
 def _prepare(
     test: str, now: Measurement, history: History, policy: Policy
-) -> list[_Judged | Verdict]:
+) -> list[Judged | Verdict]:
     if not history.measurements:
         return [
             Verdict(
@@ -204,67 +274,37 @@ def _prepare(
             )
             for metric in METRICS
         ]
-    corrected = _has_reference(now) and _has_reference(history.measurements[-1])
+    then = history.measurements[-1]
+    corrected = _has_reference(now) and _has_reference(then)
     # Without the correction a run's figure is of another kind: no step to it can be learned from.
     usable = [one for one in history.measurements if not corrected or _has_reference(one)]
+    measured_s = min(_measured_s(now), _measured_s(then))
     predictions = {
         metric: predict(
             _log_speeds(now, metric, corrected),
             [_log_speeds(one, metric, corrected) for one in usable],
             BETWEEN_CORRECTED if corrected else BETWEEN,
+            measured_s,
         )
         for metric in METRICS
     }
     return [
-        _Judged(test, metric, now, history, predictions[metric], other.log_ratio, corrected)
+        Judged(
+            test=test,
+            metric=metric,
+            now=now,
+            then=then,
+            against=history.baseline,
+            ratio=predictions[metric],
+            other_log_ratio=other.log_ratio,
+            corrected=corrected,
+            advice=("the baseline is due for renewal: save this run with --benchmark-save",),
+            remedies=_remedies(
+                predictions[metric], len(history.measurements), len(now.samples), measured_s
+            ),
+        )
         for metric, other in zip(METRICS, reversed(predictions.values()), strict=True)
     ]
-
-
-def _verdict(
-    judged: _Judged, tolerance: float, slower_level: float, faster_level: float
-) -> Verdict:
-    prediction = judged.prediction
-    log_ratio = prediction.log_ratio
-    tolerated, tolerated_up = _log_bounds(tolerance)
-    margin, margin_up = _log_bounds(MARGIN * tolerance)
-    pass_width = prediction.half_width(1 - PASS_ERROR)
-    regression_width = prediction.half_width(1 - slower_level)
-    # 80 % of the time the estimate is at most this much above the truth.
-    detectable = max(-margin + regression_width, -tolerated) + prediction.half_width(POWER)
-
-    if log_ratio + regression_width < margin and log_ratio < tolerated:
-        status = "regression"
-    elif log_ratio - prediction.half_width(1 - faster_level) > margin_up and (
-        log_ratio > tolerated_up
-    ):
-        status = "improvement"
-    elif log_ratio - pass_width > tolerated:
-        status = "pass"
-    else:
-        status = "inconclusive"
-
-    change = Change(
-        math.expm1(log_ratio),
-        math.expm1(log_ratio - pass_width),
-        math.expm1(log_ratio + pass_width),
-    )
-    return Verdict(
-        test=judged.test,
-        metric=judged.metric,
-        status=status,
-        configuration=_configuration(judged.now),
-        unit=judged.now.unit,
-        now=_speed(judged.now, judged.metric),
-        tolerance=tolerance,
-        reason=_reason(judged, status, change, tolerance, -math.expm1(-detectable)),
-        judged_against=judged.history.baseline,
-        baseline=_speed(judged.then, judged.metric),
-        change=change,
-        detectable=-math.expm1(-detectable),
-        corrected=judged.corrected,
-        advice=_advice(judged, status),
-    )
 
 
 def _log_bounds(share: float) -> tuple[float, float]:
@@ -287,6 +327,10 @@ def _has_reference(measurement: Measurement) -> bool:
     return all(sample.reference_wall_s for sample in measurement.samples)
 
 
+def _measured_s(measurement: Measurement) -> float:
+    return fmean(sum(sample.wall_s) for sample in measurement.samples)
+
+
 def _speed(measurement: Measurement, metric: str) -> Estimate:
     estimate: Estimate = getattr(measurement, metric)
     return estimate
@@ -298,7 +342,7 @@ def _configuration(measurement: Measurement) -> str:
 
 
 def _reason(
-    judged: _Judged, status: str, change: Change, tolerance: float, detectable: float
+    judged: Judged, status: str, change: Change, tolerance: float, detectable: float
 ) -> str:
     if status in ("regression", "improvement"):
         text = _taken_apart(judged, change)
@@ -312,9 +356,9 @@ def _reason(
     return text + _shift(judged)
 
 
-def _taken_apart(judged: _Judged, change: Change) -> str:
+def _taken_apart(judged: Judged, change: Change) -> str:
     """Wall time a unit = CPU work a unit ÷ cores used; all three from the figures judged."""
-    own, other = judged.prediction.log_ratio, judged.other_log_ratio
+    own, other = judged.ratio.log_ratio, judged.other_log_ratio
     throughput, efficiency = (own, other) if judged.metric == "throughput" else (other, own)
     cores = f"{judged.then.cores_used.value:.1f} → {judged.now.cores_used.value:.1f} cores used"
     work = f"CPU work {signed_percent(math.expm1(-efficiency))}"
@@ -327,7 +371,7 @@ def _taken_apart(judged: _Judged, change: Change) -> str:
     return f"{percent(abs(change.value))} {word} a CPU-second: {work}, {wall}, {parallelism}"
 
 
-def _shift(judged: _Judged) -> str:
+def _shift(judged: Judged) -> str:
     """A large change of the machine's own speed, in words."""
     if not judged.corrected:
         return ""
@@ -344,21 +388,22 @@ def _shift(judged: _Judged) -> str:
     )
 
 
-def _advice(judged: _Judged, status: str) -> tuple[str, ...]:
-    if status == "improvement":
-        return ("the baseline is due for renewal: save this run with --benchmark-save",)
-    if status != "inconclusive":
-        return ()
-    runs, processes = len(judged.history.measurements), len(judged.now.samples)
-    advice = []
+def _remedies(
+    prediction: Prediction, runs: int, processes: int, measured_s: float
+) -> tuple[str, ...]:
+    remedies = []
+    if measured_s < ENOUGH_S:
+        remedies.append(
+            f"longer measurements (--benchmark-max-time): a process measured for {measured_s:.2g} s"
+        )
     if runs < ENOUGH_RUNS:
-        advice.append(
+        remedies.append(
             "more saved runs (--benchmark-autosave) teach how far this machine drifts from one to "
             f"the next; there {'is' if runs == 1 else 'are'} {runs}"
         )
-    if judged.prediction.within > judged.prediction.between / 2:
-        advice.append(f"more processes, such as --tf-threads-processes={2 * processes}")
-    return tuple(advice)
+    if prediction.within > prediction.between / 2:
+        remedies.append(f"more processes, such as --tf-threads-processes={2 * processes}")
+    return tuple(remedies)
 
 
 def percent(share: float) -> str:

@@ -1,7 +1,9 @@
 """Configurations whose speed is known, as if they had been measured in turns."""
 
+import importlib
 import math
 import random
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +57,11 @@ def candidate():
         return Candidate(threads.id + terms, threads, measurement)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def replay():
+    """benchmarks/gate/replay.py as a module; its neighbours are `replay.rules` and so on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "benchmarks" / "gate")
+        return importlib.import_module("replay")

@@ -10,11 +10,13 @@ from pytest_tfthreads.core.baseline import (
     BaselineError,
     StoredRun,
     history_of,
+    pairs_of,
     parse_run,
     read_run,
     why_not_comparable,
 )
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.pairs import Pair
 
 TEST = "test_a.py::test_x[intra2-inter1]"
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.21.0"}
@@ -33,6 +35,21 @@ def measurement(**fields):
         "machine": MACHINE,
     }
     return Measurement(**{**known, **fields})
+
+
+DUET = {
+    "against": "HEAD~1 (0123456789ab)",
+    "pairs": [
+        {"throughput": -0.02, "cpu_efficiency": 0.01},
+        {"throughput": 0.015, "cpu_efficiency": 0},
+    ],
+}
+PAIRS = (Pair(-0.02, 0.01), Pair(0.015, 0.0))
+
+
+def duet(**fields):
+    """What is saved of a measurement that was compared side by side."""
+    return {**measurement().to_json(), "duet": {**DUET, **fields}}
 
 
 def saved(ours=None, **fields):
@@ -124,7 +141,15 @@ def test_unreadable_files(tmp_path):
 
 
 WRONG = [None, True, -1, 1e308, 10**400, float("nan"), float("inf"), "text", [], [None], {}, [[]]]
-MAY_BE_NONE = {"effective", "quota", "ring", "turn_rounds", "reference_wall_s", "reference_cpu_s"}
+MAY_BE_NONE = {
+    "effective",
+    "duet",
+    "quota",
+    "ring",
+    "turn_rounds",
+    "reference_wall_s",
+    "reference_cpu_s",
+}
 NOT_NEEDED = {"throughput", "cpu_efficiency", "cores_used", "utilization", "tensorflow"}
 
 
@@ -155,32 +180,35 @@ def changed(data, path, value):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in places(measurement().to_json()) if path],
+    [path for path in places(duet()) if path],
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_any_wrong_value_is_one_clear_error_or_harmless(path):
     refused = 0
     for value in WRONG:
-        text = json.dumps(saved(changed(measurement().to_json(), path, value)))
+        text = json.dumps(saved(changed(duet(), path, value)))
         try:
-            stored = parse_run(text, "0001_x.json").measurements[TEST]
+            run = parse_run(text, "0001_x.json")
         except BaselineError as error:
             refused += 1
             assert str(error).startswith(f"0001_x.json: {TEST}: tf_threads")  # noqa: PT017
         else:  # what is let through can be judged
+            stored = run.measurements[TEST]
             assert stored.throughput.value > 0
             assert stored.cpu_efficiency.value > 0
+            assert all(abs(pair.throughput) < 1e3 for pair in run.pairs.get(TEST, ()))
+            assert all(abs(pair.cpu_efficiency) < 1e3 for pair in run.pairs.get(TEST, ()))
     # Text is fine where text is expected, an empty list of flags is fine, and so on.
     assert refused >= (4 if path[0] == "flags" else 7), path
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in places(measurement().to_json()) if path and isinstance(path[-1], str)],
+    [path for path in places(duet()) if path and isinstance(path[-1], str)],
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_any_missing_field_is_named(path):
-    ours = measurement().to_json()
+    ours = duet()
     *outer, last = path
     target = ours
     for key in outer:
@@ -273,3 +301,43 @@ def test_wrong_verdicts_are_named(verdicts):
     data = saved({**measurement().to_json(), "verdicts": verdicts})
     with pytest.raises(BaselineError, match=r"verdicts|status"):
         parse_run(json.dumps(data), "x.json")
+
+
+def test_pairs_are_read_from_the_file():
+    assert parse_run(json.dumps(saved(duet())), "x").pairs == {TEST: PAIRS}
+    assert [Pair.from_json(one.to_json()) for one in PAIRS] == list(PAIRS)
+    assert DUET["pairs"] == [one.to_json() for one in PAIRS]
+
+
+@pytest.mark.parametrize("ours", [measurement().to_json(), duet(pairs=[])], ids=["absent", "empty"])
+def test_no_pairs(ours):
+    assert parse_run(json.dumps(saved(ours)), "x").pairs == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("-0.1", r"pairs\[1\]: 'throughput' is '-0.1', not a number"),
+        (True, "'throughput' is True, not a number"),
+        (-101, "'throughput' is -101, not a number between -100 and 100"),
+        (float("nan"), "'throughput' is nan, not a number between"),
+        (10**400, "'throughput' is a huge number, not a number between"),
+    ],
+)
+def test_wrong_pairs_are_named(value, message):
+    wrong = duet(pairs=[DUET["pairs"][0], {"throughput": value, "cpu_efficiency": 0}])
+    with pytest.raises(BaselineError, match=message):
+        parse_run(json.dumps(saved(wrong)), "x")
+
+
+def test_pairs_of_the_latest_comparable_runs():
+    def one(number, **fields):
+        return replace(run(str(number), **fields), pairs={TEST: (Pair(number, number),)})
+
+    runs = [one(n) for n in range(7)]
+    runs[5] = one(5, start="fresh")
+    runs.append(run("unpaired"))
+    found = pairs_of(runs, TEST, measurement())
+    assert [pairs[0].throughput for pairs in found] == [1, 2, 3, 4, 6]
+    assert pairs_of(runs, "renamed", measurement()) == []
+    assert pairs_of([], TEST, measurement()) == []

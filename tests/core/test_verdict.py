@@ -1,30 +1,28 @@
 """The rule of the gate, its words, and its rates on recorded noise."""
 
-import importlib.util
 import json
 import math
 import random
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from pytest_tfthreads.core.baseline import History
-from pytest_tfthreads.core.drift import BETWEEN, FLOOR, predict
+from pytest_tfthreads.core.drift import (
+    BETWEEN,
+    FLOOR,
+    STATE_SPREAD,
+    WITHIN,
+    default_within,
+    predict,
+)
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.statistics import holm
 from pytest_tfthreads.core.verdict import METRICS, Policy, Verdict, judge, judge_all
 
-_PATH = Path(__file__).parents[2] / "benchmarks" / "gate" / "replay.py"
-_SPEC = importlib.util.spec_from_file_location("gate_replay", _PATH)
-replay = importlib.util.module_from_spec(_SPEC)
-sys.modules["gate_replay"] = replay  # its dataclasses look their module up
-_SPEC.loader.exec_module(replay)
 
-
-def sitting(speeds, cores=2.0, reference_s=None, items=1):
-    """One process a speed (calls a second), each using this many cores."""
+def sitting(speeds, cores=2.0, reference_s=None, items=1, calls=1000):
+    """One process a speed (calls a second), each using this many cores, measured for long."""
     return Measurement(
         requested=Pools(2, 1),
         effective=Pools(2, 1),
@@ -34,7 +32,7 @@ def sitting(speeds, cores=2.0, reference_s=None, items=1):
         unit="images",
         samples=tuple(
             Sample(
-                (1 / one,), (cores / one,), 1, 1, 0, 0, 0, 0, (0,),
+                (calls / one,), (cores * calls / one,), calls, 1, 0, 0, 0, 0, (0,),
                 reference_wall_s=reference_s, reference_cpu_s=reference_s,
             )
             for one in speeds
@@ -278,18 +276,59 @@ def test_complete_runs_find_at_least_as_much():
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("stored", [1, 5])
 @pytest.mark.parametrize("reference", [True, False], ids=["corrected", "plain"])
-def test_rates_on_recorded_noise(reference, stored, metric):
+def test_rates_on_recorded_noise(replay, reference, stored, metric):
     """The naive rules fail one unchanged test in three here (benchmarks/gate/replay.py)."""
-    rng, rule = random.Random(7), replay.gate(reference)
+    rng, rule = random.Random(7), replay.rules.stored_rule(reference, replay.SUITE)
     unchanged = [replay.draw(rng, stored, 6) for _ in range(300)]
-    assert replay.share(unchanged, replay.mean_rule, metric) > 0.25
-    assert replay.share(unchanged, replay.t_rule, metric) > 0.08
+    assert replay.share(unchanged, replay.rules.mean_rule) > 0.25
+    assert replay.share(unchanged, replay.rules.t_rule) > 0.25
     assert replay.share(unchanged, rule, metric) <= (0.01 if reference else 0.03)
     twice = [one.slower(2) for one in unchanged[:150]]
     assert replay.share(twice, rule, metric) >= 0.9
     # An honest rule does not pass what it cannot see.
     slower = [replay.draw(rng, stored, 6, "slower20") for _ in range(100)]
     assert replay.share(slower, rule, metric, "pass") <= 0.03
+
+
+def test_a_short_measurement_is_a_single_draw(replay):
+    """Two rounds, one process, one saved run: the machine's two speeds are all that is seen."""
+    rng = random.Random(7)
+    replays = [replay.draw(rng, 1, 1).first(2) for _ in range(300)]
+    known, unknown = (replay.rules.stored_rule(False, 2, longer) for longer in (1, 1000))
+    assert replay.share(replays, unknown) > 0.05
+    assert replay.share(replays, known) < 0.005
+
+
+def test_a_short_measurement_is_not_judged_by_luck():
+    """34 % slower was two milliseconds in the slow state of a CPU."""
+    long, short = (
+        judge("t", sitting([66], calls=calls), History((sitting([100], calls=calls),)), Policy(), 2)
+        for calls in (1000, 1)
+    )
+    assert [one.status for one in long] == ["regression"] * 2
+    assert [one.status for one in short] == ["inconclusive"] * 2
+    assert "a process measured for 0.01 s" in short[0].advice[0]
+    assert "--benchmark-max-time" in short[0].advice[0]
+    # The shorter of the two counts, whichever it is.
+    for now, then in ((1, 1000), (1000, 1)):
+        baseline = History((sitting([100], calls=then),))
+        verdict, _ = judge("t", sitting([66], calls=now), baseline, Policy(), 2)
+        assert verdict.status == "inconclusive"
+
+
+def test_the_default_spread_follows_the_time_measured():
+    variances = [default_within(seconds) for seconds in (0, 0.002, 0.05, 0.25, 0.5, 1, 10)]
+    assert variances == sorted(variances, reverse=True)
+    assert variances[0] == pytest.approx(WITHIN**2 + STATE_SPREAD**2)
+    # Two states a factor of 1.8 apart, each half of the time: log speeds ± log(1.8) / 2.
+    assert pytest.approx(math.log(1.8) / 2, abs=0.005) == STATE_SPREAD
+    assert math.sqrt(default_within(0.25)) == pytest.approx(0.1829, abs=0.0001)
+    assert math.sqrt(default_within(math.inf)) == pytest.approx(WITHIN)
+
+
+def test_a_history_of_short_measurements_teaches_that_they_agree():
+    now, runs = [0.0, 0.001, -0.001], [[0.0, 0.001, -0.001]] * 20
+    assert predict(now, runs[:1], BETWEEN, 0.002).sd > 3 * predict(now, runs, BETWEEN, 0.002).sd
 
 
 def test_policy_per_test():

@@ -1,0 +1,159 @@
+"""Recorded noise: sittings of processes, pairs of processes, and what is drawn from them.
+
+All from tests/core/data; each file says in "about" what it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from pytest_tfthreads.core.pairs import Pair
+
+_DATA = Path(__file__).parents[2] / "tests" / "core" / "data"
+SITTINGS = 6
+STORED_PAIRS = 5
+"""So many of a case's recorded pairs are saved runs in a replay; the others are measured anew."""
+
+
+def _cases(name: str) -> dict[str, Any]:
+    cases: dict[str, Any] = json.loads((_DATA / name).read_text(encoding="utf-8"))["cases"]
+    return cases
+
+
+_FIGURES = _cases("sittings.json")
+_ROUNDS = _cases("sitting_rounds.json")
+_PAIRS = _cases("unchanged_pairs.json")
+
+ALL = sorted(_FIGURES)
+WITHOUT_TF_DATA = [case for case in ALL if not case.startswith("tfdata")]
+
+
+@dataclass(frozen=True)
+class Process:
+    """Sums over its rounds, of the reference workload too, and the wall time of each round."""
+
+    wall_s: float
+    cpu_s: float
+    reference_wall_s: float
+    reference_cpu_s: float
+    rounds_s: tuple[float, ...] = ()
+
+    def slower(self, factor: float) -> Process:
+        return replace(
+            self,
+            wall_s=self.wall_s * factor,
+            cpu_s=self.cpu_s * factor,
+            rounds_s=tuple(one * factor for one in self.rounds_s),
+        )
+
+    def first(self, rounds: int) -> Process:
+        """As if it had ended after so many rounds; CPU time is taken to be wall time."""
+        rounds_s = self.rounds_s[:rounds]
+        return replace(self, wall_s=sum(rounds_s), cpu_s=sum(rounds_s), rounds_s=rounds_s)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One new sitting and the stored ones before it, oldest first."""
+
+    now: list[Process]
+    history: list[list[Process]]
+
+    @property
+    def then(self) -> list[Process]:
+        return self.history[-1]
+
+    def slower(self, factor: float) -> Replay:
+        """The same, with a synthetic slowdown of the new sitting."""
+        return Replay([one.slower(factor) for one in self.now], self.history)
+
+    def first(self, rounds: int) -> Replay:
+        """The same, measured for so many rounds only."""
+        return Replay(
+            [one.first(rounds) for one in self.now],
+            [[one.first(rounds) for one in sitting] for sitting in self.history],
+        )
+
+    def scaled(self, noise: float) -> Replay:
+        """The same on a machine that is this much noisier (rounds apart): about the mean of all."""
+        names = ("wall_s", "cpu_s", "reference_wall_s", "reference_cpu_s")
+        everyone = [one for sitting in (self.now, *self.history) for one in sitting]
+        means = {name: fmean(math.log(getattr(one, name)) for one in everyone) for name in names}
+
+        def scale(one: Process) -> Process:
+            return Process(
+                **{
+                    name: math.exp(mean + noise * (math.log(getattr(one, name)) - mean))
+                    for name, mean in means.items()
+                }
+            )
+
+        return Replay(
+            [scale(one) for one in self.now],
+            [[scale(one) for one in sitting] for sitting in self.history],
+        )
+
+
+def draw(
+    rng: random.Random,
+    stored: int,
+    processes: int,
+    variant: str = "unchanged",
+    cases: Sequence[str] = ALL,
+) -> Replay:
+    """A random case and sitting in which the variant was recorded, and `stored` other sittings."""
+    case = rng.choice([name for name in cases if variant in _FIGURES[name]])
+    sitting = rng.choice(list(_FIGURES[case][variant]))
+    others = [str(one) for one in range(SITTINGS) if str(one) != sitting]
+
+    def some(variant: str, sitting: str) -> list[Process]:
+        figures = _FIGURES[case][variant][sitting]
+        rounds = _ROUNDS[case].get(variant, {}).get(sitting, [()] * len(figures))
+        picked = rng.sample(range(len(figures)), min(processes, len(figures)))
+        return [Process(*figures[n], tuple(one / 1e5 for one in rounds[n])) for n in picked]
+
+    now = some(variant, sitting)
+    return Replay(now, [some("unchanged", other) for other in rng.sample(others, stored)])
+
+
+@dataclass(frozen=True)
+class Duet:
+    """Pairs of one case to be measured one after the other, and those of earlier saved runs."""
+
+    pairs: list[Pair]
+    stored: list[list[Pair]]
+
+    def slower(self, share: float) -> Duet:
+        """The same, with a synthetic loss of speed of the candidate."""
+        by = math.log1p(-share)
+        return Duet(
+            [Pair(one.throughput + by, one.cpu_efficiency + by) for one in self.pairs], self.stored
+        )
+
+
+def draw_duet(
+    rng: random.Random, pairs: int, stored: bool, cases: Sequence[str] = WITHOUT_TF_DATA
+) -> Duet:
+    """Of a random case: some of its recorded pairs are stored, the others drawn with replacement.
+
+    With a random sign, for who is the candidate is arbitrary.
+    """
+    rows = _PAIRS[rng.choice(cases)]["pairs"]
+    known = rng.sample(range(len(rows)), STORED_PAIRS)
+    others = [n for n in range(len(rows)) if n not in known]
+
+    def pair(row: Sequence[float]) -> Pair:
+        sign = rng.choice((-1, 1))
+        return Pair(sign * row[0], sign * row[4])  # medians by wall and by CPU time
+
+    return Duet(
+        [pair(rows[n]) for n in rng.choices(others, k=pairs)],
+        [[pair(rows[n]) for n in known]] if stored else [],
+    )

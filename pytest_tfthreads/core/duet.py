@@ -1,0 +1,154 @@
+"""Is this code slower than that, where processes of both took turns on the same CPUs?
+
+A pair of processes gives one log ratio for each metric (`pairs`); the pair is the sample. After
+`LOOKS` pairs we look whether they decide. With x the mean log ratio:
+
+- regression: we are sure at the suite's level that x is below -margin (0.4 × tolerance: 2 % where
+  5 % is tolerated), and x itself is below -`BEYOND` × tolerance (3.5 %);
+- improvement: the same upwards;
+- pass: we are 95 % sure that x is above -tolerance;
+- else inconclusive: more pairs, or after the last look, what would help.
+
+So a loss of the tolerance or more is found, one of the margin or less passes, and one between
+the two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough
+for either: where pairs spread by 1 to 3 %, 3 % is called a regression in 3 to 18 of 100 duets, 4 %
+in 53 to 83, and 5 % in 91 or more. Against saved runs the estimate must be beyond the tolerance
+itself; here that would miss half of the losses just as large, which turns can see.
+
+Three looks are three chances to be wrong, so each has a third of every error (Bonferroni).
+
+The spread of pairs is moderated, as in `noise`: a weighted mean of the variance of these pairs, of
+those in saved runs about their own means, and of what is to be expected. The constants were chosen
+by the rates of false alarms and of detection on recorded pairs; benchmarks/gate/replay.py prints
+them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.pairs import Pair, pair_of
+from pytest_tfthreads.core.statistics import LogRatio
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.verdict import (
+    PASS_ERROR,
+    Errors,
+    Judged,
+    Policy,
+    Verdict,
+    conclude,
+    level_of_one,
+)
+
+__all__ = ["LOOKS", "Pair", "is_decided", "judge_duet", "pair_of"]
+
+LOOKS = (3, 6, 12)
+"""Numbers of pairs after which the verdict is looked at."""
+BEYOND = 0.7
+"""Share of the tolerance that the estimate of a regression exceeds: midway between the margin and
+the tolerance, so that a loss of either is rarely taken for the other."""
+EXPECTED = 0.015
+"""Spread (of a logarithm) between pairs that is expected: the median of what was recorded."""
+EXPECTED_DOF = 4.0
+UNREPEATED = 0.1
+"""The same before the first look. One pair or two say little or nothing of their own spread, and
+some workloads spread like this: the expected spread alone must not decide."""
+STORED_DOF = 5.0
+"""The most degrees of freedom that pairs of saved runs count for: the machine of today may be
+noisier."""
+
+
+def judge_duet(
+    test: str,
+    now: Measurement,
+    then: Measurement,
+    pairs: Sequence[Pair],
+    stored: Sequence[Sequence[Pair]],
+    policy: Policy,
+    hypotheses: int,
+    against: str,
+) -> tuple[Verdict, Verdict]:
+    """Verdicts on throughput and on CPU efficiency after these pairs.
+
+    `now` is the candidate's measurement and `then` the baseline's, in words `against`. `stored`
+    are pairs of this test in saved runs, run by run: what they say of the noise. `hypotheses` is
+    how many verdicts the suite will have. Raises `ValueError` where there is no pair, or no
+    hypothesis.
+    """
+    if not pairs:
+        raise ValueError(f"{test}: a duet needs a pair or more")
+    level = level_of_one(hypotheses) / len(LOOKS)
+    errors = Errors(level, level, PASS_ERROR / len(LOOKS))
+    ratios = {
+        metric: mean_ratio(
+            [getattr(pair, metric) for pair in pairs],
+            [[getattr(pair, metric) for pair in run] for run in stored],
+        )
+        for metric in METRICS
+    }
+    throughput, cpu_efficiency = (
+        conclude(
+            Judged(
+                test=test,
+                metric=metric,
+                now=now,
+                then=then,
+                against=against,
+                ratio=ratios[metric],
+                other_log_ratio=other.log_ratio,
+                remedies=_remedies(ratios[metric], len(pairs), errors.passed),
+            ),
+            policy.tolerance[metric],
+            errors,
+            BEYOND,
+        )
+        for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
+    )
+    return throughput, cpu_efficiency
+
+
+def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
+    """No more pairs are needed: every metric is decided, or the looks are used up."""
+    return pairs >= LOOKS[-1] or all(one.status != "inconclusive" for one in verdicts)
+
+
+def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) -> LogRatio:
+    """The mean of one log ratio a pair, with a moderated variance.
+
+    `stored` are those of saved runs, run by run. Raises `ValueError` where there is no pair.
+    """
+    if not logs:
+        raise ValueError("a mean needs a pair or more")
+    expected = EXPECTED if len(logs) >= LOOKS[0] else UNREPEATED
+    all_stored_dof = sum(len(run) - 1 for run in stored if run)
+    stored_dof = min(STORED_DOF, all_stored_dof)
+    stored_variance = (
+        sum(_sum_of_squares(run) for run in stored if run) / all_stored_dof
+        if all_stored_dof
+        else 0.0
+    )
+    dof = len(logs) - 1 + stored_dof + EXPECTED_DOF
+    squares = _sum_of_squares(logs) + stored_dof * stored_variance + EXPECTED_DOF * expected**2
+    return LogRatio(fmean(logs), squares / dof / len(logs), dof)
+
+
+def _remedies(ratio: LogRatio, pairs: int, pass_error: float) -> tuple[str, ...]:
+    if pairs < LOOKS[-1]:
+        return (f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]}",)
+    lowest = ratio.log_ratio - ratio.half_width(1 - pass_error)
+    would_pass = math.ceil(-100 * math.expm1(lowest))  # in whole percent, as people write it
+    remedies = [
+        f"{pairs} pairs did not decide it, nor would a few more: measure on a quieter machine, or "
+        "each process for longer (--benchmark-max-time)"
+    ]
+    if would_pass < 100:
+        remedies.append(f"or tolerate more: --tf-threads-tolerance={would_pass}% would have passed")
+    return tuple(remedies)
+
+
+def _sum_of_squares(figures: Sequence[float]) -> float:
+    mean = fmean(figures)
+    return sum((figure - mean) ** 2 for figure in figures)

@@ -1,0 +1,43 @@
+"""What one pair of processes says, one of each revision, that took turns with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from pytest_tfthreads.core.comparison import blocks, ring_differences
+from pytest_tfthreads.core.measurement import Sample
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Log of speed of the candidate / the baseline, by wall and by CPU time: below 0 is slower."""
+
+    throughput: float
+    cpu_efficiency: float
+
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float]) -> Pair:
+        return cls(**data)
+
+
+def pair_of(candidate: Sample, baseline: Sample) -> Pair:
+    """The medians, over blocks of a turn each, of the log ratios of neighbouring blocks.
+
+    A call of either side is one of the same work; calls a round may differ. Raises `ValueError`
+    where the two took no turns together, or no clock moved.
+    """
+    if candidate.ring is None or candidate.ring != baseline.ring:
+        raise ValueError(
+            f"the two processes took no turns together: ring {candidate.ring} and {baseline.ring}"
+        )
+    found = ring_differences(blocks(candidate, 1.0), blocks(baseline, 1.0))
+    if found is None:
+        raise ValueError(
+            "a clock did not move in any block of both processes: measure for longer (max_time)"
+        )
+    wall, cpu = found
+    return Pair(wall.log_ratio, cpu.log_ratio)

@@ -1,0 +1,276 @@
+"""Side by side: what a pair says, how the pairs are judged, and the rates on recorded pairs."""
+
+import math
+import random
+
+import pytest
+
+from pytest_tfthreads.core.duet import (
+    BEYOND,
+    EXPECTED,
+    EXPECTED_DOF,
+    LOOKS,
+    STORED_DOF,
+    UNREPEATED,
+    Pair,
+    is_decided,
+    judge_duet,
+    mean_ratio,
+    pair_of,
+)
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.statistics import student_t
+from pytest_tfthreads.core.verdict import MARGIN, METRICS, Policy
+
+
+def sample(wall_s, cpu_s=None, ring=0, iterations=10, turn_rounds=2):
+    return Sample(
+        tuple(wall_s), tuple(cpu_s or wall_s), iterations, 10, 0.1, 0, 0, 0, (0,),
+        ring=ring, turn_rounds=turn_rounds,
+    )  # fmt: skip
+
+
+def measured(cores):
+    return Measurement(
+        Pools(2, 1), Pools(2, 1), (0, 1), "fork", 1, "images", (sample([1.0] * 4, [cores] * 4),)
+    )
+
+
+def pairs_around(log_ratio, count, spread=0.0, cpu=None, seed=1):
+    """Pairs that scatter by `spread`, the mean exactly `log_ratio` (and `cpu`) where it is 0."""
+    rng = random.Random(seed)
+    cpu = log_ratio if cpu is None else cpu
+    return [
+        Pair(log_ratio + rng.gauss(0, spread), cpu + rng.gauss(0, spread)) for _ in range(count)
+    ]
+
+
+def duet(pairs, stored=(), policy=None, hypotheses=2, now=None, then=None):
+    verdicts = judge_duet(
+        "test_x",
+        now or measured(2.0),
+        then or measured(2.0),
+        pairs,
+        stored,
+        policy or Policy(),
+        hypotheses,
+        "HEAD~1 (0123456)",
+    )
+    assert [verdict.metric for verdict in verdicts] == list(METRICS)
+    return verdicts
+
+
+def statuses(*args, **fields):
+    return [verdict.status for verdict in duet(*args, **fields)]
+
+
+def test_a_pair_is_the_median_of_its_turns():
+    # Turns of 2 rounds: 3 against 2, 4 against 2, and one in which the machine stumbled.
+    candidate = sample([1, 2, 2, 2, 90, 90], [1, 1, 1, 1, 1, 1])
+    baseline = sample([1, 1, 1, 1, 1, 1])
+    pair = pair_of(candidate, baseline)
+    assert pair.throughput == pytest.approx(math.log(2 / 4))
+    assert pair.cpu_efficiency == 0
+    swapped = pair_of(baseline, candidate)
+    assert (swapped.throughput, swapped.cpu_efficiency) == (-pair.throughput, 0)
+
+
+def test_a_pair_counts_calls_not_rounds():
+    twice_the_calls = sample([2.0] * 4, iterations=20)
+    assert pair_of(twice_the_calls, sample([1.0] * 6, iterations=10)).throughput == 0
+
+
+@pytest.mark.parametrize(("one", "other"), [(None, None), (0, 1), (None, 0)])
+def test_no_pair_without_turns(one, other):
+    with pytest.raises(ValueError, match=f"no turns together: ring {one} and {other}"):
+        pair_of(sample([1.0] * 4, ring=one), sample([1.0] * 4, ring=other))
+
+
+def test_no_pair_where_clocks_stood():
+    with pytest.raises(ValueError, match="clock did not move in any block"):
+        pair_of(sample([1.0] * 4, [0, 0, 1, 1]), sample([1.0] * 4, [1, 1, 0, 0]))
+
+
+def test_the_spread_is_moderated():
+    ratio = mean_ratio([0.0, 0.01, -0.01])
+    assert ratio.log_ratio == 0
+    assert ratio.dof == 2 + EXPECTED_DOF
+    assert ratio.variance == pytest.approx((0.0002 + EXPECTED_DOF * EXPECTED**2) / 6 / 3)
+
+
+def test_stored_pairs_are_noise_about_their_own_mean():
+    """Two runs, of which one had got faster: 1 + 2 degrees of freedom and little spread."""
+    stored = [[0.01, -0.01], [0.5, 0.51, 0.49], [0.7], []]
+    ratio = mean_ratio([0.0, 0.01, -0.01], stored)
+    assert ratio.dof == 2 + 3 + EXPECTED_DOF
+    squares = 0.0002 + 0.0002 + 0.0002 + EXPECTED_DOF * EXPECTED**2
+    assert ratio.variance == pytest.approx(squares / ratio.dof / 3)
+
+
+def test_stored_pairs_cannot_drown_the_noise_of_today():
+    silent = [[0.0] * 12] * 5
+    today = [0.1, -0.1, 0.05, -0.05, 0.1, -0.1]
+    ratio = mean_ratio(today, silent)
+    assert ratio.dof == 5 + STORED_DOF + EXPECTED_DOF
+    own = math.sqrt(sum(one**2 for one in today) / 5)
+    assert math.sqrt(6 * ratio.variance) > own / 2
+
+
+def test_one_pair_or_two_know_little_of_their_spread():
+    assert mean_ratio([0.3]).variance == pytest.approx(UNREPEATED**2)
+    assert mean_ratio([0.3]).dof == EXPECTED_DOF
+    for count in (1, 2):
+        assert statuses(pairs_around(0, count)) == ["inconclusive"] * 2
+        assert statuses(pairs_around(-0.1, count)) == ["inconclusive"] * 2
+        assert statuses(pairs_around(math.log(0.5), count)) == ["regression"] * 2
+    assert duet(pairs_around(0, 2))[0].advice == (
+        "more pairs: the duet ended after 2 of at most 12",
+    )
+
+
+def test_nothing_to_judge():
+    with pytest.raises(ValueError, match="test_x: a duet needs a pair or more"):
+        duet([])
+    with pytest.raises(ValueError, match="a mean needs a pair"):
+        mean_ratio([])
+    with pytest.raises(ValueError, match="at least this one"):
+        duet(pairs_around(0, 3), hypotheses=0)
+
+
+@pytest.mark.parametrize("tolerance", [0.03, 0.05, 0.3])
+def test_the_limits_where_pairs_agree(tolerance):
+    """A loss of the tolerance is found, one of the margin passes, `BEYOND` divides the two."""
+    policy = Policy(dict.fromkeys(METRICS, tolerance))
+    silent = [[Pair(0.0, 0.0)] * 12] * 5
+
+    def status(share):
+        pairs = pairs_around(math.log1p(-share * tolerance), 12)
+        return statuses(pairs, silent, policy, hypotheses=2)[0]
+
+    assert status(0) == "pass"
+    assert status(MARGIN) == "pass"
+    assert status(BEYOND - 0.01) == "pass"
+    assert status(BEYOND + 0.01) == "regression"
+    assert status(1) == "regression"
+    assert status(2) == "regression"
+
+
+def test_exactly_when_it_is_a_regression():
+    """Mean + t · sd < log(1 - margin), at a third of 5 % / hypotheses."""
+    sd, dof = EXPECTED * math.sqrt(EXPECTED_DOF / 6 / 3), 2 + EXPECTED_DOF
+    limit = math.log1p(-0.02) - student_t(1 - 0.05 / 26 / 3, dof) * sd
+    policy = Policy()
+    assert statuses(pairs_around(limit - 1e-6, 3), hypotheses=26) == ["regression"] * 2
+    assert statuses(pairs_around(limit + 1e-6, 3), hypotheses=26) == ["inconclusive"] * 2
+    passes = math.log1p(-0.05) + student_t(1 - 0.05 / 3, dof) * sd
+    assert statuses(pairs_around(passes + 1e-6, 3), policy=policy) == ["pass"] * 2
+    assert statuses(pairs_around(passes - 1e-6, 3), policy=policy) == ["inconclusive"] * 2
+
+
+def test_the_larger_the_loss_the_worse_the_verdict():
+    order = ["improvement", "pass", "inconclusive", "regression"]
+    for seed in range(40):
+        for count in LOOKS:
+            noise = pairs_around(0, count, spread=0.02, seed=seed)
+            found = [
+                statuses([Pair(one.throughput + by, 0.0) for one in noise])[0]
+                for by in (0.002 * step for step in range(100, -101, -1))
+            ]
+            ranks = [order.index(one) for one in found]
+            assert ranks == sorted(ranks), (seed, count)
+            assert {"improvement", "pass", "regression"} <= set(found)
+
+
+def test_gains_mirror_losses():
+    assert statuses(pairs_around(math.log(1.08), 6)) == ["improvement"] * 2
+    assert statuses(pairs_around(math.log(1.02), 6)) == ["pass"] * 2
+
+
+def test_more_hypotheses_ask_for_more():
+    pairs = pairs_around(-0.06, 3)
+    few, many = (duet(pairs, hypotheses=m)[0] for m in (2, 2000))
+    assert (few.status, many.status) == ("regression", "inconclusive")
+    assert few.detectable < many.detectable
+
+
+def test_more_pairs_see_smaller_losses():
+    detectable = [duet(pairs_around(0, count))[0].detectable for count in (1, 2, *LOOKS)]
+    assert detectable == sorted(detectable, reverse=True)
+    assert detectable[-1] < 0.05 < detectable[1]
+
+
+def test_detectable_losses_are_detected_80_percent_of_the_time():
+    """Noise as expected, so that the interval is that of the promise."""
+    promised, found = [], []
+    for seed in range(400):
+        noise = pairs_around(0, 12, spread=EXPECTED, seed=seed)
+        promised.append(duet(noise)[0].detectable)
+    loss = math.log1p(-sum(promised) / len(promised))
+    for seed in range(400, 800):
+        found += [duet(pairs_around(loss, 12, spread=EXPECTED, seed=seed))[0].status]
+    assert found.count("regression") / 400 == pytest.approx(0.8, abs=0.06)
+
+
+def test_lost_parallelism_and_burnt_cpu_are_told_apart():
+    slow, same = duet(
+        pairs_around(math.log(0.7), 3, cpu=0.0), now=measured(1.4), then=measured(2.0)
+    )
+    assert (slow.status, same.status) == ("regression", "pass")
+    assert slow.reason == "30 % slower: CPU work +0.0 %, parallelism −30 % (2.0 → 1.4 cores used)"
+    assert slow.judged_against == "HEAD~1 (0123456)"
+    assert slow.change.value == pytest.approx(-0.3)
+    assert slow.change.low < -0.3 < slow.change.high
+    same, burnt = duet(
+        pairs_around(0.0, 3, cpu=math.log(2 / 3)), now=measured(3.0), then=measured(2.0)
+    )
+    assert (same.status, burnt.status) == ("pass", "regression")
+    assert burnt.reason.startswith("33 % less a CPU-second: CPU work +50 %, wall time +0.0 %")
+
+
+def test_after_the_last_look_more_pairs_are_no_advice():
+    verdict, _ = duet(pairs_around(0, 12, spread=0.2))
+    assert verdict.status == "inconclusive"
+    assert "too noisy to tell" in verdict.reason
+    quieter, tolerate = verdict.advice
+    assert "quieter machine" in quieter
+    assert "--benchmark-max-time" in quieter
+    # What it names does pass, and one percent less does not.
+    share = int(tolerate.partition("--tf-threads-tolerance=")[2].partition("%")[0])
+    for percent, status in ((share, "pass"), (share - 1, "inconclusive")):
+        policy = Policy({"throughput": percent / 100, "cpu_efficiency": 0.05})
+        assert statuses(pairs_around(0, 12, spread=0.2), policy=policy)[0] == status
+    # Nothing to tolerate where the noise is beyond any tolerance.
+    assert len(duet(pairs_around(-1, 12, spread=30))[0].advice) == 1
+
+
+def test_decided():
+    sure, unsure = duet(pairs_around(0, 3)), duet(pairs_around(0, 3, spread=0.2))
+    assert is_decided(sure, 3)
+    assert not is_decided(unsure, 3)
+    assert not is_decided((sure[0], unsure[1]), 6)
+    assert is_decided(unsure, 12)
+
+
+def test_rates_on_recorded_pairs(replay):
+    """A few draws, generous limits; benchmarks/gate/replay.py has the rates themselves."""
+    for stored in (False, True):
+        duets = replay.draw_duets(400, stored, seed=7)
+        for hypotheses in (2, 26):
+            unchanged = replay.duet_rates(duets, hypotheses)
+            assert unchanged.any_regression <= 0.005
+            assert min(unchanged.passed) >= 0.98
+            assert unchanged.pairs < 4
+            five, ten = (
+                replay.duet_rates([one.slower(loss) for one in duets[:200]], hypotheses)
+                for loss in (0.05, 0.1)
+            )
+            assert min(five.regression) >= 0.85
+            assert min(ten.regression) >= 0.98
+
+
+def test_noisy_pairs_are_not_failed(replay):
+    """tf.data where turns were not enforced: ± 12 to 22 % a pair."""
+    cases = [case for case in replay.ALL if case.startswith("tfdata")]
+    unchanged = replay.duet_rates(replay.draw_duets(300, False, cases, seed=7), 26)
+    assert unchanged.any_regression <= 0.02
+    assert min(unchanged.inconclusive) > 0.2
