@@ -185,16 +185,16 @@ def compares(config: pytest.Config) -> bool:
     return session is not None and bool(session.compare)
 
 
-def saved_runs(config: pytest.Config) -> SavedRuns | None:
-    """What --benchmark-compare compares with, and what was saved before; None without it."""
-    if not compares(config):
-        return None
-    session = config._benchmarksession  # type: ignore[attr-defined]
+def saved_runs(config: pytest.Config) -> SavedRuns:
+    """The run that --benchmark-compare names, or the latest, and those that were saved before."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is None:
+        return SavedRuns(problem="pytest-benchmark is switched off")
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
     history = [Path(file) for file in storage.query("[0-9][0-9][0-9][0-9]_")]
-    if session.compare is True:
+    if session.compare is True or not session.compare:
         problem = "" if history else f"there is no saved run in {storage}; make one with "
         return SavedRuns(
             tuple(history[-_MOST_RUNS:]), problem=problem and f"{problem}--benchmark-save"

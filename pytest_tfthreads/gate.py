@@ -1,4 +1,7 @@
-"""The gate of a pytest run: finds the saved runs to judge by, and judges each measurement."""
+"""The gate of a pytest run: finds the saved runs to judge by, and judges each measurement.
+
+It judges by them, or, in a duet, by the baseline that was measured side by side.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from pytest_tfthreads.core.baseline import (
     History,
     StoredRun,
     history_of,
+    pairs_of,
     read_run,
 )
+from pytest_tfthreads.core.duet import judge_duet
 from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 
@@ -44,16 +50,24 @@ class Gate:
         self._problem = problem
 
     @classmethod
-    def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate | None:
-        """As --benchmark-compare asks for; `None` where it does not."""
+    def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate:
+        """With the run that --benchmark-compare names, or the latest, and those before it."""
         saved = benchmark_bridge.saved_runs(config)
-        if saved is None:
-            return None
         runs, problems = _read(saved.files)
         problem = saved.problem
         if saved.files and saved.files[-1] in problems:
             problem = problems.pop(saved.files[-1])
         return cls(policy, hypotheses, runs, saved.named, problem, list(problems.values()))
+
+    @property
+    def baseline(self) -> StoredRun | None:
+        """The run to compare with."""
+        return None if self._problem or not self._runs else self._runs[-1]
+
+    @property
+    def problem(self) -> str:
+        """Why there is none."""
+        return self._problem
 
     def judge(self, test: str, now: Measurement, case: Case) -> tuple[Verdict, Verdict]:
         """Throughput and CPU efficiency of a test that was just measured."""
@@ -64,6 +78,25 @@ class Gate:
         )
         policy = self._policy.with_tolerance(dict(case.tolerance))
         return judge(test, now, history, policy, self._hypotheses)
+
+    def judge_duet(
+        self, test: str, now: Measurement, case: Case, duet: Duet
+    ) -> tuple[Verdict, Verdict]:
+        """The same of a test that was measured side by side with its baseline."""
+        policy = self._policy.with_tolerance(dict(case.tolerance))
+        if duet.baseline is None:
+            history = History((), problem=duet.problem, baseline=duet.against)
+            return judge(test, now, history, policy, self._hypotheses)
+        return judge_duet(
+            test,
+            now,
+            duet.baseline,
+            duet.pairs,
+            pairs_of(self._runs, test, now),
+            policy,
+            self._hypotheses,
+            f"{duet.against}, side by side in {len(duet.pairs)} pairs of processes",
+        )
 
     def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Those that fail their test."""

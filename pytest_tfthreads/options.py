@@ -29,6 +29,7 @@ MARKER = (
     "measurement; timeout: seconds for one process; tolerance: the loss of "
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
+BASELINES_COMMIT = "baseline"
 STARTS = ("auto", "fork", "fresh")
 
 
@@ -46,6 +47,15 @@ class Settings:
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
     search: bool = False
     policy: Policy = field(default_factory=Policy)
+    duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+
+    def looks(self, processes: int) -> list[int]:
+        """After how many pairs of processes a duet is judged, where the first look is at so many.
+
+        Thrice, each time at twice as many.
+        """
+        most = max(processes, self.max_processes or 4 * processes)
+        return sorted({min(most, factor * processes) for factor in (1, 2, 4)})
 
     def most(self, processes: int) -> int:
         """Up to how many processes are measured where the first look, at so many, is suspicious."""
@@ -71,7 +81,7 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-max-processes",
             "N",
             "with --benchmark-compare: before a test fails for its speed, measure more processes, "
-            "up to so many (default: twice --tf-threads-processes)",
+            "up to so many (default: twice --tf-threads-processes, four times in a duet)",
         ),
         (
             "tf-threads-start",
@@ -119,6 +129,16 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
         parser.addini(name.replace("-", "_"), f"the same as --{name}", default=None)
     group.addoption(
+        "--tf-threads-duet",
+        nargs="?",
+        const=BASELINES_COMMIT,
+        metavar="REV",
+        help="measure each test side by side with the commit of the saved run that "
+        "--benchmark-compare names (or the latest), with another revision (=REV), or with another "
+        "environment (=python=PATH)",
+    )
+    parser.addini("tf_threads_duet", "the same as --tf-threads-duet", default=None)
+    group.addoption(
         "--tf-threads-search",
         action="store_true",
         help="find a good configuration of each test without measuring all: of those of "
@@ -149,7 +169,7 @@ def read_settings(config: pytest.Config) -> Settings:
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
-    if search and _is_distributed(config):
+    if search and (hasattr(config, "workerinput") or is_distributing(config)):
         raise pytest.UsageError(
             "--tf-threads-search decides from one configuration which to measure next, and "
             "pytest-xdist deals them out beforehand: leave -n (--numprocesses, --dist, --tx) out"
@@ -158,6 +178,14 @@ def read_settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "
             "measures them one by one: leave one of the two out"
+        )
+    duet, name = _value(config, "tf_threads_duet")
+    if duet == "":
+        duet = BASELINES_COMMIT
+    if search and duet:
+        raise pytest.UsageError(
+            f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
+            "two out"
         )
     if search and not configs:
         configs = machine_grid(Machine.read().counts)
@@ -172,6 +200,7 @@ def read_settings(config: pytest.Config) -> Settings:
         seed=defaults.seed if seed is None else seed,
         search=search,
         policy=policy,
+        duet=duet,
     )
 
 
@@ -192,8 +221,9 @@ def _policy(config: pytest.Config) -> Policy:
     return policy
 
 
-def _is_distributed(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
+def is_distributing(config: pytest.Config) -> bool:
+    """Whether this process has pytest-xdist's workers run the tests."""
+    return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

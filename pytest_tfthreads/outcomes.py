@@ -71,6 +71,19 @@ def passed(reports: Sequence[pytest.TestReport]) -> bool:
     return all(report.passed for report in reports)
 
 
+def in_a_line(report: pytest.TestReport) -> str:
+    """Why a phase of a test did not pass, in a line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text: str = report.longreprtext if crash is None else crash.message
+    if isinstance(report.longrepr, tuple):  # of a skip: path, line, reason
+        text = report.longrepr[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Of a traceback as pytest writes it, what was raised.
+    raised = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
+    told = (raised or lines or [""])[0]
+    return f"{report.when} {report.outcome}: {told}"
+
+
 def merge(processes: Sequence[Sequence[pytest.TestReport]]) -> list[pytest.TestReport]:
     """One report a phase: of the first process that did not pass, as long as all of them took."""
     deciding = next((reports for reports in processes if not passed(reports)), processes[0])

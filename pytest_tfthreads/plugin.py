@@ -17,9 +17,16 @@ from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.findings import Findings
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
 from pytest_tfthreads.gate import Gate
+from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
 from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
-from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
+from pytest_tfthreads.options import (
+    MARKER,
+    Settings,
+    add_options,
+    is_distributing,
+    read_settings,
+)
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report.verdicts import failure_message
 
@@ -68,12 +75,19 @@ class Controller:
         self._findings = Findings()
         self._saw_marked = False
         self._gate: Gate | None = None
+        self._notes: list[str] = []
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
             self._isolation = Isolation(self._config, self._settings)
         return self._isolation
+
+    def pytest_sessionstart(self) -> None:
+        if self._settings.duet and is_distributing(self._config):
+            # What pytest-xdist's workers would fail at, each by itself and out of sight.
+            gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
+            check_baseline(self._settings.duet, gate, self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
@@ -84,13 +98,19 @@ class Controller:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
-        to_judge = sum(
-            case_of(item) is not None and benchmark_bridge.measures(item) and not _runs_here(item)
+        to_judge = [
+            item
             for item in session.items
-        )
-        self._gate = Gate.open(
-            self._config, self._settings.policy, hypotheses=len(METRICS) * to_judge
-        )
+            if case_of(item) is not None
+            and benchmark_bridge.measures(item)
+            and not _runs_here(item)
+        ]
+        if self._is_judging:
+            hypotheses = len(METRICS) * len(to_judge)
+            self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
+            self._notes += self._gate.notes
+        if self._gate is not None and self._settings.duet and to_judge:
+            self._compare_with_baseline(self._settings.duet, self._gate, to_judge)
         if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
@@ -137,7 +157,7 @@ class Controller:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
         lines = self._findings.measurements()
         if self._must_judge:
-            notes = [] if self._gate is None else [f"  {note}" for note in self._gate.notes]
+            notes = [f"  {note}" for note in self._notes]
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
@@ -165,9 +185,16 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @property
+    def _is_judging(self) -> bool:
+        """Whether measurements are compared with others, saved or side by side."""
+        if self._config.getoption("collectonly"):
+            return False
+        return benchmark_bridge.compares(self._config) or self._settings.duet is not None
+
+    @property
     def _must_judge(self) -> bool:
         """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
-        if self._config.getoption("collectonly") or not benchmark_bridge.compares(self._config):
+        if not self._is_judging:
             return False
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._findings.verdicts)
@@ -187,10 +214,19 @@ class Controller:
                 self.isolation.prepare(case)
                 return
 
+    def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
+        """Have these tests run side by side with the baseline that the user wants."""
+        baseline = open_baseline(
+            wanted, gate, self._config, self.isolation.home, [item.path for item in items]
+        )
+        self.isolation.compare_with(baseline)
+        self._notes += baseline.notes
+        self._prepare_first(items)
+
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        one_by_one = self._settings.group == 1 or config.getoption("usepdb")
+        one_by_one = self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet
         if one_by_one or not benchmark_bridge.measures(item):
             return [item]
         if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
@@ -217,7 +253,7 @@ class Controller:
         reports = run.reports
         if run.measured is not None:
             called = next(report for report in reports if report.when == "call")
-            self._fail_by(run.measured.verdicts, called)
+            self._fail_by(run.measured.verdicts, run.mistake, called)
             setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
@@ -228,12 +264,16 @@ class Controller:
             reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
         return reports
 
-    def _fail_by(self, verdicts: Sequence[Verdict], called: pytest.TestReport) -> None:
-        """Fail the call of a test for its speed."""
-        failing = [one for one in verdicts if self._settings.policy.fails(one)]
+    def _fail_by(
+        self, verdicts: Sequence[Verdict], mistake: str, called: pytest.TestReport
+    ) -> None:
+        """Fail the call of a test for its speed, or because its baseline is none."""
+        failing = [failure_message(one) for one in verdicts if self._settings.policy.fails(one)]
+        if mistake:
+            failing = [f"--tf-threads-duet: {mistake}"]
         if failing:
             called.outcome = "failed"
-            called.longrepr = "\n".join(map(failure_message, failing))
+            called.longrepr = "\n".join(failing)
 
 
 def _append_to_step_summary(markdown: str) -> None:

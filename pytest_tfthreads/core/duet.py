@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.pairs import Pair, pair_of
+from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.statistics import LogRatio
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import (
@@ -42,8 +42,6 @@ from pytest_tfthreads.core.verdict import (
     conclude,
     level_of_one,
 )
-
-__all__ = ["LOOKS", "Pair", "is_decided", "judge_duet", "pair_of"]
 
 LOOKS = (3, 6, 12)
 """Numbers of pairs after which the verdict is looked at."""

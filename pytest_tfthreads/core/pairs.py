@@ -1,12 +1,13 @@
-"""What one pair of processes says, one of each revision, that took turns with each other."""
+"""What pairs of processes say, one of each revision, that took turns with each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pytest_tfthreads.core.comparison import blocks, ring_differences
-from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.measurement import Measurement, Sample
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,36 @@ class Pair:
     @classmethod
     def from_json(cls, data: Mapping[str, float]) -> Pair:
         return cls(**data)
+
+
+@dataclass(frozen=True)
+class Duet:
+    """What was found side by side with a baseline; `problem`: why nothing, in words.
+
+    `is_mistake`: the problem is how the project is set up, and would be every test's.
+    """
+
+    against: str
+    pairs: tuple[Pair, ...] = ()
+    baseline: Measurement | None = None
+    problem: str = ""
+    is_mistake: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What is recorded; later duets learn the noise from it."""
+        baseline = self.baseline
+        return {
+            "against": self.against,
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "baseline": None
+            if baseline is None
+            else {
+                "throughput": baseline.throughput.to_json(),
+                "cpu_efficiency": baseline.cpu_efficiency.to_json(),
+                "cores_used": baseline.cores_used.to_json(),
+            },
+            "problem": self.problem,
+        }
 
 
 def pair_of(candidate: Sample, baseline: Sample) -> Pair:

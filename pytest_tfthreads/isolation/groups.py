@@ -11,18 +11,23 @@ import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.duet import is_decided
 from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
+from pytest_tfthreads.isolation.duets import Duets
 from pytest_tfthreads.isolation.progress import Progress
-from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest, Results
+from pytest_tfthreads.isolation.results import IsolatedRun, Results
 from pytest_tfthreads.isolation.rings import Rings
+from pytest_tfthreads.isolation.sides import Baseline, Here, Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.preloaded import Home
 
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
@@ -40,16 +45,31 @@ class Isolation:
         self._config = config
         self._settings = settings
         self._machine = Machine.read()
-        self._launcher = Launcher(settings.start, str(config.invocation_params.dir))
+        self._launcher = Launcher(settings.start)
         self._rings = Rings(config, settings, self._machine, self._launcher)
         self._results = Results(self._machine)
+        self._here = Here(Home.here(str(config.invocation_params.dir)))
+        self._baseline: Baseline | None = None
+
+    @property
+    def home(self) -> Home:
+        """Where the current side's interpreters run."""
+        return self._here.home
 
     def prepare(self, case: Case) -> None:
-        """Start the interpreter that this case needs, without waiting for it."""
-        self._launcher.prepare(case.env)
+        """Start the interpreters that this case needs, without waiting for them."""
+        for side in (self._here, self._baseline):
+            if side is not None:
+                self._launcher.prepare(side.home, case.env)
+
+    def compare_with(self, baseline: Baseline) -> None:
+        """From now on, run every test that measures side by side with this; it is ours to close."""
+        self._baseline = baseline
 
     def close(self) -> None:
         self._launcher.close()
+        if self._baseline is not None:
+            self._baseline.close()
 
     def run(self, group: Sequence[pytest.Item], gate: Gate | None = None) -> dict[str, IsolatedRun]:
         """Run the configurations of one test, each in as many processes as its measurement takes.
@@ -60,35 +80,68 @@ class Isolation:
         processes are measured. The answer is by node id; an item is missing where the session ends
         before it.
         """
-        members = [Progress(self._config, self._settings, self._machine, item) for item in group]
+        members = [self._progress(item, self._here) for item in group]
         for one in members:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
-        cost = None
-        if self._settings.search and len(members) > 1:
+        cost, duets = None, {}
+        if gate is not None and self._baseline is not None:
+            for one in members:
+                duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
+                self._end_early(members)
+        elif self._settings.search and len(members) > 1:
             cost = self._search(members)
         else:
             self._sweep(members)
-        if gate is not None:
+        if gate is not None and not duets:
             self._look_again(members, gate)
-        return {
-            one.item.nodeid: IsolatedRun(one.reports(), self._judged(one, cost, gate), one.ending)
-            for one in members
-            if one.has_reports
-        }
+        runs = {}
+        for one in members:
+            duet = duets.get(one.item.nodeid)
+            measured = self._results.measured(one, cost, duet)
+            if measured is not None and gate is not None:
+                verdicts = self._verdicts(one, measured.measurement, gate, duet)
+                measured = replace(measured, verdicts=verdicts)
+            if one.has_reports:
+                mistake = duet.problem if duet is not None and duet.is_mistake else ""
+                runs[one.item.nodeid] = IsolatedRun(one.reports(), measured, one.ending, mistake)
+        return runs
 
-    def _judged(
-        self, member: Progress, cost: SearchCost | None, gate: Gate | None
-    ) -> MeasuredTest | None:
-        measured = self._results.measured(member, cost)
-        if measured is None or gate is None:
-            return measured
-        return replace(measured, verdicts=self._verdicts(member, measured.measurement, gate))
+    def _progress(self, item: pytest.Item, side: Side) -> Progress:
+        return Progress(self._config, self._settings, self._machine, item, side)
+
+    def _duet(self, member: Progress, baseline: Side, gate: Gate) -> Duet | None:
+        """Run a test beside its baseline; one that measures nothing, by itself."""
+        if not member.goes_on:
+            return None
+        if not benchmark_bridge.measures(member.item):
+            self._sweep([member])
+            return None
+        if self._config.getoption("usepdb"):
+            self._sweep([member])
+            return Duet(baseline.title, problem="with --pdb a test is not run side by side")
+
+        def has_enough(duet: Duet) -> bool:
+            measurement = self._results.measurement(member)
+            return measurement is not None and is_decided(
+                self._verdicts(member, measurement, gate, duet), len(duet.pairs)
+            )
+
+        return Duets(self._rings, self._results).run(
+            now=member,
+            then=self._progress(member.item, baseline),
+            looks=self._settings.looks(member.processes),
+            seed=self._seed([member]),
+            has_enough=has_enough,
+        )
 
     def _verdicts(
-        self, member: Progress, measurement: Measurement, gate: Gate
+        self, member: Progress, measurement: Measurement, gate: Gate, duet: Duet | None = None
     ) -> tuple[Verdict, ...]:
-        return gate.judge(member.item.nodeid, measurement, member.case)
+        test = member.item.nodeid
+        if duet is None:
+            return gate.judge(test, measurement, member.case)
+        return gate.judge_duet(test, measurement, member.case, duet)
 
     def _search(self, members: Sequence[Progress]) -> SearchCost | None:
         """Measure what it takes to find a good configuration; the others are skipped."""

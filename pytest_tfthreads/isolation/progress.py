@@ -6,6 +6,7 @@ import pytest
 
 from pytest_tfthreads import collection, outcomes
 from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.isolation.sides import Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
@@ -32,12 +33,18 @@ class Progress:
     """One item, and what its processes have brought so far."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, machine: Machine, item: pytest.Item
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        machine: Machine,
+        item: pytest.Item,
+        side: Side,
     ) -> None:
         case = collection.case_of(item)
         assert case is not None
         counts = machine.counts
         self.item = item
+        self.side = side
         self.case = case
         self.requested = Pools(
             case.threads.intra.resolve(counts), case.threads.inter.resolve(counts)
@@ -66,6 +73,17 @@ class Progress:
     def counts_as_failed(self) -> bool:
         """For -x and --maxfail, which a skip or an expected failure does not concern."""
         return any(report.failed for reports in self._reports for report in reports)
+
+    @property
+    def problem(self) -> str:
+        """Why it has come to no measurement, in a line; nothing where all is well."""
+        if self.ending is not None:
+            return f"it asks for the end of the session ({self.ending!r})"
+        for reports in self._reports:
+            for report in reports:
+                if not report.passed:
+                    return outcomes.in_a_line(report)
+        return ""
 
     @property
     def measured_runs(self) -> list[Launched]:

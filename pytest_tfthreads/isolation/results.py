@@ -14,6 +14,7 @@ import pytest
 from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
 from pytest_tfthreads.core.verdict import Verdict
@@ -36,7 +37,8 @@ class MeasuredTest:
     measurement: Measurement
     note: str = ""  # for the reader of the summary
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
-    verdicts: tuple[Verdict, ...] = ()  # where it was judged by saved runs
+    verdicts: tuple[Verdict, ...] = ()  # where it was judged
+    duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
 
     @property
     def candidate(self) -> Candidate:
@@ -46,8 +48,10 @@ class MeasuredTest:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """For `extra_info`: the measurement, and its verdicts where it was judged."""
+        """For `extra_info`: the measurement, its verdicts where it was judged, and its duet."""
         recorded = self.measurement.to_json()
+        if self.duet is not None:
+            recorded["duet"] = dict(self.duet)
         if self.verdicts:
             recorded["verdicts"] = [verdict.to_json() for verdict in self.verdicts]
         return recorded
@@ -65,6 +69,7 @@ class MeasuredTest:
             "note": self.note,
             "search": None if self.search is None else self.search.to_json(),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
+            "duet": self.duet,
         }
 
     @classmethod
@@ -81,6 +86,7 @@ class MeasuredTest:
             note=data["note"],
             search=None if data["search"] is None else SearchCost.from_json(data["search"]),
             verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
+            duet=data["duet"],
         )
 
 
@@ -89,11 +95,13 @@ class IsolatedRun:
     """A test's reports by phase, and its measurement if it made one.
 
     Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
+    `mistake`: how the project is set up makes its baseline worthless; this must not pass.
     """
 
     reports: list[pytest.TestReport]
     measured: MeasuredTest | None = None
     ending: BaseException | None = None
+    mistake: str = ""
 
 
 class Results:
@@ -141,8 +149,10 @@ class Results:
             ),
         )
 
-    def measured(self, member: Progress, cost: SearchCost | None) -> MeasuredTest | None:
-        """What is recorded of it, `cost` being that of the search it was measured in."""
+    def measured(
+        self, member: Progress, cost: SearchCost | None, duet: Duet | None
+    ) -> MeasuredTest | None:
+        """What is recorded of it; `cost`: of the search, `duet`: in which it was measured."""
         measurement = self.measurement(member)
         if measurement is None:
             return None
@@ -169,6 +179,7 @@ class Results:
             measurement=measurement,
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
             search=cost,
+            duet=None if duet is None else duet.to_json(),
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:

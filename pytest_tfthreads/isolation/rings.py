@@ -42,14 +42,18 @@ class Rings:
             processes = []
             for one in members:
                 order = replace(
-                    self._orders.write(one, ring, iterations),
+                    one.side.moved(self._orders.write(one, ring, iterations)),
                     ring=None if is_alone else number,
                     budget_share=budget_share,
                 )
                 timeout_s = one.case.timeout_s or self._settings.timeout_s
                 processes.append(
                     self._launcher.measuring(
-                        order, one.case.env, None if interactive else timeout_s, descriptors
+                        order,
+                        one.side.home,
+                        one.case.env,
+                        None if interactive else timeout_s,
+                        descriptors,
                     )
                 )
             try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -96,6 +97,7 @@ class MeasuringSession:
             else {"intra": effective.intra, "inter": effective.inter},
             runtime=runtime.describe(),
             flags=tuple(self.recorder.all_flags()),
+            modules=_modules(self.order.roots) if self.order.roots else {},
         )
 
     # -- the session ------------------------------------------------------------------
@@ -265,3 +267,18 @@ class MeasuringSession:
                 "or with -p no:tfthreads to debug here",
                 pytrace=False,
             )
+
+
+def _modules(roots: Sequence[str]) -> dict[str, str]:
+    """Files of the modules that are imported: those below the roots, and all at the top level."""
+    files = {}
+    for name, module in list(sys.modules.items()):
+        # Not getattr: a lazy module would be imported by it.
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str) and ("." not in name or _is_below(file, roots)):
+            files[name] = os.path.realpath(file)
+    return files
+
+
+def _is_below(file: str, roots: Sequence[str]) -> bool:
+    return any(os.path.realpath(file).startswith(os.path.join(root, "")) for root in roots)

@@ -1,4 +1,4 @@
-"""Keeps interpreters, one for each environment, and finds the one that an order needs."""
+"""Keeps interpreters, one for each home and environment, and finds the one that an order needs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from collections.abc import Sequence
 from pytest_tfthreads.process import failure
 from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.member import Measuring
-from pytest_tfthreads.process.preloaded import PRELOAD_TIMEOUT_S, Env, Interpreter
+from pytest_tfthreads.process.preloaded import PRELOAD_TIMEOUT_S, Env, Home, Interpreter
 from pytest_tfthreads.process.protocol import ConnectionClosedError, WorkOrder
 
-_MAX_INTERPRETERS = 2  # each holds TensorFlow in memory: about 600 MB
+_MAX_INTERPRETERS = 2  # of one home; each holds TensorFlow in memory: about 600 MB
+_Key = tuple[Home, Env]
 
 
 class Launcher:
-    """One preloaded interpreter for each distinct environment, each started when first needed."""
+    """One preloaded interpreter for each home and environment, each started when first needed."""
 
-    def __init__(self, start: str, cwd: str) -> None:
+    def __init__(self, start: str) -> None:
         self._start = start
-        self._cwd = cwd
-        self._interpreters: dict[Env, Interpreter] = {}
+        self._interpreters: dict[_Key, Interpreter] = {}
 
-    def prepare(self, env: Env) -> None:
+    def prepare(self, home: Home, env: Env) -> None:
         """Start the interpreter of this environment, without waiting for it."""
         if os.name != "posix":
             return
         with contextlib.suppress(OSError):  # `interpreter` will tell
-            self._started(env)
+            self._started((home, env))
 
     def measuring(
         self,
         order: WorkOrder,
+        home: Home,
         env: Env,
         timeout_s: float | None,
         terminal: Sequence[int] = (),
@@ -42,15 +43,15 @@ class Launcher:
         `timeout_s` are seconds in which it runs, its turns and no others. `terminal` holds stdin,
         stdout and stderr for the test, where they are not captured.
         """
-        return Measuring(lambda: self._interpreter(env), order, timeout_s, terminal)
+        return Measuring(lambda: self._interpreter((home, env)), order, timeout_s, terminal)
 
     def close(self) -> None:
         """End all interpreters, and with them whatever they still run."""
         while self._interpreters:
             self._interpreters.popitem()[1].close()
 
-    def _interpreter(self, env: Env) -> Interpreter | Failure:
-        """The interpreter of this environment, ready to start processes."""
+    def _interpreter(self, key: _Key) -> Interpreter | Failure:
+        """The interpreter of this home and environment, ready to start processes."""
         if os.name != "posix":
             return Failure(
                 "unsupported",
@@ -58,10 +59,10 @@ class Launcher:
                 "here with -p no:tfthreads, unmeasured by configuration.",
             )
         try:
-            interpreter = self._started(env)
+            interpreter = self._started(key)
         except OSError as error:
             return Failure("interpreter", f"No process can be started on this machine: {error}")
-        self._wait_for_the_others(env)
+        self._wait_for_the_others(key)
         try:
             interpreter.wait_until_ready()
         except ConnectionClosedError:
@@ -80,23 +81,25 @@ class Launcher:
             )
         return interpreter
 
-    def _started(self, env: Env) -> Interpreter:
-        interpreter = self._interpreters.pop(env, None)
+    def _started(self, key: _Key) -> Interpreter:
+        interpreter = self._interpreters.pop(key, None)
         if interpreter is None or interpreter.is_dead:
-            self._make_room()
-            interpreter = Interpreter(env, self._start != "fresh", self._cwd)
-        self._interpreters[env] = interpreter  # the last one used is the last one dropped
+            home, env = key
+            self._make_room(home)
+            interpreter = Interpreter(home, env, self._start != "fresh")
+        self._interpreters[key] = interpreter  # the last one used is the last one dropped
         return interpreter
 
-    def _make_room(self) -> None:
+    def _make_room(self, home: Home) -> None:
         # Those of a group are all needed, however many they are.
-        idle = [env for env, one in self._interpreters.items() if not one.is_busy]
-        for env in idle[: max(0, len(self._interpreters) + 1 - _MAX_INTERPRETERS)]:
-            self._interpreters.pop(env).close()
+        here = [key for key in self._interpreters if key[0] == home]
+        idle = [key for key in here if not self._interpreters[key].is_busy]
+        for key in idle[: max(0, len(here) + 1 - _MAX_INTERPRETERS)]:
+            self._interpreters.pop(key).close()
 
-    def _wait_for_the_others(self, env: Env) -> None:
+    def _wait_for_the_others(self, key: _Key) -> None:
         """Nothing may import beside a measurement."""
-        for other in self._interpreters.keys() - {env}:
+        for other in self._interpreters.keys() - {key}:
             try:
                 self._interpreters[other].wait_until_ready()
             except (ConnectionClosedError, TimeoutError):

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from pytest_tfthreads.process import failure
@@ -37,6 +38,24 @@ _NOT_INHERITED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WO
 Env = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Home:
+    """Where an interpreter runs: which Python, in which directory, with which path for modules.
+
+    `variables` are set in its environment, over those of this process.
+    """
+
+    python: str
+    cwd: str
+    sys_path: tuple[str, ...]
+    variables: Env = ()
+
+    @classmethod
+    def here(cls, cwd: str) -> Home:
+        """As this process."""
+        return cls(sys.executable, cwd, tuple(sys.path))
+
+
 class Listener(Protocol):
     """Whoever started a process, and is told what becomes of it."""
 
@@ -52,7 +71,7 @@ class Listener(Protocol):
 class Interpreter:
     """One interpreter process: it starts measuring processes and looks after them."""
 
-    def __init__(self, env: Env, preload: bool, cwd: str) -> None:
+    def __init__(self, home: Home, env: Env, preload: bool) -> None:
         ours, theirs = socket.socketpair()
         self.connection = Connection(ours)
         self.forkable = False
@@ -65,12 +84,12 @@ class Interpreter:
         self._listeners: dict[int, Listener] = {}
         self._log = unlinked_file()
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        boot = json.dumps([theirs.fileno(), preload, flags, sys.path])
+        boot = json.dumps([theirs.fileno(), preload, flags, home.sys_path])
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", _BOOT, boot],
-                env=_environment(env),
-                cwd=cwd,
+                [home.python, *flags, "-c", _BOOT, boot],
+                env=_environment((*home.variables, *env)),
+                cwd=home.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

@@ -52,6 +52,7 @@ class WorkOrder:
     rounds_a_turn: int | None  # after so many rounds it stops until told to go on; None: never
     ring: int | None = None  # which processes of its test take turns with it
     budget_share: float = 1.0  # of the time for which its rounds would be measured
+    roots: tuple[str, ...] = ()  # directories: which modules it imported from there is to be told
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine
@@ -62,7 +63,7 @@ class WorkOrder:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> WorkOrder:
         values = dict(data)
-        for name in ("cpus", "args", "plugins", "argv", "sys_path"):
+        for name in ("cpus", "args", "plugins", "argv", "sys_path", "roots"):
             values[name] = tuple(values[name])
         return cls(**values)
 
@@ -101,6 +102,7 @@ class Reply:
     effective: Mapping[str, int] | None = None
     runtime: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    modules: Mapping[str, str] = field(default_factory=dict)  # files by name, for `roots`
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))

@@ -45,7 +45,7 @@ class Checkout:
         the commit id of a baseline file. Raises `RevisionError`.
         """
         if os.name != "posix":
-            raise RevisionError("--tf-threads-duet needs a POSIX system: use Linux.")
+            raise RevisionError("this needs a POSIX system: use Linux.")
         repository = Repository.holding(here)
         commit = repository.commit(rev, trusted)
         notes = [*_notes(repository, commit), *clean_up_leftovers()]
@@ -53,7 +53,7 @@ class Checkout:
             place = PrivateDirectory.make()
         except OSError as error:
             raise RevisionError(
-                "--tf-threads-duet needs a temporary directory that can be locked: "
+                "this needs a temporary directory that can be locked: "
                 f"{error}. TMPDIR names another one."
             ) from error
         try:
@@ -62,9 +62,7 @@ class Checkout:
         except BaseException as error:
             _try_to_remove(place)
             if isinstance(error, OSError):
-                raise RevisionError(
-                    f"--tf-threads-duet: commit {commit} cannot be checked out: {error}"
-                ) from error
+                raise RevisionError(f"commit {commit} cannot be checked out: {error}") from error
             raise
         if left_out:
             notes.append(
@@ -188,7 +186,7 @@ def _remove(place: PrivateDirectory) -> None:
         _remove_files(place.path)
     except OSError as error:
         raise RevisionError(
-            f"--tf-threads-duet: the temporary directory {place.path} cannot be removed: {error}"
+            f"the temporary directory {place.path} cannot be removed: {error}"
         ) from error
     finally:
         place.release()

@@ -88,15 +88,14 @@ def run(
         )
     except FileNotFoundError as error:
         raise RevisionError(
-            "--tf-threads-duet checks out a revision with git, and there is no git on PATH. "
+            "revisions are checked out with git, and there is no git on PATH. "
             "Install it, or compare two environments with --tf-threads-duet=python=PATH."
         ) from error
     except (OSError, ValueError) as error:  # ValueError: an argument with a null byte
-        raise RevisionError(f"--tf-threads-duet: git cannot be started: {error}") from error
+        raise RevisionError(f"git cannot be started: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise RevisionError(
-            f"--tf-threads-duet: `git {arguments[0]}` did not end within {_TIMEOUT_S} seconds in "
-            f"{directory}."
+            f"`git {arguments[0]}` did not end within {_TIMEOUT_S} seconds in {directory}."
         ) from error
     return Answer(
         done.returncode, os.fsdecode(done.stdout), done.stderr.decode(errors="replace").strip()
@@ -113,7 +112,7 @@ def ask(
     answer = run(directory, *arguments, keep_fds=keep_fds, env=env)
     if answer.code != 0:
         raise RevisionError(
-            f"--tf-threads-duet: `git {arguments[0]}` failed in {directory}: "
+            f"`git {arguments[0]}` failed in {directory}: "
             f"{answer.words or f'exit code {answer.code}'}"
         )
     return answer.output.removesuffix("\n")
@@ -135,9 +134,7 @@ def ask_worktree(directory: Path, *arguments: str, keep_fds: Sequence[int] = ())
             break
         time.sleep(pause_s)
         pause_s *= 2
-    raise RevisionError(
-        f"--tf-threads-duet: `git worktree {arguments[0]}` failed in {directory}: {answer.words}"
-    )
+    raise RevisionError(f"`git worktree {arguments[0]}` failed in {directory}: {answer.words}")
 
 
 def names(output: str) -> list[str]:

@@ -65,7 +65,7 @@ def lay_over(overlay: Overlay, twins: Twins) -> None:
                 _copy(file, target, twins.root, follow=True)
     except OSError as error:
         raise RevisionError(
-            f"--tf-threads-duet: the current tests cannot be laid over the other revision: {error}"
+            f"the current tests cannot be laid over the other revision: {error}"
         ) from error
 
 

@@ -25,7 +25,7 @@ class Repository:
         answer = run(here, "rev-parse", "--show-toplevel")
         if answer.code != 0:
             raise RevisionError(
-                f"--tf-threads-duet needs a git repository with a tree checked out, and git finds "
+                f"this needs a git repository with a tree checked out, and git finds "
                 f"none in {here}: {answer.words}\n"
                 "Run it in a clone, or compare two environments with "
                 "--tf-threads-duet=python=PATH."
@@ -51,17 +51,17 @@ class Repository:
         """
         if not trusted and not _COMMIT_ID.fullmatch(rev):
             raise RevisionError(
-                f"The baseline names {_quoted(rev)} as its commit, which is no commit id (7 to 64 "
+                f"the baseline names {_quoted(rev)} as its commit, which is no commit id (7 to 64 "
                 "hexadecimal digits, in lower case). Name a revision: --tf-threads-duet=REV."
             )
         if rev.startswith("-") or not rev.isprintable():
-            raise RevisionError(f"--tf-threads-duet={_quoted(rev)}: this is no git revision.")
+            raise RevisionError(f"{_quoted(rev)} is no git revision.")
         commit = self._find(rev)
         if commit is None:
             raise RevisionError(self._missing(rev))
         if not trusted and not commit.startswith(rev):
             raise RevisionError(
-                f"The baseline names commit {rev}, and here this is the name of something else, "
+                f"the baseline names commit {rev}, and here this is the name of something else, "
                 f"at commit {commit}. Name a revision: --tf-threads-duet=REV."
             )
         return commit
@@ -73,7 +73,7 @@ class Repository:
         return found if answer.code == 0 and _FULL_ID.fullmatch(found) else None
 
     def _missing(self, rev: str) -> str:
-        headline = f"--tf-threads-duet: the repository {self.top} has no commit {_quoted(rev)}."
+        headline = f"the repository {self.top} has no commit {_quoted(rev)}."
         shallow = ask(self.top, "rev-parse", "--is-shallow-repository") == "true"
         mends = ["`git fetch --unshallow`" if shallow else "`git fetch --all --tags`"]
         if _FULL_ID.fullmatch(rev):

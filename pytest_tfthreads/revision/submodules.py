@@ -26,7 +26,7 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
             continue
         if git.run(source, "cat-file", "-e", f"{pinned}^{{commit}}").code != 0:
             raise RevisionError(
-                f"--tf-threads-duet: the submodule {path} has no commit {pinned}, which {commit} "
+                f"the submodule {path} has no commit {pinned}, which {commit} "
                 f"needs. Get it with `git -C {path} fetch origin {pinned}`."
             )
         # Files, and no repository: there is nothing to register and nothing to remove.

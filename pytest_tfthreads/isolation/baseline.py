@@ -1,0 +1,92 @@
+"""What a run is compared with side by side: finds it, and makes it ready."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.gate import Gate
+from pytest_tfthreads.isolation.sides import AtRevision, Baseline, InEnvironment
+from pytest_tfthreads.options import BASELINES_COMMIT
+from pytest_tfthreads.process.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.process.preloaded import Home
+from pytest_tfthreads.revision.checkout import Checkout
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.overlay import Overlay
+from pytest_tfthreads.revision.repository import Repository
+
+_PYTHON = "python="
+
+
+def open_baseline(
+    wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
+) -> Baseline:
+    """What --tf-threads-duet asks for, with the current tests (`modules`) laid over it.
+
+    Raises `pytest.UsageError` where it cannot be had.
+    """
+    with _as_usage_error(wanted):
+        if wanted.startswith(_PYTHON):
+            return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
+        checkout = Checkout.make(config.rootpath, *_revision(wanted, gate))
+        try:
+            tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
+            checkout.lay_over(tests)
+            return AtRevision(checkout, tests, here, config.rootpath)
+        except BaseException:
+            checkout.close()
+            raise
+
+
+def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> None:
+    """Whether there is what --tf-threads-duet asks for, where others will open it.
+
+    Raises `pytest.UsageError` where there is not.
+    """
+    with _as_usage_error(wanted):
+        if wanted.startswith(_PYTHON):
+            Environment.probe(wanted.removeprefix(_PYTHON))
+        else:
+            Repository.holding(config.rootpath).commit(*_revision(wanted, gate))
+
+
+@contextlib.contextmanager
+def _as_usage_error(wanted: str) -> Iterator[None]:
+    try:
+        yield
+    except (EnvironmentUnfitError, RevisionError) as error:
+        hint = ""
+        if Path(wanted).exists():
+            hint = f" Was {wanted} to be tested? Then write --tf-threads-duet= before it."
+        raise pytest.UsageError(f"--tf-threads-duet: {error}{hint}") from error
+
+
+def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:
+    """The name of a commit, and whether it is the user's own word."""
+    if wanted == BASELINES_COMMIT:
+        return _commit_of_baseline(gate), False
+    return wanted, True
+
+
+def _commit_of_baseline(gate: Gate) -> str:
+    run = gate.baseline
+    if run is None:
+        problem = gate.problem or "there is no saved run"
+        raise pytest.UsageError(
+            f"--tf-threads-duet: no saved run names a commit ({problem}): name one yourself, "
+            "--tf-threads-duet=REV"
+        )
+    if run.commit is None:
+        raise pytest.UsageError(
+            f"--tf-threads-duet: {run.label} names no commit: it was saved outside of a git "
+            "repository; name one yourself, --tf-threads-duet=REV"
+        )
+    return run.commit
+
+
+def _conftests(config: pytest.Config) -> list[Path]:
+    files = (getattr(plugin, "__file__", None) for plugin in config.pluginmanager.get_plugins())
+    return [Path(file) for file in files if file and Path(file).name == "conftest.py"]

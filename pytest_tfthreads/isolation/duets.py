@@ -1,0 +1,74 @@
+"""A test side by side with its baseline's code: pairs of processes, until enough is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.pairs import Duet, pair_of
+from pytest_tfthreads.core.passes import plan_rings
+from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.isolation.results import Results
+from pytest_tfthreads.isolation.rings import Rings
+from pytest_tfthreads.process.member import Launched
+
+
+class Duets:
+    """Runs tests side by side with their baseline."""
+
+    def __init__(self, rings: Rings, results: Results) -> None:
+        self._rings = rings
+        self._results = results
+
+    def run(
+        self,
+        now: Progress,
+        then: Progress,
+        looks: Sequence[int],
+        seed: str,
+        has_enough: Callable[[Duet], bool],
+    ) -> Duet:
+        """Run both, a process of each in turns, until there are enough or the looks are over.
+
+        `looks` are the numbers of pairs after which `has_enough` is asked. What fails on the
+        baseline's side fails no test: the current side is then measured alone.
+        """
+        duet = Duet(then.side.title)
+        for number, ring in enumerate(plan_rings([looks[-1]] * 2, limit=2, shared=0, seed=seed)):
+            both = [(now, then)[place] for place in ring]
+            self._rings.run(number, [one for one in both if one.goes_on])
+            if not now.goes_on:
+                return duet
+            if not duet.problem:
+                duet = self._so_far(now, then)
+                then.goes_on = not duet.problem
+            done = number + 1
+            if (duet.problem and done >= looks[0]) or (done in looks and has_enough(duet)):
+                break
+        return duet
+
+    def _so_far(self, now: Progress, then: Progress) -> Duet:
+        title = then.side.title
+        if then.problem:
+            return Duet(title, problem=f"the test does not run at {title}: {then.problem}")
+        last = then.runs[-1]
+        if last.reply.sample is None:
+            return Duet(title, problem=f"the test measures nothing at {title}")
+        mistake = then.side.mistake(last.reply.modules)
+        if mistake:
+            return Duet(title, problem=mistake, is_mistake=True)
+        sameness = then.side.sameness(last.reply.modules)
+        if sameness:
+            return Duet(title, problem=sameness)
+        try:
+            pairs = [
+                pair_of(_sample(mine), _sample(theirs))
+                for mine, theirs in zip(now.runs, then.runs, strict=True)
+            ]
+        except ValueError as error:
+            return Duet(title, problem=str(error))
+        return Duet(title, tuple(pairs), self._results.measurement(then))
+
+
+def _sample(run: Launched) -> Sample:
+    return Sample.from_json(run.reply.sample or {})

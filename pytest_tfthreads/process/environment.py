@@ -1,0 +1,82 @@
+"""Another Python environment, in which the same tests are to be run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tfthreads import __version__
+
+_PROBE = """
+import json, sys
+here = [one for one in sys.path if one]
+try:
+    from pytest_tfthreads import __version__ as plugin
+except Exception as error:
+    plugin, problem = None, repr(error)
+else:
+    problem = ""
+print(json.dumps({"path": here, "prefix": sys.prefix, "plugin": plugin, "problem": problem,
+    "python": list(sys.version_info[:3])}))
+"""
+_PROBE_TIMEOUT_S = 60
+
+
+class EnvironmentUnfitError(Exception):
+    """It cannot run tests beside this one; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An interpreter, and where it finds its modules."""
+
+    python: str
+    sys_path: tuple[str, ...]
+    version: str
+
+    @classmethod
+    def probe(cls, python: str) -> Environment:
+        """Ask an interpreter about itself. Raises `EnvironmentUnfitError`."""
+        path = Path(python).expanduser()
+        if path.is_dir():  # a virtual environment
+            path = path / "bin" / "python"
+        if not path.is_file():
+            raise EnvironmentUnfitError(f"there is no interpreter {path}")
+        # Not resolved: the link in a virtual environment is what makes it one.
+        python = os.path.abspath(path)
+        try:
+            run = subprocess.run(
+                [python, "-c", _PROBE],
+                capture_output=True,
+                text=True,
+                timeout=_PROBE_TIMEOUT_S,
+                check=True,
+                cwd=os.sep,
+                stdin=subprocess.DEVNULL,
+            )
+            told = json.loads(run.stdout.splitlines()[-1])
+            version = ".".join(map(str, told["python"]))
+        except subprocess.CalledProcessError as error:
+            words = (error.stderr or "").strip().splitlines()
+            raise EnvironmentUnfitError(
+                f"{python} is no Python that works: {words[-1] if words else error}"
+            ) from error
+        except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as error:
+            raise EnvironmentUnfitError(f"{python} is no Python that works: {error!r}") from error
+        if told["plugin"] != __version__:
+            found = (
+                f"has pytest-tfthreads {told['plugin']}"
+                if told["plugin"]
+                else f"cannot import it ({told['problem']})"
+            )
+            raise EnvironmentUnfitError(
+                f"both sides need pytest-tfthreads {__version__}, and {python} {found}: "
+                f"install it there ({python} -m pip install …)"
+            )
+        if os.path.realpath(told["prefix"]) == os.path.realpath(sys.prefix):
+            raise EnvironmentUnfitError(f"{python} is the environment that runs these tests")
+        return cls(python, tuple(told["path"]), version)

@@ -1,0 +1,320 @@
+"""--tf-threads-duet: tests side by side with another revision or environment of their code."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+# Calls that sleep: their wall time is what it is however busy the machine is. Their CPU time is
+# next to nothing, and nothing is made of it.
+TEST = """
+import product
+import pytest
+
+@pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
+def test_work(benchmark):
+    benchmark(product.work)
+"""
+SHORT = "--benchmark-max-time=0.15"
+
+
+def product(ms):
+    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
+
+
+def git(directory, *args):
+    return subprocess.run(
+        ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+class Project:
+    """A git repository with a package and its tests, and a place for what is checked out."""
+
+    def __init__(self, suite, monkeypatch, folder="."):
+        self.suite = suite
+        self.top = suite.path
+        self.path = suite.path / folder
+        self.path.mkdir(exist_ok=True)
+        self.temporary = suite.path.parent / f"{suite.path.name} temporary"
+        self.temporary.mkdir()
+        monkeypatch.setenv("TMPDIR", str(self.temporary))
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        git(self.top, "init", "-q", "-b", "main")
+        self.write("pytest.ini", "[pytest]\npythonpath = src\n")
+        self.write("src/product.py", product(2))
+        self.write("tests/test_it.py", TEST)
+        self.commit("first")
+        git(self.top, "tag", "v1.0")
+
+    def write(self, name, text):
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def commit(self, message):
+        git(self.top, "add", "-A")
+        git(self.top, "commit", "-q", "-m", message)
+
+    def arguments(self, *args):
+        plugins = ["-p", "no:cacheprovider", "--tf-threads-timeout=30"]
+        return [sys.executable, "-m", "pytest", *plugins, SHORT, "--benchmark-json=out.json", *args]
+
+    def run(self, *args, cwd=None):
+        run = subprocess.run(
+            self.arguments(*args),
+            cwd=cwd or self.path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}"},
+        )
+        self.told = " ".join((run.stdout + run.stderr).split())
+        return run.returncode
+
+    @property
+    def benchmarks(self):
+        text = (self.path / "out.json").read_text()
+        return {one["name"]: one for one in json.loads(text)["benchmarks"]}
+
+    @property
+    def verdicts(self):
+        """Statuses of throughput by test."""
+        return {
+            name.partition("[")[0]: one["extra_info"]["tf_threads"]["verdicts"][0]["status"]
+            for name, one in self.benchmarks.items()
+        }
+
+    @property
+    def leftovers(self):
+        worktrees = git(self.top, "worktree", "list", "--porcelain").count("worktree ")
+        checkouts = list(self.temporary.glob("*tfthreads*"))
+        return worktrees - 1, checkouts
+
+
+@pytest.fixture
+def project(suite, monkeypatch):
+    return Project(suite, monkeypatch)
+
+
+def test_regression_against_a_revision(project):
+    project.write("src/product.py", product(6))
+    assert project.run("--tf-threads-duet=v1.0") == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
+    assert "% slower: CPU work" in project.told
+    assert "v1.0" in project.told
+    assert "side by side in 3 pairs" in project.told
+    recorded = project.benchmarks["test_work[intra1-inter1]"]["extra_info"]["tf_threads"]
+    assert len(recorded["duet"]["pairs"]) == 3
+    assert recorded["duet"]["baseline"]["throughput"]["value"] > 300
+    assert recorded["throughput"]["value"] < 200
+    assert project.leftovers == (0, [])
+
+
+def test_improvement_and_unchanged_code_pass(project):
+    project.write("src/product.py", product(0.5))
+    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.verdicts == {"test_work": "improvement"}
+    assert "uncommitted changes: they are all that the sides differ in" in project.told
+    project.write("src/product.py", product(2))
+    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.verdicts["test_work"] in ("pass", "inconclusive")
+    assert "both sides are commit" in project.told
+
+
+def test_commit_of_the_saved_run_is_the_default(project):
+    assert project.run("--benchmark-save=first") == 0
+    project.write("src/product.py", product(6))
+    project.commit("slower")
+    assert project.run("--tf-threads-duet", "--benchmark-save=second") == 1
+    assert project.verdicts == {"test_work": "regression"}
+    # By itself the second run is as good as any.
+    assert project.run("--tf-threads-duet", "--benchmark-compare=0002") == 0
+    assert project.verdicts["test_work"] in ("pass", "inconclusive")
+
+
+def test_current_tests_are_laid_over_the_old_code(project):
+    helper = "NUMBER = 2\n"
+    project.write("tests/helper.py", helper)
+    project.write(
+        "tests/test_it.py",
+        "import helper\n"
+        + TEST
+        + "\n@pytest.mark.tf_threads(1, 1, tolerance='99%')\n"
+        + "def test_new(benchmark):\n    assert helper.NUMBER == 2\n    benchmark(product.work)\n",
+    )
+    assert project.run("--tf-threads-duet=v1.0", "-k", "new") == 0
+    assert project.verdicts == {"test_new": "pass"}
+
+
+def test_what_cannot_run_on_the_old_code_has_no_baseline(project):
+    project.write("src/product.py", product(2) + "\ndef fresh():\n    work()\n")
+    project.write(
+        "tests/test_it.py",
+        TEST + "\n@pytest.mark.tf_threads(1, 1)\n"
+        "def test_fresh(benchmark):\n    benchmark(product.fresh)\n",
+    )
+    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.verdicts["test_fresh"] == "no-baseline"
+    assert project.verdicts["test_work"] != "no-baseline"
+    assert "AttributeError: module 'product' has no attribute 'fresh'" in project.told
+    processes = project.benchmarks["test_fresh[intra1-inter1]"]["extra_info"]["tf_threads"]
+    assert len(processes["processes"]) == 3
+    code = project.run("--tf-threads-duet=v1.0", "--tf-threads-fail-on=no-baseline", "-k", "fresh")
+    assert code == pytest.ExitCode.TESTS_FAILED
+    # Nor has a module that it cannot even import.
+    project.write("tests/test_it.py", TEST.replace("import pytest", "import pytest, extra"))
+    project.write("src/extra.py", "")
+    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.verdicts == {"test_work": "no-baseline"}
+    assert "No module named 'extra'" in project.told
+
+
+def test_tests_that_measure_nothing_run_once(project):
+    project.write("tests/test_it.py", TEST + "\n@pytest.mark.tf_threads(1, 1)\ndef test_plain():\n"
+        "    open('runs', 'a').write('x')\n")  # fmt: skip
+    assert project.run("--tf-threads-duet=v1.0", "-k", "plain") == 0
+    assert (project.path / "runs").read_text() == "x"
+
+
+def test_failing_test_fails_as_ever(project):
+    project.write("tests/test_it.py", TEST + "    assert False, 'by itself'\n")
+    assert project.run("--tf-threads-duet=v1.0") == pytest.ExitCode.TESTS_FAILED
+    assert "by itself" in project.told
+    assert "1 failed" in project.told
+
+
+def test_baseline_that_imports_the_current_code_is_an_error(project):
+    project.write(
+        "tests/conftest.py",
+        f"import sys\n\nsys.path.insert(0, {str(project.path / 'src')!r})\n",
+    )
+    project.write("src/product.py", product(6))
+    assert project.run("--tf-threads-duet=v1.0") == pytest.ExitCode.TESTS_FAILED
+    assert "--tf-threads-duet: " in project.told
+    assert "src/product.py" in project.told
+    assert "current tree" in project.told
+
+
+def test_code_that_is_installed_is_the_same_on_both_sides(project, monkeypatch):
+    installed = project.temporary.parent / f"{project.top.name} installed"
+    installed.mkdir()
+    (installed / "product.py").write_text(product(2))
+    project.write("pytest.ini", "[pytest]\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(installed)]))
+    assert project.run("--tf-threads-duet=v1.0") == pytest.ExitCode.TESTS_FAILED
+    assert "product" in project.told
+    assert "on both sides" in project.told
+
+
+def test_subfolder_with_a_space_and_pytest_run_from_elsewhere(suite, monkeypatch):
+    project = Project(suite, monkeypatch, folder="the project")
+    project.write("src/product.py", product(6))
+    rootdir = f"--rootdir={project.path}"
+    code = project.run(
+        "--tf-threads-duet=v1.0", rootdir, str(project.path / "tests"), cwd=project.top
+    )
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert "% slower" in project.told
+    assert project.leftovers == (0, [])
+
+
+def test_under_xdist(project):
+    project.write("src/product.py", product(6))
+    assert project.run("--tf-threads-duet=v1.0", "-n2") == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
+    assert project.leftovers == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--tf-threads-duet=v9",), "--tf-threads-duet: "),
+        (("--tf-threads-duet=v9", "-n1"), "--tf-threads-duet: "),
+        (("--tf-threads-duet=--exec=x",), "--tf-threads-duet: "),
+        (("--tf-threads-duet",), "no saved run names a commit"),
+        (("--tf-threads-duet", "tests"), "write --tf-threads-duet= before it"),
+        (("--tf-threads-duet=python=/nowhere/python",), "there is no interpreter /nowhere/python"),
+        (("--tf-threads-duet=python=/bin/false",), "/bin/false is no Python that works"),
+        ((f"--tf-threads-duet=python={sys.executable}",), "is the environment that runs these"),
+        (("--tf-threads-duet=v1.0", "--tf-threads-search"), "leave one of the two out"),
+    ],
+)
+def test_what_cannot_be_had_is_said_before_anything_runs(project, args, message):
+    project.write("tests/test_it.py", TEST + "    open('ran', 'w')\n")
+    assert project.run(*args) == pytest.ExitCode.USAGE_ERROR
+    assert message in project.told
+    assert "Traceback" not in project.told
+    assert not (project.path / "ran").exists()
+    assert project.leftovers == (0, [])
+
+
+def test_commit_of_a_baseline_file_is_not_trusted(project):
+    assert project.run("--benchmark-save=first") == 0
+    (file,) = project.path.glob(".benchmarks/*/0001_first.json")
+    data = json.loads(file.read_text())
+    data["commit_info"]["id"] = "--output=/tmp/x"
+    file.write_text(json.dumps(data))
+    assert project.run("--tf-threads-duet") == pytest.ExitCode.USAGE_ERROR
+    assert "--tf-threads-duet: " in project.told
+    del data["commit_info"]
+    file.write_text(json.dumps(data))
+    assert project.run("--tf-threads-duet") == pytest.ExitCode.USAGE_ERROR
+    assert "names no commit" in project.told
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_stays_of_a_run_that_was_ended(project, no_leftovers, sent):
+    project.write("tests/test_it.py", TEST + "    open('measured', 'w')\n    time.sleep(60)\n")
+    project.write(
+        "tests/test_it.py", "import time\n" + (project.path / "tests/test_it.py").read_text()
+    )
+    arguments = project.arguments("--tf-threads-duet=v1.0")
+    run = subprocess.Popen(
+        arguments, cwd=project.path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline_s = time.monotonic() + 30
+    while not (project.path / "measured").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert project.leftovers[0] == 1
+    run.send_signal(sent)
+    run.wait(30)
+    if sent == signal.SIGKILL:  # the next run cleans up
+        project.write("tests/test_it.py", TEST)
+        assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.leftovers == (0, [])
+
+
+def test_another_environment(project, tmp_path):
+    environment = tmp_path / "other"
+    venv.create(environment, symlinks=True)
+    (site_packages,) = environment.glob("lib/python*/site-packages")
+    ours = [
+        one for one in sys.path if one and Path(one).is_dir() and "python3" not in Path(one).name
+    ]
+    (site_packages / "ours.pth").write_text("\n".join(ours))
+    project.write(
+        "tests/test_it.py",
+        TEST.replace(
+            "    benchmark(",
+            "    import sys\n    open('prefixes', 'a').write(sys.prefix + '\\n')\n    benchmark(",
+        ),
+    )
+    assert project.run(f"--tf-threads-duet=python={environment}") == 0
+    assert project.verdicts["test_work"] in ("pass", "inconclusive")
+    assert "other/bin/python (Python 3" in project.told
+    prefixes = (project.path / "prefixes").read_text().split()
+    assert set(prefixes) == {sys.prefix, str(environment)}
+    assert prefixes.count(sys.prefix) == prefixes.count(str(environment))

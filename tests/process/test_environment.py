@@ -1,0 +1,73 @@
+"""Another environment is asked about itself before anything is run in it."""
+
+import os
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.process.environment import Environment, EnvironmentUnfitError
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    venv.create(tmp_path / "an environment", symlinks=True)
+    return tmp_path / "an environment"
+
+
+def add_to_path(environment, *entries):
+    (site_packages,) = environment.glob("lib/python*/site-packages")
+    (site_packages / "more.pth").write_text("\n".join(entries))
+
+
+def test_an_environment_with_the_plugin(environment):
+    add_to_path(environment, *(one for one in sys.path if one))
+    found = Environment.probe(str(environment))
+    # The link, not what it leads to: it makes the environment what it is.
+    assert found.python == str(environment / "bin" / "python")
+    assert found.version == ".".join(map(str, sys.version_info[:3]))
+    assert any(Path(one).parts[-3:-2] == ("lib",) for one in found.sys_path)
+    assert "" not in found.sys_path
+    assert Environment.probe(str(environment / "bin" / "python")) == found
+
+
+def test_without_the_plugin(environment):
+    with pytest.raises(EnvironmentUnfitError, match=r"No module named.*pip install"):
+        Environment.probe(str(environment))
+
+
+def test_with_another_version_of_the_plugin(environment, tmp_path):
+    package = tmp_path / "other" / "pytest_tfthreads"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('__version__ = "0.0.9"')
+    add_to_path(environment, str(tmp_path / "other"))
+    with pytest.raises(EnvironmentUnfitError, match=r"has pytest-tfthreads 0\.0\.9: install"):
+        Environment.probe(str(environment))
+
+
+def test_itself():
+    with pytest.raises(EnvironmentUnfitError, match="is the environment that runs these tests"):
+        Environment.probe(sys.executable)
+
+
+@pytest.mark.parametrize("script", ["exit 3", "echo no JSON", "echo '{}'", "true"])
+def test_what_is_no_python(tmp_path, script):
+    file = tmp_path / "python"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    with pytest.raises(EnvironmentUnfitError, match="is no Python that works"):
+        Environment.probe(str(file))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may execute nothing that is not executable")
+def test_what_must_not_be_executed(tmp_path):
+    (tmp_path / "python").write_text("")
+    with pytest.raises(EnvironmentUnfitError, match="is no Python that works"):
+        Environment.probe(str(tmp_path / "python"))
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(EnvironmentUnfitError, match="there is no interpreter"):
+        Environment.probe(str(tmp_path))
