@@ -130,9 +130,9 @@ class Duet:
     pairs: list[Pair]
     stored: list[list[Pair]]
 
-    def slower(self, share: float) -> Duet:
-        """The same, with a synthetic loss of speed of the candidate."""
-        by = math.log1p(-share)
+    def slower(self, factor: float) -> Duet:
+        """The same, with a synthetic slowdown of the candidate."""
+        by = -math.log(factor)
         return Duet(
             [Pair(one.throughput + by, one.cpu_efficiency + by) for one in self.pairs], self.stored
         )

@@ -9,13 +9,15 @@ A pair of processes gives one log ratio for each metric (`pairs`); the pair is t
 - pass: we are 95 % sure that x is above -tolerance;
 - else inconclusive: more pairs, or after the last look, what would help.
 
-So a loss of the tolerance or more is found, one of the margin or less passes, and one between
-the two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough
-for either: where pairs spread by 1 to 3 %, 3 % is called a regression in 3 to 18 of 100 duets, 4 %
-in 53 to 83, and 5 % in 91 or more. Against saved runs the estimate must be beyond the tolerance
-itself; here that would miss half of the losses just as large, which turns can see.
+So a loss of the tolerance or more is found, one of the margin or less passes, and one between the
+two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough for
+either. On recorded pairs that spread by 1 to 3 %, a loss of 3 % is called a regression in 5 to 17
+of 100 duets, one of 4 % in 65 to 87, one of 5 % in 93 or more. Against saved runs the estimate must
+be beyond the tolerance itself; here that would miss half of the losses just as large, which turns
+can see.
 
-Three looks are three chances to be wrong, so each has a third of every error (Bonferroni).
+Three looks are three chances to be wrong, so they share every error (Bonferroni): little of it for
+the first, which is to decide what is clear, most for the last, after which nothing can be gained.
 
 The spread of pairs is moderated, as in `noise`: a weighted mean of the variance of these pairs, of
 those in saved runs about their own means, and of what is to be expected. The constants were chosen
@@ -45,6 +47,8 @@ from pytest_tfthreads.core.verdict import (
 
 LOOKS = (3, 6, 12)
 """Numbers of pairs after which the verdict is looked at."""
+SPENT = (0.1, 0.2, 0.7)
+"""Share of every error that each look may spend."""
 BEYOND = 0.7
 """Share of the tolerance that the estimate of a regression exceeds: midway between the margin and
 the tolerance, so that a loss of either is rarely taken for the other."""
@@ -78,8 +82,9 @@ def judge_duet(
     """
     if not pairs:
         raise ValueError(f"{test}: a duet needs a pair or more")
-    level = level_of_one(hypotheses) / len(LOOKS)
-    errors = Errors(level, level, PASS_ERROR / len(LOOKS))
+    spent = share_spent(len(pairs))
+    level = spent * level_of_one(hypotheses)
+    errors = Errors(level, level, spent * PASS_ERROR)
     ratios = {
         metric: mean_ratio(
             [getattr(pair, metric) for pair in pairs],
@@ -111,6 +116,11 @@ def judge_duet(
 def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
     """No more pairs are needed: every metric is decided, or the looks are used up."""
     return pairs >= LOOKS[-1] or all(one.status != "inconclusive" for one in verdicts)
+
+
+def share_spent(pairs: int) -> float:
+    """Of every error, by the look at so many pairs; between two looks, as by the later one."""
+    return next((one for look, one in zip(LOOKS, SPENT, strict=True) if pairs <= look), SPENT[-1])
 
 
 def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) -> LogRatio:

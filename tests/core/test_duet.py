@@ -10,6 +10,7 @@ from pytest_tfthreads.core.duet import (
     EXPECTED,
     EXPECTED_DOF,
     LOOKS,
+    SPENT,
     STORED_DOF,
     UNREPEATED,
     Pair,
@@ -17,6 +18,7 @@ from pytest_tfthreads.core.duet import (
     judge_duet,
     mean_ratio,
     pair_of,
+    share_spent,
 )
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.statistics import student_t
@@ -156,15 +158,21 @@ def test_the_limits_where_pairs_agree(tolerance):
 
 
 def test_exactly_when_it_is_a_regression():
-    """Mean + t · sd < log(1 - margin), at a third of 5 % / hypotheses."""
+    """Mean + t · sd < log(1 - margin), at the first look's share of 5 % / hypotheses."""
     sd, dof = EXPECTED * math.sqrt(EXPECTED_DOF / 6 / 3), 2 + EXPECTED_DOF
-    limit = math.log1p(-0.02) - student_t(1 - 0.05 / 26 / 3, dof) * sd
+    limit = math.log1p(-0.02) - student_t(1 - 0.1 * 0.05 / 26, dof) * sd
     policy = Policy()
     assert statuses(pairs_around(limit - 1e-6, 3), hypotheses=26) == ["regression"] * 2
     assert statuses(pairs_around(limit + 1e-6, 3), hypotheses=26) == ["inconclusive"] * 2
-    passes = math.log1p(-0.05) + student_t(1 - 0.05 / 3, dof) * sd
+    passes = math.log1p(-0.05) + student_t(1 - 0.1 * 0.05, dof) * sd
     assert statuses(pairs_around(passes + 1e-6, 3), policy=policy) == ["pass"] * 2
     assert statuses(pairs_around(passes - 1e-6, 3), policy=policy) == ["inconclusive"] * 2
+
+
+def test_the_looks_share_every_error():
+    assert sum(SPENT) == pytest.approx(1)
+    shares = [share_spent(pairs) for pairs in (1, 2, 3, 4, 6, 7, 12, 13)]
+    assert shares == [0.1, 0.1, 0.1, 0.2, 0.2, 0.7, 0.7, 0.7]
 
 
 def test_the_larger_the_loss_the_worse_the_verdict():
@@ -261,8 +269,8 @@ def test_rates_on_recorded_pairs(replay):
             assert min(unchanged.passed) >= 0.98
             assert unchanged.pairs < 4
             five, ten = (
-                replay.duet_rates([one.slower(loss) for one in duets[:200]], hypotheses)
-                for loss in (0.05, 0.1)
+                replay.duet_rates([one.slower(1 + work) for one in duets[:200]], hypotheses)
+                for work in (0.05, 0.1)
             )
             assert min(five.regression) >= 0.85
             assert min(ten.regression) >= 0.98
