@@ -38,7 +38,8 @@ class Findings:
                 next(one.search for one in members.values()),
             )
             for name, members in groups.items()
-            if len(members) > 1
+            # Those of a duet took turns with their baselines, not with each other.
+            if len(members) > 1 and not any(one.duet for one in members.values())
         ]
 
     def measurements(self) -> list[str]:

@@ -93,11 +93,11 @@ def merge(processes: Sequence[Sequence[pytest.TestReport]]) -> list[pytest.TestR
     return list(deciding)
 
 
-def note_process(reports: Sequence[pytest.TestReport], turn: int, processes: int) -> None:
+def note_process(reports: Sequence[pytest.TestReport], turn: int) -> None:
     """Say which of a measurement's processes it was that did not pass, if not the first."""
     for report in reports:
         if turn and not report.passed:
-            text = f"in process {turn + 1} of {processes}; those before it passed"
+            text = f"in process {turn + 1}; those before it passed"
             report.sections.append(("tf_threads", text))
 
 

@@ -35,7 +35,13 @@ def open_baseline(
         try:
             tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
             checkout.lay_over(tests)
-            return AtRevision(checkout, tests, here, config.rootpath)
+            notes = []
+            if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
+                notes.append(
+                    f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
+                    "compared without them"
+                )
+            return AtRevision(checkout, tests, here, config.rootpath, notes)
         except BaseException:
             checkout.close()
             raise

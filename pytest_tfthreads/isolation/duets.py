@@ -67,6 +67,9 @@ class Duets:
             ]
         except ValueError as error:
             return Duet(title, problem=str(error))
+        versions = [run.reply.runtime.get("tensorflow") for run in (now.runs[-1], last)]
+        if versions[0] != versions[1]:
+            title += f", TensorFlow {versions[1]} (here {versions[0]})"
         return Duet(title, tuple(pairs), self._results.measurement(then))
 
 

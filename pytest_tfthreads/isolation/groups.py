@@ -224,7 +224,7 @@ class Isolation:
         before; those that were left out of a search are not dragged in.
         """
         taking_part = [one for one in members if one.measured_runs and one.goes_on]
-        number = sum(len(one.runs) for one in members)  # of any ring, to tell it from others
+        number = sum(len(one.runs) for one in members)  # beyond those of all rings before
         while taking_part:
             suspicious = [one for one in taking_part if self._is_suspicious(one, gate)]
             if not suspicious:

@@ -125,7 +125,7 @@ class Progress:
         self._reports.append(reports)
         if not outcomes.passed(reports):
             self.goes_on = False
-            outcomes.note_process(reports, len(self._reports) - 1, self.processes)
+            outcomes.note_process(reports, len(self._reports) - 1)
 
     def reports(self) -> list[pytest.TestReport]:
         """Of all its processes, as pytest is told; its warnings go to the session at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,12 +28,17 @@ class Rings:
         self._machine = machine
         self._launcher = launcher
         self._orders = Orders(config, settings, machine)
+        self._ids = itertools.count()
 
     def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
-        """One process of each member, in turns, for this share of its time to measure."""
+        """One process of each member, in turns, for this share of its time to measure.
+
+        `number` counts the rings of a test: each begins on another CPU.
+        """
         begun_s = time.time()
         interactive = self._orders.is_interactive
         is_alone = len(members) == 1
+        ring_id = next(self._ids)
         iterations = next((one.iterations for one in members if one.iterations), None)
         ring = Ring(
             rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
@@ -43,7 +49,7 @@ class Rings:
             for one in members:
                 order = replace(
                     one.side.moved(self._orders.write(one, ring, iterations)),
-                    ring=None if is_alone else number,
+                    ring=None if is_alone else ring_id,
                     budget_share=budget_share,
                 )
                 timeout_s = one.case.timeout_s or self._settings.timeout_s

@@ -14,6 +14,7 @@ from pytest_tfthreads.process.environment import Environment
 from pytest_tfthreads.process.preloaded import Home
 from pytest_tfthreads.process.protocol import WorkOrder
 from pytest_tfthreads.revision.checkout import Checkout
+from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
 from pytest_tfthreads.revision.twins import installed_code, redirected, shared_modules
 
@@ -72,9 +73,16 @@ class Here:
 class AtRevision:
     """A checkout of another revision, in this environment."""
 
-    def __init__(self, checkout: Checkout, tests: Overlay, here: Home, rootdir: Path) -> None:
+    def __init__(
+        self,
+        checkout: Checkout,
+        tests: Overlay,
+        here: Home,
+        rootdir: Path,
+        notes: Sequence[str] = (),
+    ) -> None:
         self.title = checkout.title
-        self.notes = checkout.notes
+        self.notes = (*notes, *checkout.notes)
         self._checkout = checkout
         self._tests = tests
         self._rootdir = rootdir
@@ -110,7 +118,10 @@ class AtRevision:
         return laid_over_only(modules, self._tests, self._checkout.twins) or ""
 
     def close(self) -> None:
-        self._checkout.close()
+        try:
+            self._checkout.close()
+        except RevisionError as error:  # the next run tries again; this one's results stand
+            print(f"--tf-threads-duet: {error}", file=sys.stderr)
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
         path = redirected(sys_path, self._checkout.twins)
