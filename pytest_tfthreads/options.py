@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from pytest_tfthreads.core.duet import LOOKS
 from pytest_tfthreads.core.search import machine_grid
 from pytest_tfthreads.core.threads import (
     ConfigError,
@@ -49,13 +50,11 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
 
-    def looks(self, processes: int) -> list[int]:
-        """After how many pairs of processes a duet is judged, where the first look is at so many.
-
-        Thrice, each time at twice as many.
-        """
-        most = max(processes, self.max_processes or 4 * processes)
-        return sorted({min(most, factor * processes) for factor in (1, 2, 4)})
+    @property
+    def looks(self) -> list[int]:
+        """After how many pairs of processes a duet is judged."""
+        most = self.max_processes or LOOKS[-1]
+        return [*(look for look in LOOKS if look < most), most]
 
     def most(self, processes: int) -> int:
         """Up to how many processes are measured where the first look, at so many, is suspicious."""
@@ -81,7 +80,7 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-max-processes",
             "N",
             "with --benchmark-compare: before a test fails for its speed, measure more processes, "
-            "up to so many (default: twice --tf-threads-processes, four times in a duet)",
+            "up to so many (default: twice --tf-threads-processes, 12 pairs in a duet)",
         ),
         (
             "tf-threads-start",

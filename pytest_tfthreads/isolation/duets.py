@@ -31,10 +31,12 @@ class Duets:
         """Run both, a process of each in turns, until there are enough or the looks are over.
 
         `looks` are the numbers of pairs after which `has_enough` is asked. What fails on the
-        baseline's side fails no test: the current side is then measured alone.
+        baseline's side fails no test: the current side is then measured alone, in as many
+        processes as ever.
         """
         duet = Duet(then.side.title)
-        for number, ring in enumerate(plan_rings([looks[-1]] * 2, limit=2, shared=0, seed=seed)):
+        most = max(looks[-1], now.processes)
+        for number, ring in enumerate(plan_rings([most] * 2, limit=2, shared=0, seed=seed)):
             both = [(now, then)[place] for place in ring]
             self._rings.run(number, [one for one in both if one.goes_on])
             if not now.goes_on:
@@ -43,7 +45,11 @@ class Duets:
                 duet = self._so_far(now, then)
                 then.goes_on = not duet.problem
             done = number + 1
-            if (duet.problem and done >= looks[0]) or (done in looks and has_enough(duet)):
+            if duet.problem:
+                is_over = done >= now.processes
+            else:
+                is_over = done == looks[-1] or (done in looks and has_enough(duet))
+            if is_over:
                 break
         return duet
 

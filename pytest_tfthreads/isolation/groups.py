@@ -130,7 +130,7 @@ class Isolation:
         return Duets(self._rings, self._results).run(
             now=member,
             then=self._progress(member.item, baseline),
-            looks=self._settings.looks(member.processes),
+            looks=self._settings.looks,
             seed=self._seed([member]),
             has_enough=has_enough,
         )

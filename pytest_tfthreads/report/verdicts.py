@@ -61,7 +61,7 @@ def failure_message(verdict: Verdict) -> str:
     if verdict.baseline is not None:
         lines.append(
             f"  {number(verdict.baseline.value)} → {number(verdict.now.value)} {_unit(verdict)}, "
-            f"change {_change(verdict)} (90 % prediction interval), tolerated "
+            f"change {_change(verdict)} (90 % interval), tolerated "
             f"{percent(verdict.tolerance)}"
         )
     if verdict.judged_against:

@@ -13,14 +13,13 @@ from pytest_tfthreads.core.duet import (
     SPENT,
     STORED_DOF,
     UNREPEATED,
-    Pair,
     is_decided,
     judge_duet,
     mean_ratio,
-    pair_of,
     share_spent,
 )
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.pairs import Pair, pair_of
 from pytest_tfthreads.core.statistics import student_t
 from pytest_tfthreads.core.verdict import MARGIN, METRICS, Policy
 
