@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 
@@ -139,12 +140,12 @@ CHANGES = (
     ),
 )
 
-Verdicts = Mapping[tuple[str, str], str]  # by test and metric
+Verdicts = Mapping[tuple[str, str], dict[str, Any]]  # by test and metric, as recorded
 
 
 def main(gates: int) -> None:
     """Ask in random order, and print the table."""
-    statuses: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as directory:
         make_repository(Path(directory))
@@ -155,17 +156,23 @@ def main(gates: int) -> None:
             verdicts = gate(Path(directory), change)
             tests = {test for test, _ in verdicts}
             seconds[change.name].append((time.monotonic() - begun_s) / len(tests))
-            for (test, metric), status in verdicts.items():
-                statuses[change.name, test, metric][status] += 1
-            print(f"{number + 1}/{len(rounds)} {change.name}: {verdicts}", file=sys.stderr)
+            for (test, metric), verdict in verdicts.items():
+                found[change.name, test, metric].append(verdict)
+                told = f"{test} {metric}: {verdict['status']} {verdict['change']}"
+                print(f"{number + 1}/{len(rounds)} {change.name}: {told}", file=sys.stderr)
     print(f"{gates} gates a change; load at the end {psutil.getloadavg()[0]:.1f}")
-    print("| change | test | metric | truth | verdicts | seconds a test |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for (name, test, metric), counts in sorted(statuses.items(), key=lambda one: order(one[0][0])):
+    print("| change | test | metric | meant to be | verdicts | median change | seconds a test |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for (name, test, metric), verdicts in sorted(found.items(), key=lambda one: order(one[0][0])):
         change = CHANGES[order(name)]
         truth = "slower" if metric in change.slower else "unchanged"
+        counts = Counter(verdict["status"] for verdict in verdicts)
         told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        print(f"| {name} | {test} | {metric} | {truth} | {told} | {median(seconds[name]):.0f} |")
+        size = median(verdict["change"]["value"] for verdict in verdicts if verdict["change"])
+        print(
+            f"| {name} | {test} | {metric} | {truth} | {told} | {100 * size:+.1f} % | "
+            f"{median(seconds[name]):.0f} |"
+        )
 
 
 def order(name: str) -> int:
@@ -203,7 +210,7 @@ def gate(top: Path, change: Change) -> Verdicts:
     benchmarks = json.loads(out.read_text())["benchmarks"]
     out.unlink()
     return {
-        (one["name"].partition("[")[0], verdict["metric"]): verdict["status"]
+        (one["name"].partition("[")[0], verdict["metric"]): verdict
         for one in benchmarks
         for verdict in one["extra_info"]["tf_threads"]["verdicts"]
     }

@@ -107,8 +107,7 @@ def test_failure_message():
     assert message.splitlines() == [
         "regression: throughput: 31 % slower: CPU work +2.0 %, parallelism −29 % "
         "(3.6 → 2.5 cores used)",
-        "  1,000 → 690 images/s, change −31 % [−38, −24] (90 % interval), "
-        "tolerated 5.0 %",
+        "  1,000 → 690 images/s, change −31 % [−38, −24] (90 % interval), tolerated 5.0 %",
         "  judged against 0001_x.json (2025-11-23, commit abc)",
         "  try this",
     ]
