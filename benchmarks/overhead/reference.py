@@ -81,14 +81,16 @@ def round_of(step: Callable[[], object], calls: int) -> float:
 def follow(processes: int) -> None:
     print(f"spread of throughput between {processes} processes, before and after correction")
     for name in NAMES:
-        samples = through_the_plugin(name, f"--tf-threads-processes={processes}")["processes"]
+        recorded = through_the_plugin(name, f"--tf-threads-processes={processes}")["processes"]
+        # A process whose rounds were far fewer than planned has no reference.
+        samples = [one for one in recorded if one["reference_wall_s"] is not None]
         plain = [math.log(len(one["wall_s"]) / sum(one["wall_s"])) for one in samples]
         slowness = [math.log(one["reference_wall_s"]) for one in samples]
         corrected = [a + b for a, b in zip(plain, slowness, strict=True)]
         print(
             f"  {name:16}{100 * stdev(plain):5.1f} % {100 * stdev(corrected):5.1f} %   "
             f"reference: {1000 * fmean(one['reference_wall_s'] for one in samples):.2f} ms, "
-            f"spread {100 * stdev(slowness):.1f} %",
+            f"spread {100 * stdev(slowness):.1f} %, in {len(samples)} processes",
             flush=True,
         )
 

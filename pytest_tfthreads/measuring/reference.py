@@ -14,7 +14,7 @@ from time import perf_counter, process_time
 DUE_S = 0.04
 OVERDUE_S = 0.08
 # Measured less often, or so seldom, it tells too little of the rounds in between.
-MIN_TIMES = 5
+MIN_TIMES = 3
 MAX_APART_S = 0.25
 # The first call finds cold caches. It is a tenth slower, but counts: what is measured for twice as
 # long is held up by other processes more evenly, and so follows the machine better.
