@@ -22,6 +22,7 @@ from time import perf_counter, process_time
 from typing import Protocol
 
 from pytest_tfthreads.core.rounds import Layout, Ready
+from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.turns import Turns
 
 if sys.platform != "win32":
@@ -115,7 +116,7 @@ class Recorder:
 
     __name__ = "tf_threads_timer"
 
-    def __init__(self, watch: TraceWatch, turns: Turns) -> None:
+    def __init__(self, watch: TraceWatch, turns: Turns, reference: Reference) -> None:
         self.readings: list[tuple[float, float]] = []
         self.items: float = 1
         self.unit = "calls"
@@ -125,6 +126,7 @@ class Recorder:
         self._timer: Callable[[], float] = perf_counter
         self._watch = watch
         self._turns = turns
+        self._reference = reference
         self._lays_itself_out: Callable[[], bool] = lambda: False
         self._plan: Plan | None = None
         self._layout: Layout | None = None
@@ -169,6 +171,8 @@ class Recorder:
             if self._is_last_warmup_round:
                 self._is_last_warmup_round = False
             elif self._measuring or self._in_own_rounds:
+                round_s = self.readings[-1][0] - self.readings[-2][0]
+                self._reference.round_over(round_s, self._turns.ends_with_this_round())
                 self._turns.round_over()
         return now_s
 
@@ -224,7 +228,11 @@ class Recorder:
 
     def all_flags(self) -> list[str]:
         """What was odd, each once."""
-        flags = [*self.flags, "retraced"] if self._retraced else self.flags
+        flags = [*self.flags]
+        if self._retraced:
+            flags.append("retraced")
+        if self._reference.is_unavailable:
+            flags.append("no-reference")
         return list(dict.fromkeys(flags))
 
     # -- warm-up ------------------------------------------------------------------------

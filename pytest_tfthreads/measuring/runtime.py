@@ -7,16 +7,18 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.measuring.reference import UnavailableError
 from pytest_tfthreads.process import kernel
 
 _POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
 _INTER_OP_NAME = "tf_Compute"
+_REFERENCE_SIDE = 384  # large enough for several threads, small enough to be run often
 
 
 class MisconfiguredError(RuntimeError):
@@ -104,6 +106,52 @@ def is_asynchronous() -> bool:
 
 def wait_for_results() -> None:
     tf.test.experimental.sync_devices()
+
+
+class ReferenceProduct:
+    """The reference workload: multiply two matrices, with the thread pools of the test.
+
+    Raises `UnavailableError` where ops run asynchronously (it would wait for the test's), or where
+    TensorFlow has it fail.
+    """
+
+    def __init__(self) -> None:
+        self._multiply: Callable[[], object] | None = None
+
+    def __call__(self) -> None:
+        if is_asynchronous():
+            raise UnavailableError("TensorFlow executes asynchronously")
+        try:
+            if self._multiply is None:
+                self._multiply = _product(_REFERENCE_SIDE)
+            self._multiply()
+        # Not all that can be raised: a test's own alarm may go off here, and is the test's.
+        except (
+            *(tf.errors.OpError, ImportError, AttributeError),
+            *(RuntimeError, TypeError, ValueError),
+        ) as error:
+            raise UnavailableError("the reference workload failed") from error
+
+
+def _product(side: int) -> Callable[[], object]:
+    # Public functions, tf.raw_ops too, add to the tf.Graph that the test may be in, and are seen by
+    # gradient tapes, check_numerics (which takes four times as long) and dump_debug_info (which
+    # writes a file). This is what they end in; only the profiler sees it.
+    from tensorflow.python.eager import context, execute
+
+    own = context.context()
+    with context.eager_mode():
+        shape = tf.constant([side, side], tf.int32)
+        value = tf.constant(0.5, tf.float32)
+    number, index = tf.float32.as_datatype_enum, tf.int32.as_datatype_enum
+
+    def run(op: str, inputs: list[Any], attributes: tuple[Any, ...]) -> Any:
+        with own.device("CPU:0"):
+            return execute.quick_execute(op, 1, inputs, attributes, own)[0]
+
+    matrix = run("Fill", [shape, value], ("T", number, "index_type", index))
+    attributes = ("transpose_a", False, "transpose_b", False, "T", number)
+    return lambda: run("MatMul", [matrix, matrix], attributes)
 
 
 class TraceWatch(logging.Handler):

@@ -23,6 +23,7 @@ from pytest_tfthreads.measuring.recorder import (
     WarmUp,
     peak_memory_bytes,
 )
+from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
@@ -66,7 +67,8 @@ class MeasuringSession:
         self.order = order
         self.effective = effective
         self._turns = Turns(connection, order.rounds_a_turn)
-        self.recorder = Recorder(runtime.TraceWatch(), self._turns)
+        self._reference = Reference(runtime.ReferenceProduct())
+        self.recorder = Recorder(runtime.TraceWatch(), self._turns, self._reference)
         self._connection = connection
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None
@@ -190,6 +192,7 @@ class MeasuringSession:
             return
         wall_s, cpu_s = self.recorder.rounds(record.rounds)
         switches = self.recorder.switches()
+        reference_wall_s, reference_cpu_s = self._reference.mean_s() or (None, None)
         self._benchmark = record.to_json()
         # Raises, and so fails the test, where the rounds were too short for this machine's clocks.
         self._sample = Sample(
@@ -204,6 +207,8 @@ class MeasuringSession:
             cpus=self.order.cpus,
             ring=self.order.ring if self._turns.took_part else None,
             turn_rounds=self.order.rounds_a_turn or 1,
+            reference_wall_s=reference_wall_s,
+            reference_cpu_s=reference_cpu_s,
         )
 
     # -- what is told -----------------------------------------------------------------

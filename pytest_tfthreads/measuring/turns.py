@@ -36,12 +36,18 @@ class Turns:
         if self._rounds_a_turn is not None:
             self._wait_for_others(None)
 
+    def ends_with_this_round(self) -> bool:
+        """Whether `round_over` is about to stop this process."""
+        rounds_a_turn = self._rounds_a_turn
+        return (
+            rounds_a_turn is not None and self.took_part and (self._rounds + 1) % rounds_a_turn == 0
+        )
+
     def round_over(self) -> None:
         """A round has ended: so may the turn."""
-        if self._rounds_a_turn is None or not self.took_part:
-            return
+        is_last = self.ends_with_this_round()
         self._rounds += 1
-        if self._rounds % self._rounds_a_turn == 0:
+        if is_last:
             self._stop()
 
     def _wait_for_others(self, ready: dict[str, Any] | None) -> Any:

@@ -191,6 +191,7 @@ class _Process:
     def _follow(self, selector: selectors.BaseSelector, timeout_s: float | None) -> None:
         self._until(selector, timeout_s, lambda: self._is_stopped or not self._answering)
         if self._is_stopped:
+            self._hear_out()
             return
         if self._end is None and self._answering:
             self._show_stacks(selector)
@@ -222,6 +223,13 @@ class _Process:
                     selector.unregister(self._answers)
         if self._end is not None:
             self._read_what_was_sent()
+
+    def _hear_out(self) -> None:
+        """What it said before it stopped, its readiness say, which may be several messages."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            while self._answering and selector.select(0):
+                self._read_answer()
 
     def _read_what_was_sent(self) -> None:
         """The rest of an answer whose process has ended."""

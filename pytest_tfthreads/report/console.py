@@ -18,6 +18,7 @@ FLAGS = {
     "unsettled": "times had not settled when the warm-up ended (raise max_time)",
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
     "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",
+    "no-reference": "the reference workload could not run: no correction for the machine's speed",
     "xdist": "other pytest-xdist workers ran beside it",
 }
 """What each flag of a measurement means."""

@@ -462,3 +462,28 @@ def test_xdist_records_once_in_the_controller(suite):
     result.assert_outcomes(passed=6)
     assert len(benchmarks) == 4  # pytest-benchmark leaves unmarked tests unmeasured under xdist
     assert "xdist" in benchmarks["test_it[1-intra1-inter2]"]["extra_info"]["tf_threads"]["flags"]
+
+
+def test_reference_workload_is_recorded_and_fails_no_test(suite, monkeypatch):
+    suite.write(
+        """
+        import time
+
+        @pytest.mark.benchmark(max_time=0.4)
+        @pytest.mark.tf_threads(1, 1)
+        def test_it(benchmark):
+            benchmark(time.sleep, 0.01)
+        """
+    )
+    _, benchmarks = suite.results()
+    (process,) = benchmarks["test_it[intra1-inter1]"]["extra_info"]["tf_threads"]["processes"]
+    assert process["reference_wall_s"] > 0
+    assert process["reference_cpu_s"] > 0
+
+    monkeypatch.setenv("FAKE_TF_FAILING_OPS", "1")
+    result, benchmarks = suite.results()
+    result.assert_outcomes(passed=1)
+    recorded = benchmarks["test_it[intra1-inter1]"]["extra_info"]["tf_threads"]
+    assert "no-reference" in recorded["flags"]
+    assert recorded["processes"][0]["reference_wall_s"] is None
+    result.stdout.fnmatch_lines(["*no-reference: the reference workload could not run*"])

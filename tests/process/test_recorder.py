@@ -9,7 +9,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_tfthreads.core.rounds import Layout, agree
 from pytest_tfthreads.measuring import recorder as recorder_module
+from pytest_tfthreads.measuring import reference as reference_module
 from pytest_tfthreads.measuring.recorder import CalibrationPrecision, Plan, Recorder, WarmUp
+from pytest_tfthreads.measuring.reference import Reference, UnavailableError
 
 
 class Clock:
@@ -18,8 +20,9 @@ class Clock:
     def __init__(self, monkeypatch):
         self.wall_s = 0.0
         self.cpu_s = 0.0
-        monkeypatch.setattr(recorder_module, "perf_counter", lambda: self.wall_s)
-        monkeypatch.setattr(recorder_module, "process_time", lambda: self.cpu_s)
+        for module in (recorder_module, reference_module):
+            monkeypatch.setattr(module, "perf_counter", lambda: self.wall_s)
+            monkeypatch.setattr(module, "process_time", lambda: self.cpu_s)
 
     def pass_by(self, wall_s, cpu_s=None):
         self.wall_s += wall_s
@@ -49,6 +52,7 @@ class FakeTurns:
         self.layout = None
         self.own_rounds = 0
         self.rounds = 0
+        self.rounds_a_turn = 2
 
     def ready(self, ready):
         self.proposed = ready
@@ -57,8 +61,26 @@ class FakeTurns:
     def ready_for_own_rounds(self):
         self.own_rounds += 1
 
+    def ends_with_this_round(self):
+        return (self.rounds + 1) % self.rounds_a_turn == 0
+
     def round_over(self):
         self.rounds += 1
+
+
+class Work:
+    """A reference workload of an exact duration; `at_rounds`: after which rounds it ran."""
+
+    def __init__(self, clock, turns):
+        self.at_rounds = []
+        self.call_s = 0.001
+        self._clock = clock
+        self._turns = turns
+
+    def __call__(self):
+        self._clock.pass_by(self.call_s, 2 * self.call_s)
+        if self._turns.rounds + 1 not in self.at_rounds:
+            self.at_rounds.append(self._turns.rounds + 1)
 
 
 @pytest.fixture
@@ -77,8 +99,18 @@ def turns():
 
 
 @pytest.fixture
-def recorder(clock, watch, turns):
-    recorder = Recorder(watch, turns)
+def work(clock, turns):
+    return Work(clock, turns)
+
+
+@pytest.fixture
+def reference(work):
+    return Reference(work)
+
+
+@pytest.fixture
+def recorder(clock, watch, turns, reference):
+    recorder = Recorder(watch, turns, reference)
     recorder.beside(recorder_module.perf_counter)
     return recorder
 
@@ -285,3 +317,85 @@ def test_pedantic_rounds_wait_for_their_turn(recorder, clock, turns):
         call(recorder, clock, 1.0)
     assert turns.rounds == 3
     assert recorder.rounds(3)[0] == (1.0, 1.0, 1.0)
+
+
+def test_reference_runs_where_turns_end_and_in_no_round(recorder, clock, turns, work, reference):
+    _, rounds = benchmark(recorder, clock, itertools.repeat(0.006))
+    assert work.at_rounds[:3] == [8, 16, 24]  # 48 ms of rounds, of turns of two
+    walls, cpus = recorder.rounds(rounds)
+    assert walls == pytest.approx([0.006] * rounds)
+    assert cpus == pytest.approx([0.006] * rounds)
+    assert reference.mean_s() == pytest.approx((0.001, 0.002))
+    assert recorder.all_flags() == []
+
+
+def test_reference_waits_for_no_end_of_a_long_turn(recorder, clock, turns, work):
+    turns.rounds_a_turn = 32
+    benchmark(recorder, clock, itertools.repeat(0.006))
+    assert work.at_rounds[:4] == [14, 28, 32 + 10, 32 + 24]
+
+
+def test_reference_between_long_rounds(recorder, clock, work, reference):
+    _, rounds = benchmark(recorder, clock, itertools.repeat(0.1))
+    assert work.at_rounds == list(range(1, rounds + 1))
+    assert reference.mean_s() is not None
+
+
+def test_reference_under_pedantic_and_an_own_timer(recorder, clock, work, reference):
+    recorder.beside(lambda: 0.0)
+    recorder.expect_own_rounds(lambda: True)
+    for _ in range(40):
+        call(recorder, clock, 0.02)
+    assert work.at_rounds[:2] == [2, 4]
+    assert reference.mean_s() == pytest.approx((0.001, 0.002))
+
+
+def test_reference_that_cannot_run_is_flagged_and_tried_no_more(recorder, clock, reference, work):
+    tried = []
+
+    def fail():
+        tried.append(True)
+        if len(tried) > 20:
+            raise UnavailableError
+
+    reference._work = fail
+    benchmark(recorder, clock, itertools.repeat(0.006))
+    assert reference.mean_s() is None
+    assert len(tried) == 21
+    assert recorder.all_flags() == ["no-reference"]
+
+
+def test_what_the_reference_raises_else_is_the_tests(recorder, clock, reference):
+    def alarm():
+        raise TimeoutError
+
+    reference._work = alarm
+    with pytest.raises(TimeoutError):
+        benchmark(recorder, clock, itertools.repeat(0.006))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "round_s"), [(5, 0.04), (2, 0.09), (12, 0.3)], ids=["few", "short", "far-apart"]
+)
+def test_too_few_calls_are_no_reference(reference, rounds, round_s):
+    for _ in range(rounds):
+        reference.round_over(round_s, ends_turn=False)
+    assert reference.mean_s() is None
+
+
+def test_reference_weighs_by_rounds_not_by_time(reference, work):
+    """A machine at half its speed for half of the rounds, which is two thirds of the time."""
+    for slowness in [1, 2] * 10:
+        work.call_s = 0.001 * slowness
+        for _ in range(40):
+            reference.round_over(0.005 * slowness, ends_turn=False)
+    wall_s, cpu_s = reference.mean_s()
+    assert wall_s == pytest.approx(0.0015, rel=0.03)
+    assert cpu_s == pytest.approx(0.003, rel=0.03)
+
+
+def test_clock_that_stands_still_in_the_reference_is_no_reference(reference, work):
+    work.call_s = 0.0
+    for _ in range(20):
+        reference.round_over(0.1, ends_turn=True)
+    assert reference.mean_s() is None

@@ -349,3 +349,86 @@ def test_prefetching_pipelines_take_turns(suite):
         for one in benchmarks.values()
     ]
     assert rings == [[0, 1], [0, 1]]
+
+
+def test_reference_workload_runs_whatever_the_test_is_in_and_leaves_no_trace(suite):
+    result, benchmarks = run(
+        suite,
+        """
+        import time
+        import tensorflow as tf
+
+        pytestmark = [
+            pytest.mark.tf_threads(intra=2, inter=1), pytest.mark.benchmark(max_time=0.6)
+        ]
+
+        def step():
+            time.sleep(0.005)
+
+        def test_function(benchmark):
+            x = tf.ones((100, 100))
+            benchmark(tf.function(lambda: x @ x))
+
+        def test_pedantic(benchmark):
+            benchmark.pedantic(step, rounds=100)
+
+        def test_graph(benchmark):
+            with tf.Graph().as_default() as graph:
+                tf.constant(1.0)
+                benchmark(step)
+                assert len(graph.get_operations()) == 1
+
+        def test_session(benchmark):
+            tf.compat.v1.disable_eager_execution()
+            x = tf.compat.v1.placeholder(tf.float32)
+            with tf.compat.v1.Session() as session:
+                benchmark(session.run, x + 1.0, {x: 1.0})
+
+        def test_strategy(benchmark):
+            with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+                benchmark(tf.Variable(1.0).assign_add, 1.0)
+
+        def test_device(benchmark):
+            with tf.device("GPU:0"):
+                benchmark(step)
+
+        def test_tape(benchmark):
+            with tf.GradientTape(persistent=True) as tape:
+                benchmark(step)
+            assert not tape.watched_variables()
+
+        def test_policies(benchmark):
+            tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+            tf.config.experimental.enable_op_determinism()
+            tf.config.run_functions_eagerly(True)
+            tf.random.set_seed(1)
+            benchmark(step)
+            number = tf.random.uniform(())
+            tf.random.set_seed(1)
+            assert number == tf.random.uniform(())
+
+        def test_debugged(benchmark, tmp_path):
+            tf.debugging.enable_check_numerics()
+            tf.debugging.experimental.enable_dump_debug_info(
+                str(tmp_path), tensor_debug_mode="FULL_TENSOR"
+            ).FlushNonExecutionFiles()
+            benchmark(step)
+            (executed,) = tmp_path.glob("*.execution")
+            assert b"MatMul" not in executed.read_bytes()
+
+        def test_asynchronous(benchmark):
+            tf.config.experimental.set_synchronous_execution(False)
+            benchmark(step)
+        """,
+    )
+    result.assert_outcomes(passed=10)
+    for name in benchmarks:
+        measured = recorded(benchmarks, name)
+        (process,) = measured["processes"]
+        if name.startswith("test_asynchronous"):
+            assert "no-reference" in measured["flags"]
+            assert process["reference_wall_s"] is process["reference_cpu_s"] is None
+        else:
+            assert not {"no-reference", "retraced"} & set(measured["flags"]), name
+            assert process["reference_wall_s"] > 0, name
+            assert process["reference_cpu_s"] > 0, name

@@ -5,7 +5,7 @@ TensorFlow's do: intra-op threads inherit their creator's name, inter-op threads
 Variables of the environment make it misbehave:
 FAKE_TF_BROKEN: the import fails; FAKE_TF_EAGER_THREAD: importing it starts a thread;
 FAKE_TF_STARTED: importing it starts the runtime; FAKE_TF_IGNORES_INTRA: the intra-op pool has one
-thread too many.
+thread too many; FAKE_TF_FAILING_OPS: ops raise.
 """
 
 import logging
@@ -80,6 +80,13 @@ class _Function:
         return self.tracings
 
 
+class OpError(Exception):
+    pass
+
+
+errors = SimpleNamespace(OpError=OpError)
+float32 = SimpleNamespace(as_datatype_enum=1)
+int32 = SimpleNamespace(as_datatype_enum=3)
 types = SimpleNamespace(experimental=SimpleNamespace(PolymorphicFunction=_Function))
 
 
@@ -87,7 +94,7 @@ def get_logger():
     return logging.getLogger("tensorflow")
 
 
-def constant(value):
+def constant(value, dtype=None):
     """Touches the runtime, as a tensor does."""
     _start()
     return value

@@ -1,0 +1,1 @@
+"""Private parts of TensorFlow, as far as they are touched."""

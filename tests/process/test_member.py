@@ -1,0 +1,55 @@
+"""What a process says, and what its interpreter says of it, on sockets of their own."""
+
+import os
+import socket
+
+from pytest_tfthreads.process.member import _Process
+from pytest_tfthreads.process.protocol import Connection
+
+
+class StubInterpreter:
+    """Starts no process, but holds its side of the conversation."""
+
+    is_dead = False
+
+    def __init__(self):
+        ours, self._theirs = socket.socketpair()
+        self.connection = Connection(ours)
+        self._process = None
+
+    def start(self, order, fds, process):
+        self._process = process
+        self.measuring = Connection(socket.socket(fileno=os.dup(fds[0])))
+        process.started(1)
+
+    def tell_that_it_stopped(self):
+        self._theirs.send(b"!")
+
+    def read(self):
+        self.connection.sock.recv(1)
+        self._process.stopped()
+
+    def close(self):
+        for connection in (self.connection, self.measuring, self._theirs):
+            connection.close()
+
+
+class Order:
+    cpus = (0,)
+    inter = 1
+    interactive = True  # there is no process to be killed
+
+
+def test_all_that_was_said_before_a_stop_is_heard(tmp_path):
+    interpreter = StubInterpreter()
+    process = _Process(interpreter, Order(), [])
+    with open(tmp_path / "captured", "w") as captured:
+        # A message with descriptors is read on its own, however much follows.
+        interpreter.measuring.send("capturing", {}, [captured.fileno()])
+        interpreter.measuring.send("ready", {"ready": None})
+    interpreter.tell_that_it_stopped()
+    assert process.follow(5.0) is None
+    assert process.is_ready
+    process.ended(0, 0)
+    process.close()
+    interpreter.close()
