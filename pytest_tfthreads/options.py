@@ -43,6 +43,7 @@ class Settings:
     max_processes: int | None = None
     start: str = "auto"
     timeout_s: float = 300.0
+    lease_timeout_s: float = 1800.0
     group: int = 8
     rounds_a_turn: int = 2
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
@@ -92,6 +93,12 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-timeout",
             "S",
             f"seconds for one process, its own turns only (default: {defaults.timeout_s:g})",
+        ),
+        (
+            "tf-threads-lease-timeout",
+            "S",
+            "seconds for which a test waits for others that measure on this machine (default: "
+            f"{defaults.lease_timeout_s:g})",
         ),
         (
             "tf-threads-group",
@@ -161,6 +168,8 @@ def read_settings(config: pytest.Config) -> Settings:
         seconds, name = _value(config, "tf_threads_timeout")
         timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
         max_processes = _count(config, "tf_threads_max_processes", 1)
+        seconds, name = _value(config, "tf_threads_lease_timeout")
+        lease_timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
         group = _count(config, "tf_threads_group", 1)
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         seed = _count(config, "tf_threads_seed", 0)
@@ -194,6 +203,7 @@ def read_settings(config: pytest.Config) -> Settings:
         max_processes=max_processes,
         start=start or defaults.start,
         timeout_s=timeout_s or defaults.timeout_s,
+        lease_timeout_s=lease_timeout_s or defaults.lease_timeout_s,
         group=defaults.group if group is None else group,
         rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
         seed=defaults.seed if seed is None else seed,

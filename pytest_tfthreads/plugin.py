@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -27,6 +29,9 @@ from pytest_tfthreads.options import (
     is_distributing,
     read_settings,
 )
+from pytest_tfthreads.process.lease_notes import Holder
+from pytest_tfthreads.process.lease_place import UnsafePlaceError
+from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report.verdicts import failure_message
 
@@ -76,12 +81,42 @@ class Controller:
         self._saw_marked = False
         self._gate: Gate | None = None
         self._notes: list[str] = []
+        self._shared = contextlib.ExitStack()
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = Isolation(self._config, self._settings)
+            self._isolation = Isolation(self._config, self._settings, self._leases)
         return self._isolation
+
+    @functools.cached_property
+    def _leases(self) -> Leases:
+        # Not before there is a marked test: without one nothing here is measured.
+        try:
+            return Leases(timeout_s=self._settings.lease_timeout_s, on_wait=self._tell_of_waiting)
+        except UnsafePlaceError as error:
+            raise pytest.UsageError(f"leases on CPUs: {error}") from error
+
+    def _tell_of_waiting(self, in_front: Sequence[Holder]) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:  # pytest-xdist's workers have none
+            reporter.ensure_newline()
+            names = "; ".join(map(str, in_front)) or "somebody who left no note"
+            reporter.write_line(f"tf_threads: waiting for the CPUs: {names}")
+
+    @property
+    def _is_collecting_only(self) -> bool:
+        return bool(self._config.getoption("collectonly"))
+
+    def _share_cpus(self, purpose: str) -> None:
+        """Compute, until `_release_cpus`, only while nobody measures on this machine."""
+        try:
+            self._shared.enter_context(self._leases.shared(purpose))
+        except LeaseTimeoutError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+
+    def _release_cpus(self) -> None:
+        self._shared.close()
 
     def pytest_sessionstart(self) -> None:
         if self._settings.duet and is_distributing(self._config):
@@ -92,9 +127,30 @@ class Controller:
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
             return
+        if not self._saw_marked and not self._is_collecting_only:
+            self._share_cpus("collecting tests")
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        # One that replaces another collects while the others measure.
+        if hasattr(self._config, "workerinput"):
+            self._share_cpus("collecting tests")
+        yield
+        self._release_cpus()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Of a test that runs here, which would disturb who measures."""
+        if self._saw_marked:
+            self._share_cpus(item.nodeid)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Iterator[None]:
+        yield
+        self._release_cpus()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
@@ -187,7 +243,7 @@ class Controller:
     @property
     def _is_judging(self) -> bool:
         """Whether measurements are compared with others, saved or side by side."""
-        if self._config.getoption("collectonly"):
+        if self._is_collecting_only:
             return False
         return benchmark_bridge.compares(self._config) or self._settings.duet is not None
 
@@ -205,7 +261,7 @@ class Controller:
 
     def _prepare_first(self, items: Sequence[pytest.Item]) -> None:
         """Import TensorFlow in the background, for the first test that will need it."""
-        if self._config.getoption("collectonly"):
+        if self._is_collecting_only:
             return
         for item in items:
             collection.assign_cases([item], self._settings.configs)

@@ -19,6 +19,7 @@ from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
 
@@ -107,8 +108,9 @@ class IsolatedRun:
 class Results:
     """Makes measurements of what processes brought, on this machine."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, leases: Leases) -> None:
         self._machine = machine
+        self._leases = leases
 
     def candidate(self, member: Progress) -> Candidate | None:
         """As one of the configurations of its test; None if it was not measured."""
@@ -198,7 +200,7 @@ class Results:
             yield "unverified"
         if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
             yield "no-turns"
-        if (order.workerinput or {}).get("workercount", 1) > 1:
+        if self._leases.unavailable and (order.workerinput or {}).get("workercount", 1) > 1:
             yield "xdist"
 
 

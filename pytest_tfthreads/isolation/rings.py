@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pytest_tfthreads.isolation.orders import Orders, terminal
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
 
@@ -21,20 +23,46 @@ class Rings:
     """Runs the rings of one pytest session."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, machine: Machine, launcher: Launcher
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        machine: Machine,
+        launcher: Launcher,
+        leases: Leases,
     ) -> None:
         self._config = config
         self._settings = settings
         self._machine = machine
         self._launcher = launcher
+        self._leases = leases
         self._orders = Orders(config, settings, machine)
         self._ids = itertools.count()
 
     def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
         """One process of each member, in turns, for this share of its time to measure.
 
-        `number` counts the rings of a test: each begins on another CPU.
+        `number` counts the rings of a test: each begins on another CPU. The machine is theirs alone
+        for as long.
         """
+        begun_s = time.time()
+        # Who debugs may take all day.
+        lease = (
+            contextlib.nullcontext()
+            if self._orders.is_interactive
+            else self._leases.exclusive(members[0].item.nodeid)
+        )
+        try:
+            self._launcher.settle((one.side.home, one.case.env) for one in members)
+            with lease:
+                self._run(number, members, budget_share)
+        except LeaseTimeoutError as error:
+            for one in members:
+                one.fail(f"no-lease: {error}", begun_s)
+        except pytest.fail.Exception as error:  # pytest-timeout's clock runs while we wait, too
+            for one in members:
+                one.fail(f"timed-out: {error.msg} Nothing was measured yet.", begun_s)
+
+    def _run(self, number: int, members: Sequence[Progress], budget_share: float) -> None:
         begun_s = time.time()
         interactive = self._orders.is_interactive
         is_alone = len(members) == 1

@@ -134,6 +134,11 @@ class Leases:
             raise NoLocksError(f"{self._place} cannot be used: {error.strerror}") from error
 
     @property
+    def is_measuring(self) -> bool:
+        """Whether this process has CPUs to itself."""
+        return self._held is not None and not self._held.want.is_shared
+
+    @property
     def _held(self) -> _Lease | None:
         return None if self.unavailable else _held_here.get((os.getpid(), self._folder))
 
