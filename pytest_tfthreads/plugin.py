@@ -68,12 +68,16 @@ class Controller:
         self._findings = Findings()
         self._saw_marked = False
         self._gate: Gate | None = None
+        self._saving: benchmark_bridge.Saving | None = None
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
             self._isolation = Isolation(self._config, self._settings)
         return self._isolation
+
+    def pytest_sessionstart(self) -> None:
+        self._saving = benchmark_bridge.Saving(self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
@@ -154,10 +158,17 @@ class Controller:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A gate that judged nothing fails, where a missing baseline is to fail."""
-        if (
-            session.exitstatus == pytest.ExitCode.OK
-            and "no-baseline" in self._settings.policy.fail_on
+        """What fails a run that no test failed.
+
+        A gate that judged nothing, where a missing baseline is to fail; and a file that could not
+        be written.
+        """
+        if session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self._saving is not None and self._saving.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif (
+            "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
             and not hasattr(self._config, "workerinput")
