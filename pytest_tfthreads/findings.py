@@ -17,9 +17,14 @@ class Findings:
 
     def __init__(self) -> None:
         self._measured: list[MeasuredTest] = []
+        self._failed: dict[str, None] = {}
 
     def add(self, measured: MeasuredTest) -> None:
         self._measured.append(measured)
+
+    def add_failure(self, nodeid: str) -> None:
+        """Of a test that was to be measured, but failed."""
+        self._failed[nodeid] = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -63,5 +68,12 @@ class Findings:
     def judgement_as_markdown(self) -> str:
         return report_verdicts.markdown(self.verdicts)
 
-    def to_json(self, seed: int) -> dict[str, Any]:
-        return {"seed": seed, "sweeps": [one.to_json() for one in self.sweeps]}
+    def to_json(self, seed: int, complete: bool) -> dict[str, Any]:
+        """For the files of the run; `complete`: all selected tests were run to their end."""
+        measured = {one.nodeid for one in self._measured}
+        return {
+            "seed": seed,
+            "complete": complete,
+            "failed": [nodeid for nodeid in self._failed if nodeid not in measured],
+            "sweeps": [one.to_json() for one in self.sweeps],
+        }

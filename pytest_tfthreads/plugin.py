@@ -27,6 +27,7 @@ __all__ = ["tf_benchmark", "tf_threads"]
 
 _SETTINGS = pytest.StashKey[Settings]()
 _REPORT_ATTRIBUTE = "tf_threads"
+_FAILED_ATTRIBUTE = "tf_threads_failed"  # true on reports of tests that were to be measured
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,7 +69,10 @@ class Controller:
         self._findings = Findings()
         self._saw_marked = False
         self._gate: Gate | None = None
+        self._session: pytest.Session | None = None
         self._saving: benchmark_bridge.Saving | None = None
+        self._finished = 0
+        self._all_collected = True
 
     @property
     def isolation(self) -> Isolation:
@@ -76,7 +80,8 @@ class Controller:
             self._isolation = Isolation(self._config, self._settings)
         return self._isolation
 
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
         self._saving = benchmark_bridge.Saving(self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -85,6 +90,9 @@ class Controller:
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._all_collected &= not report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
@@ -119,9 +127,13 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is None or hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
             return  # pytest-xdist carries the report on to the process that keeps the results
+        if hasattr(report, _FAILED_ATTRIBUTE):
+            self._findings.add_failure(report.nodeid)
+        data = getattr(report, _REPORT_ATTRIBUTE, None)
+        if data is None:
+            return
         measured = MeasuredTest.from_json(data)
         self._findings.add(measured)
         benchmark_bridge.add(
@@ -133,6 +145,9 @@ class Controller:
             record=measured.record,
             tf_threads=measured.recorded,
         )
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._finished += 1
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
@@ -154,7 +169,9 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         # Called once for each file that is written: the same each time.
-        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(self._settings.seed)
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+            self._settings.seed, self._is_complete
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -182,6 +199,14 @@ class Controller:
             return False
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._findings.verdicts)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all selected tests were run to their end, in whatever process."""
+        session = self._session
+        return session is not None and (
+            self._all_collected and self._finished >= session.testscollected
+        )
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -230,6 +255,10 @@ class Controller:
             called = next(report for report in reports if report.when == "call")
             measured = self._judged(item, run.measured, called)
             setattr(called, _REPORT_ATTRIBUTE, measured.to_json())
+        elif benchmark_bridge.measures(item):
+            for report in reports:
+                if report.failed:
+                    setattr(report, _FAILED_ATTRIBUTE, True)
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(

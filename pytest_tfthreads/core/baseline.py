@@ -33,6 +33,8 @@ class StoredRun:
 
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
+    `failed` are those that were to be measured then, but failed; a run is not `complete` if it
+    ended before all its tests.
     """
 
     label: str
@@ -41,6 +43,8 @@ class StoredRun:
     dirty: bool
     measurements: Mapping[str, Measurement]
     regressed: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    complete: bool = True
 
     @property
     def title(self) -> str:
@@ -112,6 +116,7 @@ def parse_run(text: str, label: str) -> StoredRun:
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
             "with @pytest.mark.tf_threads and save a run with --benchmark-save"
         )
+    about = run.optional("tf_threads", _Fields) or _Fields({}, label)
     commit_id = commit and commit.data.get("id")
     return StoredRun(
         label=label,
@@ -120,6 +125,8 @@ def parse_run(text: str, label: str) -> StoredRun:
         dirty=commit is not None and commit.data.get("dirty") is True,
         measurements=measurements,
         regressed=frozenset(regressed),
+        failed=frozenset(about.texts("failed") if "failed" in about.data else ()),
+        complete=about.flag("complete") if "complete" in about.data else True,
     )
 
 
@@ -138,8 +145,7 @@ def history_of(
         runs = [run for run in runs if test not in run.regressed] or runs
     measured = [run for run in runs if test in run.measurements]
     if not measured or (named and measured[-1] is not runs[-1]):
-        where = runs[-1].title if named or len(runs) == 1 else f"any of {len(runs)} saved runs"
-        return History((), problem=f"the test was not measured in {where}")
+        return History((), problem=_unmeasured(runs[-1:] if named else runs, test))
     reasons = {run.label: why_not_comparable(now, run.measurements[test]) for run in measured}
     comparable = [run for run in measured if reasons[run.label] is None]
     if not comparable or (named and comparable[-1] is not runs[-1]):
@@ -148,6 +154,18 @@ def history_of(
     return History(
         tuple(run.measurements[test] for run in comparable), baseline=comparable[-1].title
     )
+
+
+def _unmeasured(runs: Sequence[StoredRun], test: str) -> str:
+    """In words why a test is in none of these runs."""
+    last = runs[-1]
+    failed = [run for run in runs if test in run.failed]
+    if failed:
+        return f"the test failed when {failed[-1].title} was saved"
+    if len(runs) > 1:
+        return f"the test was not measured in any of {len(runs)} saved runs"
+    early = "" if last.complete else ", which ended early"
+    return f"the test was not measured in {last.title}{early}"
 
 
 def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
@@ -217,6 +235,17 @@ class _Fields:
         if not _is_number(value) or not isinstance(value, int):
             raise self.wrong(name, "an integer >= 0")
         return value
+
+    def flag(self, name: str) -> bool:
+        if not isinstance(self[name], bool):
+            raise self.wrong(name, "true or false")
+        return bool(self[name])
+
+    def texts(self, name: str) -> list[str]:
+        values = self.sequence(name)
+        if not all(isinstance(one, str) for one in values):
+            raise self.wrong(name, "a list of texts")
+        return values
 
     def sequence(self, name: str) -> list[Any]:
         if not isinstance(self[name], list):

@@ -185,3 +185,150 @@ def test_json_into_a_pipe(suite):
         output = run.communicate(timeout=60)[0]
     assert run.returncode == 0, output
     assert len(written["benchmarks"]) == 1
+
+
+# -- failed runs ----------------------------------------------------------------------------------
+
+FAILING = (
+    ONE
+    + """
+import os
+
+@pytest.fixture
+def broken(): raise ValueError
+@pytest.fixture
+def broken_later():
+    yield
+    raise ValueError
+
+@pytest.mark.tf_threads([1, 2], 1)
+def test_fails_under_one(benchmark, tf_threads):
+    benchmark(sum, range(100))
+    assert tf_threads.intra == 1
+
+@pytest.mark.tf_threads(1, 1)
+def test_crashes(benchmark): benchmark(os.abort)
+
+@pytest.mark.tf_threads(1, 1)
+def test_setup(benchmark, broken): benchmark(sum, range(100))
+
+@pytest.mark.tf_threads(1, 1)
+def test_teardown(benchmark, broken_later): benchmark(sum, range(100))
+
+@pytest.mark.tf_threads(1, 1)
+@pytest.mark.skip
+def test_skipped(benchmark): benchmark(sum, range(100))
+
+@pytest.mark.tf_threads(1, 1)
+@pytest.mark.xfail
+def test_expected(benchmark): benchmark(sum, range(100)); assert False
+
+@pytest.mark.tf_threads(1, 1)
+def test_measures_nothing(): assert False
+
+def test_unmarked(): assert False
+"""
+)
+FAILED = [
+    "test_it.py::test_fails_under_one[intra2-inter1]",
+    "test_it.py::test_crashes[intra1-inter1]",
+    "test_it.py::test_setup[intra1-inter1]",
+    "test_it.py::test_teardown[intra1-inter1]",
+]
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)], ids=["here", "xdist"])
+def test_failed_tests_leave_no_row_and_are_named(suite, args):
+    suite.write(FAILING).run("--benchmark-save=x", *args, subprocess=True)
+    assert {one["name"] for one in saved(suite)["benchmarks"]} == {
+        "test_one[intra1-inter1]",
+        "test_fails_under_one[intra1-inter1]",
+    }
+    about = saved(suite)["tf_threads"]
+    assert sorted(about["failed"]) == sorted(FAILED)
+    assert about["complete"] is True
+
+
+def test_json_says_the_same(suite):
+    suite.write(FAILING).run("--benchmark-save=x", "--benchmark-json=out.json")
+    written = json.loads((suite.path / "out.json").read_text())["tf_threads"]
+    assert written == saved(suite)["tf_threads"]
+
+
+def test_run_without_failures_is_complete(suite):
+    suite.write(ONE + "def test_unmarked(): pass").run("--benchmark-save=x", "-k", "one")
+    about = saved(suite)["tf_threads"]
+    assert (about["failed"], about["complete"]) == ([], True)
+
+
+SECOND = """
+@pytest.mark.tf_threads(1, 1)
+def test_two(benchmark): {}
+
+@pytest.mark.tf_threads(1, 1)
+def test_three(benchmark): benchmark(sum, range(100))
+"""
+
+
+@pytest.mark.parametrize(
+    ("second", "args", "failed"),
+    [
+        ("assert False", ("-x",), ["test_it.py::test_two[intra1-inter1]"]),
+        ("assert False", ("--maxfail=1",), ["test_it.py::test_two[intra1-inter1]"]),
+        ("raise KeyboardInterrupt", (), []),
+        ("pytest.exit('enough')", (), []),
+    ],
+)
+def test_runs_that_ended_early_say_so(suite, second, args, failed):
+    suite.write(ONE + SECOND.format(second))
+    suite.run("--benchmark-save=x", *args, subprocess=True)
+    assert [one["name"] for one in saved(suite)["benchmarks"]] == ["test_one[intra1-inter1]"]
+    about = saved(suite)["tf_threads"]
+    assert (about["failed"], about["complete"]) == (failed, False)
+
+
+def test_an_interrupt_from_outside(suite):
+    suite.write(
+        ONE
+        + SECOND.format("(open('here', 'w').close(), time.sleep(1000))").replace(
+            "@pytest", "import time\n@pytest", 1
+        )
+    )
+    with start(suite, "--benchmark-save=x") as run:
+        deadline = time.monotonic() + 60
+        while not (suite.path / "here").exists():
+            assert run.poll() is None, run.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        output = run.communicate(timeout=60)[0]
+    assert run.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert [one["name"] for one in saved(suite)["benchmarks"]] == ["test_one[intra1-inter1]"]
+    about = saved(suite)["tf_threads"]
+    assert (about["failed"], about["complete"]) == ([], False)
+
+
+def test_first_failure_that_is_the_last_test_cuts_nothing_off(suite):
+    suite.write(ONE + "def test_fails(): assert False").run("--benchmark-save=x", "-x")
+    assert saved(suite)["tf_threads"]["complete"] is True
+
+
+def test_modules_that_cannot_be_collected_are_missing(suite):
+    suite.write(ONE, test_broken="import none_such")
+    suite.run("--benchmark-save=x", "--continue-on-collection-errors")
+    assert saved(suite)["tf_threads"]["complete"] is False
+
+
+def test_a_worker_of_xdist_that_crashes_leaves_a_gap(suite):
+    suite.write(ONE + "import os\ndef test_kills_its_worker(): os.abort()")
+    suite.run("--benchmark-save=x", "-n1", subprocess=True)
+    assert [one["name"] for one in saved(suite)["benchmarks"]] == ["test_one[intra1-inter1]"]
+    assert saved(suite)["tf_threads"]["complete"] is False
+
+
+def test_gate_tells_of_tests_that_failed_when_the_run_was_saved(suite):
+    failing = ONE + SECOND.format("benchmark(sum, range(100)); assert False")
+    suite.write(failing).run("--benchmark-save=x").assert_outcomes(passed=2, failed=1)
+    suite.write(failing.replace("; assert False", ""))
+    result = suite.run("--benchmark-compare", subprocess=True)
+    assert re.search(r"no-baseline: the test failed when .*0001_x\.json \(", flat(result))
