@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.verdicts import failure_message
 
 __all__ = ["tf_benchmark", "tf_threads"]
@@ -135,7 +137,7 @@ class Controller:
         if data is None:
             return
         measured = MeasuredTest.from_json(data)
-        self._findings.add(measured)
+        self._findings.add(measured, _place(self._config.rootpath, report.location))
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -163,7 +165,7 @@ class Controller:
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in lines:
+        for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
@@ -207,6 +209,13 @@ class Controller:
         return session is not None and (
             self._all_collected and self._finished >= session.testscollected
         )
+
+    @property
+    def _annotations(self) -> list[str]:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
+            return []
+        notes = () if self._gate is None else self._gate.notes
+        return self._findings.judgement_as_annotations(self._settings.policy, notes)
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -289,6 +298,16 @@ def _append_to_step_summary(markdown: str) -> None:
     if path and markdown:
         with open(path, "a", encoding="utf-8") as file:
             file.write(markdown)
+
+
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+    """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
+    file, line, _ = location
+    path = (rootdir / file).resolve()
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        file = str(path.relative_to(Path(workspace).resolve()))
+    return Place(file, None if line is None else line + 1)
 
 
 def _may_deselect(item: pytest.Item) -> bool:

@@ -332,3 +332,89 @@ def test_gate_tells_of_tests_that_failed_when_the_run_was_saved(suite):
     suite.write(failing.replace("; assert False", ""))
     result = suite.run("--benchmark-compare", subprocess=True)
     assert re.search(r"no-baseline: the test failed when .*0001_x\.json \(", flat(result))
+
+
+# -- GitHub ---------------------------------------------------------------------------------------
+
+# It sleeps: its wall time is what it is however busy the machine is.
+SLEEPS = """
+import time
+
+@pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
+def test_sleeps(benchmark):
+    benchmark(time.sleep, float(open("ms").read()) / 1000)
+
+def test_unmarked():
+    pass
+"""
+
+
+@pytest.fixture
+def sleeps(suite):
+    """A suite with a saved run of 2 ms a call."""
+    suite.write(SLEEPS)
+    suite.ms = lambda ms: (suite.path / "ms").write_text(str(ms))
+    suite.ms(2)
+    suite.run("--benchmark-max-time=0.2", "--benchmark-save=first", processes=2).assert_outcomes(
+        passed=2
+    )
+    return suite
+
+
+def compare(suite, *args):
+    args = ("--benchmark-max-time=0.2", "--benchmark-compare", *args)
+    return suite.run(*args, processes=2, subprocess=True)
+
+
+def annotations(result):
+    return [line for line in result.stdout.lines if line.lstrip().startswith("::")]
+
+
+def test_a_regression_is_in_the_file_with_its_verdicts_and_has_not_failed(sleeps):
+    sleeps.ms(12)
+    compare(sleeps, "--benchmark-json=out.json").assert_outcomes(passed=1, failed=1)
+    written = json.loads((sleeps.path / "out.json").read_text())
+    (one,) = written["benchmarks"]
+    verdicts = one["extra_info"]["tf_threads"]["verdicts"]
+    assert verdicts[0]["status"] == "regression"
+    about = written["tf_threads"]
+    assert (about["failed"], about["complete"]) == ([], True)
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)], ids=["here", "xdist"])
+def test_errors_on_github(sleeps, monkeypatch, args):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(sleeps.path.parent))
+    sleeps.ms(12)
+    result = compare(sleeps, *args)
+    (error,) = annotations(result)
+    where = f"{sleeps.path.name}/test_it.py"
+    title = "title=regression%3A test_it.py%3A%3Atest_sleeps[intra1-inter1]"
+    assert error.startswith(f"::error file={where},line=5,{title}::regression: throughput: ")
+    assert "0001_first.json" in error
+    assert "%0A" in error
+
+
+def test_no_annotations_elsewhere(sleeps, monkeypatch):
+    sleeps.ms(12)
+    assert annotations(compare(sleeps)) == []
+    monkeypatch.setenv("GITHUB_ACTIONS", "false")
+    assert annotations(compare(sleeps)) == []
+
+
+def test_notices_and_warnings_on_github(sleeps, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    assert annotations(sleeps.run("--benchmark-max-time=0.2")) == []
+    sleeps.ms(0.2)
+    notice, *_ = annotations(compare(sleeps))  # perhaps another, of CPU efficiency
+    assert notice.startswith("::notice file=test_it.py,line=5,title=improvement%3A test_it.py")
+    (file,) = (sleeps.path / ".benchmarks").glob("*/*")
+    file.unlink()
+    nothing, missing = annotations(compare(sleeps))
+    assert nothing.startswith("::warning title=nothing was judged::the gate judged nothing: ")
+    assert missing.startswith("::warning file=test_it.py,line=5,title=no-baseline%3A test_it.py")
+    assert "--benchmark-save" in missing
+    missing, nothing = annotations(compare(sleeps, "--tf-threads-fail-on=no-baseline"))
+    assert missing.startswith("::error file=test_it.py,line=5,title=no-baseline%3A test_it.py")
+    assert nothing.startswith("::warning title=nothing was judged::")
