@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,12 +29,14 @@ from pytest_tfthreads.options import (
     read_settings,
 )
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.verdicts import failure_message
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
 _SETTINGS = pytest.StashKey[Settings]()
 _REPORT_ATTRIBUTE = "tf_threads"
+_FAILED_ATTRIBUTE = "tf_threads_failed"  # true on reports of tests that were to be measured
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,6 +79,10 @@ class Controller:
         self._saw_marked = False
         self._gate: Gate | None = None
         self._notes: list[str] = []
+        self._session: pytest.Session | None = None
+        self._saving: benchmark_bridge.Saving | None = None
+        self._finished = 0
+        self._all_collected = True
 
     @property
     def isolation(self) -> Isolation:
@@ -83,7 +90,9 @@ class Controller:
             self._isolation = Isolation(self._config, self._settings)
         return self._isolation
 
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        self._saving = benchmark_bridge.Saving(self._config)
         if self._settings.duet and is_distributing(self._config):
             # What pytest-xdist's workers would fail at, each by itself and out of sight.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
@@ -95,6 +104,9 @@ class Controller:
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._all_collected &= not report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
@@ -135,11 +147,15 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is None or hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
             return  # pytest-xdist carries the report on to the process that keeps the results
+        if hasattr(report, _FAILED_ATTRIBUTE):
+            self._findings.add_failure(report.nodeid)
+        data = getattr(report, _REPORT_ATTRIBUTE, None)
+        if data is None:
+            return
         measured = MeasuredTest.from_json(data)
-        self._findings.add(measured)
+        self._findings.add(measured, _place(self._config.rootpath, report.location))
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -149,6 +165,9 @@ class Controller:
             record=measured.record,
             tf_threads=measured.recorded,
         )
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._finished += 1
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
@@ -164,20 +183,29 @@ class Controller:
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in lines:
+        for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         # Called once for each file that is written: the same each time.
-        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(self._settings.seed)
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+            self._settings.seed, self._is_complete
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A gate that judged nothing fails, where a missing baseline is to fail."""
-        if (
-            session.exitstatus == pytest.ExitCode.OK
-            and "no-baseline" in self._settings.policy.fail_on
+        """What fails a run that no test failed.
+
+        A gate that judged nothing, where a missing baseline is to fail; and a file that could not
+        be written.
+        """
+        if session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self._saving is not None and self._saving.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif (
+            "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
             and not hasattr(self._config, "workerinput")
@@ -198,6 +226,21 @@ class Controller:
             return False
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._findings.verdicts)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all selected tests were run to their end, in whatever process."""
+        session = self._session
+        return session is not None and (
+            self._all_collected and self._finished >= session.testscollected
+        )
+
+    @property
+    def _annotations(self) -> list[str]:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
+            return []
+        notes = () if self._gate is None else self._gate.notes
+        return self._findings.judgement_as_annotations(self._settings.policy, notes)
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -255,6 +298,10 @@ class Controller:
             called = next(report for report in reports if report.when == "call")
             self._fail_by(run.measured.verdicts, run.mistake, called)
             setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
+        elif benchmark_bridge.measures(item):
+            for report in reports:
+                if report.failed:
+                    setattr(report, _FAILED_ATTRIBUTE, True)
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(
@@ -282,6 +329,16 @@ def _append_to_step_summary(markdown: str) -> None:
     if path and markdown:
         with open(path, "a", encoding="utf-8") as file:
             file.write(markdown)
+
+
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+    """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
+    file, line, _ = location
+    path = (rootdir / file).resolve()
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        file = str(path.relative_to(Path(workspace).resolve()))
+    return Place(file, None if line is None else line + 1)
 
 
 def _may_deselect(item: pytest.Item) -> bool:

@@ -17,7 +17,12 @@ FAKE_TENSORFLOW = Path(__file__).parent / "fake_tensorflow"
 @pytest.fixture
 def bare_pytester(monkeypatch, pytester):
     """A pytester whose runs know nothing of the run around them."""
-    for name in ("GITHUB_ACTIONS", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+    for name in (
+        "GITHUB_ACTIONS",
+        "GITHUB_STEP_SUMMARY",
+        "PYTEST_ADDOPTS",
+        "PYTEST_XDIST_WORKER",
+    ):
         monkeypatch.delenv(name, raising=False)
     # Two sources written within a second may be of one length, and their bytecode be mistaken.
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
