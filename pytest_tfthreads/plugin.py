@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,16 +28,16 @@ from pytest_tfthreads.options import (
     is_distributing,
     read_settings,
 )
-from pytest_tfthreads.process.lease_notes import Holder
-from pytest_tfthreads.process.lease_place import UnsafePlaceError
-from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.sharing import Sharing
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
 _SETTINGS = pytest.StashKey[Settings]()
 _REPORT_ATTRIBUTE = "tf_threads"
+_FAILED_ATTRIBUTE = "tf_threads_failed"  # true on reports of tests that were to be measured
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     config.stash[_SETTINGS] = read_settings(config)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
-        config.pluginmanager.register(Controller(config), "tfthreads-controller")
+        sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s)
+        config.pluginmanager.register(sharing, "tfthreads-sharing")
+        config.pluginmanager.register(Controller(config, sharing), "tfthreads-controller")
 
 
 @pytest.hookimpl(trylast=True)
@@ -71,8 +72,9 @@ def _case(request: pytest.FixtureRequest) -> Case:
 class Controller:
     """The hooks of the pytest process, which hands marked tests on."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, sharing: Sharing) -> None:
         self._config = config
+        self._sharing = sharing
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._settings = config.stash[_SETTINGS]
@@ -81,44 +83,20 @@ class Controller:
         self._saw_marked = False
         self._gate: Gate | None = None
         self._notes: list[str] = []
-        self._shared = contextlib.ExitStack()
+        self._session: pytest.Session | None = None
+        self._saving: benchmark_bridge.Saving | None = None
+        self._finished = 0
+        self._all_collected = True
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = Isolation(self._config, self._settings, self._leases)
+            self._isolation = Isolation(self._config, self._settings, self._sharing.leases)
         return self._isolation
 
-    @functools.cached_property
-    def _leases(self) -> Leases:
-        # Not before there is a marked test: without one nothing here is measured.
-        try:
-            return Leases(timeout_s=self._settings.lease_timeout_s, on_wait=self._tell_of_waiting)
-        except UnsafePlaceError as error:
-            raise pytest.UsageError(f"leases on CPUs: {error}") from error
-
-    def _tell_of_waiting(self, in_front: Sequence[Holder]) -> None:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None:  # pytest-xdist's workers have none
-            reporter.ensure_newline()
-            names = "; ".join(map(str, in_front)) or "somebody who left no note"
-            reporter.write_line(f"tf_threads: waiting for the CPUs: {names}")
-
-    @property
-    def _is_collecting_only(self) -> bool:
-        return bool(self._config.getoption("collectonly"))
-
-    def _share_cpus(self, purpose: str) -> None:
-        """Compute, until `_release_cpus`, only while nobody measures on this machine."""
-        try:
-            self._shared.enter_context(self._leases.shared(purpose))
-        except LeaseTimeoutError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-
-    def _release_cpus(self) -> None:
-        self._shared.close()
-
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        self._saving = benchmark_bridge.Saving(self._config)
         if self._settings.duet and is_distributing(self._config):
             # What pytest-xdist's workers would fail at, each by itself and out of sight.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
@@ -127,30 +105,12 @@ class Controller:
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
             return
-        if not self._saw_marked and not self._is_collecting_only:
-            self._share_cpus("collecting tests")
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_collection(self) -> Iterator[None]:
-        # One that replaces another collects while the others measure.
-        if hasattr(self._config, "workerinput"):
-            self._share_cpus("collecting tests")
-        yield
-        self._release_cpus()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Of a test that runs here, which would disturb who measures."""
-        if self._saw_marked:
-            self._share_cpus(item.nodeid)
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Iterator[None]:
-        yield
-        self._release_cpus()
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._all_collected &= not report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
@@ -191,11 +151,15 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is None or hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
             return  # pytest-xdist carries the report on to the process that keeps the results
+        if hasattr(report, _FAILED_ATTRIBUTE):
+            self._findings.add_failure(report.nodeid)
+        data = getattr(report, _REPORT_ATTRIBUTE, None)
+        if data is None:
+            return
         measured = MeasuredTest.from_json(data)
-        self._findings.add(measured)
+        self._findings.add(measured, _place(self._config.rootpath, report.location))
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -205,6 +169,9 @@ class Controller:
             record=measured.record,
             tf_threads=measured.recorded,
         )
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._finished += 1
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
@@ -220,20 +187,29 @@ class Controller:
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in lines:
+        for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         # Called once for each file that is written: the same each time.
-        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(self._settings.seed)
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+            self._settings.seed, self._is_complete
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A gate that judged nothing fails, where a missing baseline is to fail."""
-        if (
-            session.exitstatus == pytest.ExitCode.OK
-            and "no-baseline" in self._settings.policy.fail_on
+        """What fails a run that no test failed.
+
+        A gate that judged nothing, where a missing baseline is to fail; and a file that could not
+        be written.
+        """
+        if session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self._saving is not None and self._saving.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif (
+            "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
             and not hasattr(self._config, "workerinput")
@@ -243,7 +219,7 @@ class Controller:
     @property
     def _is_judging(self) -> bool:
         """Whether measurements are compared with others, saved or side by side."""
-        if self._is_collecting_only:
+        if self._config.getoption("collectonly"):
             return False
         return benchmark_bridge.compares(self._config) or self._settings.duet is not None
 
@@ -255,13 +231,28 @@ class Controller:
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._findings.verdicts)
 
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all selected tests were run to their end, in whatever process."""
+        session = self._session
+        return session is not None and (
+            self._all_collected and self._finished >= session.testscollected
+        )
+
+    @property
+    def _annotations(self) -> list[str]:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
+            return []
+        notes = () if self._gate is None else self._gate.notes
+        return self._findings.judgement_as_annotations(self._settings.policy, notes)
+
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
             self._isolation.close()
 
     def _prepare_first(self, items: Sequence[pytest.Item]) -> None:
         """Import TensorFlow in the background, for the first test that will need it."""
-        if self._is_collecting_only:
+        if self._config.getoption("collectonly"):
             return
         for item in items:
             collection.assign_cases([item], self._settings.configs)
@@ -311,6 +302,10 @@ class Controller:
             called = next(report for report in reports if report.when == "call")
             self._fail_by(run.measured.verdicts, run.mistake, called)
             setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
+        elif benchmark_bridge.measures(item):
+            for report in reports:
+                if report.failed:
+                    setattr(report, _FAILED_ATTRIBUTE, True)
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(
@@ -338,6 +333,16 @@ def _append_to_step_summary(markdown: str) -> None:
     if path and markdown:
         with open(path, "a", encoding="utf-8") as file:
             file.write(markdown)
+
+
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+    """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
+    file, line, _ = location
+    path = (rootdir / file).resolve()
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        file = str(path.relative_to(Path(workspace).resolve()))
+    return Place(file, None if line is None else line + 1)
 
 
 def _may_deselect(item: pytest.Item) -> bool:

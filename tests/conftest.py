@@ -17,7 +17,12 @@ FAKE_TENSORFLOW = Path(__file__).parent / "fake_tensorflow"
 @pytest.fixture
 def bare_pytester(monkeypatch, pytester):
     """A pytester whose runs know nothing of the run around them."""
-    for name in ("GITHUB_ACTIONS", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+    for name in (
+        "GITHUB_ACTIONS",
+        "GITHUB_STEP_SUMMARY",
+        "PYTEST_ADDOPTS",
+        "PYTEST_XDIST_WORKER",
+    ):
         monkeypatch.delenv(name, raising=False)
     # One that runs tests around us may have leased the CPUs.
     monkeypatch.setenv("PYTEST_TFTHREADS_LEASES", str(pytester.path.parent / "leases"))
