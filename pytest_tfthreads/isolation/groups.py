@@ -88,7 +88,7 @@ class Isolation:
     def _verdicts(
         self, member: Progress, measurement: Measurement, gate: Gate
     ) -> tuple[Verdict, ...]:
-        return gate.judge(member.item.nodeid, measurement, member.case)
+        return gate.judge(collection.nodeid_of(member.item), measurement, member.case)
 
     def _search(self, members: Sequence[Progress]) -> SearchCost | None:
         """Measure what it takes to find a good configuration; the others are skipped."""
