@@ -149,11 +149,6 @@ def read_settings(config: pytest.Config) -> Settings:
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
-    if search and _is_distributed(config):
-        raise pytest.UsageError(
-            "--tf-threads-search decides from one configuration which to measure next, and "
-            "pytest-xdist deals them out beforehand: leave -n (--numprocesses, --dist, --tx) out"
-        )
     if search and group == 1:
         raise pytest.UsageError(
             "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "
@@ -190,10 +185,6 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
-
-
-def _is_distributed(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes, xdist_bridge
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.tolerance import METRICS
@@ -35,7 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    config.stash[_SETTINGS] = read_settings(config)
+    settings = read_settings(config)
+    seed = xdist_bridge.seed_of_run(config, settings.seed)
+    config.stash[_SETTINGS] = replace(settings, seed=seed)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
         config.pluginmanager.register(Controller(config), "tfthreads-controller")
 
@@ -68,12 +72,22 @@ class Controller:
         self._findings = Findings()
         self._saw_marked = False
         self._gate: Gate | None = None
+        self._distribution: xdist_bridge.Distribution | None = None
+        if xdist_bridge.is_controller(config):
+            self._distribution = xdist_bridge.Distribution(config, self._settings.seed)
+            config.pluginmanager.register(self._distribution, "tfthreads-distribution")
+        if self._distribution is not None or xdist_bridge.is_worker(config):
+            benchmark_bridge.hold_only(config)
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
             self._isolation = Isolation(self._config, self._settings)
         return self._isolation
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        benchmark_bridge.return_only(self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
@@ -84,6 +98,10 @@ class Controller:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
+        if xdist_bridge.is_worker(self._config):
+            unmeasured = [item for item in session.items if case_of(item) is None]
+            benchmark_bridge.skip_unmeasured(unmeasured)
+            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
         to_judge = sum(
             case_of(item) is not None and benchmark_bridge.measures(item) and not _runs_here(item)
             for item in session.items
@@ -116,9 +134,20 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is None or hasattr(self._config, "workerinput"):
+        if data is None or xdist_bridge.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         measured = MeasuredTest.from_json(data)
+        if self._distribution is None:
+            self._record(measured)
+            return
+        if worker := self._distribution.worker_to_name(report):
+            measured = replace(
+                measured, name=f"{measured.name}@{worker}", group=f"{measured.group}@{worker}"
+            )
+        self._distribution.in_order(report, functools.partial(self._record, measured))
+
+    def _record(self, measured: MeasuredTest) -> None:
+        """Add it to what this run has found."""
         self._findings.add(measured)
         benchmark_bridge.add(
             self._config,
@@ -137,10 +166,16 @@ class Controller:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
         lines = self._findings.measurements()
         if self._must_judge:
-            notes = [] if self._gate is None else [f"  {note}" for note in self._gate.notes]
+            # Under pytest-xdist the workers judge, and nothing is collected here.
+            gate = self._gate or Gate.open(self._config, self._settings.policy, hypotheses=0)
+            notes = [] if gate is None else [f"  {note}" for note in gate.notes]
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
+        if self._measured_nothing_asked_for:
+            lines.append(benchmark_bridge.UNMEASURED)
+        elif self._distribution is not None and self._findings.has_measurements:
+            lines.append("Under pytest-xdist marked tests are measured, and no others.")
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
@@ -154,15 +189,25 @@ class Controller:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A gate that judged nothing fails, where a missing baseline is to fail."""
+        """A gate that judged nothing fails, where a missing baseline is to fail.
+
+        And so does a run that pytest-benchmark would have refused, if it measured nothing.
+        """
+        if session.exitstatus == pytest.ExitCode.OK and self._measured_nothing_asked_for:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if (
             session.exitstatus == pytest.ExitCode.OK
             and "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
-            and not hasattr(self._config, "workerinput")
+            and not xdist_bridge.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @property
+    def _measured_nothing_asked_for(self) -> bool:
+        held = benchmark_bridge.was_held(self._config) and not xdist_bridge.is_worker(self._config)
+        return held and not self._findings.has_measurements
 
     @property
     def _must_judge(self) -> bool:
@@ -193,7 +238,7 @@ class Controller:
         one_by_one = self._settings.group == 1 or config.getoption("usepdb")
         if one_by_one or not benchmark_bridge.measures(item):
             return [item]
-        if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
+        if not xdist_bridge.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
         if self._groups is None:
             self._groups = collection.Groups(item.session.items)
