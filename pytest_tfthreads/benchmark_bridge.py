@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 _FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
+_ONLY = pytest.StashKey[bool]()
+UNMEASURED = (
+    "--benchmark-only: pytest-benchmark measures nothing under pytest-xdist; mark tests with "
+    "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
+)
 
 # pytest-benchmark's defaults; a value that differs was set by the user.
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
@@ -210,6 +215,49 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     last = chosen[-1]
     before = history[: history.index(last)] if last in history else []
     return SavedRuns((*before[-_MOST_RUNS:], last), named=True)
+
+
+def hold_only(config: pytest.Config) -> None:
+    """Keep --benchmark-only from pytest-benchmark, which refuses it beside pytest-xdist.
+
+    To be called under pytest-xdist before pytest-benchmark is configured; `return_only` gives it
+    back. With --benchmark-disable the refusal is right.
+    """
+    held = config.getoption("benchmark_only", False)
+    if held and (config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")):
+        config.option.benchmark_only = False
+        config.stash[_ONLY] = True
+
+
+def return_only(config: pytest.Config) -> None:
+    """Have --benchmark-only hold, from now on, if `hold_only` held it."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.stash.get(_ONLY, False):
+        config.option.benchmark_only = session.only = True
+        session.skip = False
+
+
+def was_held(config: pytest.Config) -> bool:
+    """Whether --benchmark-only is given where pytest-benchmark measures nothing."""
+    return config.stash.get(_ONLY, False)
+
+
+def skip_unmeasured(items: Sequence[pytest.Item]) -> None:
+    """Skip benchmarks that pytest-benchmark would not measure, though --benchmark-only is given."""
+    for item in items:
+        if _uses_benchmark(item) and was_held(item.config):
+            item.add_marker(pytest.mark.skip(reason=UNMEASURED))
+
+
+def warn_of_no_measurements(config: pytest.Config, unmeasured: Sequence[pytest.Item]) -> None:
+    """Let pytest-benchmark say that pytest-xdist disables benchmarks only where it is so.
+
+    `unmeasured` are the items of which that may be true. Releases before 5.3 say it before tests
+    are collected.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and not any(map(_uses_benchmark, unmeasured)):
+        session.xdist_benchmark_found = False
 
 
 def is_missing(item: pytest.Item) -> bool:

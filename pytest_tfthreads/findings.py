@@ -35,6 +35,10 @@ class Findings:
     def verdicts(self) -> list[Verdict]:
         return [verdict for one in self._measured for verdict in one.verdicts]
 
+    @property
+    def has_measurements(self) -> bool:
+        return bool(self._measured)
+
     @functools.cached_property
     def sweeps(self) -> list[Sweep]:
         """Of each test that was measured under several configurations; once all have been."""

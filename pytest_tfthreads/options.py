@@ -177,11 +177,6 @@ def read_settings(config: pytest.Config) -> Settings:
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
-    if search and (hasattr(config, "workerinput") or is_distributing(config)):
-        raise pytest.UsageError(
-            "--tf-threads-search decides from one configuration which to measure next, and "
-            "pytest-xdist deals them out beforehand: leave -n (--numprocesses, --dist, --tx) out"
-        )
     if search and group == 1:
         raise pytest.UsageError(
             "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "
@@ -228,11 +223,6 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
-
-
-def is_distributing(config: pytest.Config) -> bool:
-    """Whether this process has pytest-xdist's workers run the tests."""
-    return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes, xdist_bridge
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.tolerance import METRICS
@@ -25,7 +27,6 @@ from pytest_tfthreads.options import (
     MARKER,
     Settings,
     add_options,
-    is_distributing,
     read_settings,
 )
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
@@ -46,7 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    config.stash[_SETTINGS] = read_settings(config)
+    settings = read_settings(config)
+    seed = xdist_bridge.seed_of_run(config, settings.seed)
+    config.stash[_SETTINGS] = replace(settings, seed=seed)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
         sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s)
         config.pluginmanager.register(sharing, "tfthreads-sharing")
@@ -87,6 +90,12 @@ class Controller:
         self._saving: benchmark_bridge.Saving | None = None
         self._finished = 0
         self._all_collected = True
+        self._distribution: xdist_bridge.Distribution | None = None
+        if xdist_bridge.is_controller(config):
+            self._distribution = xdist_bridge.Distribution(config, self._settings.seed)
+            config.pluginmanager.register(self._distribution, "tfthreads-distribution")
+        if self._distribution is not None or xdist_bridge.is_worker(config):
+            benchmark_bridge.hold_only(config)
 
     @property
     def isolation(self) -> Isolation:
@@ -94,13 +103,17 @@ class Controller:
             self._isolation = Isolation(self._config, self._settings, self._sharing.leases)
         return self._isolation
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
         self._saving = benchmark_bridge.Saving(self._config)
-        if self._settings.duet and is_distributing(self._config):
-            # What pytest-xdist's workers would fail at, each by itself and out of sight.
+        benchmark_bridge.return_only(self._config)
+        if self._distribution is not None and self._is_judging:
+            # The workers judge, out of sight; here it is said what they judge by, or cannot.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
-            check_baseline(self._settings.duet, gate, self._config)
+            self._notes += gate.notes
+            if self._settings.duet:
+                check_baseline(self._settings.duet, gate, self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
@@ -114,6 +127,10 @@ class Controller:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
+        if xdist_bridge.is_worker(self._config):
+            unmeasured = [item for item in session.items if case_of(item) is None]
+            benchmark_bridge.skip_unmeasured(unmeasured)
+            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
         to_judge = [
             item
             for item in session.items
@@ -151,7 +168,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(self._config, "workerinput"):
+        if xdist_bridge.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         if hasattr(report, _FAILED_ATTRIBUTE):
             self._findings.add_failure(report.nodeid)
@@ -159,7 +176,19 @@ class Controller:
         if data is None:
             return
         measured = MeasuredTest.from_json(data)
-        self._findings.add(measured, _place(self._config.rootpath, report.location))
+        place = _place(self._config.rootpath, report.location)
+        if self._distribution is None:
+            self._record(measured, place)
+            return
+        if worker := self._distribution.worker_to_name(report):
+            measured = replace(
+                measured, name=f"{measured.name}@{worker}", group=f"{measured.group}@{worker}"
+            )
+        self._distribution.in_order(report, functools.partial(self._record, measured, place))
+
+    def _record(self, measured: MeasuredTest, place: Place) -> None:
+        """Add it to what this run has found."""
+        self._findings.add(measured, place)
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -184,6 +213,10 @@ class Controller:
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
+        if self._measured_nothing_asked_for:
+            lines.append(benchmark_bridge.UNMEASURED)
+        elif self._distribution is not None and self._findings.has_measurements:
+            lines.append("Under pytest-xdist marked tests are measured, and no others.")
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
@@ -201,18 +234,21 @@ class Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """What fails a run that no test failed.
 
-        A gate that judged nothing, where a missing baseline is to fail; and a file that could not
-        be written.
+        A gate that judged nothing, where a missing baseline is to fail; a run that
+        pytest-benchmark would have refused, if it measured nothing; and a file that could not be
+        written.
         """
         if session.exitstatus != pytest.ExitCode.OK:
             return
-        if self._saving is not None and self._saving.has_failed:
+        if self._measured_nothing_asked_for or (
+            self._saving is not None and self._saving.has_failed
+        ):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
             "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
-            and not hasattr(self._config, "workerinput")
+            and not xdist_bridge.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -222,6 +258,11 @@ class Controller:
         if self._config.getoption("collectonly"):
             return False
         return benchmark_bridge.compares(self._config) or self._settings.duet is not None
+
+    @property
+    def _measured_nothing_asked_for(self) -> bool:
+        held = benchmark_bridge.was_held(self._config) and not xdist_bridge.is_worker(self._config)
+        return held and not self._findings.has_measurements
 
     @property
     def _must_judge(self) -> bool:
@@ -243,8 +284,7 @@ class Controller:
     def _annotations(self) -> list[str]:
         if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
             return []
-        notes = () if self._gate is None else self._gate.notes
-        return self._findings.judgement_as_annotations(self._settings.policy, notes)
+        return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -276,7 +316,7 @@ class Controller:
         one_by_one = self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet
         if one_by_one or not benchmark_bridge.measures(item):
             return [item]
-        if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
+        if not xdist_bridge.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
         if self._groups is None:
             self._groups = collection.Groups(item.session.items)

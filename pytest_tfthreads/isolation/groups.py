@@ -139,7 +139,7 @@ class Isolation:
     def _verdicts(
         self, member: Progress, measurement: Measurement, gate: Gate, duet: Duet | None = None
     ) -> tuple[Verdict, ...]:
-        test = member.item.nodeid
+        test = collection.nodeid_of(member.item)
         if duet is None:
             return gate.judge(test, measurement, member.case)
         return gate.judge_duet(test, measurement, member.case, duet)

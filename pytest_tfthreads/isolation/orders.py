@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from pytest_tfthreads import collection
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
@@ -39,14 +40,15 @@ class Orders:
         granted = member.case.granted_cpus(
             requested.intra, requested.inter, self._machine.counts.logical
         )
-        _, separator, own_part = item.nodeid.partition("::")
+        nodeid = collection.nodeid_of(item)
+        _, separator, own_part = nodeid.partition("::")
         writer = (
             config.get_terminal_writer()
             if config.pluginmanager.hasplugin("terminalreporter")
             else None
         )
         return WorkOrder(
-            nodeid=item.nodeid,
+            nodeid=nodeid,
             target=f"{item.path}{separator}{own_part}",
             intra=requested.intra,
             inter=requested.inter,

@@ -167,7 +167,7 @@ class Results:
         parameters = collection.parameters_of(item)
         fresh_reason = runs[0].fresh_reason
         return MeasuredTest(
-            nodeid=item.nodeid,
+            nodeid=collection.nodeid_of(item),
             name=item.name,
             group=collection.group_of(item),
             case=case.id,
