@@ -44,6 +44,7 @@ class Settings:
     start: str = "auto"
     timeout_s: float = 300.0
     lease_timeout_s: float = 1800.0
+    pack: bool = False
     group: int = 8
     rounds_a_turn: int = 2
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
@@ -145,6 +146,13 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("tf_threads_duet", "the same as --tf-threads-duet", default=None)
     group.addoption(
+        "--tf-threads-pack",
+        action="store_true",
+        help="under pytest-xdist, measure at once what needs fewer CPUs than the machine has, each "
+        "on CPUs of its own: sooner done, and less exact",
+    )
+    parser.addini("tf_threads_pack", "the same as --tf-threads-pack", type="bool")
+    group.addoption(
         "--tf-threads-search",
         action="store_true",
         help="find a good configuration of each test without measuring all: of those of "
@@ -199,6 +207,7 @@ def read_settings(config: pytest.Config) -> Settings:
         start=start or defaults.start,
         timeout_s=timeout_s or defaults.timeout_s,
         lease_timeout_s=lease_timeout_s or defaults.lease_timeout_s,
+        pack=bool(config.getoption("tf_threads_pack") or config.getini("tf_threads_pack")),
         group=defaults.group if group is None else group,
         rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
         seed=defaults.seed if seed is None else seed,

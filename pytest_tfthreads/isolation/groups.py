@@ -48,7 +48,7 @@ class Isolation:
         self._machine = Machine.read()
         self._launcher = Launcher(settings.start, leases)
         self._rings = Rings(config, settings, self._machine, self._launcher, leases)
-        self._results = Results(self._machine, leases)
+        self._results = Results(self._machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
         self._baseline: Baseline | None = None
 

@@ -108,9 +108,10 @@ class IsolatedRun:
 class Results:
     """Makes measurements of what processes brought, on this machine."""
 
-    def __init__(self, machine: Machine, leases: Leases) -> None:
+    def __init__(self, machine: Machine, leases: Leases, is_packed: bool) -> None:
         self._machine = machine
         self._leases = leases
+        self._is_packed = is_packed
 
     def candidate(self, member: Progress) -> Candidate | None:
         """As one of the configurations of its test; None if it was not measured."""
@@ -202,6 +203,8 @@ class Results:
             yield "no-turns"
         if self._leases.unavailable and (order.workerinput or {}).get("workercount", 1) > 1:
             yield "xdist"
+        if self._is_packed:
+            yield "packed"
 
 
 def _plain(value: object) -> object:

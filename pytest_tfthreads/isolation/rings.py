@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -41,20 +41,14 @@ class Rings:
     def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
         """One process of each member, in turns, for this share of its time to measure.
 
-        `number` counts the rings of a test: each begins on another CPU. The machine is theirs alone
-        for as long.
+        `number` counts the rings of a test: each begins on another CPU. The machine, or where runs
+        are packed the CPUs that they need, is theirs alone for as long.
         """
         begun_s = time.time()
-        # Who debugs may take all day.
-        lease = (
-            contextlib.nullcontext()
-            if self._orders.is_interactive
-            else self._leases.exclusive(members[0].item.nodeid)
-        )
         try:
             self._launcher.settle((one.side.home, one.case.env) for one in members)
-            with lease:
-                self._run(number, members, budget_share)
+            with self._leased(members) as machine:
+                self._run(number, members, budget_share, machine)
         except LeaseTimeoutError as error:
             for one in members:
                 one.fail(f"no-lease: {error}", begun_s)
@@ -62,7 +56,23 @@ class Rings:
             for one in members:
                 one.fail(f"timed-out: {error.msg} Nothing was measured yet.", begun_s)
 
-    def _run(self, number: int, members: Sequence[Progress], budget_share: float) -> None:
+    @contextlib.contextmanager
+    def _leased(self, members: Sequence[Progress]) -> Iterator[Machine]:
+        """The machine as far as it is theirs. Raises `LeaseTimeoutError`."""
+        purpose = members[0].item.nodeid
+        if self._orders.is_interactive:  # who debugs may take all day
+            yield self._machine
+        elif self._settings.pack:
+            count = max(self._orders.granted(one) for one in members)
+            with self._leases.packed(purpose, count, self._machine.cores_first) as cpus:
+                yield self._machine.restricted(cpus)
+        else:
+            with self._leases.exclusive(purpose):
+                yield self._machine
+
+    def _run(
+        self, number: int, members: Sequence[Progress], budget_share: float, machine: Machine
+    ) -> None:
         begun_s = time.time()
         interactive = self._orders.is_interactive
         is_alone = len(members) == 1
@@ -91,7 +101,7 @@ class Rings:
                     )
                 )
             try:
-                conduct(processes, ring, self._machine.cpu_set)
+                conduct(processes, ring, machine.cpu_set)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:

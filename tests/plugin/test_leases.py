@@ -78,6 +78,44 @@ def test_runs_at_once_do_not_disturb_each_other(suite, notes, args):
         assert all("xdist" not in one["extra_info"]["tf_threads"]["flags"] for one in benchmarks)
 
 
+def test_packed_measurements_run_at_once_on_cpus_of_their_own(suite):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is but one CPU")
+    # Each process waits for one of the other test, but not for ever: that one may wait for its own
+    # turn to import TensorFlow.
+    suite.write(
+        """
+        import os, pathlib, time
+
+        def wait_for(path):
+            deadline_s = time.monotonic() + 5
+            while not path.exists() and time.monotonic() < deadline_s:
+                time.sleep(0.01)
+            return path.exists()
+
+        @pytest.mark.tf_threads(1, 1)
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(benchmark, number):
+            here, there = (pathlib.Path(f"here{one}") for one in (number, 3 - number))
+            here.write_text(str(sorted(os.sched_getaffinity(0))))
+            if wait_for(there):
+                pathlib.Path(f"met{number}").write_text(here.read_text())
+                wait_for(pathlib.Path(f"met{3 - number}"))
+            benchmark(sum, range(100))
+            here.unlink()
+        """
+    )
+    result, benchmarks = suite.results(
+        "-n2", "--tf-threads-pack", "--benchmark-max-time=0.1", processes=3, subprocess=True
+    )
+    result.assert_outcomes(passed=2)
+    first, second = ((suite.path / f"met{number}").read_text() for number in (1, 2))
+    assert first != second
+    assert len(json.loads(first)) == len(json.loads(second)) == 1
+    for one in benchmarks.values():
+        assert "packed" in one["extra_info"]["tf_threads"]["flags"]
+
+
 @pytest.fixture
 def leases(suite):
     return Leases(Path(os.environ["PYTEST_TFTHREADS_LEASES"]))

@@ -244,7 +244,7 @@ def test_ctrl_c_ends_workers_and_what_they_measure(suite):
     )
     with process:
         deadline = time.monotonic() + 30
-        while len(list(suite.path.glob("runs?"))) < 2:
+        while not list(suite.path.glob("runs?")):  # the other one waits for its CPUs
             assert process.poll() is None, process.stdout.read().decode()
             assert time.monotonic() < deadline
             time.sleep(0.02)
