@@ -85,7 +85,7 @@ class Gate:
         """The same of a test that was measured side by side with its baseline."""
         policy = self._policy.with_tolerance(dict(case.tolerance))
         if duet.baseline is None:
-            history = History((), problem=duet.problem, baseline=duet.against)
+            history = History((), problem=duet.problem)
             return judge(test, now, history, policy, self._hypotheses)
         return judge_duet(
             test,
@@ -95,12 +95,16 @@ class Gate:
             pairs_of(self._runs, test, now),
             policy,
             self._hypotheses,
-            f"{duet.against}, side by side in {len(duet.pairs)} pairs of processes",
+            f"{duet.against}, side by side in {_pairs(len(duet.pairs))} of processes",
         )
 
     def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Those that fail their test."""
         return [verdict for verdict in verdicts if self._policy.fails(verdict)]
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"
 
 
 def _read(files: Sequence[Path]) -> tuple[list[StoredRun], dict[Path, str]]:
