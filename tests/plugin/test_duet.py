@@ -291,6 +291,23 @@ def test_reason_why_a_test_cannot_run_there_is_a_line(project, work, reason):
     assert "judged against" not in project.told
 
 
+@pytest.mark.parametrize(
+    ("conftest", "args", "reason"),
+    [
+        ("import fresh", (), "No module named 'fresh'"),
+        ("pytest_plugins = ['product']", ("--mine=1",), "unrecognized arguments: --mine=1"),
+    ],
+)
+def test_reason_why_pytest_does_not_start_there(project, conftest, args, reason):
+    project.write("conftest.py", conftest)
+    project.write("src/fresh.py", "")
+    option = "\n\ndef pytest_addoption(parser):\n    parser.addoption('--mine')\n"
+    project.write("src/product.py", product(2) + option)
+    assert project.run("--tf-threads-duet=v1.0", *args) == 0
+    assert project.verdicts == {"test_work": "no-baseline"}
+    assert reason in project.told
+
+
 def test_parameters_that_the_other_revision_lacks(project):
     project.write("src/product.py", product(2) + "SIZES = [1]\n")
     project.commit("one size")
