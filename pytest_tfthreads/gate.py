@@ -27,7 +27,7 @@ from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 
 
 class Gate:
-    """Judges by saved runs, oldest first, of which the last is the baseline.
+    """Judges by saved runs, oldest first, of which the last is the baseline unless it regressed.
 
     `named`: the user chose it. `problem`: why it cannot be one, in words. `notes` tell of other
     files that are no use. `hypotheses` is how many verdicts the run will have.
@@ -61,8 +61,14 @@ class Gate:
 
     @property
     def baseline(self) -> StoredRun | None:
-        """The run to compare with."""
-        return None if self._problem or not self._runs else self._runs[-1]
+        """The run to compare with: the named one, or the latest in which no test regressed.
+
+        If all did, the latest: as for a single test, see `history_of`.
+        """
+        if self._problem or not self._runs:
+            return None
+        sound = [] if self._named else [run for run in self._runs if not run.regressed]
+        return (sound or self._runs)[-1]
 
     @property
     def problem(self) -> str:

@@ -144,7 +144,9 @@ def test_commit_of_the_saved_run_is_the_default(project):
     project.commit("slower")
     assert project.run("--tf-threads-duet", "--benchmark-save=second") == 1
     assert project.verdicts == {"test_work": "regression"}
-    # By itself the second run is as good as any.
+    # What regressed and was saved is not what the next run is compared with, but by its number.
+    assert project.run("--tf-threads-duet") == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
     assert project.run("--tf-threads-duet", "--benchmark-compare=0002") == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
 
