@@ -27,7 +27,7 @@ from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 
 
 class Gate:
-    """Judges by saved runs, oldest first, of which the last is the baseline.
+    """Judges by saved runs, oldest first, of which the last is the baseline unless it regressed.
 
     `named`: the user chose it. `problem`: why it cannot be one, in words. `notes` tell of other
     files that are no use. `hypotheses` is how many verdicts the run will have.
@@ -61,8 +61,14 @@ class Gate:
 
     @property
     def baseline(self) -> StoredRun | None:
-        """The run to compare with."""
-        return None if self._problem or not self._runs else self._runs[-1]
+        """The run to compare with: the named one, or the latest in which no test regressed.
+
+        If all did, the latest: as for a single test, see `history_of`.
+        """
+        if self._problem or not self._runs:
+            return None
+        sound = [] if self._named else [run for run in self._runs if not run.regressed]
+        return (sound or self._runs)[-1]
 
     @property
     def problem(self) -> str:
@@ -85,7 +91,7 @@ class Gate:
         """The same of a test that was measured side by side with its baseline."""
         policy = self._policy.with_tolerance(dict(case.tolerance))
         if duet.baseline is None:
-            history = History((), problem=duet.problem, baseline=duet.against)
+            history = History((), problem=duet.problem)
             return judge(test, now, history, policy, self._hypotheses)
         return judge_duet(
             test,
@@ -95,12 +101,16 @@ class Gate:
             pairs_of(self._runs, test, now),
             policy,
             self._hypotheses,
-            f"{duet.against}, side by side in {len(duet.pairs)} pairs of processes",
+            f"{duet.against}, side by side in {_pairs(len(duet.pairs))} of processes",
         )
 
     def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Those that fail their test."""
         return [verdict for verdict in verdicts if self._policy.fails(verdict)]
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"
 
 
 def _read(files: Sequence[Path]) -> tuple[list[StoredRun], dict[Path, str]]:

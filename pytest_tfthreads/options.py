@@ -55,7 +55,7 @@ class Settings:
     @property
     def looks(self) -> list[int]:
         """After how many pairs of processes a duet is judged."""
-        most = self.max_processes or LOOKS[-1]
+        most = min(self.max_processes or LOOKS[-1], LOOKS[-1])
         return [*(look for look in LOOKS if look < most), most]
 
     def most(self, processes: int) -> int:
@@ -82,7 +82,8 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-max-processes",
             "N",
             "with --benchmark-compare: before a test fails for its speed, measure more processes, "
-            "up to so many (default: twice --tf-threads-processes, 12 pairs in a duet)",
+            "up to so many (default: twice --tf-threads-processes); in a duet, the most pairs of "
+            "processes (default: 12, which is also the limit)",
         ),
         (
             "tf-threads-start",

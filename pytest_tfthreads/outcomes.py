@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import textwrap
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from typing import Any, Literal
 import pytest
 
 _PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+_LINE_LENGTH = 400
 
 
 def restore(config: pytest.Config, data: Mapping[str, Any]) -> pytest.TestReport:
@@ -80,6 +83,10 @@ def in_a_line(report: pytest.TestReport) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Of a traceback as pytest writes it, what was raised.
     raised = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
+    if isinstance(report.longrepr, str) and not raised:
+        # Of a process that failed: a headline of several lines, then what it has left behind.
+        headline = itertools.takewhile(lambda line: not line.startswith("--- "), lines)
+        lines = [textwrap.shorten(" ".join(headline), _LINE_LENGTH, placeholder=" …")]
     told = (raised or lines or [""])[0]
     return f"{report.when} {report.outcome}: {told}"
 

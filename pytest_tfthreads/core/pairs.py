@@ -63,7 +63,8 @@ def pair_of(candidate: Sample, baseline: Sample) -> Pair:
     """
     if candidate.ring is None or candidate.ring != baseline.ring:
         raise ValueError(
-            f"the two processes took no turns together: ring {candidate.ring} and {baseline.ring}"
+            "the two processes took no turns with each other: a warm-up of the test's own "
+            "(warmup_iterations) leaves no place for them; leave the warm-up out"
         )
     found = ring_differences(blocks(candidate, 1.0), blocks(baseline, 1.0))
     if found is None:

@@ -360,7 +360,7 @@ def _taken_apart(judged: Judged, change: Change) -> str:
     """Wall time a unit = CPU work a unit ÷ cores used; all three from the figures judged."""
     own, other = judged.ratio.log_ratio, judged.other_log_ratio
     throughput, efficiency = (own, other) if judged.metric == "throughput" else (other, own)
-    cores = f"{judged.then.cores_used.value:.1f} → {judged.now.cores_used.value:.1f} cores used"
+    cores = f"{_cores(judged.then)} → {_cores(judged.now)} cores used"
     work = f"CPU work {signed_percent(math.expm1(-efficiency))}"
     parallelism = f"parallelism {signed_percent(math.expm1(throughput - efficiency))} ({cores})"
     if judged.metric == "throughput":
@@ -369,6 +369,12 @@ def _taken_apart(judged: Judged, change: Change) -> str:
     word = "less" if change.value < 0 else "more"
     wall = f"wall time {signed_percent(math.expm1(-throughput))}"
     return f"{percent(abs(change.value))} {word} a CPU-second: {work}, {wall}, {parallelism}"
+
+
+def _cores(measurement: Measurement) -> str:
+    """1.94 → "1.9", and of less than one core two digits too: 0.0213 → "0.021"."""
+    used = measurement.cores_used.value
+    return f"{used:.1f}" if used >= 0.95 else f"{used:.2g}"
 
 
 def _shift(judged: Judged) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def open_baseline(
                     f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
                     "compared without them"
                 )
-            return AtRevision(checkout, tests, here, config.rootpath, notes)
+            return AtRevision(checkout, tests, here, config, notes)
         except BaseException:
             checkout.close()
             raise
@@ -65,7 +66,7 @@ def _as_usage_error(wanted: str) -> Iterator[None]:
         yield
     except (EnvironmentUnfitError, RevisionError) as error:
         hint = ""
-        if Path(wanted).exists():
+        if os.path.exists(wanted):
             hint = f" Was {wanted} to be tested? Then write --tf-threads-duet= before it."
         raise pytest.UsageError(f"--tf-threads-duet: {error}{hint}") from error
 

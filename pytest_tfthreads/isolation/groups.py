@@ -118,9 +118,10 @@ class Isolation:
         if not benchmark_bridge.measures(member.item):
             self._sweep([member])
             return None
-        if self._config.getoption("usepdb"):
+        if self._rings.are_interactive:
             self._sweep([member])
-            return Duet(baseline.title, problem="with --pdb a test is not run side by side")
+            problem = "with --pdb or --trace a test is not run side by side"
+            return Duet(baseline.title, problem=problem)
 
         def has_enough(duet: Duet) -> bool:
             measurement = self._results.measurement(member)

@@ -18,7 +18,8 @@ _HEADLINES = {
     protocol.MISCONFIGURED: "The configuration is not in force:",
     protocol.NOT_COLLECTED: (
         "The measuring process could not collect this test, though pytest did here. Its module "
-        "must collect the same tests whatever CPUs and threads it is given."
+        "must collect the same tests whatever CPUs and threads it is given, and in a duet on both "
+        "sides."
     ),
     protocol.DESCRIPTORS_CLOSED: DESCRIPTORS_CLOSED,
     protocol.INTERNAL_ERROR: (
@@ -78,7 +79,9 @@ class Progress:
     def problem(self) -> str:
         """Why it has come to no measurement, in a line; nothing where all is well."""
         if self.ending is not None:
-            return f"it asks for the end of the session ({self.ending!r})"
+            is_exit = isinstance(self.ending, pytest.exit.Exception)
+            told = repr(self.ending) if is_exit else type(self.ending).__name__
+            return f"it asks for the end of the session ({told})"
         for reports in self._reports:
             for report in reports:
                 if not report.passed:

@@ -38,6 +38,11 @@ class Rings:
         self._orders = Orders(config, settings, machine)
         self._ids = itertools.count()
 
+    @property
+    def are_interactive(self) -> bool:
+        """Whether processes have the terminal to themselves, and so take no turns."""
+        return self._orders.is_interactive
+
     def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
         """One process of each member, in turns, for this share of its time to measure.
 
@@ -105,17 +110,22 @@ class Rings:
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:
-                        one.fail(_timed_out(error.msg, len(members)), begun_s)
+                        one.fail(_timed_out(error.msg, members), begun_s)
         for one, process in zip(members, processes, strict=True):
             if process.result is not None:
                 one.take(process.result, begun_s)
 
 
-def _timed_out(message: str | None, members: int) -> str:
+def _timed_out(message: str | None, members: Sequence[Progress]) -> str:
     text = f"timed-out: {message} The measuring process was killed."
-    if members > 1:
+    if any(one.side is not members[0].side for one in members):
         text += (
-            f" {members} configurations of this test were being measured in turns, all on the "
+            " The test was being measured side by side with its baseline, in up to "
+            "--tf-threads-max-processes pairs of processes, all on its own time: allow it more."
+        )
+    elif len(members) > 1:
+        text += (
+            f" {len(members)} configurations of this test were being measured in turns, all on the "
             "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
         )
     return text

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+import pytest
 
 from pytest_tfthreads.process.environment import Environment
 from pytest_tfthreads.process.preloaded import Home
@@ -16,7 +19,12 @@ from pytest_tfthreads.process.protocol import WorkOrder
 from pytest_tfthreads.revision.checkout import Checkout
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
-from pytest_tfthreads.revision.twins import installed_code, redirected, shared_modules
+from pytest_tfthreads.revision.twins import (
+    PACKAGE_DIRECTORIES,
+    installed_code,
+    redirected,
+    shared_modules,
+)
 
 _OWN_NAME = __name__.partition(".")[0]
 _OWN_DIRECTORY = str(Path(__file__).parents[2])
@@ -78,14 +86,16 @@ class AtRevision:
         checkout: Checkout,
         tests: Overlay,
         here: Home,
-        rootdir: Path,
+        config: pytest.Config,
         notes: Sequence[str] = (),
     ) -> None:
         self.title = checkout.title
         self.notes = (*notes, *checkout.notes)
         self._checkout = checkout
         self._tests = tests
-        self._rootdir = rootdir
+        self._rootdir = config.rootpath
+        self._config_file = config.inipath
+        self._named = frozenset(config.getoption("file_or_dir") or ())
         self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
         self.home = replace(
             here,
@@ -96,11 +106,10 @@ class AtRevision:
 
     def moved(self, order: WorkOrder) -> WorkOrder:
         path, separator, own_part = order.target.partition("::")
-        rootdir = f"--rootdir={self._twin(str(self._rootdir))}"
         return replace(
             order,
             target=f"{self._twin(path)}{separator}{own_part}",
-            args=(*map(self._moved, order.args), rootdir),
+            args=tuple(self._arguments(order)),
             argv=tuple(map(self._moved, order.argv)),
             invocation_dir=self.home.cwd,
             sys_path=self._path(order.sys_path),
@@ -129,6 +138,21 @@ class AtRevision:
         # is under test.
         own = [_OWN_DIRECTORY] if _OWN_DIRECTORY in sys_path else []
         return tuple(dict.fromkeys([*own, *path]))
+
+    def _arguments(self, order: WorkOrder) -> Iterator[str]:
+        for text in order.args:
+            # What is to be tested may be said from a directory that has no twin, or by a link.
+            is_named = text in self._named
+            yield self._place(text, order.invocation_dir) if is_named else self._moved(text)
+        yield f"--rootdir={self._twin(str(self._rootdir))}"
+        if self._config_file is not None:  # the other revision may have one that comes first
+            yield from ("-c", self._twin(str(self._config_file)))
+
+    def _place(self, text: str, directory: str) -> str:
+        """The twin of a file or directory that an argument names, if it does."""
+        path, separator, own_part = text.partition("::")
+        full = os.path.join(directory, path)
+        return f"{self._twin(full)}{separator}{own_part}" if os.path.exists(full) else text
 
     def _variables(self) -> Iterator[tuple[str, str]]:
         if python_path := os.environ.get("PYTHONPATH"):
@@ -173,7 +197,12 @@ class InEnvironment:
 
 
 def _is_installed(directory: str) -> bool:
-    """Whether a directory belongs to this interpreter or its environment."""
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    real = os.path.realpath(directory)
-    return any(real.startswith(os.path.join(os.path.realpath(prefix), "")) for prefix in prefixes)
+    """Whether a directory is of this interpreter, its virtual environment, or anyone's packages."""
+    owned = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    if sys.prefix != sys.base_prefix:  # else it may be /usr, where projects live, too
+        owned.append(sys.prefix)
+    real = Path(os.path.realpath(directory))
+    # The user's own site-packages lie elsewhere, and hold this environment's TensorFlow perhaps.
+    return not PACKAGE_DIRECTORIES.isdisjoint(real.parts) or any(
+        real.is_relative_to(os.path.realpath(one)) for one in owned
+    )

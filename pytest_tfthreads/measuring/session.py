@@ -275,14 +275,22 @@ class MeasuringSession:
 
 
 def _modules(roots: Sequence[str]) -> dict[str, str]:
-    """Files of the modules that are imported: those below the roots, and all at the top level."""
+    """Files of the modules that are imported: those below the roots, and all at the top level.
+
+    A namespace package has no file, and what is right below it counts as at the top.
+    """
     files = {}
     for name, module in list(sys.modules.items()):
         # Not getattr: a lazy module would be imported by it.
         file = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(file, str) and ("." not in name or _is_below(file, roots)):
+        if isinstance(file, str) and (_is_at_top(name) or _is_below(file, roots)):
             files[name] = os.path.realpath(file)
     return files
+
+
+def _is_at_top(name: str) -> bool:
+    above = sys.modules.get(name.rpartition(".")[0])
+    return getattr(above, "__dict__", {}).get("__file__") is None
 
 
 def _is_below(file: str, roots: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_tfthreads import __version__
 
 _PROBE = """
-import json, sys
+import importlib.util, json, sys
 here = [one for one in sys.path if one]
 try:
     from pytest_tfthreads import __version__ as plugin
@@ -20,10 +20,12 @@ except Exception as error:
     plugin, problem = None, repr(error)
 else:
     problem = ""
+missing = [one for one in sys.argv[1:] if importlib.util.find_spec(one) is None]
 print(json.dumps({"path": here, "prefix": sys.prefix, "plugin": plugin, "problem": problem,
-    "python": list(sys.version_info[:3])}))
+    "python": list(sys.version_info[:3]), "missing": missing}))
 """
 _PROBE_TIMEOUT_S = 60
+_NEEDED = ("psutil", "pytest", "pytest_benchmark")
 
 
 class EnvironmentUnfitError(Exception):
@@ -50,7 +52,7 @@ class Environment:
         python = os.path.abspath(path)
         try:
             run = subprocess.run(
-                [python, "-c", _PROBE],
+                [python, "-c", _PROBE, *_NEEDED],
                 capture_output=True,
                 text=True,
                 timeout=_PROBE_TIMEOUT_S,
@@ -76,6 +78,11 @@ class Environment:
             raise EnvironmentUnfitError(
                 f"both sides need pytest-tfthreads {__version__}, and {python} {found}: "
                 f"install it there ({python} -m pip install …)"
+            )
+        if told["missing"]:
+            raise EnvironmentUnfitError(
+                f"{python} lacks {', '.join(told['missing'])}, which both sides need: install it "
+                f"there ({python} -m pip install …)"
             )
         if os.path.realpath(told["prefix"]) == os.path.realpath(sys.prefix):
             raise EnvironmentUnfitError(f"{python} is the environment that runs these tests")

@@ -115,6 +115,8 @@ class Launcher:
     def _wait_for_the_others(self, key: _Key) -> None:
         """Nothing may import beside a measurement."""
         for other in self._interpreters.keys() - {key}:
+            if self._interpreters[other].is_dead:
+                continue
             try:
                 self._interpreters[other].wait_until_ready()
             except (ConnectionClosedError, TimeoutError):

@@ -17,7 +17,13 @@ from pytest_tfthreads.process.failure import Ending, Failure
 from pytest_tfthreads.process.lockstep import Cpus
 from pytest_tfthreads.process.machine import oom_kills
 from pytest_tfthreads.process.preloaded import Interpreter, unlinked_file
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, Reply, WorkOrder
+from pytest_tfthreads.process.protocol import (
+    NOT_COLLECTED,
+    Connection,
+    ConnectionClosedError,
+    Reply,
+    WorkOrder,
+)
 
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
 _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
@@ -186,7 +192,14 @@ class _Process:
         self._ran_s += time.monotonic() - begun_s
         if self._is_stopped and self._end is None:
             return None
-        return self._reply or failure.explain(self._ending())
+        return self._answer() or failure.explain(self._ending())
+
+    def _answer(self) -> Reply | None:
+        """Its reply; where pytest did not even start, with what it wrote about that."""
+        reply = self._reply
+        if reply is not None and reply.outcome == NOT_COLLECTED and not reply.message:
+            return replace(reply, message=failure.excerpt(self._log.fileno()))
+        return reply
 
     def _follow(self, selector: selectors.BaseSelector, timeout_s: float | None) -> None:
         self._until(selector, timeout_s, lambda: self._is_stopped or not self._answering)

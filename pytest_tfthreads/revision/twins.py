@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-_PACKAGE_DIRECTORIES = {"site-packages", "dist-packages"}
+PACKAGE_DIRECTORIES = {"site-packages", "dist-packages"}
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 _NAMED_MODULES = 5
 
@@ -66,7 +66,7 @@ class Twins:
             one for one in (real, *real.parents) if one != self.top and self.top in one.parents
         ]
         return not any(
-            one.name in _PACKAGE_DIRECTORIES
+            one.name in PACKAGE_DIRECTORIES
             or one in self.prefixes
             or any((one / mark).exists() for mark in _ENVIRONMENT_MARKS)
             for one in inside
@@ -138,8 +138,7 @@ def installed_code(modules: Mapping[str, str], twins: Twins, rootdir: Path) -> s
     installed = sorted(
         name
         for name, file in modules.items()
-        if "." not in name
-        and name not in sys.stdlib_module_names
+        if name.partition(".")[0] not in sys.stdlib_module_names
         and os.path.isabs(file)
         and not twins.is_current(file)
         and not twins.is_checked_out(file)
@@ -162,7 +161,8 @@ def _real(path: str | Path) -> Path:
 
 
 def _has_module(directory: Path, name: str) -> bool:
-    return (directory / name / "__init__.py").is_file() or (directory / f"{name}.py").is_file()
+    place = directory.joinpath(*name.split("."))
+    return (place / "__init__.py").is_file() or place.with_name(f"{place.name}.py").is_file()
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.isolation.sides import InEnvironment
+from pytest_tfthreads.process.environment import Environment
+from pytest_tfthreads.process.preloaded import Home
+
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 # Calls that sleep: their wall time is what it is however busy the machine is. Their CPU time is
@@ -140,7 +144,9 @@ def test_commit_of_the_saved_run_is_the_default(project):
     project.commit("slower")
     assert project.run("--tf-threads-duet", "--benchmark-save=second") == 1
     assert project.verdicts == {"test_work": "regression"}
-    # By itself the second run is as good as any.
+    # What regressed and was saved is not what the next run is compared with, but by its number.
+    assert project.run("--tf-threads-duet") == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
     assert project.run("--tf-threads-duet", "--benchmark-compare=0002") == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
 
@@ -238,10 +244,136 @@ def test_under_xdist(project):
     assert project.leftovers == (0, [])
 
 
+@pytest.mark.parametrize("path", ["tests", "tests/test_it.py::test_work"])
+def test_run_from_above_the_repository_or_by_a_link(project, path):
+    project.write("src/product.py", product(6))
+    link = project.temporary / "link"
+    link.symlink_to(project.path)
+    for start, directory in ((project.top.parent, project.top.name), (project.temporary, "link")):
+        assert project.run("--tf-threads-duet=v1.0", f"{directory}/{path}", cwd=start) == 1
+        assert "% slower" in project.told
+
+
+def test_both_sides_have_the_current_configuration(project):
+    # The other revision's file would come first, and does not know the marker.
+    project.write("pytest.ini", "[pytest]\npythonpath = src\naddopts = --strict-markers\n")
+    project.commit("strict")
+    (project.path / "pytest.ini").unlink()
+    project.write(
+        "pyproject.toml",
+        "[tool.pytest.ini_options]\npythonpath = ['src']\nmarkers = ['ours']\n",
+    )
+    project.write(
+        "tests/test_it.py", TEST.replace("def test_work", "@pytest.mark.ours\ndef test_work")
+    )
+    assert project.run("--tf-threads-duet=HEAD") == 0
+    assert project.verdicts["test_work"] in ("pass", "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        ("os.kill(os.getpid(), 11)", "killed by SIGSEGV (segmentation fault) after"),
+        ("raise KeyboardInterrupt", "the end of the session (KeyboardInterrupt)"),
+        ("pytest.exit('enough')", "the end of the session (Exit('enough'))"),
+        ("pytest.skip('not today')", "Skipped: not today"),
+    ],
+)
+def test_reason_why_a_test_cannot_run_there_is_a_line(project, work, reason):
+    project.write("src/product.py", f"import os, pytest\n\ndef work():\n    {work}\n")
+    project.commit("broken")
+    project.write("src/product.py", product(2))
+    assert project.run("--tf-threads-duet=HEAD") == 0
+    (one,) = project.benchmarks.values()
+    told = one["extra_info"]["tf_threads"]["verdicts"][0]
+    assert told["status"] == "no-baseline"
+    assert reason in told["reason"]
+    assert "\n" not in told["reason"]
+    assert "Traceback" not in told["reason"]
+    assert "judged against" not in project.told
+
+
+@pytest.mark.parametrize(
+    ("conftest", "args", "reason"),
+    [
+        ("import fresh", (), "No module named 'fresh'"),
+        ("pytest_plugins = ['product']", ("--mine=1",), "unrecognized arguments: --mine=1"),
+    ],
+)
+def test_reason_why_pytest_does_not_start_there(project, conftest, args, reason):
+    project.write("conftest.py", conftest)
+    project.write("src/fresh.py", "")
+    option = "\n\ndef pytest_addoption(parser):\n    parser.addoption('--mine')\n"
+    project.write("src/product.py", product(2) + option)
+    assert project.run("--tf-threads-duet=v1.0", *args) == 0
+    assert project.verdicts == {"test_work": "no-baseline"}
+    assert reason in project.told
+
+
+def test_parameters_that_the_other_revision_lacks(project):
+    project.write("src/product.py", product(2) + "SIZES = [1]\n")
+    project.commit("one size")
+    project.write("src/product.py", product(2) + "SIZES = [1, 2]\n")
+    project.write(
+        "tests/test_it.py",
+        TEST.replace("benchmark)", "benchmark, size)", 1).replace(
+            "def test_work", "@pytest.mark.parametrize('size', product.SIZES)\ndef test_work"
+        ),
+    )
+    assert project.run("--tf-threads-duet=HEAD", "-k", "2-intra1") == 0
+    assert project.verdicts == {"test_work": "no-baseline"}
+    assert "must collect the same tests" in project.told
+    assert "in a duet on both sides" in project.told
+
+
+def test_warm_up_of_its_own_leaves_no_place_for_a_duet(project):
+    warm = "@pytest.mark.benchmark(warmup=True, warmup_iterations=5)\ndef test_work"
+    project.write("tests/test_it.py", TEST.replace("def test_work", warm))
+    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.verdicts == {"test_work": "no-baseline"}
+    assert "a warm-up of the test's own (warmup_iterations) leaves no place" in project.told
+
+
+@pytest.mark.parametrize("option", ["--pdb", "--trace"])
+def test_debugger_is_not_started_on_both_sides(project, option):
+    project.write("tests/test_it.py", TEST + "    open('ran', 'a').write('x')\n")
+    run = subprocess.run(
+        project.arguments("--tf-threads-duet=v1.0", "--tf-threads-processes=1", option),
+        cwd=project.path,
+        input="continue\n" * 5,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0
+    assert "with --pdb or --trace a test is not run side by side" in " ".join(run.stdout.split())
+    assert (project.path / "ran").read_text() == "x"
+    assert "tfthreads-revision" not in run.stdout
+
+
+def test_most_pairs_of_processes(project):
+    assert project.run("--tf-threads-duet=v1.0", "--tf-threads-max-processes=1") == 0
+    assert "side by side in 1 pair of processes" in project.told
+
+
+def test_namespace_package_that_is_installed_is_the_same_on_both_sides(project, monkeypatch):
+    installed = project.temporary.parent / f"{project.top.name} installed"
+    (installed / "acme").mkdir(parents=True)
+    (installed / "acme" / "product.py").write_text(product(2))
+    project.write("pytest.ini", "[pytest]\n")
+    project.write("src/acme/product.py", product(2))
+    project.write("tests/test_it.py", TEST.replace("import product", "from acme import product"))
+    project.commit("a namespace")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(installed)]))
+    assert project.run("--tf-threads-duet=HEAD") == pytest.ExitCode.TESTS_FAILED
+    assert "acme.product is imported from" in project.told
+    assert "on both sides" in project.told
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (("--tf-threads-duet=v9",), "--tf-threads-duet: "),
+        (("--tf-threads-duet=" + "v" * 5000,), "has no commit 'vvv"),
         (("--tf-threads-duet=v9", "-n1"), "--tf-threads-duet: "),
         (("--tf-threads-duet=--exec=x",), "--tf-threads-duet: "),
         (("--tf-threads-duet",), "no saved run names a commit"),
@@ -318,3 +450,14 @@ def test_another_environment(project, tmp_path):
     prefixes = (project.path / "prefixes").read_text().split()
     assert set(prefixes) == {sys.prefix, str(environment)}
     assert prefixes.count(sys.prefix) == prefixes.count(str(environment))
+
+
+def test_another_environment_has_packages_of_its_own(tmp_path, monkeypatch):
+    # Those of this one may lie outside of its prefix, as a user's own do; the project may lie
+    # inside of it, where the prefix is /usr.
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setattr("sys.base_prefix", str(tmp_path))
+    project, packages = str(tmp_path / "src"), "/home/somebody/.local/lib/python3/site-packages"
+    environment = Environment("/other/python", ("/other/site-packages",), "3.12.0")
+    here = Home(sys.executable, "/", (project, json.__file__, packages))
+    assert InEnvironment(environment, here).home.sys_path == (project, "/other/site-packages")

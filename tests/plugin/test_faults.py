@@ -267,6 +267,23 @@ def test_plugin_that_breaks_there(suite):
     result.stdout.fnmatch_lines(["*the test is not to blame*", "*a plugin's bug*"])
 
 
+def test_environment_whose_interpreter_dies_is_its_own_tests_affair(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1, env={"PYTHONHOME": "/nowhere"})
+        def test_dead():
+            pass
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_alive():
+            pass
+        """
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*interpreter that starts measuring processes died*"])
+
+
 def test_killed_interpreter_is_replaced(suite):
     suite.write(
         "import os, signal, time\n\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import pytest_tfthreads
 from pytest_tfthreads.process.environment import Environment, EnvironmentUnfitError
 
 
@@ -71,3 +72,9 @@ def test_what_must_not_be_executed(tmp_path):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(EnvironmentUnfitError, match="there is no interpreter"):
         Environment.probe(str(tmp_path))
+
+
+def test_without_what_the_plugin_needs(environment):
+    add_to_path(environment, str(Path(pytest_tfthreads.__file__).parents[1]))
+    with pytest.raises(EnvironmentUnfitError, match=r"lacks .*pytest_benchmark.*pip install"):
+        Environment.probe(str(environment))
