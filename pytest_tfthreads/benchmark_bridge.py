@@ -8,6 +8,7 @@ its files and its comparisons take them.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_tfthreads.process import files
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
+_ONLY = pytest.StashKey[bool]()
+UNMEASURED = (
+    "--benchmark-only: pytest-benchmark measures nothing under pytest-xdist; mark tests with "
+    "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
+)
 
 # pytest-benchmark's defaults; a value that differs was set by the user.
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
+# How pytest-benchmark's storage looks for files of saved runs.
+_NUMBERED = "[0-9][0-9][0-9][0-9]_"
 # More of them teach a machine's drift no better, and take time to read.
 _MOST_RUNS = 30
 _WARMUP_OPTIONS = {"warmup", "warmup_iterations"}
@@ -193,7 +203,7 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
-    history = [Path(file) for file in storage.query("[0-9][0-9][0-9][0-9]_")]
+    history = [Path(file) for file in storage.query(_NUMBERED)]
     if session.compare is True or not session.compare:
         problem = "" if history else f"there is no saved run in {storage}; make one with "
         return SavedRuns(
@@ -205,6 +215,49 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     last = chosen[-1]
     before = history[: history.index(last)] if last in history else []
     return SavedRuns((*before[-_MOST_RUNS:], last), named=True)
+
+
+def hold_only(config: pytest.Config) -> None:
+    """Keep --benchmark-only from pytest-benchmark, which refuses it beside pytest-xdist.
+
+    To be called under pytest-xdist before pytest-benchmark is configured; `return_only` gives it
+    back. With --benchmark-disable the refusal is right.
+    """
+    held = config.getoption("benchmark_only", False)
+    if held and (config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")):
+        config.option.benchmark_only = False
+        config.stash[_ONLY] = True
+
+
+def return_only(config: pytest.Config) -> None:
+    """Have --benchmark-only hold, from now on, if `hold_only` held it."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.stash.get(_ONLY, False):
+        config.option.benchmark_only = session.only = True
+        session.skip = False
+
+
+def was_held(config: pytest.Config) -> bool:
+    """Whether --benchmark-only is given where pytest-benchmark measures nothing."""
+    return config.stash.get(_ONLY, False)
+
+
+def skip_unmeasured(items: Sequence[pytest.Item]) -> None:
+    """Skip benchmarks that pytest-benchmark would not measure, though --benchmark-only is given."""
+    for item in items:
+        if _uses_benchmark(item) and was_held(item.config):
+            item.add_marker(pytest.mark.skip(reason=UNMEASURED))
+
+
+def warn_of_no_measurements(config: pytest.Config, unmeasured: Sequence[pytest.Item]) -> None:
+    """Let pytest-benchmark say that pytest-xdist disables benchmarks only where it is so.
+
+    `unmeasured` are the items of which that may be true. Releases before 5.3 say it before tests
+    are collected.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and not any(map(_uses_benchmark, unmeasured)):
+        session.xdist_benchmark_found = False
 
 
 def is_missing(item: pytest.Item) -> bool:
@@ -263,3 +316,92 @@ def add(
     for seconds in record.data:
         metadata.update(seconds * record.iterations)
     config._benchmarksession.benchmarks.append(metadata)  # type: ignore[attr-defined]
+
+
+class Saving:
+    """Has pytest-benchmark's session write its files whole or not at all, numbers used only once.
+
+    pytest-benchmark itself looks for the next number and then writes the file in place: two jobs
+    may take one number, and a job that is killed leaves half a run. Storages that are no
+    directories stay as they are. `has_failed`: a file could not be written, and the user was told.
+
+    --benchmark-json is replaced as a whole too, where its directory allows. Before version 5.3
+    pytest-benchmark empties that file when it reads its options; then it stays empty until the
+    whole text is there.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        # In runs without marked tests too: a number is safe only if all who save take it in the
+        # same way, and suites with and without marked tests share a directory.
+        self.has_failed = False
+        self._session: Any = getattr(config, "_benchmarksession", None)
+        if self._session is None:
+            return
+        from pytest_benchmark.storage.file import FileStorage
+
+        self._write_json_in_place = self._session.save_json
+        self._session.save_json = self._save_json
+        if getattr(type(self._session.storage), "save", None) is FileStorage.save:
+            self._session.storage.save = self._save_run
+
+    def _save_run(self, output_json: Mapping[str, Any], save: str) -> None:
+        storage = self._session.storage
+        directory = storage.get(save).parent
+        try:
+            path = files.write_numbered(
+                directory,
+                f"_{save}.json",
+                _text(output_json),
+                lambda: {int(file.name[:4]) for file in storage.query(_NUMBERED)},
+            )
+        except files.NoNumberLeftError as error:
+            self._fail(
+                f"--benchmark-save: this run was not saved: {error}, and there are no higher ones; "
+                "move old runs away, or save in another directory with --benchmark-storage"
+            )
+        except OSError as error:
+            self._fail(
+                f"--benchmark-save: this run was not saved in {directory}: {error.strerror}; "
+                "mend that, or save in another directory with --benchmark-storage"
+            )
+        else:
+            storage.logger.info(f"Saved benchmark data in: {path}")
+
+    def _save_json(self, output_json: Mapping[str, Any]) -> None:
+        target = self._session.json
+        path = _path(target)
+        try:
+            is_done = path is not None and files.replace_whole(path, _text(output_json))
+        except OSError as error:
+            self._fail(
+                f"--benchmark-json: {path} was not written: {error.strerror}; mend that, or name "
+                "another file"
+            )
+            return
+        if not is_done:
+            self._write_json_in_place(output_json)
+            return
+        if not isinstance(target, Path):
+            target.close()
+        self._session.logger.info(f"Wrote benchmark data in: {target}", purple=True)
+
+    def _fail(self, message: str) -> None:
+        self.has_failed = True
+        self._session.logger.error(message)
+
+
+def _text(output_json: Mapping[str, Any]) -> bytes:
+    from pytest_benchmark.utils import safe_dumps
+
+    return bytes(safe_dumps(output_json, ensure_ascii=True, indent=4).encode())
+
+
+def _path(target: Any) -> Path | None:
+    """Of --benchmark-json: a path, before 5.3 an open file; None if that has no path (stdout)."""
+    if isinstance(target, Path):
+        return target
+    try:
+        path = Path(target.name)
+        return path if os.path.samestat(path.stat(), os.fstat(target.fileno())) else None
+    except (AttributeError, TypeError, ValueError, OSError):
+        return None

@@ -13,6 +13,7 @@ MARKER = "tf_threads"
 CASE_FIXTURE = "_tf_threads_case"
 _CASE = pytest.StashKey[Case]()
 _MISTAKE = pytest.StashKey[str]()
+_NODEID = pytest.StashKey[str]()
 
 
 def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> None:
@@ -35,6 +36,7 @@ def assign_cases(items: Sequence[pytest.Item], override: Sequence[ThreadConfig])
     Unittest methods and doctests are among them, which cannot be parametrised.
     """
     for item in items:
+        item.stash.setdefault(_NODEID, item.nodeid)
         try:
             case = _case(item, override)
         except ConfigError as error:
@@ -58,12 +60,17 @@ def case_of(item: pytest.Item) -> Case | None:
     return item.stash.get(_CASE, None)
 
 
+def nodeid_of(item: pytest.Item) -> str:
+    """The item's id as it was collected; pytest-xdist adds the name of an `xdist_group` to it."""
+    return item.stash.get(_NODEID, item.nodeid)
+
+
 def group_of(item: pytest.Item) -> str:
     """What all configurations of one test have in common: its node id without the case's own."""
     callspec = getattr(item, "callspec", None)
     case = case_of(item)
     if callspec is None or case is None or CASE_FIXTURE not in callspec.params:
-        return item.nodeid
+        return nodeid_of(item)
     # By its place, for another parameter may look like it.
     own, others = case.id, callspec.id
     if others == own:
@@ -74,7 +81,7 @@ def group_of(item: pytest.Item) -> str:
         others = others.removeprefix(f"{own}-")
     else:
         others = others.replace(f"-{own}-", "-", 1)
-    return item.nodeid.removesuffix(f"[{callspec.id}]") + (f"[{others}]" if others else "")
+    return nodeid_of(item).removesuffix(f"[{callspec.id}]") + (f"[{others}]" if others else "")
 
 
 class Groups:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_tfthreads.core.sweep import Sweep
-from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.core.verdict import Policy, Verdict
 from pytest_tfthreads.isolation.results import MeasuredTest
+from pytest_tfthreads.report import annotations as report_annotations
 from pytest_tfthreads.report import console, sweep
 from pytest_tfthreads.report import verdicts as report_verdicts
+from pytest_tfthreads.report.annotations import Place
 
 
 class Findings:
@@ -17,13 +20,24 @@ class Findings:
 
     def __init__(self) -> None:
         self._measured: list[MeasuredTest] = []
+        self._places: dict[str, Place] = {}
+        self._failed: dict[str, None] = {}
 
-    def add(self, measured: MeasuredTest) -> None:
+    def add(self, measured: MeasuredTest, place: Place) -> None:
         self._measured.append(measured)
+        self._places[measured.nodeid] = place
+
+    def add_failure(self, nodeid: str) -> None:
+        """Of a test that was to be measured, but failed."""
+        self._failed[nodeid] = None
 
     @property
     def verdicts(self) -> list[Verdict]:
         return [verdict for one in self._measured for verdict in one.verdicts]
+
+    @property
+    def has_measurements(self) -> bool:
+        return bool(self._measured)
 
     @functools.cached_property
     def sweeps(self) -> list[Sweep]:
@@ -64,5 +78,17 @@ class Findings:
     def judgement_as_markdown(self) -> str:
         return report_verdicts.markdown(self.verdicts)
 
-    def to_json(self, seed: int) -> dict[str, Any]:
-        return {"seed": seed, "sweeps": [one.to_json() for one in self.sweeps]}
+    def judgement_as_annotations(self, policy: Policy, notes: Sequence[str]) -> list[str]:
+        """Lines that GitHub Actions makes annotations of; `notes` as the gate has them."""
+        judged = [(verdict, self._places[verdict.test]) for verdict in self.verdicts]
+        return report_annotations.render(judged, policy, notes)
+
+    def to_json(self, seed: int, complete: bool) -> dict[str, Any]:
+        """For the files of the run; `complete`: all selected tests were run to their end."""
+        measured = {one.nodeid for one in self._measured}
+        return {
+            "seed": seed,
+            "complete": complete,
+            "failed": [nodeid for nodeid in self._failed if nodeid not in measured],
+            "sweeps": [one.to_json() for one in self.sweeps],
+        }

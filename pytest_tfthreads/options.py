@@ -43,6 +43,8 @@ class Settings:
     max_processes: int | None = None
     start: str = "auto"
     timeout_s: float = 300.0
+    lease_timeout_s: float = 1800.0
+    pack: bool = False
     group: int = 8
     rounds_a_turn: int = 2
     seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
@@ -94,6 +96,12 @@ def add_options(parser: pytest.Parser) -> None:
             f"seconds for one process, its own turns only (default: {defaults.timeout_s:g})",
         ),
         (
+            "tf-threads-lease-timeout",
+            "S",
+            "seconds for which a test waits for others that measure on this machine (default: "
+            f"{defaults.lease_timeout_s:g})",
+        ),
+        (
             "tf-threads-group",
             "N",
             "at most so many configurations of a test are alive at once and take turns; of more, "
@@ -138,6 +146,13 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("tf_threads_duet", "the same as --tf-threads-duet", default=None)
     group.addoption(
+        "--tf-threads-pack",
+        action="store_true",
+        help="under pytest-xdist, measure at once what needs fewer CPUs than the machine has, each "
+        "on CPUs of its own: sooner done, and less exact",
+    )
+    parser.addini("tf_threads_pack", "the same as --tf-threads-pack", type="bool")
+    group.addoption(
         "--tf-threads-search",
         action="store_true",
         help="find a good configuration of each test without measuring all: of those of "
@@ -161,6 +176,8 @@ def read_settings(config: pytest.Config) -> Settings:
         seconds, name = _value(config, "tf_threads_timeout")
         timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
         max_processes = _count(config, "tf_threads_max_processes", 1)
+        seconds, name = _value(config, "tf_threads_lease_timeout")
+        lease_timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
         group = _count(config, "tf_threads_group", 1)
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         seed = _count(config, "tf_threads_seed", 0)
@@ -168,11 +185,6 @@ def read_settings(config: pytest.Config) -> Settings:
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
-    if search and (hasattr(config, "workerinput") or is_distributing(config)):
-        raise pytest.UsageError(
-            "--tf-threads-search decides from one configuration which to measure next, and "
-            "pytest-xdist deals them out beforehand: leave -n (--numprocesses, --dist, --tx) out"
-        )
     if search and group == 1:
         raise pytest.UsageError(
             "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "
@@ -194,6 +206,8 @@ def read_settings(config: pytest.Config) -> Settings:
         max_processes=max_processes,
         start=start or defaults.start,
         timeout_s=timeout_s or defaults.timeout_s,
+        lease_timeout_s=lease_timeout_s or defaults.lease_timeout_s,
+        pack=bool(config.getoption("tf_threads_pack") or config.getini("tf_threads_pack")),
         group=defaults.group if group is None else group,
         rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
         seed=defaults.seed if seed is None else seed,
@@ -218,11 +232,6 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
-
-
-def is_distributing(config: pytest.Config) -> bool:
-    """Whether this process has pytest-xdist's workers run the tests."""
-    return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes, xdist_bridge
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.tolerance import METRICS
@@ -24,16 +27,18 @@ from pytest_tfthreads.options import (
     MARKER,
     Settings,
     add_options,
-    is_distributing,
     read_settings,
 )
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.sharing import Sharing
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
 _SETTINGS = pytest.StashKey[Settings]()
 _REPORT_ATTRIBUTE = "tf_threads"
+_FAILED_ATTRIBUTE = "tf_threads_failed"  # true on reports of tests that were to be measured
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,9 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    config.stash[_SETTINGS] = read_settings(config)
+    settings = read_settings(config)
+    seed = xdist_bridge.seed_of_run(config, settings.seed)
+    config.stash[_SETTINGS] = replace(settings, seed=seed)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
-        config.pluginmanager.register(Controller(config), "tfthreads-controller")
+        sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s)
+        config.pluginmanager.register(sharing, "tfthreads-sharing")
+        config.pluginmanager.register(Controller(config, sharing), "tfthreads-controller")
 
 
 @pytest.hookimpl(trylast=True)
@@ -66,8 +75,9 @@ def _case(request: pytest.FixtureRequest) -> Case:
 class Controller:
     """The hooks of the pytest process, which hands marked tests on."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, sharing: Sharing) -> None:
         self._config = config
+        self._sharing = sharing
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._settings = config.stash[_SETTINGS]
@@ -76,18 +86,34 @@ class Controller:
         self._saw_marked = False
         self._gate: Gate | None = None
         self._notes: list[str] = []
+        self._session: pytest.Session | None = None
+        self._saving: benchmark_bridge.Saving | None = None
+        self._finished = 0
+        self._all_collected = True
+        self._distribution: xdist_bridge.Distribution | None = None
+        if xdist_bridge.is_controller(config):
+            self._distribution = xdist_bridge.Distribution(config, self._settings.seed)
+            config.pluginmanager.register(self._distribution, "tfthreads-distribution")
+        if self._distribution is not None or xdist_bridge.is_worker(config):
+            benchmark_bridge.hold_only(config)
 
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = Isolation(self._config, self._settings)
+            self._isolation = Isolation(self._config, self._settings, self._sharing.leases)
         return self._isolation
 
-    def pytest_sessionstart(self) -> None:
-        if self._settings.duet and is_distributing(self._config):
-            # What pytest-xdist's workers would fail at, each by itself and out of sight.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        self._saving = benchmark_bridge.Saving(self._config)
+        benchmark_bridge.return_only(self._config)
+        if self._distribution is not None and self._is_judging:
+            # The workers judge, out of sight; here it is said what they judge by, or cannot.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
-            check_baseline(self._settings.duet, gate, self._config)
+            self._notes += gate.notes
+            if self._settings.duet:
+                check_baseline(self._settings.duet, gate, self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
@@ -96,8 +122,15 @@ class Controller:
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._all_collected &= not report.failed
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
+        if xdist_bridge.is_worker(self._config):
+            unmeasured = [item for item in session.items if case_of(item) is None]
+            benchmark_bridge.skip_unmeasured(unmeasured)
+            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
         to_judge = [
             item
             for item in session.items
@@ -135,11 +168,27 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is None or hasattr(self._config, "workerinput"):
+        if xdist_bridge.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
+        if hasattr(report, _FAILED_ATTRIBUTE):
+            self._findings.add_failure(report.nodeid)
+        data = getattr(report, _REPORT_ATTRIBUTE, None)
+        if data is None:
+            return
         measured = MeasuredTest.from_json(data)
-        self._findings.add(measured)
+        place = _place(self._config.rootpath, report.location)
+        if self._distribution is None:
+            self._record(measured, place)
+            return
+        if worker := self._distribution.worker_to_name(report):
+            measured = replace(
+                measured, name=f"{measured.name}@{worker}", group=f"{measured.group}@{worker}"
+            )
+        self._distribution.in_order(report, functools.partial(self._record, measured, place))
+
+    def _record(self, measured: MeasuredTest, place: Place) -> None:
+        """Add it to what this run has found."""
+        self._findings.add(measured, place)
         benchmark_bridge.add(
             self._config,
             nodeid=measured.nodeid,
@@ -149,6 +198,9 @@ class Controller:
             record=measured.record,
             tf_threads=measured.recorded,
         )
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._finished += 1
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
@@ -161,26 +213,42 @@ class Controller:
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
+        if self._measured_nothing_asked_for:
+            lines.append(benchmark_bridge.UNMEASURED)
+        elif self._distribution is not None and self._findings.has_measurements:
+            lines.append("Under pytest-xdist marked tests are measured, and no others.")
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in lines:
+        for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         # Called once for each file that is written: the same each time.
-        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(self._settings.seed)
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+            self._settings.seed, self._is_complete
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A gate that judged nothing fails, where a missing baseline is to fail."""
-        if (
-            session.exitstatus == pytest.ExitCode.OK
-            and "no-baseline" in self._settings.policy.fail_on
+        """What fails a run that no test failed.
+
+        A gate that judged nothing, where a missing baseline is to fail; a run that
+        pytest-benchmark would have refused, if it measured nothing; and a file that could not be
+        written.
+        """
+        if session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self._measured_nothing_asked_for or (
+            self._saving is not None and self._saving.has_failed
+        ):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif (
+            "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
-            and not hasattr(self._config, "workerinput")
+            and not xdist_bridge.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -192,12 +260,31 @@ class Controller:
         return benchmark_bridge.compares(self._config) or self._settings.duet is not None
 
     @property
+    def _measured_nothing_asked_for(self) -> bool:
+        held = benchmark_bridge.was_held(self._config) and not xdist_bridge.is_worker(self._config)
+        return held and not self._findings.has_measurements
+
+    @property
     def _must_judge(self) -> bool:
         """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
         if not self._is_judging:
             return False
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._findings.verdicts)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all selected tests were run to their end, in whatever process."""
+        session = self._session
+        return session is not None and (
+            self._all_collected and self._finished >= session.testscollected
+        )
+
+    @property
+    def _annotations(self) -> list[str]:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
+            return []
+        return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -229,7 +316,7 @@ class Controller:
         one_by_one = self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet
         if one_by_one or not benchmark_bridge.measures(item):
             return [item]
-        if hasattr(config, "workerinput"):  # pytest-xdist may run the others elsewhere
+        if not xdist_bridge.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
         if self._groups is None:
             self._groups = collection.Groups(item.session.items)
@@ -255,6 +342,10 @@ class Controller:
             called = next(report for report in reports if report.when == "call")
             self._fail_by(run.measured.verdicts, run.mistake, called)
             setattr(called, _REPORT_ATTRIBUTE, run.measured.to_json())
+        elif benchmark_bridge.measures(item):
+            for report in reports:
+                if report.failed:
+                    setattr(report, _FAILED_ATTRIBUTE, True)
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(
@@ -282,6 +373,16 @@ def _append_to_step_summary(markdown: str) -> None:
     if path and markdown:
         with open(path, "a", encoding="utf-8") as file:
             file.write(markdown)
+
+
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+    """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
+    file, line, _ = location
+    path = (rootdir / file).resolve()
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        file = str(path.relative_to(Path(workspace).resolve()))
+    return Place(file, None if line is None else line + 1)
 
 
 def _may_deselect(item: pytest.Item) -> bool:

@@ -41,8 +41,15 @@ def alone():
 @pytest.fixture
 def bare_pytester(monkeypatch, pytester):
     """A pytester whose runs know nothing of the run around them."""
-    for name in ("GITHUB_ACTIONS", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+    for name in (
+        "GITHUB_ACTIONS",
+        "GITHUB_STEP_SUMMARY",
+        "PYTEST_ADDOPTS",
+        "PYTEST_XDIST_WORKER",
+    ):
         monkeypatch.delenv(name, raising=False)
+    # One that runs tests around us may have leased the CPUs.
+    monkeypatch.setenv("PYTEST_TFTHREADS_LEASES", str(pytester.path.parent / "leases"))
     # Two sources written within a second may be of one length, and their bytecode be mistaken.
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr("sys.dont_write_bytecode", True)

@@ -40,6 +40,8 @@ class StoredRun:
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
     `pairs` are those of the tests that were compared side by side.
+    `failed` are those that were to be measured then, but failed; a run is not `complete` if it
+    ended before all its tests.
     """
 
     label: str
@@ -49,6 +51,8 @@ class StoredRun:
     measurements: Mapping[str, Measurement]
     regressed: frozenset[str] = frozenset()
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+    complete: bool = True
 
     @property
     def title(self) -> str:
@@ -123,6 +127,7 @@ def parse_run(text: str, label: str) -> StoredRun:
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
             "with @pytest.mark.tf_threads and save a run with --benchmark-save"
         )
+    about = run.optional("tf_threads", _Fields) or _Fields({}, label)
     commit_id = commit and commit.data.get("id")
     return StoredRun(
         label=label,
@@ -132,6 +137,8 @@ def parse_run(text: str, label: str) -> StoredRun:
         measurements=measurements,
         regressed=frozenset(regressed),
         pairs=pairs,
+        failed=frozenset(about.texts("failed") if "failed" in about.data else ()),
+        complete=about.flag("complete") if "complete" in about.data else True,
     )
 
 
@@ -150,8 +157,7 @@ def history_of(
         runs = [run for run in runs if test not in run.regressed] or runs
     measured = [run for run in runs if test in run.measurements]
     if not measured or (named and measured[-1] is not runs[-1]):
-        where = runs[-1].title if named or len(runs) == 1 else f"any of {len(runs)} saved runs"
-        return History((), problem=f"the test was not measured in {where}")
+        return History((), problem=_unmeasured(runs[-1:] if named else runs, test))
     reasons = {run.label: why_not_comparable(now, run.measurements[test]) for run in measured}
     comparable = [run for run in measured if reasons[run.label] is None]
     if not comparable or (named and comparable[-1] is not runs[-1]):
@@ -174,6 +180,18 @@ def pairs_of(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[tup
         if test in run.pairs and why_not_comparable(now, run.measurements[test]) is None
     ]
     return found[-RUNS_OF_PAIRS:]
+
+
+def _unmeasured(runs: Sequence[StoredRun], test: str) -> str:
+    """In words why a test is in none of these runs."""
+    last = runs[-1]
+    failed = [run for run in runs if test in run.failed]
+    if failed:
+        return f"the test failed when {failed[-1].title} was saved"
+    if len(runs) > 1:
+        return f"the test was not measured in any of {len(runs)} saved runs"
+    early = "" if last.complete else ", which ended early"
+    return f"the test was not measured in {last.title}{early}"
 
 
 def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
@@ -252,6 +270,17 @@ class _Fields:
         if not abs(value) <= _LOG_LIMIT:
             raise self.wrong(name, f"a number between -{_LOG_LIMIT:g} and {_LOG_LIMIT:g}")
         return float(value)
+
+    def flag(self, name: str) -> bool:
+        if not isinstance(self[name], bool):
+            raise self.wrong(name, "true or false")
+        return bool(self[name])
+
+    def texts(self, name: str) -> list[str]:
+        values = self.sequence(name)
+        if not all(isinstance(one, str) for one in values):
+            raise self.wrong(name, "a list of texts")
+        return values
 
     def sequence(self, name: str) -> list[Any]:
         if not isinstance(self[name], list):

@@ -20,6 +20,8 @@ _SYMBOL = re.compile(
 )
 _SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
 _ID_UNSAFE = re.compile(r"[^\w.=+-]+")
+_ID_COUNT = r"(?:auto|\d+|(?:\d+\*)?(?:logical|physical)(?:/\d+)?)"
+_ID_OF_CASE = re.compile(rf"(?:^|(?<=-))intra{_ID_COUNT}-inter{_ID_COUNT}(?=-|$)")
 
 
 class ConfigError(ValueError):
@@ -191,6 +193,21 @@ def select(levels: Iterable[Sequence[Case]], override: Sequence[ThreadConfig]) -
         terms = dict.fromkeys(replace(case, threads=ThreadConfig()) for case in cases)
         cases = [replace(term, threads=threads) for term in terms for threads in override]
     return _with_distinct_ids(tuple(dict.fromkeys(cases)))
+
+
+def without_case(nodeid: str) -> str:
+    """The same for all configurations of one test; the id itself where it names none.
+
+    For those who know tests by their ids only. Parameters that follow the configuration are left
+    out, as nothing tells them from its terms.
+    """
+    path, colons, rest = nodeid.partition("::")
+    name, opening, rest = rest.partition("[")
+    parameters, closing, rest = rest.rpartition("]")
+    found = _ID_OF_CASE.search(parameters)
+    if found is None:
+        return nodeid
+    return "".join((path, colons, name, opening, parameters[: found.start()], closing, rest))
 
 
 def parse_processes(value: object, argument: str) -> int:

@@ -26,6 +26,7 @@ from pytest_tfthreads.isolation.rings import Rings
 from pytest_tfthreads.isolation.sides import Baseline, Here, Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.preloaded import Home
 
@@ -41,13 +42,13 @@ _ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 class Isolation:
     """Runs marked items in processes of their own."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, leases: Leases) -> None:
         self._config = config
         self._settings = settings
         self._machine = Machine.read()
-        self._launcher = Launcher(settings.start)
-        self._rings = Rings(config, settings, self._machine, self._launcher)
-        self._results = Results(self._machine)
+        self._launcher = Launcher(settings.start, leases)
+        self._rings = Rings(config, settings, self._machine, self._launcher, leases)
+        self._results = Results(self._machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
         self._baseline: Baseline | None = None
 
@@ -138,7 +139,7 @@ class Isolation:
     def _verdicts(
         self, member: Progress, measurement: Measurement, gate: Gate, duet: Duet | None = None
     ) -> tuple[Verdict, ...]:
-        test = member.item.nodeid
+        test = collection.nodeid_of(member.item)
         if duet is None:
             return gate.judge(test, measurement, member.case)
         return gate.judge_duet(test, measurement, member.case, duet)

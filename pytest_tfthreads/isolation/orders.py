@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from pytest_tfthreads import collection
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
@@ -31,26 +32,31 @@ class Orders:
         """Whether tests have the terminal to themselves, for a debugger."""
         return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
 
+    def granted(self, member: Progress) -> int:
+        """How many CPUs it runs on."""
+        requested = member.requested
+        return member.case.granted_cpus(
+            requested.intra, requested.inter, self._machine.counts.logical
+        )
+
     def write(self, member: Progress, ring: Ring, iterations: int | None) -> WorkOrder:
         """For one process of the member, with `iterations` calls a round if they are settled."""
         config = self._config
         item = member.item
         requested = member.requested
-        granted = member.case.granted_cpus(
-            requested.intra, requested.inter, self._machine.counts.logical
-        )
-        _, separator, own_part = item.nodeid.partition("::")
+        nodeid = collection.nodeid_of(item)
+        _, separator, own_part = nodeid.partition("::")
         writer = (
             config.get_terminal_writer()
             if config.pluginmanager.hasplugin("terminalreporter")
             else None
         )
         return WorkOrder(
-            nodeid=item.nodeid,
+            nodeid=nodeid,
             target=f"{item.path}{separator}{own_part}",
             intra=requested.intra,
             inter=requested.inter,
-            cpus=self._machine.cpu_set(granted, ring.first_set),
+            cpus=self._machine.cpu_set(self.granted(member), ring.first_set),
             args=(
                 *(str(arg) for arg in config.invocation_params.args),
                 *_more_arguments(config, self._settings),

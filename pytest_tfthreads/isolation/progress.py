@@ -111,6 +111,8 @@ class Progress:
             return
         self.runs.append(result)
         reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+        for report in reports:
+            report.nodeid = self.item.nodeid  # which pytest-xdist may have changed here
         self._add(reports)
         if result.reply.sample is None:
             self.goes_on = False

@@ -19,6 +19,7 @@ from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
 
@@ -107,8 +108,10 @@ class IsolatedRun:
 class Results:
     """Makes measurements of what processes brought, on this machine."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, leases: Leases, is_packed: bool) -> None:
         self._machine = machine
+        self._leases = leases
+        self._is_packed = is_packed
 
     def candidate(self, member: Progress) -> Candidate | None:
         """As one of the configurations of its test; None if it was not measured."""
@@ -165,7 +168,7 @@ class Results:
         parameters = collection.parameters_of(item)
         fresh_reason = runs[0].fresh_reason
         return MeasuredTest(
-            nodeid=item.nodeid,
+            nodeid=collection.nodeid_of(item),
             name=item.name,
             group=collection.group_of(item),
             case=case.id,
@@ -198,8 +201,10 @@ class Results:
             yield "unverified"
         if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
             yield "no-turns"
-        if (order.workerinput or {}).get("workercount", 1) > 1:
+        if self._leases.unavailable and (order.workerinput or {}).get("workercount", 1) > 1:
             yield "xdist"
+        if self._is_packed:
+            yield "packed"
 
 
 def _plain(value: object) -> object:

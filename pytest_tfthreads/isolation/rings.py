@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_tfthreads.isolation.orders import Orders, terminal
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
 
@@ -21,20 +23,56 @@ class Rings:
     """Runs the rings of one pytest session."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, machine: Machine, launcher: Launcher
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        machine: Machine,
+        launcher: Launcher,
+        leases: Leases,
     ) -> None:
         self._config = config
         self._settings = settings
         self._machine = machine
         self._launcher = launcher
+        self._leases = leases
         self._orders = Orders(config, settings, machine)
         self._ids = itertools.count()
 
     def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
         """One process of each member, in turns, for this share of its time to measure.
 
-        `number` counts the rings of a test: each begins on another CPU.
+        `number` counts the rings of a test: each begins on another CPU. The machine, or where runs
+        are packed the CPUs that they need, is theirs alone for as long.
         """
+        begun_s = time.time()
+        try:
+            self._launcher.settle((one.side.home, one.case.env) for one in members)
+            with self._leased(members) as machine:
+                self._run(number, members, budget_share, machine)
+        except LeaseTimeoutError as error:
+            for one in members:
+                one.fail(f"no-lease: {error}", begun_s)
+        except pytest.fail.Exception as error:  # pytest-timeout's clock runs while we wait, too
+            for one in members:
+                one.fail(f"timed-out: {error.msg} Nothing was measured yet.", begun_s)
+
+    @contextlib.contextmanager
+    def _leased(self, members: Sequence[Progress]) -> Iterator[Machine]:
+        """The machine as far as it is theirs. Raises `LeaseTimeoutError`."""
+        purpose = members[0].item.nodeid
+        if self._orders.is_interactive:  # who debugs may take all day
+            yield self._machine
+        elif self._settings.pack:
+            count = max(self._orders.granted(one) for one in members)
+            with self._leases.packed(purpose, count, self._machine.cores_first) as cpus:
+                yield self._machine.restricted(cpus)
+        else:
+            with self._leases.exclusive(purpose):
+                yield self._machine
+
+    def _run(
+        self, number: int, members: Sequence[Progress], budget_share: float, machine: Machine
+    ) -> None:
         begun_s = time.time()
         interactive = self._orders.is_interactive
         is_alone = len(members) == 1
@@ -63,7 +101,7 @@ class Rings:
                     )
                 )
             try:
-                conduct(processes, ring, self._machine.cpu_set)
+                conduct(processes, ring, machine.cpu_set)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:

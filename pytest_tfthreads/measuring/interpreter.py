@@ -24,6 +24,7 @@ import psutil
 
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.process import kernel
+from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.protocol import (
     MUTE_EXIT_CODE,
     Connection,
@@ -37,13 +38,25 @@ _FRESH = (
 )
 
 
-def main(fd: int, preload: bool, flags: Sequence[str]) -> None:
-    """`fd` is the socket to pytest; `flags` are interpreter flags that a fresh process gets too."""
+def main(fd: int, preload: bool, flags: Sequence[str], lease_timeout_s: float | None) -> None:
+    """`fd` is the socket to pytest; `flags` are interpreter flags that a fresh process gets too.
+
+    `lease_timeout_s`: how long to wait for those who measure before importing; None: not at all.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is pytest's to handle, for all of us
     kernel.adopt_orphans()
     connection = Connection(socket.socket(fileno=fd))
     try:
-        connection.send("ready", _preload() if preload else {"forkable": False, "reason": ""})
+        told: dict[str, Any] = {"forkable": False, "reason": ""}
+        if preload and lease_timeout_s is None:
+            told = _preload()
+        elif preload:
+            try:
+                with Leases(timeout_s=lease_timeout_s).shared("importing TensorFlow"):
+                    told = _preload()
+            except LeaseTimeoutError as error:
+                told |= {"broken": str(error)}
+        connection.send("ready", told)
         Interpreter(connection, flags).serve()
     except ConnectionClosedError:
         return

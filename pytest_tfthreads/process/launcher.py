@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_tfthreads.process import failure
 from pytest_tfthreads.process.failure import Failure
+from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.member import Measuring
 from pytest_tfthreads.process.preloaded import PRELOAD_TIMEOUT_S, Env, Home, Interpreter
 from pytest_tfthreads.process.protocol import ConnectionClosedError, WorkOrder
@@ -19,8 +20,9 @@ _Key = tuple[Home, Env]
 class Launcher:
     """One preloaded interpreter for each home and environment, each started when first needed."""
 
-    def __init__(self, start: str) -> None:
+    def __init__(self, start: str, leases: Leases) -> None:
         self._start = start
+        self._leases = leases
         self._interpreters: dict[_Key, Interpreter] = {}
 
     def prepare(self, home: Home, env: Env) -> None:
@@ -29,6 +31,17 @@ class Launcher:
             return
         with contextlib.suppress(OSError):  # `interpreter` will tell
             self._started((home, env))
+
+    def settle(self, keys: Iterable[tuple[Home, Env]]) -> None:
+        """Wait until these interpreters, and all others, are ready or have come to nothing.
+
+        They import while nobody measures: who is about to measure waits here first.
+        """
+        for home, env in keys:
+            self.prepare(home, env)
+        for interpreter in self._interpreters.values():
+            with contextlib.suppress(ConnectionClosedError, TimeoutError):  # who needs it is told
+                interpreter.wait_until_ready()
 
     def measuring(
         self,
@@ -86,7 +99,9 @@ class Launcher:
         if interpreter is None or interpreter.is_dead:
             home, env = key
             self._make_room(home)
-            interpreter = Interpreter(home, env, self._start != "fresh")
+            # One that died is replaced in the midst of a measurement, which has the lease.
+            wait_s = None if self._leases.is_measuring else self._leases.timeout_s
+            interpreter = Interpreter(home, env, self._start != "fresh", wait_s)
         self._interpreters[key] = interpreter  # the last one used is the last one dropped
         return interpreter
 

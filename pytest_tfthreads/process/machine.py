@@ -6,7 +6,8 @@ import itertools
 import math
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ class Machine:
         # Every core is taken by now, and some have no sibling to give.
         rest = (cpu for cpu, _ in self.core_of if cpu not in chosen)
         return tuple(sorted([*chosen, *itertools.islice(rest, size - len(chosen))]))
+
+    def restricted(self, cpus: Sequence[int]) -> Machine:
+        """The same machine with these of its CPUs only; its counts stay."""
+        return replace(self, core_of=tuple(one for one in self.core_of if one[0] in cpus))
+
+    @property
+    def cores_first(self) -> tuple[int, ...]:
+        """All CPUs, the first of every core before the second ones."""
+        firsts = {core: cpu for cpu, core in reversed(self.core_of)}
+        return tuple(
+            sorted((cpu for cpu, _ in self.core_of), key=lambda cpu: cpu not in firsts.values())
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

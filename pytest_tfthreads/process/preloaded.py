@@ -18,8 +18,8 @@ from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.protocol import Connection, WorkOrder
 
 _BOOT = (
-    "import json, sys; fd, preload, flags, sys.path[:] = json.loads(sys.argv[1]);"
-    "from pytest_tfthreads.measuring.interpreter import main; main(fd, preload, flags)"
+    "import json, sys; fd, preload, flags, wait_s, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.measuring.interpreter import main; main(fd, preload, flags, wait_s)"
 )
 PRELOAD_TIMEOUT_S = 300
 _GRACE_S = 10
@@ -71,7 +71,8 @@ class Listener(Protocol):
 class Interpreter:
     """One interpreter process: it starts measuring processes and looks after them."""
 
-    def __init__(self, home: Home, env: Env, preload: bool) -> None:
+    def __init__(self, home: Home, env: Env, preload: bool, lease_timeout_s: float | None) -> None:
+        """`lease_timeout_s`: how long its imports wait for those who measure; None: not at all."""
         ours, theirs = socket.socketpair()
         self.connection = Connection(ours)
         self.forkable = False
@@ -80,11 +81,12 @@ class Interpreter:
         self.is_dead = False
         self._last_words = ""
         self._ready = False
+        self._timeout_s = PRELOAD_TIMEOUT_S + (lease_timeout_s or 0)
         self._starting: deque[Listener] = deque()
         self._listeners: dict[int, Listener] = {}
         self._log = unlinked_file()
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        boot = json.dumps([theirs.fileno(), preload, flags, home.sys_path])
+        boot = json.dumps([theirs.fileno(), preload, flags, lease_timeout_s, home.sys_path])
         with theirs:
             self._process = subprocess.Popen(
                 [home.python, *flags, "-c", _BOOT, boot],
@@ -105,7 +107,7 @@ class Interpreter:
         """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
         if self._ready:
             return
-        self.connection.sock.settimeout(PRELOAD_TIMEOUT_S)
+        self.connection.sock.settimeout(self._timeout_s)
         try:
             body, _ = self.connection.receive()
         finally:

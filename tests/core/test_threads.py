@@ -12,6 +12,7 @@ from pytest_tfthreads.core.threads import (
     parse_marker,
     parse_spec,
     select,
+    without_case,
 )
 
 MACHINE = CpuCounts(physical=4, logical=8)
@@ -227,3 +228,47 @@ def test_cases_that_differ_in_their_terms_only_have_ids_of_their_own():
 )
 def test_granted_cpus(cpus, intra, inter, granted):
     assert Case(ThreadConfig(AUTO, AUTO), cpus=cpus).granted_cpus(intra, inter, 8) == granted
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "shared"),
+    [
+        ("t.py::test_it[intra1-inter2]", "t.py::test_it[]"),
+        ("t.py::test_it[intraauto-interauto]", "t.py::test_it[]"),
+        ("t.py::T::test_it[32-intra2*physical/3-interlogical]", "t.py::T::test_it[32-]"),
+        ("t.py::test_it[a-b-intra1-inter2-A=b-c-cpus=2]", "t.py::test_it[a-b-]"),
+        ("t.py::test_it[32-intra1-inter2]@shared", "t.py::test_it[32-]@shared"),
+        ("t.py::test_it[[x]-intra1-inter2]", "t.py::test_it[[x]-]"),
+        ("intra1-inter1[x]/t.py::test_it[32-intra1-inter2]", "intra1-inter1[x]/t.py::test_it[32-]"),
+    ],
+)
+def test_ids_of_all_configurations_have_in_common(nodeid, shared):
+    assert without_case(nodeid) == shared
+
+
+@pytest.mark.parametrize(
+    "nodeid",
+    [
+        "t.py",
+        "t.py::test_it",
+        "t.py::test_it[32]",
+        "t.py::test_intra1-inter2",
+        "t.py::test_it[xintra1-inter2]",
+        "t.py::test_it[intra1-inter2x]",
+        "t[intra1-inter2].py::test_it[3]",
+    ],
+)
+def test_ids_that_name_no_configuration_are_left(nodeid):
+    assert without_case(nodeid) == nodeid
+
+
+def test_every_id_of_a_case_is_recognised():
+    markers = [((counts, "physical/2"), {}) for counts in (1, "auto", "2*logical")]
+    markers += [
+        ((1, 1), {"cpus": 1}),
+        ((1, 1), {"env": {"A-]B": "]-[="}}),
+        ((1, 1), {"timeout": 3}),
+    ]
+    cases = select([[case for args, terms in markers for case in parse_marker(args, terms)]], ())
+    assert len({case.id for case in cases}) == 6
+    assert {without_case(f"t.py::test_it[x-{case.id}]") for case in cases} == {"t.py::test_it[x-]"}

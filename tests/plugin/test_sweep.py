@@ -217,17 +217,11 @@ def test_search_of_one_configuration_is_a_measurement(suite):
     assert sweeps(suite) == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("-n2",), "pytest-xdist deals them out beforehand"),
-        (("--tf-threads-group=1",), "--tf-threads-group=1 measures them one by one"),
-    ],
-)
-def test_search_says_what_it_cannot_go_with(suite, arguments, message):
+def test_search_says_what_it_cannot_go_with(suite):
     suite.write(SEARCHED)
-    result = suite.run("--tf-threads-search", *arguments)
+    result = suite.run("--tf-threads-search", "--tf-threads-group=1")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+    message = "--tf-threads-group=1 measures them one by one"
     assert message in " ".join(result.stderr.str().split())
 
 

@@ -1,0 +1,157 @@
+"""Files that are there whole or not at all, whoever else writes and whatever is killed meanwhile.
+
+A file is written under another name in its directory, as a *part*, and gets its own name when it
+is complete. Who writes a part holds a lock on it, which the kernel releases when he dies: so the
+part of a killed process is known for what it is and removed by the next one that saves. Nobody
+waits for a lock. Where the file system knows no locks all this holds but one thing: parts of killed
+processes stay.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HIGHEST_NUMBER = 9999
+# Files under these names are open already, and who has them open would go on with the old one.
+_DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")
+
+
+class NoNumberLeftError(Exception):
+    """A directory has a file of the highest number."""
+
+
+def write_numbered(
+    directory: Path, ending: str, data: bytes, taken: Callable[[], set[int]]
+) -> Path:
+    """Make a file NNNN{ending} and return its path; its number is above those that are `taken()`.
+
+    Processes that call this for one directory at a time each get a number of their own. Raises
+    `NoNumberLeftError`, and `OSError` where the directory or the disk does not take the file: then
+    nothing of it is left.
+    """
+    for leftover in directory.glob(".[0-9][0-9][0-9][0-9].part"):
+        _remove_dead(leftover)
+    number = _above(taken())
+    while number <= HIGHEST_NUMBER:
+        part = directory / f".{number:04}.part"
+        descriptor = _claim(part)
+        if descriptor is not None:
+            with _held(part, descriptor):
+                _write(descriptor, data)
+                # Who had this part before may have got ready since the numbers were read.
+                if number not in taken():
+                    path = directory / f"{number:04}{ending}"
+                    part.replace(path)
+                    return path
+        number = max(number + 1, _above(taken()))
+    raise NoNumberLeftError(f"{directory} has a file of the number {HIGHEST_NUMBER}")
+
+
+def replace_whole(path: Path, data: bytes) -> bool:
+    """Make a file, or put it in the place of another, whose permissions it takes over.
+
+    False, and nothing has changed, where that cannot be: the path is a device or a pipe, say, or
+    its directory is missing or takes no other file. Raises `OSError` where the disk does not take
+    the data; what was there is still there then.
+    """
+    if str(path).startswith(_DESCRIPTORS):
+        return False
+    path = Path(os.path.realpath(path))  # or a symbolic link would be replaced, not its file
+    if path.exists() and not path.is_file():
+        return False
+    number = 0
+    while True:
+        part = path.with_name(f".{path.name}.{number}.part")
+        number += 1
+        try:
+            descriptor = _claim(part)
+        except OSError:
+            return False
+        if descriptor is None:
+            continue
+        with _held(part, descriptor):
+            _write(descriptor, data)
+            try:
+                if path.exists():
+                    os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+                part.replace(path)
+            except OSError:  # it is mounted by itself, or another user's in a sticky directory
+                return False
+            return True
+
+
+def _above(numbers: set[int]) -> int:
+    return max(numbers, default=0) + 1
+
+
+def _claim(part: Path) -> int | None:
+    """A descriptor of this new and empty file, locked; None while another process has it."""
+    while True:
+        try:
+            descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            if not _remove_dead(part):
+                return None
+            continue
+        # Until it was locked, it could be taken for a dead process's.
+        if _lock(descriptor) is not False and _is_at(part, descriptor):
+            return descriptor
+        os.close(descriptor)
+
+
+@contextmanager
+def _held(part: Path, descriptor: int) -> Iterator[None]:
+    """Afterwards the part is gone, if it has not got another name, and so is its lock."""
+    try:
+        yield
+    finally:
+        if _is_at(part, descriptor):
+            part.unlink()
+        os.close(descriptor)
+
+
+def _remove_dead(part: Path) -> bool:
+    """Remove the part of a process that is no more; false if it must stay."""
+    try:
+        # For writing: NFS gives an exclusive lock on no other file.
+        with part.open("r+b") as file:
+            if not _lock(file.fileno()):
+                return False
+            if _is_at(part, file.fileno()):
+                part.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError:  # another user's, who will remove it
+        return False
+    return True
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Whether the lock was to be had; None where the file system knows none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether this is the name of the open file still: it may be removed, or have got another."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)

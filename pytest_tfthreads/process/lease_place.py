@@ -1,0 +1,78 @@
+"""Where processes of a user meet that share a machine's CPUs: a directory of that user alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+PLACE_VARIABLE = "PYTEST_TFTHREADS_LEASES"
+
+_NAME = "pytest-tfthreads"
+_RUN_USER = Path("/run/user")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class UnsafePlaceError(Exception):
+    """The directory for leases may be written by others, who could hold up or mislead this user."""
+
+
+def find_place(environ: Mapping[str, str] = os.environ, run_user: Path = _RUN_USER) -> Path:
+    """The directory in which this user's processes coordinate; it need not exist.
+
+    That is $PYTEST_TFTHREADS_LEASES; or a directory in the user's runtime directory, which is found
+    also where sudo or tox have taken XDG_RUNTIME_DIR out of the environment; or one in the
+    directory for temporary files. Who has another place is not seen: other users, containers with a
+    /tmp of their own, jobs with a TMPDIR of their own. For those there is the variable.
+    """
+    if chosen := environ.get(PLACE_VARIABLE):
+        return Path(chosen)
+    uid = os.getuid()
+    for runtime in (environ.get("XDG_RUNTIME_DIR"), run_user / str(uid)):
+        if runtime and _is_private(Path(runtime), uid):
+            return Path(runtime) / _NAME
+    return Path(tempfile.gettempdir()) / f"{_NAME}-{uid}"
+
+
+def machine_folder(place: Path) -> Path:
+    """The directory of this machine in the place, made if it is not there.
+
+    CPU numbers mean nothing on another machine, and a place may be on a shared file system. The
+    kernel's name for its run tells machines apart and is the same in all containers of one.
+    Raises `UnsafePlaceError`, and `OSError` where nothing can be made or read there.
+    """
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # What is ours and no link stays so: in a sticky directory nobody else can replace it.
+    found = place.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        wrong = "is a symbolic link"
+    elif found.st_uid != os.getuid():
+        wrong = f"belongs to user {found.st_uid}, not to user {os.getuid()}, who runs this"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        wrong = f"may be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+    else:
+        folder = place / _machine_name()
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+    raise UnsafePlaceError(
+        f"{place}, where leases on CPUs are kept, {wrong}. Remove it, or name a directory of your "
+        f"own (mode 700) in the environment variable {PLACE_VARIABLE}."
+    )
+
+
+def _is_private(directory: Path, uid: int) -> bool:
+    try:
+        found = directory.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o077
+
+
+def _machine_name() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return platform.node() or "machine"

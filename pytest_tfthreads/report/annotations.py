@@ -1,0 +1,92 @@
+"""Verdicts as annotations of GitHub Actions: lines of output that it shows beside the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_tfthreads.core.verdict import STATUSES, Policy, Verdict
+from pytest_tfthreads.report.verdicts import failure_message, summary
+
+MOST_OF_A_KIND = 10
+"""GitHub shows no more errors, warnings or notices of one step."""
+
+_UNFAILED = {"not-comparable": "warning", "no-baseline": "warning", "improvement": "notice"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test is: its file from the top of the repository, and the line, the first being 1."""
+
+    file: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    kind: str  # error, warning or notice
+    title: str
+    message: str
+    place: Place | None = None
+
+    @property
+    def command(self) -> str:
+        properties = {"title": self.title}
+        if self.place is not None:
+            line = {} if self.place.line is None else {"line": str(self.place.line)}
+            properties = {"file": self.place.file, **line, **properties}
+        listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+        return f"::{self.kind} {listed}::{_data(self.message)}"
+
+
+def render(
+    judged: Sequence[tuple[Verdict, Place]], policy: Policy, notes: Sequence[str] = ()
+) -> list[str]:
+    """Workflow commands, each a line of its own, worst first, as many of a kind as GitHub shows.
+
+    Errors are verdicts that fail their test (or a run, where nothing was judged), warnings say what
+    was not judged, notices what is faster. `notes` tell why nothing was judged.
+    """
+    verdicts = [verdict for verdict, _ in judged]
+    annotations = []
+    if all(verdict.change is None for verdict in verdicts):
+        fails = not verdicts and "no-baseline" in policy.fail_on
+        message = "\n".join([summary(verdicts), *notes])
+        kind = "error" if fails else "warning"
+        annotations.append(_Annotation(kind, "nothing was judged", message))
+    for verdict, place in sorted(judged, key=lambda one: STATUSES.index(one[0].status)):
+        kind = "error" if policy.fails(verdict) else _UNFAILED.get(verdict.status, "")
+        if kind:
+            annotations.append(_of_verdict(kind, verdict, place))
+    # Without a baseline, both metrics of a test say the same.
+    different = list(dict.fromkeys(annotations))
+    return [
+        one.command
+        for kind in ("error", "warning", "notice")
+        for one in _limited([one for one in different if one.kind == kind])
+    ]
+
+
+def _of_verdict(kind: str, verdict: Verdict, place: Place) -> _Annotation:
+    message = failure_message(verdict) if verdict.change is not None else verdict.reason
+    return _Annotation(kind, f"{verdict.status}: {verdict.test}", message, place)
+
+
+def _limited(annotations: Sequence[_Annotation]) -> Iterable[_Annotation]:
+    if len(annotations) <= MOST_OF_A_KIND:
+        return annotations
+    shown = annotations[: MOST_OF_A_KIND - 1]
+    rest = len(annotations) - len(shown)
+    kind = shown[0].kind
+    more = f"GitHub shows {MOST_OF_A_KIND} of a kind; the others are in this step's output"
+    return [*shown, _Annotation(kind, f"{rest} more {kind}s", more)]
+
+
+def _data(text: str) -> str:
+    """As GitHub's toolkit does it (escapeData): no text can end the command and begin another."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """As GitHub's toolkit does it (escapeProperty)."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,252 @@
+"""Files are there whole or not at all, and of a number there is one."""
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.process.files import NoNumberLeftError, replace_whole, write_numbered
+
+# What children use: numbers as pytest-benchmark counts them, and a stop in the midst of writing.
+PRELUDE = """
+import fcntl, json, os, sys
+from pathlib import Path
+from pytest_tfthreads.process.files import replace_whole, write_numbered
+
+here = Path(sys.argv[1])
+
+def taken():
+    return {int(file.name[:4]) for file in here.glob("[0-9][0-9][0-9][0-9]_*.json")}
+
+def save(ending="_x.json"):
+    return write_numbered(here, ending, json.dumps([os.getpid()] * 5000).encode(), taken)
+
+def stop_in_the_midst():
+    fsync = os.fsync
+    def stop(descriptor):
+        os.truncate(descriptor, os.fstat(descriptor).st_size // 2)  # as if it had come no further
+        print("writing", flush=True)
+        sys.stdin.readline()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps([os.getpid()] * 5000).encode())
+        fsync(descriptor)
+        os.fsync = fsync
+    os.fsync = stop
+
+def no_locks(*_):
+    raise OSError(37, "No locks available")
+"""
+
+
+def child(directory, source):
+    return subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + source, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def save(directory, data=b"{}"):
+    def taken():
+        return {int(file.name[:4]) for file in directory.glob("????_*.json")}
+
+    return write_numbered(directory, "_x.json", data, taken).name
+
+
+def names(directory):
+    return sorted(file.name for file in directory.iterdir())
+
+
+def test_numbers_follow_the_highest(tmp_path):
+    assert save(tmp_path, b"[1]") == "0001_x.json"
+    (tmp_path / "0041_other.json").write_text("{}")
+    assert save(tmp_path) == "0042_x.json"
+    assert (tmp_path / "0001_x.json").read_bytes() == b"[1]"
+    assert names(tmp_path) == ["0001_x.json", "0041_other.json", "0042_x.json"]
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    umask = os.umask(0o027)
+    try:
+        save(tmp_path)
+        assert replace_whole(tmp_path / "out.json", b"{}")
+    finally:
+        os.umask(umask)
+    for name in ("0001_x.json", "out.json"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("locks", ["", "fcntl.flock = no_locks\n"], ids=["locks", "no-locks"])
+def test_processes_that_save_at_once_share_no_number(tmp_path, locks):
+    source = locks + (
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for _ in range(15): save(f'_{os.getpid()}.json')"
+    )
+    children = [child(tmp_path, source) for _ in range(5)]
+    for one in children:
+        assert one.stdout.readline() == "ready\n"
+    for one in children:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    for one in children:
+        one.communicate(timeout=60)
+        assert one.returncode == 0
+    files = list(tmp_path.iterdir())
+    numbers = {file.name[:4] for file in files}
+    assert len(files) == len(numbers) == 5 * 15
+    for file in files:
+        pid = int(file.stem.partition("_")[2])
+        assert json.loads(file.read_text()) == [pid] * 5000
+
+
+def test_a_process_killed_while_it_writes_leaves_no_run(tmp_path):
+    with child(tmp_path, "stop_in_the_midst(); save()") as process:
+        assert process.stdout.readline() == "writing\n"
+        process.kill()
+    assert names(tmp_path) == [".0001.part"]
+    assert not list(tmp_path.glob("*.json"))
+    (tmp_path / ".0007.part").write_text("of another that was killed")
+    assert save(tmp_path) == "0001_x.json"
+    assert names(tmp_path) == ["0001_x.json"]
+
+
+def test_who_is_still_writing_is_left_alone_and_not_waited_for(tmp_path):
+    with child(tmp_path, "stop_in_the_midst(); print(save().name)") as process:
+        assert process.stdout.readline() == "writing\n"
+        assert save(tmp_path) == "0002_x.json"
+        assert names(tmp_path) == [".0001.part", "0002_x.json"]
+        assert process.communicate("\n", timeout=30)[0] == "0001_x.json\n"
+    assert names(tmp_path) == ["0001_x.json", "0002_x.json"]
+    assert json.loads((tmp_path / "0001_x.json").read_text()) == [process.pid] * 5000
+
+
+def test_a_number_that_another_program_took_meanwhile(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def meanwhile(descriptor):
+        (tmp_path / "0001_theirs.json").touch()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    assert save(tmp_path) == "0002_x.json"
+    assert names(tmp_path) == ["0001_theirs.json", "0002_x.json"]
+
+
+def test_a_part_that_another_began_since_is_not_removed(tmp_path, monkeypatch):
+    part = tmp_path / ".0001.part"
+    part.write_text("of a process that is about to end")
+    lock, others = fcntl.flock, []
+
+    def meanwhile(descriptor, operation):
+        lock(descriptor, operation)
+        if not others:
+            part.rename(tmp_path / "0001_theirs.json")
+            others.append(part.open("w"))
+            lock(others[0].fileno(), fcntl.LOCK_EX)
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    assert save(tmp_path) == "0002_x.json"
+    assert names(tmp_path) == [".0001.part", "0001_theirs.json", "0002_x.json"]
+    others[0].close()
+
+
+def test_a_part_that_another_began_under_the_name_one_had_is_not_removed(tmp_path, monkeypatch):
+    replace = Path.replace
+
+    def meanwhile(part, path):
+        replace(part, path)
+        part.touch()
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    assert save(tmp_path) == "0001_x.json"
+    assert names(tmp_path) == [".0001.part", "0001_x.json"]
+
+
+@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_nothing_is_left_of_what_cannot_be_written(tmp_path, monkeypatch, problem):
+    def end(_):
+        raise problem
+
+    (tmp_path / "out.json").write_text("before")
+    monkeypatch.setattr(os, "fsync", end)
+    with pytest.raises(type(problem)):
+        save(tmp_path)
+    with pytest.raises(type(problem)):
+        replace_whole(tmp_path / "out.json", b"after")
+    assert names(tmp_path) == ["out.json"]
+    assert (tmp_path / "out.json").read_text() == "before"
+
+
+def test_the_last_number(tmp_path):
+    (tmp_path / "9998_x.json").touch()
+    assert save(tmp_path) == "9999_x.json"
+    with pytest.raises(NoNumberLeftError, match="has a file of the number 9999"):
+        save(tmp_path)
+    assert names(tmp_path) == ["9998_x.json", "9999_x.json"]
+
+
+@pytest.mark.parametrize("where", ["missing", "file"])
+def test_a_directory_that_is_none(tmp_path, where):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        save(tmp_path / where)
+
+
+def test_parts_where_there_are_no_locks_are_never_taken_for_dead(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    (tmp_path / ".0001.part").write_text("of somebody")
+    (tmp_path / ".out.json.0.part").write_text("of somebody")
+    assert save(tmp_path) == "0002_x.json"
+    assert replace_whole(tmp_path / "out.json", b"{}")
+    assert names(tmp_path) == [".0001.part", ".out.json.0.part", "0002_x.json", "out.json"]
+
+
+def test_replaced_files_keep_their_permissions_and_links(tmp_path):
+    file, link = tmp_path / "out.json", tmp_path / "link.json"
+    file.write_text("before")
+    file.chmod(0o604)
+    link.symlink_to("out.json")
+    assert replace_whole(link, b"after")
+    assert link.is_symlink()
+    assert file.read_text() == "after"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o604
+    assert names(tmp_path) == ["link.json", "out.json"]
+
+
+def test_what_cannot_be_replaced_is_not_touched(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", "/dev/stdout", tmp_path / "pipe", tmp_path, tmp_path / "no" / "x"):
+        assert not replace_whole(tmp_path / path, b"{}")
+
+    def mounted(*_):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    (tmp_path / "out.json").write_text("before")
+    monkeypatch.setattr(Path, "replace", mounted)
+    assert not replace_whole(tmp_path / "out.json", b"after")
+    assert (tmp_path / "out.json").read_text() == "before"
+    assert names(tmp_path) == ["out.json", "pipe"]
+
+
+def test_a_process_killed_while_it_replaces_leaves_what_was_there(tmp_path):
+    (tmp_path / "out.json").write_text("before")
+    source = "stop_in_the_midst(); replace_whole(here / 'out.json', b'after' * 1000)"
+    with child(tmp_path, source) as process:
+        assert process.stdout.readline() == "writing\n"
+        # Two at once: the one that is ready first does not wait, nor spoil the other's.
+        assert replace_whole(tmp_path / "out.json", b"between")
+        process.kill()
+    assert (tmp_path / "out.json").read_text() == "between"
+    assert names(tmp_path) == [".out.json.0.part", "out.json"]
+    assert replace_whole(tmp_path / "out.json", b"after")
+    assert names(tmp_path) == ["out.json"]
