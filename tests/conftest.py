@@ -1,8 +1,11 @@
 """Fixtures that run pytest as a user does, with a fake TensorFlow or the real one."""
 
+import fcntl
 import importlib.util
 import json
+import os
 import textwrap
+import time
 from pathlib import Path
 
 import psutil
@@ -12,6 +15,27 @@ import scipy.special  # noqa: F401 - pytester forgets what its runs import, but 
 pytest_plugins = ["pytester"]
 
 FAKE_TENSORFLOW = Path(__file__).parent / "fake_tensorflow"
+
+
+@pytest.fixture(autouse=True)
+def _machine(request, tmp_path_factory):
+    """Of all tests that run at once, under pytest-xdist, one that asks for `alone` is alone."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    of_all_workers = tmp_path_factory.getbasetemp().parent
+    kind = fcntl.LOCK_EX if "alone" in request.fixturenames else fcntl.LOCK_SH
+    with open(of_all_workers / "door", "w") as door, open(of_all_workers / "machine", "w") as room:
+        # Who waits for the room keeps the door shut, or there would always be somebody inside.
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, kind)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
+
+
+@pytest.fixture
+def alone():
+    """No other test runs beside this one: it looks at how long something really takes."""
 
 
 @pytest.fixture
@@ -50,7 +74,7 @@ class Suite:
         args = (
             "-p",
             "no:cacheprovider",
-            "--tf-threads-timeout=30",
+            "--tf-threads-timeout=60",
             f"--tf-threads-processes={processes}",
             *args,
         )
@@ -88,9 +112,35 @@ def real_suite(bare_pytester):
 
 
 @pytest.fixture
-def once_of_three():
+def once_of_three(alone):
     """For what a rule errs in by chance, in a few percent of runs: not in three runs of three."""
     return lambda holds: any(holds() for _ in range(3))
+
+
+@pytest.fixture
+def eventually():
+    """Waits for what no machine, however busy, needs two minutes for."""
+
+    def wait_until(holds):
+        deadline_s = time.monotonic() + 120
+        while not holds():
+            assert time.monotonic() < deadline_s, "it never came"
+            time.sleep(0.02)
+
+    return wait_until
+
+
+@pytest.fixture
+def all_end(eventually):
+    """Waits until none of the processes with these ids runs any more."""
+
+    def runs(pid):
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return lambda pids: eventually(lambda: not any(runs(pid) for pid in pids))
 
 
 @pytest.fixture
@@ -98,7 +148,7 @@ def no_leftovers():
     """Fails if the test leaves a process behind."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
-    psutil.wait_procs(psutil.Process().children(recursive=True), timeout=5)
+    psutil.wait_procs(psutil.Process().children(recursive=True), timeout=30)
     left = [
         process
         for process in psutil.Process().children(recursive=True)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -28,10 +27,8 @@ def run_faulty(suite, body, *args, mark="intra=1", **kwargs):
         f"@pytest.mark.tf_threads({mark})\n"
         f"def test_faulty(request):\n{indented}\n" + AFTER
     )
-    begun = time.monotonic()
     result = suite.run("-rA", *args, **kwargs)
     result.assert_outcomes(passed=2, failed=1)
-    assert time.monotonic() - begun < 60
     return flat(result)
 
 
@@ -311,7 +308,9 @@ def test_waits():
 
 @pytest.mark.parametrize("start", ["fork", "fresh"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_pytest_is_interrupted_or_killed(suite, number, start, tmp_path):
+def test_nothing_is_left_when_pytest_is_interrupted_or_killed(
+    suite, number, start, tmp_path, eventually, all_end
+):
     suite.write(WAITS)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -333,26 +332,13 @@ def test_nothing_is_left_when_pytest_is_interrupted_or_killed(suite, number, sta
     )
     pids_file = suite.path / "pids"
     with process:
-        deadline = time.monotonic() + 30
-        while not pids_file.exists():
-            assert process.poll() is None, process.stdout.read().decode()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(lambda: pids_file.exists() or process.poll() is not None)
+        assert process.poll() is None, process.stdout.read().decode()
         pids = [int(pid) for pid in pids_file.read_text().split()]
         process.send_signal(number)
-        output = process.communicate(timeout=30)[0].decode()
+        output = process.communicate(timeout=120)[0].decode()
     if number == signal.SIGINT:
         assert process.returncode == pytest.ExitCode.INTERRUPTED
         assert "KeyboardInterrupt" in output
-    deadline = time.monotonic() + 10
-    while any(_runs(pid) for pid in pids):
-        assert time.monotonic() < deadline, [pid for pid in pids if _runs(pid)]
-        time.sleep(0.02)
+    all_end(pids)
     assert not list(temporary.iterdir())
-
-
-def _runs(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

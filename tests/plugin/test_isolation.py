@@ -291,7 +291,7 @@ def test_debugger_gets_the_terminal(suite):
             assert secret == 0
         """
     )
-    child = suite.pytester.spawn_pytest("--pdb -p no:cacheprovider test_it.py", expect_timeout=30)
+    child = suite.pytester.spawn_pytest("--pdb -p no:cacheprovider test_it.py", expect_timeout=120)
     child.expect(r"\(Pdb\)")
     child.sendline("p secret + 1000")
     child.expect("1042")

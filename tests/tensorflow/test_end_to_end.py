@@ -1,4 +1,8 @@
-"""What users see, with the real TensorFlow in real processes."""
+"""What users see, with the real TensorFlow in real processes.
+
+Most suites import TensorFlow in their tests only, so that it is not imported for collecting too:
+that takes as long as all else.
+"""
 
 import json
 import os
@@ -171,18 +175,18 @@ def test_deadlock_with_one_inter_op_thread(suite):
     result, _ = run(
         suite,
         """
-        import tensorflow as tf
-
-        @tf.function
-        def inner(x):
-            return x + 1
-
-        @tf.function
-        def outer(x):
-            return tf.py_function(lambda y: inner(y), [x], tf.float32)
-
         @pytest.mark.tf_threads(intra=1, inter=[1, 2], timeout=15)
         def test_it():
+            import tensorflow as tf
+
+            @tf.function
+            def inner(x):
+                return x + 1
+
+            @tf.function
+            def outer(x):
+                return tf.py_function(lambda y: inner(y), [x], tf.float32)
+
             assert float(outer(tf.constant(1.0))) == 2.0
         """,
     )
@@ -198,12 +202,11 @@ def test_crash_in_native_code(suite):
     result, benchmarks = run(
         suite,
         """
-        import tensorflow as tf
-
         @pytest.mark.benchmark(max_time=0.1)
         @pytest.mark.tf_threads(intra=[1, 2], inter=1)
         def test_it(benchmark, tf_threads):
             import ctypes
+            import tensorflow as tf
             benchmark(tf.add, 1.0, 2.0)
             if tf_threads.intra == 1:
                 print("so far so good")
@@ -234,10 +237,9 @@ def test_tests_that_set_the_threads_themselves_are_told(suite):
     result, _ = run(
         suite,
         """
-        import tensorflow as tf
-
         @pytest.mark.tf_threads(intra=2)
         def test_it():
+            import tensorflow as tf
             tf.config.threading.set_intra_op_parallelism_threads(1)
         """,
     )
@@ -249,10 +251,9 @@ def test_sweep_of_six_is_reported_one_by_one_and_recommends(suite):
     result, benchmarks = run(
         suite,
         """
-        import tensorflow as tf
-
         @pytest.mark.tf_threads(intra=[1, 2, 4], inter=[1, 2])
         def test_product(tf_benchmark):
+            import tensorflow as tf
             factor = tf.random.stateless_uniform((256, 256), seed=(1, 1))
             tf_benchmark(tf.function(lambda: factor @ factor), items=2, unit="products")
         """,
@@ -283,11 +284,10 @@ def test_one_thread_against_one_thread_is_a_tie(suite, once_of_three):
         run(
             suite,
             """
-            import tensorflow as tf
-
             @pytest.mark.tf_threads(1, 1, timeout=100)
             @pytest.mark.tf_threads(1, 1, timeout=101)
             def test_twins(benchmark):
+                import tensorflow as tf
                 factor = tf.random.stateless_uniform((128, 128), seed=(1, 1))
                 benchmark(tf.function(lambda: factor @ factor))
             """,
@@ -305,10 +305,10 @@ def test_work_without_parallelism_says_that_more_threads_do_not_help(suite, once
         result, _ = run(
             suite,
             """
-            import tensorflow as tf
-
             @pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
             def test_scalars(benchmark):
+                import tensorflow as tf
+
                 @tf.function
                 def chain(x):
                     for _ in range(200):
@@ -329,11 +329,10 @@ def test_prefetching_pipelines_take_turns(suite):
     _, benchmarks = run(
         suite,
         """
-        import tensorflow as tf
-
         @pytest.mark.tf_threads(1, 1, cpus=2, timeout=100)
         @pytest.mark.tf_threads(1, 1, cpus=2, timeout=101)
         def test_pipeline(tf_benchmark):
+            import tensorflow as tf
             numbers = tf.data.Dataset.range(10**9)
             sums = numbers.map(
                 lambda seed: tf.reduce_sum(tf.random.stateless_uniform((4000,), (seed, 1))),
