@@ -4,6 +4,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import signal
 import textwrap
 import time
 from pathlib import Path
@@ -15,6 +16,13 @@ import scipy.special  # noqa: F401 - pytester forgets what its runs import, but 
 pytest_plugins = ["pytester"]
 
 FAKE_TENSORFLOW = Path(__file__).parent / "fake_tensorflow"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c():
+    """Processes that tests start heed SIGINT, also where a shell runs all in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

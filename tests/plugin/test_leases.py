@@ -129,7 +129,8 @@ def test_waiting_is_shown_and_comes_to_an_end(suite, notes, leases):
         waiting = next(line for line in lines if "waiting for the CPUs" in line)
         assert "another measurement" in waiting
         assert str(os.getpid()) in waiting
-    rest = run.communicate(timeout=120)[0]
+    with run:
+        rest = "".join(lines)
     assert run.returncode == 0, rest
 
 
