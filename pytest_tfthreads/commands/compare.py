@@ -1,0 +1,98 @@
+"""`pytest-tfthreads compare`: one saved run judged by others, as the gate does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_tfthreads.commands.parsers import Commands, add_command
+from pytest_tfthreads.core.baseline import BaselineError, StoredRun, history_of, read_run
+from pytest_tfthreads.core.tolerance import parse_tolerance
+from pytest_tfthreads.core.verdict import FAILING, Policy, Verdict, judge_all
+from pytest_tfthreads.report.verdicts import render
+
+_EXAMPLE = """\
+example:
+  pytest-tfthreads compare .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json
+
+exit code: 0 where nothing fails, 1 where a verdict of --fail-on was given, 2 where a file or an
+option cannot be used
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Put the command on the line."""
+    compare = add_command(
+        commands,
+        "compare",
+        _compare,
+        help="judge one saved run by others, as the gate does",
+        description="Judge the last run by those before it (files of --benchmark-save or "
+        "--benchmark-json, oldest first); the one before the last is the baseline, and the earlier "
+        "ones teach how far unchanged code drifts on that machine.",
+        epilog=_EXAMPLE,
+    )
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two files or more")
+    compare.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        default={},
+        metavar="P",
+        help="loss of speed that is tolerated: 5%% (the default), or throughput=5%%,"
+        "cpu_efficiency=10%%",
+    )
+    compare.add_argument(
+        "--fail-on",
+        type=_fail_on,
+        default=frozenset({"regression"}),
+        metavar="LIST",
+        help=f"verdicts that make the exit code 1, of {', '.join(FAILING)} (default: regression)",
+    )
+    compare.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if len(options.runs) < len(("baseline", "candidate")):
+        raise BaselineError("compare takes two saved runs or more, oldest first")
+    *before, now = (read_run(path) for path in options.runs)
+    policy = Policy(fail_on=options.fail_on).with_tolerance(options.tolerance)
+    verdicts = judge_all(
+        [
+            (test, measurement, history_of(before, test, measurement, named=True))
+            for test, measurement in now.measurements.items()
+        ],
+        policy,
+    )
+    if options.json:
+        print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
+    else:
+        print("\n".join([*render(verdicts), *_missing(before[-1], now)]))
+    return int(any(map(policy.fails, verdicts)) or _nothing_judged(verdicts, policy))
+
+
+def _missing(before: StoredRun, now: StoredRun) -> list[str]:
+    """A test that is gone is no regression, but nobody should have to notice by himself."""
+    gone = before.measurements.keys() - now.measurements.keys()
+    return [f"  only in {before.label}: {test}" for test in sorted(gone)]
+
+
+def _nothing_judged(verdicts: Sequence[Verdict], policy: Policy) -> bool:
+    return "no-baseline" in policy.fail_on and all(one.change is None for one in verdicts)
+
+
+def _tolerance(text: str) -> dict[str, float]:
+    try:
+        return parse_tolerance(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _fail_on(text: str) -> frozenset[str]:
+    verdicts = frozenset(one.strip() for one in text.split(","))
+    if unknown := sorted(verdicts - set(FAILING)):
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}"
+        )
+    return verdicts

@@ -1,0 +1,5 @@
+"""What a command cannot do, in a line."""
+
+
+class CommandError(Exception):
+    """The command cannot be carried out; the message says why and what to do."""
