@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_tfthreads.core.hosts import Host, by_host
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.verdict import Policy, Verdict
 from pytest_tfthreads.isolation.results import MeasuredTest
@@ -39,22 +40,18 @@ class Findings:
     def has_measurements(self) -> bool:
         return bool(self._measured)
 
-    @functools.cached_property
+    @property
     def sweeps(self) -> list[Sweep]:
         """Of each test that was measured under several configurations; once all have been."""
-        groups: dict[str, dict[str, MeasuredTest]] = {}
-        for one in self._measured:  # under --keep-duplicates the last time counts
-            groups.setdefault(one.group, {})[one.case] = one
-        return [
-            Sweep.of(
-                name,
-                [one.candidate for one in members.values()],
-                next(one.search for one in members.values()),
-            )
-            for name, members in groups.items()
-            # Those of a duet took turns with their baselines, not with each other.
-            if len(members) > 1 and not any(one.duet for one in members.values())
-        ]
+        return [sweep for sweeps in self._sweeps_by_host.values() for sweep in sweeps]
+
+    @functools.cached_property
+    def _sweeps_by_host(self) -> dict[Host, list[Sweep]]:
+        return {host: _sweeps(measured) for host, measured in self._by_host.items()}
+
+    @property
+    def _by_host(self) -> dict[Host, list[MeasuredTest]]:
+        return by_host(self._measured, lambda one: one.measurement)
 
     def measurements(self) -> list[str]:
         """Lines of text: the table of all measurements; nothing where there is none."""
@@ -66,21 +63,51 @@ class Findings:
 
     def advice(self, seed: int) -> list[str]:
         """Lines of text: what each sweep says."""
-        lines = [line for one in self.sweeps for line in ("", *sweep.render(one))]
+        lines = []
+        for host, sweeps in self._sweeps_by_host.items():
+            if sweeps and len(self._sweeps_by_host) > 1:
+                lines += ["", f"on {host.title}"]
+            lines += [line for one in sweeps for line in ("", *sweep.render(one))]
         if lines:
             lines.append(f"Same order of set-up again: --tf-threads-seed={seed}")
         return lines
 
     def judgement(self) -> list[str]:
-        """Lines of text: the table of verdicts, or that there are none."""
-        return report_verdicts.render(self.verdicts) or [report_verdicts.summary(())]
+        """Lines of text: a table of verdicts for each host, or that there are none."""
+        groups = self._verdicts_by_host
+        if len(groups) <= 1:
+            return report_verdicts.render(self.verdicts) or [report_verdicts.summary(())]
+        lines: list[str] = []
+        for host, verdicts in groups.items():
+            lines += [*([""] if lines else []), f"on {host.title}"]
+            lines += report_verdicts.render(verdicts)
+        return lines
 
     def judgement_as_markdown(self) -> str:
-        return report_verdicts.markdown(self.verdicts)
+        groups = self._verdicts_by_host
+        if len(groups) <= 1:
+            return report_verdicts.markdown(self.verdicts)
+        return "\n".join(
+            report_verdicts.markdown(verdicts, host.title) for host, verdicts in groups.items()
+        )
+
+    @property
+    def _verdicts_by_host(self) -> dict[Host, list[Verdict]]:
+        judged = by_host(
+            (one for one in self._measured if one.verdicts), lambda one: one.measurement
+        )
+        return {
+            host: [verdict for one in measured for verdict in one.verdicts]
+            for host, measured in judged.items()
+        }
 
     def judgement_as_annotations(self, policy: Policy, notes: Sequence[str]) -> list[str]:
         """Lines that GitHub Actions makes annotations of; `notes` as the gate has them."""
-        judged = [(verdict, self._places[verdict.test]) for verdict in self.verdicts]
+        judged = [
+            (verdict, self._places[one.nodeid])
+            for one in self._measured
+            for verdict in one.verdicts
+        ]
         return report_annotations.render(judged, policy, notes)
 
     def to_json(self, seed: int, complete: bool) -> dict[str, Any]:
@@ -92,3 +119,19 @@ class Findings:
             "failed": [nodeid for nodeid in self._failed if nodeid not in measured],
             "sweeps": [one.to_json() for one in self.sweeps],
         }
+
+
+def _sweeps(measured: Sequence[MeasuredTest]) -> list[Sweep]:
+    groups: dict[str, dict[str, MeasuredTest]] = {}
+    for one in measured:  # under --keep-duplicates the last time counts
+        groups.setdefault(one.group, {})[one.case] = one
+    return [
+        Sweep.of(
+            name,
+            [one.candidate for one in members.values()],
+            next(one.search for one in members.values()),
+        )
+        for name, members in groups.items()
+        # Those of a duet took turns with their baselines, not with each other.
+        if len(members) > 1 and not any(one.duet for one in members.values())
+    ]

@@ -5,6 +5,7 @@ It judges by them, or, in a duet, by the baseline that was measured side by side
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge
+from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 
 class Gate:
@@ -51,13 +53,36 @@ class Gate:
 
     @classmethod
     def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate:
-        """With the run that --benchmark-compare names, or the latest, and those before it."""
+        """With the run that --benchmark-compare names, or the latest, and those before it.
+
+        In a worker of pytest-xdist with those that its controller found: the worker may be on
+        another host, without a saved run.
+        """
+        briefing = read_briefing(config)
+        if briefing is not None and briefing.baseline is not None:
+            return cls._told(briefing.baseline, policy, hypotheses * briefing.copies)
         saved = benchmark_bridge.saved_runs(config)
         runs, problems = _read(saved.files)
         problem = saved.problem
         if saved.files and saved.files[-1] in problems:
             problem = problems.pop(saved.files[-1])
         return cls(policy, hypotheses, runs, saved.named, problem, list(problems.values()))
+
+    @classmethod
+    def _told(cls, text: str, policy: Policy, hypotheses: int) -> Gate:
+        data = json.loads(text)
+        runs = [StoredRun.from_json(run) for run in data["runs"]]
+        return cls(policy, hypotheses, runs, data["named"], data["problem"])
+
+    def to_text(self) -> str:
+        """For workers: what `open` finds there."""
+        return json.dumps(
+            {
+                "runs": [run.to_json() for run in self._runs],
+                "named": self._named,
+                "problem": self._problem,
+            }
+        )
 
     @property
     def baseline(self) -> StoredRun | None:
@@ -67,7 +92,7 @@ class Gate:
         """
         if self._problem or not self._runs:
             return None
-        sound = [] if self._named else [run for run in self._runs if not run.regressed]
+        sound = [] if self._named else [run for run in self._runs if not run.has_regressed]
         return (sound or self._runs)[-1]
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes, xdist_bridge
+from pytest_tfthreads import __version__, benchmark_bridge, collection, outcomes
 from pytest_tfthreads.collection import CASE_FIXTURE, case_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.tolerance import METRICS
@@ -33,6 +33,9 @@ from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.sharing import Sharing
+from pytest_tfthreads.xdist_bridge import roles
+from pytest_tfthreads.xdist_bridge.briefing import MARKED, REFUSED, VERSION, read_briefing
+from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
@@ -48,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     settings = read_settings(config)
-    seed = xdist_bridge.seed_of_run(config, settings.seed)
+    seed = roles.seed_of_run(config, settings.seed)
     config.stash[_SETTINGS] = replace(settings, seed=seed)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
         sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s)
@@ -90,11 +93,14 @@ class Controller:
         self._saving: benchmark_bridge.Saving | None = None
         self._finished = 0
         self._all_collected = True
-        self._distribution: xdist_bridge.Distribution | None = None
-        if xdist_bridge.is_controller(config):
-            self._distribution = xdist_bridge.Distribution(config, self._settings.seed)
+        self._distribution: Distribution | None = None
+        if roles.is_controller(config):
+            self._distribution = Distribution(config, self._settings.seed, sharing.show_waiting)
             config.pluginmanager.register(self._distribution, "tfthreads-distribution")
-        if self._distribution is not None or xdist_bridge.is_worker(config):
+        self._briefing = read_briefing(config)
+        if self._briefing is not None:
+            self._briefing.tell(VERSION, __version__)
+        if self._distribution is not None or roles.is_worker(config):
             benchmark_bridge.hold_only(config)
 
     @property
@@ -112,22 +118,33 @@ class Controller:
             # The workers judge, out of sight; here it is said what they judge by, or cannot.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
             self._notes += gate.notes
+            self._distribution.baseline = gate.to_text()
             if self._settings.duet:
                 check_baseline(self._settings.duet, gate, self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):
             return
+        if not self._saw_marked and self._briefing is not None:
+            self._briefing.tell(MARKED, item.nodeid)
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        outcome = yield
+        if self._briefing is not None and outcome.excinfo is not None:
+            error = outcome.excinfo[1]
+            if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
+                self._briefing.tell(REFUSED, str(error))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._all_collected &= not report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
-        if xdist_bridge.is_worker(self._config):
+        if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
             benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
@@ -168,7 +185,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if xdist_bridge.is_worker(self._config):
+        if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         if hasattr(report, _FAILED_ATTRIBUTE):
             self._findings.add_failure(report.nodeid)
@@ -181,9 +198,7 @@ class Controller:
             self._record(measured, place)
             return
         if worker := self._distribution.worker_to_name(report):
-            measured = replace(
-                measured, name=f"{measured.name}@{worker}", group=f"{measured.group}@{worker}"
-            )
+            measured = measured.by(worker)
         self._distribution.in_order(report, functools.partial(self._record, measured, place))
 
     def _record(self, measured: MeasuredTest, place: Place) -> None:
@@ -191,7 +206,7 @@ class Controller:
         self._findings.add(measured, place)
         benchmark_bridge.add(
             self._config,
-            nodeid=measured.nodeid,
+            nodeid=measured.fullname,
             name=measured.name,
             param=measured.param,
             params=measured.params,
@@ -248,7 +263,7 @@ class Controller:
             "no-baseline" in self._settings.policy.fail_on
             and self._must_judge
             and not self._findings.verdicts
-            and not xdist_bridge.is_worker(self._config)
+            and not roles.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -261,7 +276,7 @@ class Controller:
 
     @property
     def _measured_nothing_asked_for(self) -> bool:
-        held = benchmark_bridge.was_held(self._config) and not xdist_bridge.is_worker(self._config)
+        held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)
         return held and not self._findings.has_measurements
 
     @property
@@ -316,7 +331,7 @@ class Controller:
         one_by_one = self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet
         if one_by_one or not benchmark_bridge.measures(item):
             return [item]
-        if not xdist_bridge.gets_whole_groups(config):  # the others may be run elsewhere
+        if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
         if self._groups is None:
             self._groups = collection.Groups(item.session.items)

@@ -12,6 +12,7 @@ from pytest_tfthreads import collection
 from pytest_tfthreads.process.lease_notes import Holder
 from pytest_tfthreads.process.lease_place import UnsafePlaceError
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.xdist_bridge.briefing import WAITING, read_briefing
 
 
 class Sharing:
@@ -66,10 +67,20 @@ class Sharing:
             pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
 
     def _tell_of_waiting(self, in_front: Sequence[Holder]) -> None:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is None:  # in pytest-xdist's workers
-            return
-        reporter.ensure_newline()
         names = "; ".join(map(str, in_front)) or "somebody who left no note"
-        reporter.write_line(f"tf_threads: waiting for the CPUs: {names}")
-        reporter.flush()  # a pipe, as logs of CI are, would keep it until all is over
+        briefing = read_briefing(self._config)
+        if briefing is None:
+            self._show(f"tf_threads: waiting for the CPUs: {names}")
+        else:  # pytest-xdist's workers have no terminal
+            briefing.tell(WAITING, names)
+
+    def show_waiting(self, worker: str, names: str) -> None:
+        """Show what a worker of pytest-xdist waits for."""
+        self._show(f"[{worker}] tf_threads: waiting for the CPUs: {names}")
+
+    def _show(self, line: str) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+            reporter.flush()  # a pipe, as logs of CI are, would keep it until all is over

@@ -60,8 +60,9 @@ def _compare(options: argparse.Namespace) -> int:
     policy = Policy(fail_on=options.fail_on).with_tolerance(options.tolerance)
     verdicts = judge_all(
         [
-            (test, measurement, history_of(before, test, measurement, named=True))
-            for test, measurement in now.measurements.items()
+            (test, one.measurement, history_of(before, test, one.measurement, named=True))
+            for test in now.measurements
+            for one in now.of(test)
         ],
         policy,
     )

@@ -22,6 +22,8 @@ _FINGERPRINT = {
     "logical": "logical CPUs granted",
     "quota": "CPU quota",
 }
+_KINSHIP = ("host", "python", "tensorflow")
+"""What need not be the same; of several that may be compared, the one most alike is."""
 
 
 RUNS_OF_PAIRS = 5
@@ -34,14 +36,39 @@ class BaselineError(ValueError):
 
 
 @dataclass(frozen=True)
+class StoredTest:
+    """A test in a saved run: what was measured, and what `StoredRun` tells beside that."""
+
+    measurement: Measurement
+    regressed: bool = False
+    pairs: tuple[Pair, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "measurement": self.measurement.condensed().to_json(),
+            "regressed": self.regressed,
+            "pairs": [pair.to_json() for pair in self.pairs],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StoredTest:
+        return cls(
+            measurement=Measurement.from_json(data["measurement"]),
+            regressed=data["regressed"],
+            pairs=tuple(map(Pair.from_json, data["pairs"])),
+        )
+
+
+@dataclass(frozen=True)
 class StoredRun:
-    """One saved run of a suite: `measurements` by pytest-benchmark's fullname (the node id).
+    """One saved run of a suite: `measurements` by the test's node id.
 
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
     `pairs` are those of the tests that were compared side by side.
     `failed` are those that were to be measured then, but failed; a run is not `complete` if it
-    ended before all its tests.
+    ended before all its tests. `elsewhere` has the further measurements of tests that several
+    workers ran (pytest-xdist's --dist=each), on other hosts perhaps.
     """
 
     label: str
@@ -53,12 +80,64 @@ class StoredRun:
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     complete: bool = True
+    elsewhere: Mapping[str, tuple[StoredTest, ...]] = field(default_factory=dict)
+
+    @property
+    def has_regressed(self) -> bool:
+        """Whether any test did, on any host."""
+        others = (one for further in self.elsewhere.values() for one in further)
+        return bool(self.regressed) or any(one.regressed for one in others)
+
+    def of(self, test: str) -> tuple[StoredTest, ...]:
+        """All measurements of a test, in the order of the file."""
+        if test not in self.measurements:
+            return ()
+        first = StoredTest(
+            self.measurements[test], test in self.regressed, self.pairs.get(test, ())
+        )
+        return (first, *self.elsewhere.get(test, ()))
+
+    def closest(self, test: str, now: Measurement) -> StoredTest | None:
+        """The measurement of a test to compare with: comparable, and of the most similar place.
+
+        Of those that are alike the last; where none is comparable, the last of all.
+        """
+        stored = self.of(test)
+        return max(
+            reversed(stored),
+            key=lambda one: (
+                why_not_comparable(now, one.measurement) is None,
+                _kinship(now, one.measurement),
+            ),
+            default=None,
+        )
 
     @property
     def title(self) -> str:
         """File, date and commit, for people."""
         commit = "" if self.commit is None else f", commit {self.commit[:12]}"
         return f"{self.label} ({self.datetime}{commit}{' and changes' if self.dirty else ''})"
+
+    def to_json(self) -> dict[str, Any]:
+        """For another process of this version: all that is needed to judge by it, and no more."""
+        return {
+            "label": self.label,
+            "datetime": self.datetime,
+            "commit": self.commit,
+            "dirty": self.dirty,
+            "failed": sorted(self.failed),
+            "complete": self.complete,
+            "tests": {test: [one.to_json() for one in self.of(test)] for test in self.measurements},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StoredRun:
+        values = dict(data)
+        tests = {
+            test: [StoredTest.from_json(one) for one in stored]
+            for test, stored in values.pop("tests").items()
+        }
+        return cls(**{**values, "failed": frozenset(values["failed"])}, **_by_test(tests))
 
 
 @dataclass(frozen=True)
@@ -104,9 +183,8 @@ def parse_run(text: str, label: str) -> StoredRun:
         )
     run = _Fields(data, label)
     commit = run.optional("commit_info", _Fields)
-    measurements: dict[str, Measurement] = {}
-    regressed = set()
-    pairs: dict[str, tuple[Pair, ...]] = {}
+    tests: dict[str, list[StoredTest]] = {}
+    names = set()
     for number, value in enumerate(run.sequence("benchmarks")):
         one = _Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
@@ -114,15 +192,16 @@ def parse_run(text: str, label: str) -> StoredRun:
         ours = extra and extra.optional("tf_threads", _Fields)
         if ours is None:
             continue
-        if name in measurements:
+        if name in names:
             raise BaselineError(f"{label}: {name} is in it twice")
+        names.add(name)
         ours = _Fields(ours.data, f"{label}: {name}: tf_threads")
-        measurements[name] = _measurement(ours)
-        if _was_regression(ours):
-            regressed.add(name)
-        if found := _pairs(ours):
-            pairs[name] = found
-    if not measurements:
+        # Where several workers ran it, its full name here names one of them, too.
+        test = ours.text("test") if "test" in ours.data else name
+        tests.setdefault(test, []).append(
+            StoredTest(_measurement(ours), _was_regression(ours), _pairs(ours))
+        )
+    if not tests:
         raise BaselineError(
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
             "with @pytest.mark.tf_threads and save a run with --benchmark-save"
@@ -134,12 +213,20 @@ def parse_run(text: str, label: str) -> StoredRun:
         datetime=run.text("datetime"),
         commit=commit_id if isinstance(commit_id, str) else None,
         dirty=commit is not None and commit.data.get("dirty") is True,
-        measurements=measurements,
-        regressed=frozenset(regressed),
-        pairs=pairs,
         failed=frozenset(about.texts("failed") if "failed" in about.data else ()),
         complete=about.flag("complete") if "complete" in about.data else True,
+        **_by_test(tests),
     )
+
+
+def _by_test(tests: Mapping[str, Sequence[StoredTest]]) -> dict[str, Any]:
+    """Fields of a run: for each test the first measurement, and the further ones."""
+    return {
+        "measurements": {test: one.measurement for test, (one, *_) in tests.items()},
+        "regressed": frozenset(test for test, (one, *_) in tests.items() if one.regressed),
+        "pairs": {test: one.pairs for test, (one, *_) in tests.items() if one.pairs},
+        "elsewhere": {test: tuple(rest) for test, (_, *rest) in tests.items() if rest},
+    }
 
 
 def history_of(
@@ -154,17 +241,17 @@ def history_of(
     if not runs:
         return History((), problem="there is no saved run; make one with --benchmark-save")
     if not named:
-        runs = [run for run in runs if test not in run.regressed] or runs
-    measured = [run for run in runs if test in run.measurements]
-    if not measured or (named and measured[-1] is not runs[-1]):
+        runs = [run for run in runs if not _had_regressed(run, test, now)] or runs
+    measured = [(run, one) for run in runs if (one := run.closest(test, now)) is not None]
+    if not measured or (named and measured[-1][0] is not runs[-1]):
         return History((), problem=_unmeasured(runs[-1:] if named else runs, test))
-    reasons = {run.label: why_not_comparable(now, run.measurements[test]) for run in measured}
-    comparable = [run for run in measured if reasons[run.label] is None]
-    if not comparable or (named and comparable[-1] is not runs[-1]):
-        problem = f"{measured[-1].title} is not comparable: {reasons[measured[-1].label]}"
+    reasons = [why_not_comparable(now, one.measurement) for _, one in measured]
+    comparable = [found for found, reason in zip(measured, reasons, strict=True) if reason is None]
+    if not comparable or (named and comparable[-1][0] is not runs[-1]):
+        problem = f"{measured[-1][0].title} is not comparable: {reasons[-1]}"
         return History((), problem=problem, status="not-comparable")
     return History(
-        tuple(run.measurements[test] for run in comparable), baseline=comparable[-1].title
+        tuple(one.measurement for _, one in comparable), baseline=comparable[-1][0].title
     )
 
 
@@ -175,11 +262,23 @@ def pairs_of(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[tup
     change of speed leaves that as it is.
     """
     found = [
-        run.pairs[test]
+        one.pairs
         for run in runs
-        if test in run.pairs and why_not_comparable(now, run.measurements[test]) is None
+        for one in run.of(test)
+        if one.pairs and why_not_comparable(now, one.measurement) is None
     ]
     return found[-RUNS_OF_PAIRS:]
+
+
+def _had_regressed(run: StoredRun, test: str, now: Measurement) -> bool:
+    """Whether the test had, where it was measured then as now."""
+    stored = run.closest(test, now)
+    return stored is not None and stored.regressed
+
+
+def _kinship(now: Measurement, then: Measurement) -> int:
+    """How many things are the same that need not be."""
+    return sum(now.machine.get(key) == then.machine.get(key) for key in _KINSHIP)
 
 
 def _unmeasured(runs: Sequence[StoredRun], test: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
@@ -73,6 +73,17 @@ class Sample:
     def cores_used(self) -> float:
         return sum(self.cpu_s) / sum(self.wall_s)
 
+    def condensed(self) -> Sample:
+        """All rounds as a single one: every total is as it was, and what no total holds is gone."""
+        return replace(
+            self,
+            wall_s=(sum(self.wall_s),),
+            cpu_s=(sum(self.cpu_s),),
+            iterations=self.calls,
+            ring=None,
+            turn_rounds=1,
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "wall_s": list(self.wall_s),
@@ -136,6 +147,10 @@ class Measurement:
     def utilization(self) -> float:
         """Share of the granted CPUs that was used."""
         return self.cores_used.value / len(self.cpus)
+
+    def condensed(self) -> Measurement:
+        """The same figures without the single rounds."""
+        return replace(self, samples=tuple(sample.condensed() for sample in self.samples))
 
     def to_json(self) -> dict[str, Any]:
         return {

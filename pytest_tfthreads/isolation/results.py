@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -40,6 +40,7 @@ class MeasuredTest:
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
+    worker: str = ""  # where several measure each test: whose this is
 
     @property
     def candidate(self) -> Candidate:
@@ -47,10 +48,27 @@ class MeasuredTest:
         threads = ThreadConfig(ThreadCount(self.params["intra"]), ThreadCount(self.params["inter"]))
         return Candidate(self.case, threads, self.measurement)
 
+    def by(self, worker: str) -> MeasuredTest:
+        """The same, where several workers measure each test: named after this one."""
+        return replace(
+            self,
+            name=f"{self.name}@{worker}",
+            group=f"{self.group}@{worker}",
+            verdicts=tuple(replace(one, test=f"{one.test}@{worker}") for one in self.verdicts),
+            worker=worker,
+        )
+
+    @property
+    def fullname(self) -> str:
+        """By which pytest-benchmark knows it."""
+        return f"{self.nodeid}@{self.worker}" if self.worker else self.nodeid
+
     @property
     def recorded(self) -> dict[str, Any]:
         """For `extra_info`: the measurement, its verdicts where it was judged, and its duet."""
         recorded = self.measurement.to_json()
+        if self.worker:
+            recorded["test"] = self.nodeid
         if self.duet is not None:
             recorded["duet"] = dict(self.duet)
         if self.verdicts:

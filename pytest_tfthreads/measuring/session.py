@@ -47,6 +47,7 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "deselect": None,
     "numprocesses": None,
     "dist": "no",
+    "distload": False,  # -d
     "tx": [],
     "log_file": os.devnull,
     "xmlpath": None,

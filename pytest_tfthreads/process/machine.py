@@ -79,6 +79,7 @@ class Machine:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "host": platform.node(),
             "cpu": self.cpu_model,
             "physical": self.counts.physical,
             "logical": self.counts.logical,

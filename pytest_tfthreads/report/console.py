@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_tfthreads.core.hosts import by_host
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.statistics import Estimate
 
@@ -45,11 +47,17 @@ class Row:
 
 
 def render(rows: Sequence[Row], notes: Sequence[str] = ()) -> list[str]:
-    """Lines of text: a table, what its flags mean, and notes."""
-    cells = [_HEADERS, *(_cells(row) for row in rows)]
+    """Lines of text: a table, by host if there are several, what its flags mean, and notes."""
+    groups = by_host(rows, lambda row: row.measurement)
+    cells = [_HEADERS, *(_cells(row) for group in groups.values() for row in group)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADERS))]
-    lines = [_aligned(line, widths) for line in cells]
-    lines.insert(1, "-" * max(len(line) for line in lines))
+    header, *aligned = (_aligned(line, widths) for line in cells)
+    lines = [header, "-" * max(map(len, (header, *aligned)))]
+    remaining = iter(aligned)
+    for host, group in groups.items():
+        if len(groups) > 1:
+            lines.append(f"on {host.title}")
+        lines += itertools.islice(remaining, len(group))
     seen = [flag for flag in FLAGS if any(flag in row.measurement.flags for row in rows)]
     lines += [f"  {flag}: {FLAGS[flag]}" for flag in seen]
     lines += [f"  {note}" for note in notes]

@@ -43,12 +43,16 @@ def render(verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def markdown(verdicts: Sequence[Verdict]) -> str:
-    """The same for a GitHub step summary; text from tests and files cannot become markup."""
+def markdown(verdicts: Sequence[Verdict], place: str = "") -> str:
+    """The same for a GitHub step summary; text from tests and files cannot become markup.
+
+    `place`: where all of them were measured, if that is to be told.
+    """
     if not verdicts:
         return ""
     ordered = _worst_first(verdicts)
-    lines = ["### Speed against the baseline", ""]
+    where = f" on {_escaped(place)}" if place else ""
+    lines = [f"### Speed against the baseline{where}", ""]
     lines += [_markdown_row(_HEADERS), _markdown_row(["---"] * len(_HEADERS), escape=False)]
     lines += [_markdown_row(_cells(verdict)) for verdict in ordered]
     lines += ["", *(f"- {_escaped(sentence)}" for sentence in _notes(ordered)), ""]

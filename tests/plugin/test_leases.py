@@ -121,10 +121,11 @@ def leases(suite):
     return Leases(Path(os.environ["PYTEST_TFTHREADS_LEASES"]))
 
 
-def test_waiting_is_shown_and_comes_to_an_end(suite, notes, leases):
+@pytest.mark.parametrize("args", [(), ("-n1",)])
+def test_waiting_is_shown_and_comes_to_an_end(suite, notes, leases, args):
     suite.write(SUITE)
     with leases.exclusive("another measurement"):
-        run = start(suite)
+        run = start(suite, *args)
         lines = iter(run.stdout.readline, "")
         waiting = next(line for line in lines if "waiting for the CPUs" in line)
         assert "another measurement" in waiting

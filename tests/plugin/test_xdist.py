@@ -12,7 +12,7 @@ import psutil
 import pytest
 import xdist.scheduler
 
-from pytest_tfthreads.xdist_bridge import GroupScheduling
+from pytest_tfthreads.xdist_bridge.scheduling import GroupScheduling
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 

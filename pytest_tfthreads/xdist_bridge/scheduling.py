@@ -1,4 +1,4 @@
-"""The only module that knows pytest-xdist: all configurations of a test stay on one worker.
+"""All configurations of a test stay on one worker.
 
 pytest-xdist's own schedulers deal the tests out, whichever `--dist` chooses. They are shown one
 test for each group of configurations, and what they deal, take back or lose is the whole group.
@@ -7,16 +7,11 @@ Without such groups they see what they always do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import pytest
 
 from pytest_tfthreads.core.threads import without_case
 
-_WHOLE_GROUPS = "tf_threads_whole_groups"
-_SEED = "tf_threads_seed"
-_SESSION = "dsession"  # the name under which pytest-xdist registers its plugin of the controller
 _SCHEDULERS = {
     "LoadScheduling",
     "LoadScopeScheduling",
@@ -26,82 +21,12 @@ _SCHEDULERS = {
 }
 
 
-def is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")
-
-
-def is_controller(config: pytest.Config) -> bool:
-    """Whether this process hands all tests on to workers."""
-    if is_worker(config) or config.getoption("collectonly"):
-        return False
-    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
-
-
-def gets_whole_groups(config: pytest.Config) -> bool:
-    """Whether all configurations of a test come to this process, if one does."""
-    if not is_worker(config):
-        return True
-    return bool(config.workerinput.get(_WHOLE_GROUPS))  # type: ignore[attr-defined]
-
-
-def seed_of_run(config: pytest.Config, own: int) -> int:
-    """The controller's, which its summary names; without one this process's own."""
-    return int(getattr(config, "workerinput", {}).get(_SEED, own))
-
-
-class Distribution:
-    """The controller's hooks: which tests there are, and who runs which."""
-
-    def __init__(self, config: pytest.Config, seed: int) -> None:
-        self._config = config
-        self._seed = seed
-        self._places: dict[str, int] = {}  # in the order of collection, by node id
-        self._to_do: dict[tuple[int, str, int, str], Callable[[], None]] = {}
-
-    def worker_to_name(self, report: pytest.TestReport) -> str:
-        """Whose report it is, where each worker runs all tests; else nothing."""
-        if self._config.getoption("dist") != "each":
-            return ""
-        return str(getattr(report, "worker_id", ""))
-
-    def in_order(self, report: pytest.TestReport, action: Callable[[], None]) -> None:
-        """Do this when the session ends, in the order of collection, once for each test.
-
-        Workers finish in any order; of a test that was run again the last time counts.
-        """
-        worker = self.worker_to_name(report)
-        place = self._places.get(report.nodeid, len(self._places))
-        # Of "gw2" and "gw10" the shorter comes first.
-        self._to_do[place, report.nodeid, len(worker), worker] = action
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Generator[None, object, None]:
-        # Before pytest-benchmark's own wrapper saves what there is.
-        for place in sorted(self._to_do):
-            self._to_do[place]()
-        yield
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        # Another plugin may bring a scheduler of its own, and workers start before it is asked.
-        deciding = self._config.hook.pytest_xdist_make_scheduler.get_hookimpls()
-        own = (self, self._config.pluginmanager.get_plugin(_SESSION))
-        node.workerinput[_SEED] = self._seed
-        node.workerinput[_WHOLE_GROUPS] = all(one.plugin in own for one in deciding)
-
-    @pytest.hookimpl(optionalhook=True, hookwrapper=True)
-    def pytest_xdist_make_scheduler(self) -> Generator[None, Any, None]:
-        outcome = yield
-        scheduler = outcome.get_result()
-        # By its name, for a subclass is somebody's own, who may rely on seeing every test.
-        kind = type(scheduler)
-        if kind.__module__.startswith("xdist.") and kind.__name__ in _SCHEDULERS:
-            outcome.force_result(GroupScheduling(scheduler))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        for nodeid in ids:
-            self._places.setdefault(nodeid, len(self._places))
+def deals_whole_groups(scheduler: Any) -> Any:
+    """The scheduler behind one that deals whole groups, if it is one of pytest-xdist's own."""
+    # By its name, for a subclass is somebody's own, who may rely on seeing every test.
+    kind = type(scheduler)
+    is_known = kind.__module__.startswith("xdist.") and kind.__name__ in _SCHEDULERS
+    return GroupScheduling(scheduler) if is_known else scheduler
 
 
 class GroupScheduling:

@@ -1,0 +1,148 @@
+"""The controller's hooks: which tests there are, who runs which, and whether he can."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import __version__
+from pytest_tfthreads.xdist_bridge.briefing import (
+    MARKED,
+    REFUSED,
+    VERSION,
+    WAITING,
+    Briefing,
+    listen,
+)
+from pytest_tfthreads.xdist_bridge.interpreters import ModulePaths
+from pytest_tfthreads.xdist_bridge.scheduling import deals_whole_groups
+
+_SESSION = "dsession"  # the name under which pytest-xdist registers its plugin of the controller
+_UNKNOWN_MARK = "Unknown pytest.mark.tf_threads"
+
+
+class Distribution:
+    """Of one run. `waiting` is called with a worker's name and words, in a thread of execnet's."""
+
+    def __init__(
+        self, config: pytest.Config, seed: int, waiting: Callable[[str, str], None]
+    ) -> None:
+        self.baseline: str | None = None  # what workers judge by
+        self._config = config
+        self._seed = seed
+        self._waiting = waiting
+        self._paths = ModulePaths()
+        self._places: dict[str, int] = {}  # in the order of collection, by node id
+        self._to_do: dict[tuple[int, str, int, str], Callable[[], None]] = {}
+        self._versions: dict[str, str] = {}  # of the plugin, by worker
+        self._saw_marked = False
+        self._collected: dict[str, Any] = {}  # workers by name
+        self._refused: dict[str, str] = {}  # why, by worker
+
+    @property
+    def _is_each(self) -> bool:
+        return bool(self._config.getoption("dist") == "each")
+
+    def worker_to_name(self, report: pytest.TestReport) -> str:
+        """Whose report it is, where each worker runs all tests; else nothing."""
+        return str(getattr(report, "worker_id", "")) if self._is_each else ""
+
+    def in_order(self, report: pytest.TestReport, action: Callable[[], None]) -> None:
+        """Do this when the session ends, in the order of collection, once for each test.
+
+        Workers finish in any order; of a test that was run again the last time counts.
+        """
+        worker = self.worker_to_name(report)
+        place = self._places.get(report.nodeid, len(self._places))
+        # Of "gw2" and "gw10" the shorter comes first.
+        self._to_do[place, report.nodeid, len(worker), worker] = action
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, None]:
+        # Before pytest-benchmark's own wrapper saves what there is.
+        for place in sorted(self._to_do):
+            self._to_do[place]()
+        yield
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_newgateway(self, gateway: Any) -> None:
+        self._paths.learn(gateway)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        # Another plugin may bring a scheduler of its own, and workers start before it is asked.
+        deciding = self._config.hook.pytest_xdist_make_scheduler.get_hookimpls()
+        own = (self, self._config.pluginmanager.get_plugin(_SESSION))
+        Briefing(
+            seed=self._seed,
+            whole_groups=all(one.plugin in own for one in deciding),
+            copies=node.workerinput["workercount"] if self._is_each else 1,
+            baseline=self.baseline,
+            channel=listen(node, functools.partial(self._hear, node.gateway.id)),
+        ).send_to(node)
+        self._paths.prepare(node.gateway)
+
+    @pytest.hookimpl(optionalhook=True, hookwrapper=True)
+    def pytest_xdist_make_scheduler(self) -> Generator[None, Any, None]:
+        outcome = yield
+        outcome.force_result(deals_whole_groups(outcome.get_result()))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        for nodeid in ids:
+            self._places.setdefault(nodeid, len(self._places))
+        self._collected[node.gateway.id] = node
+        if self._saw_marked:
+            self._refuse_unfit()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        # From a worker without this plugin: here the mark is known.
+        if str(warning_message.message).startswith(_UNKNOWN_MARK):
+            self._refuse_unfit()
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        # Else pytest-xdist would start another one, which could do it no better.
+        if reason := self._refused.get(node.gateway.id):
+            raise pytest.UsageError(f"{_title(node)}: {reason}")
+        if "unrecognized arguments" in str(error) and "--tf-threads" in str(error):
+            raise pytest.UsageError(_without_plugin(node))
+
+    def _hear(self, worker: str, kind: str, text: str) -> None:
+        if kind == VERSION:
+            self._versions[worker] = text
+        elif kind == MARKED:
+            self._saw_marked = True
+        elif kind == REFUSED:
+            self._refused[worker] = text
+        elif kind == WAITING:
+            self._waiting(worker, text)
+
+    def _refuse_unfit(self) -> None:
+        """Raises `pytest.UsageError` if a worker cannot measure the marked tests."""
+        for worker, node in self._collected.items():
+            version = self._versions.get(worker)
+            if version is None:
+                raise pytest.UsageError(_without_plugin(node))
+            if version != __version__:
+                raise pytest.UsageError(
+                    f"{_title(node)} has pytest-tfthreads {version}, and this run has "
+                    f"{__version__}: install the same version there"
+                )
+
+
+def _without_plugin(node: Any) -> str:
+    return (
+        f"{_title(node)} does not run pytest-tfthreads, so tests marked with tf_threads cannot be "
+        f"measured there: install pytest-tfthreads {__version__} in its environment (with "
+        "pytest-xdist and TensorFlow), or leave that --tx out"
+    )
+
+
+def _title(node: Any) -> str:
+    python = getattr(node, "workerinfo", {}).get("executable")
+    return f"--tx: worker {node.gateway.id} ({python or node.gateway.spec})"

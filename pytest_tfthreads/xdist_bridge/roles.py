@@ -1,0 +1,32 @@
+"""Who this process is in a distributed run."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_tfthreads.xdist_bridge.briefing import read_briefing
+
+
+def is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether this process hands all tests on to workers."""
+    if is_worker(config) or config.getoption("collectonly"):
+        return False
+    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
+
+
+def gets_whole_groups(config: pytest.Config) -> bool:
+    """Whether all configurations of a test come to this process, if one does."""
+    if not is_worker(config):
+        return True
+    briefing = read_briefing(config)
+    return briefing is not None and briefing.whole_groups
+
+
+def seed_of_run(config: pytest.Config, own: int) -> int:
+    """The controller's, which its summary names; without one this process's own."""
+    briefing = read_briefing(config)
+    return own if briefing is None else briefing.seed
