@@ -47,7 +47,7 @@ def test_this_machine():
     read = Machine.read()
     assert read.cpu_model
     assert 1 <= read.counts.physical <= read.counts.logical
-    assert set(read.to_json()) == {"cpu", "physical", "logical", "quota"}
+    assert set(read.to_json()) == {"host", "cpu", "physical", "logical", "quota"}
 
 
 def test_topology_from_files(tmp_path, monkeypatch):
