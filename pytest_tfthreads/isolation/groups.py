@@ -29,6 +29,7 @@ from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.preloaded import Home
+from pytest_tfthreads.xdist_bridge import roles
 
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
@@ -46,7 +47,7 @@ class Isolation:
         self._config = config
         self._settings = settings
         self._machine = Machine.read()
-        self._launcher = Launcher(settings.start, leases)
+        self._launcher = Launcher(settings.start, leases, roles.shared_run(config))
         self._rings = Rings(config, settings, self._machine, self._launcher, leases)
         self._results = Results(self._machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))

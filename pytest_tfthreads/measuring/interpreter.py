@@ -1,8 +1,10 @@
 """The interpreter beside pytest that starts measuring processes, waits for them and cleans up.
 
 Preloaded, it has TensorFlow imported but its runtime untouched, and forks; otherwise, or where
-forking cannot be trusted, it starts a fresh interpreter for each order. It lives as long as its
-connection: when pytest ends, even by SIGKILL, it kills what it has started and goes too.
+forking cannot be trusted, it starts a fresh interpreter for each order. It works for one pytest
+process, or for all workers of a run on this host, and lives as long as one of them: when a
+connection closes, even by SIGKILL, it kills what it has started for it, and after the last one it
+goes too.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from pytest_tfthreads.measuring import worker
+from pytest_tfthreads.measuring.door import Door
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.protocol import (
@@ -38,28 +42,39 @@ _FRESH = (
 )
 
 
-def main(fd: int, preload: bool, flags: Sequence[str], lease_timeout_s: float | None) -> None:
-    """`fd` is the socket to pytest; `flags` are interpreter flags that a fresh process gets too.
+def main(
+    fd: int, preload: bool, flags: Sequence[str], lease_timeout_s: float | None, is_shared: bool
+) -> None:
+    """`fd` is the socket to pytest, or, if it `is_shared`, one that workers connect to.
+
+    `flags` are interpreter flags that a fresh process gets too.
 
     `lease_timeout_s`: how long to wait for those who measure before importing; None: not at all.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is pytest's to handle, for all of us
     kernel.adopt_orphans()
-    connection = Connection(socket.socket(fileno=fd))
-    try:
-        told: dict[str, Any] = {"forkable": False, "reason": ""}
-        if preload and lease_timeout_s is None:
-            told = _preload()
-        elif preload:
-            try:
-                with Leases(timeout_s=lease_timeout_s).shared("importing TensorFlow"):
-                    told = _preload()
-            except LeaseTimeoutError as error:
-                told |= {"broken": str(error)}
-        connection.send("ready", told)
-        Interpreter(connection, flags).serve()
-    except ConnectionClosedError:
-        return
+    sock = socket.socket(fileno=fd)
+    if is_shared:
+        door = Door(sock)
+        with door.watched() as clients:
+            told = _preload_in_time(preload, lease_timeout_s)
+        Interpreter(clients, flags, told, door).serve()
+    else:
+        Interpreter([Connection(sock)], flags, _preload_in_time(preload, lease_timeout_s)).serve()
+
+
+def _preload_in_time(preload: bool, lease_timeout_s: float | None) -> dict[str, Any]:
+    """Preload while nobody measures, if at all; what is to be told of it."""
+    told: dict[str, Any] = {"forkable": False, "reason": ""}
+    if preload and lease_timeout_s is None:
+        return _preload()
+    if preload:
+        try:
+            with Leases(timeout_s=lease_timeout_s).shared("importing TensorFlow"):
+                return _preload()
+        except LeaseTimeoutError as error:
+            told |= {"broken": str(error)}
+    return told
 
 
 def _preload() -> dict[str, Any]:
@@ -113,13 +128,33 @@ def _without_variables(*names: str) -> Iterator[None]:
         os.environ.update(removed)
 
 
-class Interpreter:
-    """Serves orders until the connection closes."""
+@dataclass(frozen=True)
+class _Process:
+    """A measuring process, and for whom it measures."""
 
-    def __init__(self, connection: Connection, flags: Sequence[str]) -> None:
-        self._connection = connection
+    order: WorkOrder
+    client: Connection
+
+
+class Interpreter:
+    """Serves orders until nobody is there any more.
+
+    `told` is what clients are told of its readiness; by the `door`, if there is one, more come.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[Connection],
+        flags: Sequence[str],
+        told: Mapping[str, Any],
+        door: Door | None = None,
+    ) -> None:
+        self._clients: list[Connection] = []
+        self._coming = list(clients)
         self._flags = list(flags)
-        self._measuring: dict[int, WorkOrder] = {}
+        self._told = told
+        self._door = door
+        self._measuring: dict[int, _Process] = {}
 
     def serve(self) -> None:
         wake_read, wake_write = os.pipe()
@@ -129,16 +164,18 @@ class Interpreter:
         signal.set_wakeup_fd(wake_write)
         try:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._connection, selectors.EVENT_READ)
                 selector.register(wake_read, selectors.EVENT_READ)
-                while True:
+                if self._door is not None:
+                    selector.register(self._door, selectors.EVENT_READ)
+                while self._welcome(selector):
                     ready = {key.fd for key, _ in selector.select()}
                     if wake_read in ready:
                         with contextlib.suppress(BlockingIOError):
                             os.read(wake_read, 4096)
                         self._reap()
-                    if self._connection.fileno() in ready:
-                        self._receive()
+                    for client in list(self._clients):
+                        if client.fileno() in ready:
+                            self._receive(client, selector)
         finally:
             while self._measuring:
                 pid = next(iter(self._measuring))
@@ -146,19 +183,47 @@ class Interpreter:
                 del self._measuring[pid]
                 self._sweep(pid)  # of the last one, daemons too
 
-    def _receive(self) -> None:
-        for body, fds in self._connection.poll_all():
-            self._handle(body, fds)
+    def _welcome(self, selector: selectors.BaseSelector) -> bool:
+        """Let in who has come; whether anybody is there."""
+        if self._door is not None:
+            self._coming += self._door.admit()
+        for client in self._coming:
+            self._clients.append(client)
+            selector.register(client, selectors.EVENT_READ)
+            # With what it writes: who shares it may have to explain why it is of no use.
+            self._tell(client, "ready", self._told, [] if self._door is None else [1])
+        self._coming.clear()
+        return bool(self._clients)
 
-    def _handle(self, body: dict[str, Any], fds: Sequence[int]) -> None:
+    def _receive(self, client: Connection, selector: selectors.BaseSelector) -> None:
+        try:
+            for body, fds in client.poll_all():
+                self._handle(client, body, fds)
+        except ConnectionClosedError:
+            selector.unregister(client)
+            self._clients.remove(client)
+            client.close()
+            for pid, process in self._measuring.items():
+                if process.client is client:
+                    self._kill(pid)
+
+    def _tell(
+        self, client: Connection, kind: str, body: Mapping[str, Any], fds: Sequence[int] = ()
+    ) -> None:
+        if client not in self._clients:  # it has gone, and left a process that was killed
+            return
+        with contextlib.suppress(ConnectionClosedError):  # the next reading will tell
+            client.send(kind, body, fds)
+
+    def _handle(self, client: Connection, body: dict[str, Any], fds: Sequence[int]) -> None:
         kind = body.pop("kind")
         if kind == "run":
             order = WorkOrder.from_json(body)
             pid = self._fork(order, fds) if order.start == "fork" else self._spawn(order, fds)
-            self._measuring[pid] = order
+            self._measuring[pid] = _Process(order, client)
             for fd in fds:
                 os.close(fd)
-            self._connection.send("started", {"pid": pid})
+            self._tell(client, "started", {"pid": pid})
         elif body["pid"] in self._measuring:  # it may have ended meanwhile
             if kind == "stacks":
                 os.kill(body["pid"], kernel.STACKS_SIGNAL)
@@ -176,7 +241,11 @@ class Interpreter:
             kernel.die_with_parent(parent)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._connection.close()
+            # Open in a fork, they would look alive to the others when we are dead.
+            for one in self._clients:
+                one.close()
+            if self._door is not None:
+                self._door.close()
             if not order.interactive:  # a debugger must stay in the terminal's foreground group
                 os.setsid()
             worker.run(order, fds)
@@ -218,14 +287,15 @@ class Interpreter:
             if pid == 0:
                 return
             if pid in self._measuring and os.WIFSTOPPED(status):
-                if not self._measuring[pid].interactive:  # its children too
+                if not self._measuring[pid].order.interactive:  # its children too
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(pid, signal.SIGSTOP)
-                self._connection.send("stopped", {"pid": pid})
+                self._tell(self._measuring[pid].client, "stopped", {"pid": pid})
             elif pid in self._measuring:
-                del self._measuring[pid]
+                client = self._measuring.pop(pid).client
                 self._sweep(pid)
-                self._connection.send(
+                self._tell(
+                    client,
                     "ended",
                     {
                         "pid": pid,
@@ -236,7 +306,7 @@ class Interpreter:
                 )
 
     def _kill(self, pid: int) -> None:
-        if self._measuring[pid].interactive:
+        if self._measuring[pid].order.interactive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for child in psutil.Process(pid).children(recursive=True):
                     _kill_process(child)

@@ -20,9 +20,11 @@ _Key = tuple[Home, Env]
 class Launcher:
     """One preloaded interpreter for each home and environment, each started when first needed."""
 
-    def __init__(self, start: str, leases: Leases) -> None:
+    def __init__(self, start: str, leases: Leases, run: str = "") -> None:
+        """`run` names a distributed run whose processes on this host share interpreters."""
         self._start = start
         self._leases = leases
+        self._run = run
         self._interpreters: dict[_Key, Interpreter] = {}
 
     def prepare(self, home: Home, env: Env) -> None:
@@ -98,12 +100,20 @@ class Launcher:
 
     def _started(self, key: _Key) -> Interpreter:
         interpreter = self._interpreters.pop(key, None)
+        if interpreter is not None and interpreter.has_gone and not interpreter.is_dead:
+            interpreter.close()
+            interpreter = None
         if interpreter is None or interpreter.is_dead:
             home, env = key
             self._make_room(home)
-            # One that died is replaced in the midst of a measurement, which has the lease.
-            wait_s = None if self._leases.is_measuring else self._leases.timeout_s
-            interpreter = Interpreter(home, env, self._start != "fresh", wait_s)
+            preload = self._start != "fresh"
+            if self._leases.is_measuring:
+                # One that died is replaced in the midst of a measurement, which has the lease. To
+                # share one that waits for a lease would be to wait for ourselves.
+                interpreter = Interpreter(home, env, preload, None)
+            else:
+                run = self._run if preload else ""
+                interpreter = Interpreter(home, env, preload, self._leases.timeout_s, run)
         self._interpreters[key] = interpreter  # the last one used is the last one dropped
         return interpreter
 

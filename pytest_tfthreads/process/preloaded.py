@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
-from pytest_tfthreads.process import failure
+from pytest_tfthreads.process import failure, meeting
 from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.protocol import Connection, WorkOrder
 
 _BOOT = (
-    "import json, sys; fd, preload, flags, wait_s, sys.path[:] = json.loads(sys.argv[1]);"
-    "from pytest_tfthreads.measuring.interpreter import main; main(fd, preload, flags, wait_s)"
+    "import json, sys; *told, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.measuring.interpreter import main; main(*told)"
 )
 PRELOAD_TIMEOUT_S = 300
 _GRACE_S = 10
@@ -33,6 +33,8 @@ _DEFAULT_ENV = {
     "PYTHONHASHSEED": "0",
 }
 _FORCED_ENV = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
+# Children of this process that may outlive their use here: they would be warned of as forgotten.
+_LEFT_TO_OTHERS: list[subprocess.Popen[bytes]] = []
 _NOT_INHERITED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 
 Env = tuple[tuple[str, str], ...]
@@ -71,10 +73,19 @@ class Listener(Protocol):
 class Interpreter:
     """One interpreter process: it starts measuring processes and looks after them."""
 
-    def __init__(self, home: Home, env: Env, preload: bool, lease_timeout_s: float | None) -> None:
-        """`lease_timeout_s`: how long its imports wait for those who measure; None: not at all."""
-        ours, theirs = socket.socketpair()
-        self.connection = Connection(ours)
+    def __init__(
+        self,
+        home: Home,
+        env: Env,
+        preload: bool,
+        lease_timeout_s: float | None,
+        run: str = "",
+    ) -> None:
+        """`lease_timeout_s`: how long its imports wait for those who measure; None: not at all.
+
+        `run` names a distributed run: all its processes on this host share one interpreter, if
+        theirs would be the same.
+        """
         self.forkable = False
         self.reason = ""
         self.broken = ""
@@ -85,23 +96,42 @@ class Interpreter:
         self._starting: deque[Listener] = deque()
         self._listeners: dict[int, Listener] = {}
         self._log = unlinked_file()
+        self._process: subprocess.Popen[bytes] | None = None
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        boot = json.dumps([theirs.fileno(), preload, flags, lease_timeout_s, home.sys_path])
-        with theirs:
+        environment = _environment((*home.variables, *env))
+
+        def start(end: socket.socket, is_shared: bool = True) -> None:
+            told = [end.fileno(), preload, flags, lease_timeout_s, is_shared, home.sys_path]
             self._process = subprocess.Popen(
-                [home.python, *flags, "-c", _BOOT, boot],
-                env=_environment((*home.variables, *env)),
+                [home.python, *flags, "-c", _BOOT, json.dumps(told)],
+                env=environment,
                 cwd=home.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[end.fileno()],
             )
+
+        ours = None
+        if run and meeting.CAN_MEET:
+            what = (home.python, home.cwd, home.sys_path, flags, preload)
+            ours = meeting.meet(meeting.address(run, environment, *what), start)
+        self._is_shared = ours is not None
+        if ours is None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                start(theirs, is_shared=False)
+        self.connection = Connection(ours)
 
     @property
     def is_busy(self) -> bool:
         """Whether processes that it started are still there."""
         return bool(self._starting or self._listeners)
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it has died unseen, as one may that others use too."""
+        return self.is_dead or (not self.is_busy and self.connection.has_closed())
 
     def wait_until_ready(self) -> None:
         """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
@@ -109,9 +139,12 @@ class Interpreter:
             return
         self.connection.sock.settimeout(self._timeout_s)
         try:
-            body, _ = self.connection.receive()
+            body, log = self.connection.receive()
         finally:
             self.connection.sock.settimeout(None)
+        for fd in log:  # of one that another worker has started
+            self._log.close()
+            self._log = os.fdopen(fd, "rb", buffering=0)
         self.forkable = body["forkable"]
         self.reason = body["reason"]
         self.broken = body.get("broken", "")
@@ -161,13 +194,17 @@ class Interpreter:
         # It goes by itself when its connection closes, after it has killed what it runs; one that
         # is still importing would only notice when that is over.
         self.connection.hang_up()
-        if not self._ready:
-            self._process.kill()
-        try:
-            self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._is_shared:  # it goes when all have left it
+            if self._process is not None and self._process.poll() is None:
+                _LEFT_TO_OTHERS.append(self._process)
+        elif self._process is not None:
+            if not self._ready:
+                self._process.kill()
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
         self._log.close()
 
 

@@ -169,6 +169,15 @@ class Connection:
             yield message
             message = self.poll() if self._lines else None
 
+    def has_closed(self) -> bool:
+        """Whether the other side has gone, and everything it said was read."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def hang_up(self) -> None:
         """Close for all who share the socket; a fork of a test may hold a copy of it."""
         with contextlib.suppress(OSError):

@@ -18,6 +18,12 @@ def is_controller(config: pytest.Config) -> bool:
     return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
 
 
+def shared_run(config: pytest.Config) -> str:
+    """The name of this run where other workers take part in it; else nothing."""
+    told = getattr(config, "workerinput", {})
+    return str(told["testrunuid"]) if told.get("workercount", 1) > 1 else ""
+
+
 def gets_whole_groups(config: pytest.Config) -> bool:
     """Whether all configurations of a test come to this process, if one does."""
     if not is_worker(config):

@@ -57,6 +57,14 @@ MIXED = """
         pass
 """
 
+# Each worker leaves its process id in a file of its name.
+WORKERS = """
+    import os, pathlib
+
+    if name := os.environ.get("PYTEST_XDIST_WORKER"):
+        pathlib.Path(name).write_text(str(os.getpid()))
+"""
+
 
 def takes_turns(benchmark):
     (ring,) = {one["ring"] for one in benchmark["extra_info"]["tf_threads"]["processes"]}
@@ -155,17 +163,17 @@ def test_a_search_is_one_workers_work(suite):
 def test_a_worker_that_dies_while_it_measures_loses_one_test(suite, dist):
     suite.write(
         """
-        import os, pathlib, psutil, time
+        import os, pathlib, time
 
         both = pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (1, 2)])
 
         @both
-        def test_kills(benchmark, tf_threads):
+        def test_kills(benchmark, tf_threads, request):
             if (tf_threads.intra, tf_threads.inter) == (1, 1):
-                interpreter = psutil.Process().parent()
+                worker = pathlib.Path(request.config.workerinput["workerid"])
                 assert not pathlib.Path("killed").exists()
                 pathlib.Path("killed").touch()
-                os.kill(interpreter.ppid(), 9)
+                os.kill(int(worker.read_text()), 9)
                 time.sleep(60)
             benchmark(sum, range(1000))
 
@@ -175,7 +183,8 @@ def test_a_worker_that_dies_while_it_measures_loses_one_test(suite, dist):
 
         def test_plain():
             pass
-        """
+        """,
+        conftest=WORKERS,
     )
     result, benchmarks = suite.results("-n2", f"--dist={dist}", SHORT, subprocess=True)
     result.assert_outcomes(passed=6, failed=1)
@@ -186,6 +195,38 @@ def test_a_worker_that_dies_while_it_measures_loses_one_test(suite, dist):
         *(f"test_other[{case}]" for case in cases),
     ]
     assert all(map(takes_turns, benchmarks.values()))
+
+
+def test_workers_share_an_interpreter_which_outlives_the_one_that_started_it(suite):
+    suite.write(
+        """
+        import json, os, pathlib, psutil, time
+
+        @pytest.mark.tf_threads(1, 1)
+        @pytest.mark.parametrize("number", range(6))
+        def test_it(benchmark, number, request):
+            own = request.config.workerinput["workerid"]
+            interpreter = psutil.Process().parent()
+            with open("interpreters", "a") as file:
+                print(interpreter.pid, own, file=file)
+            pids = {one.name: int(one.read_text()) for one in pathlib.Path().glob("gw?")}
+            others = {pid: name for name, pid in pids.items() if name != own}
+            if interpreter.ppid() in others and not pathlib.Path("killed").exists():
+                pathlib.Path("killed").touch()
+                os.kill(interpreter.ppid(), 9)
+                time.sleep(1)  # so that its end is noticed meanwhile
+            benchmark(sum, range(1000))
+        """,
+        conftest=WORKERS,
+    )
+    result, benchmarks = suite.results("-n3", "--dist=each", SHORT, subprocess=True)
+    told = [line.split() for line in (suite.path / "interpreters").read_text().splitlines()]
+    assert len({interpreter for interpreter, _ in told}) == 1
+    assert len({worker for _, worker in told}) >= 3
+    assert (suite.path / "killed").exists()
+    outcomes = result.parseoutcomes()
+    assert outcomes["failed"] == 1  # the one that the killed worker was about to run
+    assert len(benchmarks) == outcomes["passed"]
 
 
 def test_without_pytest_xdist_nothing_is_distributed(suite):
@@ -222,7 +263,8 @@ def test_the_first_failure_ends_the_run(suite):
     assert list(benchmarks) == ["test_it[intra1-inter1]"]
 
 
-def test_ctrl_c_ends_workers_and_what_they_measure(suite, eventually, all_end):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_ends_workers_and_what_they_measure(suite, eventually, all_end, ending):
     suite.write(
         """
         import pathlib, time
@@ -246,9 +288,13 @@ def test_ctrl_c_ends_workers_and_what_they_measure(suite, eventually, all_end):
         eventually(lambda: list(suite.path.glob("runs?")) or process.poll() is not None)
         assert process.poll() is None, process.stdout.read().decode()
         started = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
-        os.killpg(process.pid, signal.SIGINT)
+        if ending == signal.SIGINT:
+            os.killpg(process.pid, ending)
+        else:
+            process.send_signal(ending)
         process.communicate(timeout=120)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    if ending == signal.SIGINT:
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
     all_end(started)
 
 

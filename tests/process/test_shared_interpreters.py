@@ -1,0 +1,144 @@
+"""One interpreter for several users: who meets whom, and that it ends with the last of them."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.process import meeting
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.leases import Leases
+from pytest_tfthreads.process.preloaded import Home, Interpreter
+
+pytestmark = [
+    pytest.mark.usefixtures("no_leftovers"),
+    pytest.mark.skipif(not meeting.CAN_MEET, reason="interpreters are shared on Linux only"),
+]
+
+FAKE_TENSORFLOW = Path(__file__).parents[1] / "fake_tensorflow"
+
+
+@pytest.fixture
+def leases(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_TFTHREADS_LEASES", str(tmp_path / "leases"))
+    return Leases(timeout_s=60)
+
+
+@pytest.fixture
+def home(tmp_path, leases):
+    return Home(sys.executable, str(tmp_path), (str(FAKE_TENSORFLOW), *sys.path))
+
+
+@pytest.fixture
+def enter(home, tmp_path):
+    """Enter an interpreter of this run, as another worker would."""
+
+    def one_more(env=(), run=str(tmp_path), home=home):
+        return Interpreter(home, env, True, 60, run)
+
+    return one_more
+
+
+def started(interpreter):
+    """The process id, if this user has started it."""
+    return None if interpreter._process is None else interpreter._process.pid
+
+
+def test_the_first_starts_it_and_the_last_ends_it(enter, all_end):
+    first, second = enter(), enter()
+    pid = started(first)
+    assert pid
+    assert started(second) is None
+    for one in (first, second):
+        one.wait_until_ready()
+        assert one.forkable
+    first.close()
+    third = enter()
+    assert started(third) is None
+    third.wait_until_ready()
+    for one in (second, third):
+        assert not one.has_gone
+        one.close()
+    all_end([pid])
+    after = enter()
+    assert started(after)
+    after.close()
+
+
+def test_only_those_share_whose_own_would_be_the_same(enter, home, tmp_path, monkeypatch):
+    ways = [{}, {"env": (("A", "1"),)}, {"run": "another"}]
+    ways.append({"home": Home(home.python, str(tmp_path.parent), home.sys_path)})
+    others = [enter(**way) for way in ways]
+    monkeypatch.setenv("B", "2")
+    others.append(enter())
+    monkeypatch.delenv("B")
+    umask = os.umask(0o077)
+    try:
+        others.append(enter())
+    finally:
+        os.umask(umask)
+    assert len({started(one) for one in others} - {None}) == 6
+    for one in others:
+        one.close()
+
+
+def test_several_logins_share(enter, monkeypatch):
+    monkeypatch.setenv("SSH_CLIENT", "192.0.2.1 1 22")
+    first = enter()
+    monkeypatch.setenv("SSH_CLIENT", "192.0.2.1 2 22")
+    second = enter()
+    assert started(first)
+    assert started(second) is None
+    for one in (first, second):
+        one.close()
+
+
+def test_one_that_died_is_noticed_by_all(enter, all_end):
+    first, second = enter(), enter()
+    for one in (first, second):
+        one.wait_until_ready()
+    os.kill(started(first), signal.SIGKILL)
+    all_end([started(first)])
+    assert first.has_gone
+    assert second.has_gone
+    third = enter()
+    assert started(third)
+    for one in (first, second, third):
+        one.close()
+
+
+def test_one_that_still_imports_ends_when_all_have_gone(enter, home, tmp_path, eventually, all_end):
+    (tmp_path / "slow/tensorflow").mkdir(parents=True)
+    (tmp_path / "slow/tensorflow/__init__.py").write_text(
+        "import pathlib, time; pathlib.Path('imports').touch(); time.sleep(600)"
+    )
+    slow = Home(home.python, home.cwd, (str(tmp_path / "slow"), *sys.path))
+    first, second = enter(home=slow), enter(home=slow)
+    eventually((tmp_path / "imports").exists)
+    first.close()
+    assert not second.has_gone
+    second.close()
+    all_end([started(first)])
+
+
+def test_who_measures_waits_for_no_interpreter_that_waits_for_it(enter, home, leases, tmp_path):
+    launcher = Launcher("auto", leases, str(tmp_path))
+    with leases.exclusive("a measurement"):
+        other = enter()  # it imports when this measurement is over
+        launcher.settle([(home, ())])
+        assert not other.has_gone
+    other.wait_until_ready()
+    launcher.close()
+    other.close()
+
+
+def test_names_that_somebody_else_has_are_left_alone(monkeypatch):
+    name = meeting.address("run", {})
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        monkeypatch.setattr(meeting, "is_own", lambda _: False)
+        assert meeting.meet(name, start=pytest.fail) is None
