@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
 _ONLY = pytest.StashKey[bool]()
+_COMPARES = pytest.StashKey[bool]()
 UNMEASURED = (
     "--benchmark-only: pytest-benchmark measures nothing under pytest-xdist; mark tests with "
     "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
@@ -191,6 +192,8 @@ def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
 
 def compares(config: pytest.Config) -> bool:
     """Whether --benchmark-compare is given."""
+    if config.stash.get(_COMPARES, False):
+        return True
     session = getattr(config, "_benchmarksession", None)
     return session is not None and bool(session.compare)
 
@@ -227,6 +230,16 @@ def hold_only(config: pytest.Config) -> None:
     if held and (config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")):
         config.option.benchmark_only = False
         config.stash[_ONLY] = True
+
+
+def leave_comparing_to_the_controller(config: pytest.Config) -> None:
+    """Keep a worker's pytest-benchmark from reading saved runs, and from missing them.
+
+    To be called before pytest-benchmark is configured; `compares` says what it would have.
+    """
+    if config.getoption("benchmark_compare", []) not in ([], None):
+        config.stash[_COMPARES] = True
+        config.option.benchmark_compare = []
 
 
 def return_only(config: pytest.Config) -> None:

@@ -100,6 +100,7 @@ class Controller:
         self._briefing = read_briefing(config)
         if self._briefing is not None:
             self._briefing.tell(VERSION, __version__)
+            benchmark_bridge.leave_comparing_to_the_controller(config)
         if self._distribution is not None or roles.is_worker(config):
             benchmark_bridge.hold_only(config)
 
