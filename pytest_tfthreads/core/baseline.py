@@ -6,13 +6,13 @@ believed: whatever is wrong becomes one `BaselineError` that names file, benchma
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement
 from pytest_tfthreads.core.pairs import Pair
 
@@ -26,6 +26,7 @@ _FINGERPRINT = {
 
 RUNS_OF_PAIRS = 5
 """How many saved runs tell a duet its noise: the latest, for machines change."""
+_LARGEST = 1e300
 _LOG_LIMIT = 100.0  # of a ratio of two speeds, as a logarithm: any factor that can be
 
 
@@ -78,7 +79,7 @@ class History:
 def read_run(path: Path) -> StoredRun:
     """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
     return parse_run(text, str(path))
@@ -91,7 +92,7 @@ def parse_run(text: str, label: str) -> StoredRun:
     plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
     """
     try:
-        data = json.loads(text)
+        data = loads(text)
     # RecursionError: brackets nested by the thousand.
     except (ValueError, RecursionError) as error:
         raise BaselineError(
@@ -200,26 +201,35 @@ def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
     Clock readings and the versions of TensorFlow and Python may differ: releases are what people
     compare.
     """
-    pairs = [
-        (words, now.machine.get(key), then.machine.get(key)) for key, words in _FINGERPRINT.items()
-    ]
-    pairs += [
-        ("CPUs of the test", len(now.cpus), len(then.cpus)),
-        ("intra-op threads asked for", now.requested.intra, then.requested.intra),
-        ("inter-op threads asked for", now.requested.inter, then.requested.inter),
-        ("start of processes", now.start, then.start),
-        ("unit", now.unit, then.unit),
-        ("items a call", now.items, then.items),
-    ]
+    mine = {**fingerprint(now), **conditions(now)}
+    theirs = {**fingerprint(then), **conditions(then)}
     differences = [
-        f"{words}: {_shown(mine)} now, {_shown(theirs)} then"
-        for words, mine, theirs in pairs
-        if mine != theirs
+        f"{words}: {shown(value)} now, {shown(theirs[words])} then"
+        for words, value in mine.items()
+        if value != theirs[words]
     ]
     return "; ".join(differences) or None
 
 
-def _shown(value: object) -> str:
+def fingerprint(measurement: Measurement) -> dict[str, Any]:
+    """What must be the same of two machines for speeds to be compared, in words."""
+    return {words: measurement.machine.get(key) for key, words in _FINGERPRINT.items()}
+
+
+def conditions(measurement: Measurement) -> dict[str, Any]:
+    """What must be the same of two measurements of a test beside their machines, in words."""
+    return {
+        "CPUs of the test": len(measurement.cpus),
+        "intra-op threads asked for": measurement.requested.intra,
+        "inter-op threads asked for": measurement.requested.inter,
+        "start of processes": measurement.start,
+        "unit": measurement.unit,
+        "items a call": measurement.items,
+    }
+
+
+def shown(value: object) -> str:
+    """A value of `fingerprint` or `conditions` for people."""
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -289,6 +299,8 @@ class _Fields:
 
     def numbers(self, name: str, kind: type[float] | type[int] = float) -> list[Any]:
         values = self.sequence(name)
+        if _are_plain_floats(values) and kind is float:
+            return values
         if not all(_is_number(one) and isinstance(one, (kind, int)) for one in values):
             raise self.wrong(name, f"a list of {kind.__name__} numbers >= 0")
         return values
@@ -382,7 +394,15 @@ def _is_number(value: object) -> bool:
     # Python's parser takes NaN, Infinity and integers beyond any float; True is an int.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return 0 <= value <= 1e300
+    return 0 <= value <= _LARGEST
+
+
+def _are_plain_floats(values: list[Any]) -> bool:
+    """Whether `_is_number` certainly holds for each: rounds by the million are read in one go."""
+    if set(map(type, values)) != {float}:
+        return False
+    # A NaN, which compares like nothing else, would show in the sum.
+    return math.isfinite(sum(values)) and min(values) >= 0 and max(values) <= _LARGEST
 
 
 def _kind(value: object) -> str:
