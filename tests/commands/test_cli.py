@@ -29,12 +29,25 @@ def test_help_names_all_commands(command):
     assert all(name in out for name in command_names())
 
 
-@pytest.mark.parametrize("arguments", [(), ("nothing",), ("list", "--nothing"), ("compare",)])
-def test_a_wrong_command_line_is_one_line(command, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "COMMAND"),
+        (("nothing",), "invalid choice: 'nothing'"),
+        (("list", "--nothing"), "unrecognized arguments: --nothing"),
+        (("compare",), "the following arguments are required: RUN"),
+        (("compare", "one.json"), "takes two saved runs or more"),
+        (("compare", "gone.json", "gone.json"), "gone.json: cannot be read"),
+        (("compare", "a", "b", "--fail-on=all"), "'all': not in"),
+        (("compare", "a", "b", "--tolerance=5"), "'5' is no share"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(command, arguments, message):
     code, out, err = command(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("pytest-tfthreads")
     assert ": error: " in err
+    assert message in err
 
 
 def test_json_or_csv(command):
