@@ -31,8 +31,9 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 _MOST_TICKS = 12
 _MOST_INTERVALS = 500
-"""Points of a line beyond which their intervals would hide them; each still tells its own."""
+"""Points of a line beyond which their intervals would hide all else; each still tells its own."""
 _HEIGHT_PX = 440
+_BREAKABLE = 40
 _SHORT_ID = 7
 
 TracedLine = tuple[Line, Mapping[str, Course]]
@@ -58,41 +59,32 @@ def render(timeline: Timeline) -> str:
 
 
 def _changes(timeline: Timeline) -> str:
+    if not timeline.found:
+        return "<p>No change stands out from the noise.</p>"
+    same: dict[tuple[str, str, int, int, int], list[Found]] = {}
+    for found in timeline.found:
+        name = line_words(found.line, timeline.machines[found.line.machine])
+        place = (found.earlier, found.later, found.likely)
+        same.setdefault((found.line.test, name, *place), []).append(found)
     rows = [
         [
-            shift_words(found.change.shift),
-            "not measured" if found.reference is None else shift_words(found.reference),
-            unit_words(found.line, found.metric),
-            found.line.test,
-            line_words(found.line, timeline.machines[found.line.machine]),
-            timeline.title(timeline.runs[found.likely]),
-            f"{timeline.title(timeline.runs[found.earlier])} and "
-            f"{timeline.title(timeline.runs[found.later])}",
-            commits_words(found, timeline),
-            versions_words(found) or "none known",
-        ]
-        for found in timeline.found
-    ]
-    if not rows:
-        return "<p>No change stands out from the noise.</p>"
-    return (
-        "<p>Intervals are of 95 %. A change lies between the two runs with 95 % confidence; the "
-        "first run of the new level is the most likely one. The reference workload is measured "
-        "beside each test: what moves it is the machine, or TensorFlow, and not the code.</p>"
-        + _table(
+            [f"{shift_words(one.change.shift)} {unit_words(one.line, one.metric)}" for one in group]
+            + [f"{shift_words(one.reference)} reference" for one in group[:1] if one.reference],
+            [test, f"line {name}"],
             [
-                "Change",
-                "Reference workload",
-                "Metric",
-                "Test",
-                "Line",
-                "New level from",
-                "It lies between",
-                "Commits",
-                "Versions that changed",
+                timeline.title(timeline.runs[earlier]),
+                timeline.title(timeline.runs[later]),
+                f"most likely from {run_name(timeline.runs[likely])}",
             ],
-            rows,
-        )
+            [commits_words(group[0], timeline), *versions_words(group[0]).split(", ")],
+        ]
+        for (test, name, earlier, later, likely), group in same.items()
+    ]
+    return (
+        "<p>Intervals are of 95 %. A change lies between the two runs with 95 % confidence. The "
+        "reference workload is measured beside each test: what moves it is the machine, or "
+        "TensorFlow, and not the code.</p>\n"
+        + _table(["Change", "Test", "It lies between", "Commits and versions"], rows)
     )
 
 
@@ -131,9 +123,9 @@ def _figure(timeline: Timeline, name: str, lines: Sequence[TracedLine], metric: 
         words = line_words(line, timeline.machines[line.machine])
         colour = _COLOURS[index % len(_COLOURS)]
         data += [
+            _points(timeline, line, metric, colour, words, _SYMBOLS[index % len(_SYMBOLS)]),
             _band(line, courses[metric], colour, words),
             _levels(line, courses[metric], colour, words),
-            _points(timeline, line, metric, colour, words, _SYMBOLS[index % len(_SYMBOLS)]),
         ]
     tests = {line.test for line, _ in lines}
     found = [one for one in timeline.found if one.metric == metric and one.line.test in tests]
@@ -166,6 +158,7 @@ def _points(
     timeline: Timeline, line: Line, metric: str, colour: str, words: str, symbol: str
 ) -> dict[str, Any]:
     estimates = [point.estimate(metric) for point in line.points.values()]
+    few = len(estimates) <= _MOST_INTERVALS
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
@@ -173,14 +166,15 @@ def _points(
         "legendgroup": words,
         "x": list(line.runs),
         "y": [_short(one.value) for one in estimates],
-        "marker": {"color": colour, "symbol": symbol, "size": 6},
+        "marker": {"color": colour, "symbol": symbol, "size": 6 if few else 3},
+        "opacity": 1.0 if few else 0.4,
         "text": [
             _hover(timeline, timeline.runs[place], point, metric)
             for place, point in line.points.items()
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    if len(estimates) <= _MOST_INTERVALS:
+    if few:
         trace["error_y"] = {
             "type": "data",
             "symmetric": False,
@@ -346,15 +340,27 @@ def _runs(timeline: Timeline) -> str:
     return _table(["Run", "Date", "Commit"], rows)
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def cells(kind: str, row: Sequence[str]) -> str:
-        return "".join(f"<{kind}>{html.escape(one_line(cell))}</{kind}>" for cell in row)
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str | Sequence[str]]]) -> str:
+    """A cell is text, or several lines of it."""
 
-    body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    def cell(kind: str, content: str | Sequence[str]) -> str:
+        lines = [content] if isinstance(content, str) else content
+        shown = "<br>".join(_unbroken(html.escape(one_line(line))) for line in lines if line)
+        return f"<{kind}>{shown}</{kind}>"
+
+    def row(kind: str, cells: Sequence[str | Sequence[str]]) -> str:
+        return f"<tr>{''.join(cell(kind, one) for one in cells)}</tr>"
+
+    body = "\n".join(row("td", cells) for cells in rows)
     return (
-        f'<div class="scroll"><table>\n<thead><tr>{cells("th", headers)}</tr></thead>\n'
+        f'<div class="scroll"><table>\n<thead>{row("th", headers)}</thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
+
+
+def _unbroken(text: str) -> str:
+    """Figures stay beside their intervals and units; what is long may be broken."""
+    return text if len(text) > _BREAKABLE else f'<span style="white-space: nowrap">{text}</span>'
 
 
 def _short(value: float) -> float:
