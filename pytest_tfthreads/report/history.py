@@ -78,7 +78,7 @@ def _about(timeline: Timeline) -> list[str]:
         lines.append(f"machine {letter}: {machine_words(machine)}")
     lines += [_releases(timeline, name) for name in ("tensorflow", "python")]
     if not timeline.commits.places:
-        lines.append("no git repository here: runs are ordered by time")
+        lines.append("git knows of no commits here: runs are ordered by time")
     else:
         unknown = sum(run.commit not in timeline.commits.places for run in runs)
         if unknown:

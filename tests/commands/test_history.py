@@ -148,7 +148,7 @@ def test_lines_of_machines_and_what_differs_besides(storage, command):
     assert re.search(r"A; unit: steps +1 +steps/s", out)
     assert re.search(r" B +3 +images/s", out)
     assert "No change can be found yet: that takes 4 runs" in out
-    assert "no git repository here" in out
+    assert "git knows of no commits here" in out
 
 
 def test_unchanged(storage, command):
