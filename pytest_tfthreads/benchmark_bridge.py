@@ -145,6 +145,12 @@ def read_settings(item: pytest.Item) -> BenchmarkSettings | None:
     )
 
 
+def budget_s(item: pytest.Item) -> float:
+    """For how long rounds of the item are to be measured, in each process; 0 if it has none."""
+    settings = read_settings(item) if measures(item) else None
+    return 0.0 if settings is None else settings.max_time_s
+
+
 def is_pedantic(item: pytest.Item) -> bool:
     """Whether the item's `benchmark` runs in pedantic mode, with the user's own rounds."""
     fixture = getattr(item, "funcargs", {}).get(_FIXTURE)

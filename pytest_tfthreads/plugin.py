@@ -33,6 +33,7 @@ from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.sharing import Sharing
+from pytest_tfthreads.ticker import Ticker
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
@@ -51,9 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     seed = xdist_bridge.seed_of_run(config, settings.seed)
     config.stash[_SETTINGS] = replace(settings, seed=seed)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
-        sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s)
+        ticker = Ticker(config)
+        sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s, ticker)
         config.pluginmanager.register(sharing, "tfthreads-sharing")
-        config.pluginmanager.register(Controller(config, sharing), "tfthreads-controller")
+        config.pluginmanager.register(Controller(config, sharing, ticker), "tfthreads-controller")
 
 
 @pytest.hookimpl(trylast=True)
@@ -75,9 +77,10 @@ def _case(request: pytest.FixtureRequest) -> Case:
 class Controller:
     """The hooks of the pytest process, which hands marked tests on."""
 
-    def __init__(self, config: pytest.Config, sharing: Sharing) -> None:
+    def __init__(self, config: pytest.Config, sharing: Sharing, ticker: Ticker) -> None:
         self._config = config
         self._sharing = sharing
+        self._ticker = ticker
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._settings = config.stash[_SETTINGS]
@@ -100,7 +103,9 @@ class Controller:
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = Isolation(self._config, self._settings, self._sharing.leases)
+            self._isolation = Isolation(
+                self._config, self._settings, self._sharing.leases, self._ticker
+            )
         return self._isolation
 
     @pytest.hookimpl(tryfirst=True)
@@ -138,6 +143,8 @@ class Controller:
             and benchmark_bridge.measures(item)
             and not _runs_here(item)
         ]
+        if not self._config.getoption("collectonly"):
+            self._ticker.plan(self._foreseen(session.items))
         if self._is_judging:
             hypotheses = len(METRICS) * len(to_judge)
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
@@ -300,6 +307,21 @@ class Controller:
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)
                 return
+
+    def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
+        """How many processes each item takes, if nothing is suspicious."""
+        processes = {}
+        for item in items:
+            case = case_of(item)
+            if case is None or _runs_here(item):
+                continue
+            count = case.processes or self._settings.processes
+            if not benchmark_bridge.measures(item):
+                count = 1
+            elif self._settings.duet and self._is_judging:
+                count = 2 * max(count, self._settings.looks[0])
+            processes[item.nodeid] = count
+        return processes
 
     def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
         """Have these tests run side by side with the baseline that the user wants."""

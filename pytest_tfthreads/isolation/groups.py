@@ -29,6 +29,7 @@ from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.preloaded import Home
+from pytest_tfthreads.ticker import Ticker
 
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
@@ -42,12 +43,15 @@ _ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 class Isolation:
     """Runs marked items in processes of their own."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, leases: Leases) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, leases: Leases, ticker: Ticker
+    ) -> None:
         self._config = config
         self._settings = settings
+        self._ticker = ticker
         self._machine = Machine.read()
         self._launcher = Launcher(settings.start, leases)
-        self._rings = Rings(config, settings, self._machine, self._launcher, leases)
+        self._rings = Rings(config, settings, self._machine, self._launcher, leases, ticker)
         self._results = Results(self._machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
         self._baseline: Baseline | None = None
@@ -82,6 +86,12 @@ class Isolation:
         before it.
         """
         members = [self._progress(item, self._here) for item in group]
+        with self._ticker.test(
+            _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
+        ):
+            return self._run(members, gate)
+
+    def _run(self, members: Sequence[Progress], gate: Gate | None) -> dict[str, IsolatedRun]:
         for one in members:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
@@ -129,7 +139,7 @@ class Isolation:
                 self._verdicts(member, measurement, gate, duet), len(duet.pairs)
             )
 
-        return Duets(self._rings, self._results).run(
+        return Duets(self._rings, self._results, self._ticker).run(
             now=member,
             then=self._progress(member.item, baseline),
             looks=self._settings.looks,
@@ -152,6 +162,7 @@ class Isolation:
         processes = [one.processes for one in members]
         full_s: list[float] = []  # a process
         standing, rings = NOTHING_KNOWN, 0
+        self._ticker.expect(processes=None, passes=None)
         while (look := next_look(grid, self._machine.counts, processes, standing)) is not None:
             plan = plan_rings(
                 [1] * len(look.members), self._settings.group, 0, f"{self._seed(members)} {rings}"
@@ -215,6 +226,10 @@ class Isolation:
         )
         for number, ring in enumerate(rings):
             taking_part = [members[index] for index in ring if members[index].goes_on]
+            self._ticker.expect(
+                sum(members[index].goes_on for later in rings[number:] for index in later),
+                passes=max(one.processes for one in members),
+            )
             if taking_part:
                 self._rings.run(number, taking_part)
                 self._end_early(members)
@@ -241,8 +256,11 @@ class Isolation:
                 shared=_shared(taking_part),
                 seed=f"{self._seed(members)} {number}",
             )
-            for ring in rings:
+            for place, ring in enumerate(rings):
                 chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
+                self._ticker.expect(
+                    sum(map(len, rings[place:])), max(len(one.runs) for one in suspicious) + more
+                )
                 if any(one in suspicious for one in chosen):
                     self._rings.run(number, chosen)
                     self._end_early(members)
@@ -267,6 +285,13 @@ class Isolation:
             if one.ending is not None or (maxfail and failed >= maxfail):
                 for later in members[index + 1 :]:
                     later.goes_on = False
+
+
+def _title(group: Sequence[pytest.Item]) -> str:
+    """What is measured together, for people."""
+    if len(group) == 1:
+        return collection.nodeid_of(group[0])
+    return f"{collection.group_of(group[0])}, {len(group)} configurations"
 
 
 def _shared(members: Sequence[Progress]) -> int:

@@ -17,6 +17,7 @@ from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.ticker import Ticker
 
 
 class Rings:
@@ -29,12 +30,14 @@ class Rings:
         machine: Machine,
         launcher: Launcher,
         leases: Leases,
+        ticker: Ticker,
     ) -> None:
         self._config = config
         self._settings = settings
         self._machine = machine
         self._launcher = launcher
         self._leases = leases
+        self._ticker = ticker
         self._orders = Orders(config, settings, machine)
         self._ids = itertools.count()
 
@@ -87,7 +90,11 @@ class Rings:
             rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
             first_set=number,
         )
-        with terminal(self._config, interactive) as descriptors:
+        number_of_pass = 1 + max(len(one.runs) for one in members)
+        with (
+            self._ticker.ring(number_of_pass, len(members)),
+            terminal(self._config, interactive) as descriptors,
+        ):
             processes = []
             for one in members:
                 order = replace(
@@ -103,10 +110,11 @@ class Rings:
                         one.case.env,
                         None if interactive else timeout_s,
                         descriptors,
+                        self._ticker.tick,
                     )
                 )
             try:
-                conduct(processes, ring, machine.cpu_set)
+                conduct(processes, ring, machine.cpu_set, self._ticker.tick)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:
