@@ -25,6 +25,7 @@ from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import (
     MARKER,
+    REGRESSED,
     Settings,
     add_options,
     read_settings,
@@ -40,6 +41,7 @@ __all__ = ["tf_benchmark", "tf_threads"]
 _SETTINGS = pytest.StashKey[Settings]()
 _REPORT_ATTRIBUTE = "tf_threads"
 _FAILED_ATTRIBUTE = "tf_threads_failed"  # true on reports of tests that were to be measured
+_UNTRACED_ATTRIBUTE = "tf_threads_untraced"  # true on one of a test that could not be traced
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -179,6 +181,8 @@ class Controller:
             return  # pytest-xdist carries the report on to the process that keeps the results
         if hasattr(report, _FAILED_ATTRIBUTE):
             self._findings.add_failure(report.nodeid)
+        if hasattr(report, _UNTRACED_ATTRIBUTE):
+            self._findings.add_untraced(report.nodeid)
         data = getattr(report, _REPORT_ATTRIBUTE, None)
         if data is None:
             return
@@ -220,6 +224,8 @@ class Controller:
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
+        if traces := [*self._findings.traces(), *self._why_no_traces()]:
+            lines += ["", *traces]
         if self._measured_nothing_asked_for:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
@@ -286,6 +292,19 @@ class Controller:
         return session is not None and (
             self._all_collected and self._finished >= session.testscollected
         )
+
+    def _why_no_traces(self) -> list[str]:
+        wanted = self._settings.profile
+        if wanted is None or not self._findings.has_measurements:
+            return []
+        if self._config.getoption("usepdb") or self._config.getoption("trace"):
+            return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
+        if wanted.only_regressed and not self._is_judging:
+            return [
+                f"--tf-threads-profile: no traces: nothing is known to have {REGRESSED} without "
+                "--benchmark-compare or --tf-threads-duet"
+            ]
+        return []
 
     @property
     def _annotations(self) -> list[str]:
@@ -368,6 +387,8 @@ class Controller:
             for report in reports:
                 if report.failed:
                     setattr(report, _FAILED_ATTRIBUTE, True)
+        elif self._settings.profile and self._settings.profile.holds_for(has_regressed=False):
+            setattr(reports[0], _UNTRACED_ATTRIBUTE, True)
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(

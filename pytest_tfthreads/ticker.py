@@ -42,7 +42,7 @@ class Ticker:
         self._test = ""
         self._processes: int | None = None  # of this test, still to be run
         self._passes: int | None = None
-        self._pass = 1
+        self._pass: int | None = None
         self._running = 0
         self._running_since_s = 0.0
         self._next_s: float | None = None
@@ -79,8 +79,11 @@ class Ticker:
         self._passes = passes
 
     @contextlib.contextmanager
-    def ring(self, number: int, processes: int) -> Iterator[None]:
-        """While so many processes of the test take turns, in its pass of this number (from 1)."""
+    def ring(self, number: int | None, processes: int) -> Iterator[None]:
+        """While so many processes of the test take turns, in its pass of this number (from 1).
+
+        None: while one is traced.
+        """
         self._pass = number
         self._running = processes
         self._running_since_s = time.monotonic()

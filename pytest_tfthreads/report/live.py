@@ -10,12 +10,13 @@ from dataclasses import dataclass
 class Doing:
     """What a run is at.
 
-    `test` is the test in words, `number` which pass of how many (`passes`; None: nobody knows).
+    `test` is the test in words, `number` which pass of how many (`passes`; None: nobody knows);
+    with no number a trace is being taken.
     `left_s` are seconds until the test is done, and `all_left_s` until all tests are.
     """
 
     test: str
-    number: int
+    number: int | None
     passes: int | None = None
     left_s: float | None = None
     all_left_s: float | None = None
@@ -23,7 +24,8 @@ class Doing:
 
 def line(doing: Doing) -> str:
     """The test comes last: what does not fit into a narrow terminal is the end of its name."""
-    told = [f"pass {doing.number}" + ("" if doing.passes is None else f" of {doing.passes}")]
+    what = "trace" if doing.number is None else f"pass {doing.number}"
+    told = [what + ("" if doing.passes is None else f" of {doing.passes}")]
     if doing.left_s is not None:
         all_left = "" if doing.all_left_s is None else f" (all: {duration(doing.all_left_s)})"
         told.append(f"about {duration(doing.left_s)} left{all_left}")
