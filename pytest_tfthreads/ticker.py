@@ -116,6 +116,7 @@ class Ticker:
         else:
             reporter.ensure_newline()
             reporter.write_line(text)
+            reporter.flush()  # a pipe, as logs of CI are, would keep it until all is over
 
     def erase(self) -> None:
         """Take the line away, before anything else is written."""
