@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -84,8 +85,12 @@ class Profiles:
             # directory takes the place of one that is not empty.
             for number in range(1, 100):
                 path = runs / f"{run.name}{f'-{number}' if number > 1 else ''}{suffix}"
-                if not (self._directory / path).exists():
+                try:
                     os.rename(run, self._directory / path)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                else:
                     return path
         except (OSError, ValueError) as error:
             raise _NoTraceError(f"it cannot be stored in {self._directory}: {error}") from error

@@ -31,6 +31,10 @@ def test_once_only(benchmark):
     benchmark.pedantic(time.sleep, (0.005,))
     Path("once").touch(exist_ok=False)
 
+@pytest.mark.tf_threads(1, 1, env={"FAKE_TF_DISK_FULL": "1"})
+def test_disk_is_full(benchmark):
+    benchmark.pedantic(time.sleep, (0.005,))
+
 def test_measures_nothing():
     pass
 """
@@ -47,9 +51,10 @@ def test_traces_are_stored_and_those_that_cannot_be_taken_fail_nothing(suite):
     result, benchmarks = suite.write(SUITE).results(
         "-n1", "--tf-threads-profile=traces/new", subprocess=True
     )
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
     found = profiles(benchmarks)
-    assert list(found) == ["test_plain", "test_own_rounds", "test_own_profiler", "test_once_only"]
+    untraced = ["test_own_profiler", "test_once_only", "test_disk_is_full"]
+    assert list(found) == ["test_plain", "test_own_rounds", *untraced]
     directory = suite.path / "traces" / "new"
     runs = []
     for name, calls in (("test_plain", None), ("test_own_rounds", 4)):
@@ -67,7 +72,7 @@ def test_traces_are_stored_and_those_that_cannot_be_taken_fail_nothing(suite):
         assert len(list(run.parents[2].glob("events.out.tfevents.*"))) == 1
         runs.append(run.parents[2].name)
     assert sorted(file.name for file in directory.iterdir()) == sorted(runs)
-    for name in ("test_own_profiler", "test_once_only"):
+    for name in untraced:
         assert found[name]["now"] is None
     result.stdout.fnmatch_lines(
         [
@@ -76,6 +81,7 @@ def test_traces_are_stored_and_those_that_cannot_be_taken_fail_nothing(suite):
             "    ms a call: *; outside of ops *; the ops' own: Work *",
             "  test_own_profiler*: no trace of the current tree: *Another profiler is running.",
             "  test_once_only*: no trace of the current tree: *FileExistsError*",
+            "  test_disk_is_full*: no trace of the current tree: *No space left on device",
             "test_it.py::test_measures_nothing[[]intra1-inter1[]]: no trace: it measures nothing",
         ]
     )
@@ -100,8 +106,8 @@ def test_regressions_are_traced_and_shown_beside_the_saved_run(suite, monkeypatc
     # No correction by the reference workload, which a busy machine holds up now and then.
     monkeypatch.setenv("FAKE_TF_FAILING_OPS", "1")
     (suite.path / "ms").write_text("5")
-    saving = suite.run("--tf-threads-profile=traces:regressed", "--benchmark-save=x")
-    saving.stdout.fnmatch_lines(["*--tf-threads-profile: no traces: nothing is known to have*"])
+    unjudged = suite.run("--tf-threads-profile=traces:regressed", "-k", "steady")
+    unjudged.stdout.fnmatch_lines(["--tf-threads-profile: no traces: nothing is known to have*"])
     assert not (suite.path / "traces").exists()
     suite.run("--tf-threads-profile=traces", "--benchmark-save=x")
     (suite.path / "ms").write_text("50")
@@ -115,18 +121,12 @@ def test_regressions_are_traced_and_shown_beside_the_saved_run(suite, monkeypatc
     result.stdout.fnmatch_lines(
         [
             "  test_slower[[]intra1-inter1[]]: test_it.py-test_slower-*/plugins/profile/2026*-2",
-            "    baseline: *0002_x.json*",
+            "    baseline: *0001_x.json*",
             "    ms a call * now * baseline",
             "    Work * * *",
             "    outside of ops * * *",
         ]
     )
-    # What cannot be written is told.
-    monkeypatch.setenv("FAKE_TF_DISK_FULL", "1")
-    full = suite.run("--tf-threads-profile=traces", "-k", "steady")
-    full.assert_outcomes(passed=1)
-    full.stdout.fnmatch_lines(["  test_steady*: no trace of *: No space left on device"])
-    assert not list((suite.path / "traces").glob(".*"))
 
 
 @pytest.mark.parametrize(
