@@ -331,16 +331,20 @@ class Controller:
 
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""
+        settings = self._settings
+        traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
         processes = {}
         for item in items:
             case = case_of(item)
             if case is None or _runs_here(item):
                 continue
-            count = case.processes or self._settings.processes
+            count = case.processes or settings.processes
             if not benchmark_bridge.measures(item):
                 count = 1
-            elif self._settings.duet and self._is_judging:
-                count = 2 * max(count, self._settings.looks[0])
+            elif settings.duet:
+                count = 2 * max(count, settings.looks[0]) + traces
+            else:
+                count += traces
             processes[item.nodeid] = count
         return processes
 
