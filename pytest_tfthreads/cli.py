@@ -1,20 +1,22 @@
-"""The command `pytest-tfthreads`: what can be said of saved runs without running anything."""
+"""The command `pytest-tfthreads`: what is not done in a run of pytest."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare
+from pytest_tfthreads.commands import compare, doctor
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.baseline import BaselineError
 
 USAGE_ERROR = 2
+_INTERRUPTED = 128 + signal.SIGINT
 
-_COMMANDS = (compare,)
+_COMMANDS = (compare, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -25,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (BaselineError, CommandError) as error:
         print(f"pytest-tfthreads: error: {error}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pytest-tfthreads", description="What saved runs of tf_threads tests say."
+        prog="pytest-tfthreads",
+        description="What saved runs say, and whether this machine is fit to measure.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
