@@ -113,8 +113,9 @@ def advice_on_options(found: Fitness) -> list[str]:
         )
     else:
         advice.append(
-            f"saved runs tell no loss below {_share(_smallest_by_saved_runs(found))} here, however "
-            "many there are (--benchmark-compare is for gross regressions)"
+            f"even {SAVED_RUNS[-1]} saved runs tell no loss below "
+            f"{_share(_smallest_by_saved_runs(found))} here: --benchmark-compare is for gross "
+            "regressions"
         )
     return advice
 
