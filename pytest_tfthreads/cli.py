@@ -1,4 +1,4 @@
-"""The command `pytest-tfthreads`: what can be said of saved runs without running anything."""
+"""The command `pytest-tfthreads`: what is not done in a run of pytest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare, history, listing
+from pytest_tfthreads.commands import compare, doctor, history, listing
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.baseline import BaselineError
 from pytest_tfthreads.core.changes import ChangesUnavailableError
@@ -21,7 +21,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
-_COMMANDS = (listing, history, compare)
+_COMMANDS = (doctor, listing, history, compare)
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
 example:
@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pytest-tfthreads",
-        description="What saved runs of tf_threads tests say.",
+        description="What saved runs say, and whether this machine is fit to measure.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

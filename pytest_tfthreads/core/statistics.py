@@ -7,6 +7,7 @@ figure per process.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,6 +88,31 @@ def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estima
     return Estimate(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
 
 
+def spread_of(figures: Sequence[float]) -> Estimate:
+    """Standard deviation of figures that are normally distributed, with its interval.
+
+    Raises `ValueError` on fewer than two.
+    """
+    if len(figures) < 2:
+        raise ValueError(f"{len(figures)} figures have no spread")
+    return spread_with_interval(stdev(figures), len(figures) - 1)
+
+
+def spread_with_interval(
+    spread: float, degrees_of_freedom: float, confidence: float = 0.95
+) -> Estimate:
+    """A standard deviation that is known with so many degrees of freedom: its χ² interval."""
+    from scipy.special import chdtri  # not at the top: see `student_t`
+
+    tail = (1 - confidence) / 2
+    low, high = (
+        spread * math.sqrt(degrees_of_freedom / float(chdtri(degrees_of_freedom, p)))
+        for p in (tail, 1 - tail)
+    )
+    return Estimate(spread, low, high)
+
+
+@functools.lru_cache(maxsize=1024)
 def student_t(probability: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t distribution."""
     # Not at the top: SciPy takes 0.1 s and starts threads, which `pytest --help` must not pay for.
