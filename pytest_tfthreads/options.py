@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +33,39 @@ MARKER = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
+REGRESSED = "regressed"
 STARTS = ("auto", "fork", "fresh")
+
+
+@dataclass(frozen=True)
+class ProfileWish:
+    """Where traces are to be stored, and of what: all that is measured, or what has regressed."""
+
+    directory: Path
+    only_regressed: bool = False
+
+    @classmethod
+    def parse(cls, text: str, name: str, start: Path) -> ProfileWish:
+        """From DIR or DIR:regressed, DIR being seen from `start`.
+
+        Raises `ConfigError`, which blames `name`.
+        """
+        directory, colon, what = text.rpartition(":")
+        is_plain = not colon or os.sep in what
+        if is_plain:
+            directory = text
+        if not directory or not (is_plain or what == REGRESSED):
+            raise ConfigError(
+                name, f"{text!r} is neither a directory nor, for what regressed only, DIR:regressed"
+            )
+        path = start / Path(directory).expanduser()
+        if path.exists() and not path.is_dir():
+            raise ConfigError(name, f"{path} is no directory; name one, or one that can be made")
+        return cls(path, only_regressed=not is_plain)
+
+    def holds_for(self, has_regressed: bool) -> bool:
+        """Whether a trace of such a test is wanted."""
+        return has_regressed or not self.only_regressed
 
 
 @dataclass(frozen=True)
@@ -51,6 +85,7 @@ class Settings:
     search: bool = False
     policy: Policy = field(default_factory=Policy)
     duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+    profile: ProfileWish | None = None
 
     @property
     def looks(self) -> list[int]:
@@ -131,6 +166,12 @@ def add_options(parser: pytest.Parser) -> None:
             f"with --benchmark-compare: which verdicts fail a test, of {', '.join(FAILING)} "
             "(default: regression)",
         ),
+        (
+            "tf-threads-profile",
+            "DIR",
+            "store a TensorBoard trace of each configuration, taken in a process of its own after "
+            "measuring; DIR:regressed, of those only whose verdict is a regression",
+        ),
     ):
         # argparse takes a percent sign for the beginning of a format.
         text = text.replace("%", "%%")
@@ -183,6 +224,7 @@ def read_settings(config: pytest.Config) -> Settings:
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         seed = _count(config, "tf_threads_seed", 0)
         policy = _policy(config)
+        profile = _profile(config)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
@@ -215,6 +257,7 @@ def read_settings(config: pytest.Config) -> Settings:
         search=search,
         policy=policy,
         duet=duet,
+        profile=profile,
     )
 
 
@@ -233,6 +276,15 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
+
+
+def _profile(config: pytest.Config) -> ProfileWish | None:
+    text, name = _value(config, "tf_threads_profile")
+    if text is None:
+        return None
+    is_option = config.getoption("tf_threads_profile") is not None
+    start = config.invocation_params.dir if is_option else config.rootpath
+    return ProfileWish.parse(text, name, start)
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -12,6 +12,7 @@ from pytest_tfthreads import collection
 from pytest_tfthreads.process.lease_notes import Holder
 from pytest_tfthreads.process.lease_place import UnsafePlaceError
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge.briefing import WAITING, read_briefing
 
 
@@ -22,8 +23,9 @@ class Sharing:
     other and with nobody who measures.
     """
 
-    def __init__(self, config: pytest.Config, timeout_s: float) -> None:
+    def __init__(self, config: pytest.Config, timeout_s: float, ticker: Ticker) -> None:
         self._config = config
+        self._ticker = ticker
         self._timeout_s = timeout_s
         self._shared = contextlib.ExitStack()
         self._saw_marked = False
@@ -81,6 +83,7 @@ class Sharing:
     def _show(self, line: str) -> None:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
+            self._ticker.erase()
             reporter.ensure_newline()
             reporter.write_line(line)
             reporter.flush()  # a pipe, as logs of CI are, would keep it until all is over

@@ -31,3 +31,12 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def add_formats(parser: argparse.ArgumentParser, what: str, row: str) -> None:
+    """--json and --csv; `what` is printed as JSON, a line for each `row` as CSV."""
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help=f"print {what} as JSON")
+    formats.add_argument(
+        "--csv", action="store_true", help=f"print {what} as CSV, a line for each {row}"
+    )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.core.baseline import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.lines import Run
+from pytest_tfthreads.report.text import one_line
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """The arguments from which `read_runs` takes its files."""
+    """The arguments from which `read_runs` and `read_summaries` take their files."""
     parser.add_argument(
         "runs",
         nargs="*",
@@ -22,6 +26,12 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="files of --benchmark-save or --benchmark-json (default: all of --storage)",
     )
+    add_storage(parser)
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """The storage alone, for a command that always reads all of it."""
+    parser.set_defaults(runs=[])
     parser.add_argument(
         "--storage",
         type=_directory,
@@ -41,17 +51,46 @@ def read_runs(options: argparse.Namespace) -> list[StoredRun]:
         runs = [read_run(path) for path in options.runs]
     else:
         runs = []
-        for path in sorted(options.storage.glob("*/*.json")):
+        for path in _stored(options.storage):
             try:
                 runs.append(read_run(path))
             except BaselineError as error:
-                print(f"pytest-tfthreads: left out: {error}", file=sys.stderr)
+                _left_out(error)
         if not runs:
-            raise CommandError(
-                f"there is no saved run in {options.storage}; make one with --benchmark-save, name "
-                "files, or the directory with --storage"
-            )
+            raise _nothing(options.storage)
     return sorted(runs, key=lambda run: run.datetime)
+
+
+def read_summaries(options: argparse.Namespace) -> list[Run]:
+    """The same runs without their rounds, in no order; thousands of files are read at once.
+
+    Raises as `read_runs` does.
+    """
+    found = read_all(options.runs or _stored(options.storage))
+    runs = [one for one in found if isinstance(one, Run)]
+    errors = [one for one in found if isinstance(one, BaselineError)]
+    if options.runs and errors:
+        raise errors[0]
+    for error in errors:
+        _left_out(error)
+    if not runs:
+        raise _nothing(options.storage)
+    return runs
+
+
+def _stored(storage: Path) -> Sequence[Path]:
+    return sorted(storage.glob("*/*.json"))
+
+
+def _left_out(error: BaselineError) -> None:
+    print(f"pytest-tfthreads: left out: {one_line(str(error))}", file=sys.stderr)
+
+
+def _nothing(storage: Path) -> CommandError:
+    return CommandError(
+        f"there is no saved run in {storage}; make one with --benchmark-save, or name the "
+        "directory of others with --storage"
+    )
 
 
 def _directory(text: str) -> Path:

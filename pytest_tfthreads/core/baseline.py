@@ -6,15 +6,16 @@ believed: whatever is wrong becomes one `BaselineError` that names file, benchma
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement
 from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace
 
 _FINGERPRINT = {
     "cpu": "CPU model",
@@ -28,6 +29,7 @@ _KINSHIP = ("host", "python", "tensorflow")
 
 RUNS_OF_PAIRS = 5
 """How many saved runs tell a duet its noise: the latest, for machines change."""
+_LARGEST = 1e300
 _LOG_LIMIT = 100.0  # of a ratio of two speeds, as a logarithm: any factor that can be
 
 
@@ -42,20 +44,24 @@ class StoredTest:
     measurement: Measurement
     regressed: bool = False
     pairs: tuple[Pair, ...] = ()
+    profile: OpProfile | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "measurement": self.measurement.condensed().to_json(),
             "regressed": self.regressed,
             "pairs": [pair.to_json() for pair in self.pairs],
+            "profile": None if self.profile is None else self.profile.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StoredTest:
+        profile = data["profile"]
         return cls(
             measurement=Measurement.from_json(data["measurement"]),
             regressed=data["regressed"],
             pairs=tuple(map(Pair.from_json, data["pairs"])),
+            profile=None if profile is None else OpProfile.from_json(profile),
         )
 
 
@@ -65,7 +71,8 @@ class StoredRun:
 
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
-    `pairs` are those of the tests that were compared side by side.
+    `pairs` are those of the tests that were compared side by side, `profiles` of those that were
+    traced.
     `failed` are those that were to be measured then, but failed; a run is not `complete` if it
     ended before all its tests. `elsewhere` has the further measurements of tests that several
     workers ran (pytest-xdist's --dist=each), on other hosts perhaps.
@@ -78,6 +85,7 @@ class StoredRun:
     measurements: Mapping[str, Measurement]
     regressed: frozenset[str] = frozenset()
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    profiles: Mapping[str, OpProfile] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     complete: bool = True
     elsewhere: Mapping[str, tuple[StoredTest, ...]] = field(default_factory=dict)
@@ -93,7 +101,10 @@ class StoredRun:
         if test not in self.measurements:
             return ()
         first = StoredTest(
-            self.measurements[test], test in self.regressed, self.pairs.get(test, ())
+            self.measurements[test],
+            test in self.regressed,
+            self.pairs.get(test, ()),
+            self.profiles.get(test),
         )
         return (first, *self.elsewhere.get(test, ()))
 
@@ -144,20 +155,21 @@ class StoredRun:
 class History:
     """What one measurement is judged by: comparable measurements of its test, oldest first.
 
-    The last is the baseline, and `baseline` says in words which that is. With none, `problem` says
-    why, and `status` is the verdict that follows.
+    The last is the baseline, and `baseline` says in words which that is; `trace` is what is known
+    of its trace. With none, `problem` says why, and `status` is the verdict that follows.
     """
 
     measurements: tuple[Measurement, ...]
     baseline: str = ""
     problem: str = ""
     status: str = "no-baseline"
+    trace: Trace | None = None
 
 
 def read_run(path: Path) -> StoredRun:
     """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
     return parse_run(text, str(path))
@@ -170,7 +182,7 @@ def parse_run(text: str, label: str) -> StoredRun:
     plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
     """
     try:
-        data = json.loads(text)
+        data = loads(text)
     # RecursionError: brackets nested by the thousand.
     except (ValueError, RecursionError) as error:
         raise BaselineError(
@@ -199,7 +211,7 @@ def parse_run(text: str, label: str) -> StoredRun:
         # Where several workers ran it, its full name here names one of them, too.
         test = ours.text("test") if "test" in ours.data else name
         tests.setdefault(test, []).append(
-            StoredTest(_measurement(ours), _was_regression(ours), _pairs(ours))
+            StoredTest(_measurement(ours), _was_regression(ours), _pairs(ours), _profile(ours))
         )
     if not tests:
         raise BaselineError(
@@ -225,6 +237,7 @@ def _by_test(tests: Mapping[str, Sequence[StoredTest]]) -> dict[str, Any]:
         "measurements": {test: one.measurement for test, (one, *_) in tests.items()},
         "regressed": frozenset(test for test, (one, *_) in tests.items() if one.regressed),
         "pairs": {test: one.pairs for test, (one, *_) in tests.items() if one.pairs},
+        "profiles": {test: one.profile for test, (one, *_) in tests.items() if one.profile},
         "elsewhere": {test: tuple(rest) for test, (_, *rest) in tests.items() if rest},
     }
 
@@ -250,8 +263,11 @@ def history_of(
     if not comparable or (named and comparable[-1][0] is not runs[-1]):
         problem = f"{measured[-1][0].title} is not comparable: {reasons[-1]}"
         return History((), problem=problem, status="not-comparable")
+    run, last = comparable[-1]
     return History(
-        tuple(one.measurement for _, one in comparable), baseline=comparable[-1][0].title
+        tuple(one.measurement for _, one in comparable),
+        baseline=run.title,
+        trace=None if last.profile is None else Trace(run.title, None, last.profile),
     )
 
 
@@ -299,26 +315,35 @@ def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
     Clock readings and the versions of TensorFlow and Python may differ: releases are what people
     compare.
     """
-    pairs = [
-        (words, now.machine.get(key), then.machine.get(key)) for key, words in _FINGERPRINT.items()
-    ]
-    pairs += [
-        ("CPUs of the test", len(now.cpus), len(then.cpus)),
-        ("intra-op threads asked for", now.requested.intra, then.requested.intra),
-        ("inter-op threads asked for", now.requested.inter, then.requested.inter),
-        ("start of processes", now.start, then.start),
-        ("unit", now.unit, then.unit),
-        ("items a call", now.items, then.items),
-    ]
+    mine = {**fingerprint(now), **conditions(now)}
+    theirs = {**fingerprint(then), **conditions(then)}
     differences = [
-        f"{words}: {_shown(mine)} now, {_shown(theirs)} then"
-        for words, mine, theirs in pairs
-        if mine != theirs
+        f"{words}: {shown(value)} now, {shown(theirs[words])} then"
+        for words, value in mine.items()
+        if value != theirs[words]
     ]
     return "; ".join(differences) or None
 
 
-def _shown(value: object) -> str:
+def fingerprint(measurement: Measurement) -> dict[str, Any]:
+    """What must be the same of two machines for speeds to be compared, in words."""
+    return {words: measurement.machine.get(key) for key, words in _FINGERPRINT.items()}
+
+
+def conditions(measurement: Measurement) -> dict[str, Any]:
+    """What must be the same of two measurements of a test beside their machines, in words."""
+    return {
+        "CPUs of the test": len(measurement.cpus),
+        "intra-op threads asked for": measurement.requested.intra,
+        "inter-op threads asked for": measurement.requested.inter,
+        "start of processes": measurement.start,
+        "unit": measurement.unit,
+        "items a call": measurement.items,
+    }
+
+
+def shown(value: object) -> str:
+    """A value of `fingerprint` or `conditions` for people."""
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -388,6 +413,8 @@ class _Fields:
 
     def numbers(self, name: str, kind: type[float] | type[int] = float) -> list[Any]:
         values = self.sequence(name)
+        if _are_plain_floats(values) and kind is float:
+            return values
         if not all(_is_number(one) and isinstance(one, (kind, int)) for one in values):
             raise self.wrong(name, f"a list of {kind.__name__} numbers >= 0")
         return values
@@ -455,6 +482,20 @@ def _pairs(data: _Fields) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
+def _profile(data: _Fields) -> OpProfile | None:
+    traces = data.optional("profile", _Fields)
+    now = traces and traces.optional("now", _Fields)
+    if now is None:
+        return None
+    ops = []
+    for number, value in enumerate(now.sequence("ops")):
+        one = _Fields(value, f"{now.where}: ops[{number}]")
+        ops.append(OpTime(one.text("op"), one.number("count"), one.number("self_s")))
+    return OpProfile(
+        now.integer("calls"), now.number("wall_s"), now.number("outside_s"), tuple(ops)
+    )
+
+
 def _sample(data: _Fields) -> dict[str, Any]:
     """Fields as in `Sample.to_json`; unknown ones are left out, later ones may be missing."""
     sample: dict[str, Any] = {name: data.numbers(name) for name in ("wall_s", "cpu_s")}
@@ -481,7 +522,15 @@ def _is_number(value: object) -> bool:
     # Python's parser takes NaN, Infinity and integers beyond any float; True is an int.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return 0 <= value <= 1e300
+    return 0 <= value <= _LARGEST
+
+
+def _are_plain_floats(values: list[Any]) -> bool:
+    """Whether `_is_number` certainly holds for each: rounds by the million are read in one go."""
+    if set(map(type, values)) != {float}:
+        return False
+    # A NaN, which compares like nothing else, would show in the sum.
+    return math.isfinite(sum(values)) and min(values) >= 0 and max(values) <= _LARGEST
 
 
 def _kind(value: object) -> str:

@@ -292,7 +292,7 @@ def test_an_end_ends_workers_and_what_they_measure(suite, eventually, all_end, e
             os.killpg(process.pid, ending)
         else:
             process.send_signal(ending)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
     if ending == signal.SIGINT:
         assert process.returncode == pytest.ExitCode.INTERRUPTED
     all_end(started)
