@@ -9,11 +9,13 @@ from pytest_tfthreads.core.baseline import StoredRun, StoredTest, history_of, pa
 from pytest_tfthreads.core.hosts import Host, by_host
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.trace import OpProfile, OpTime
 from pytest_tfthreads.core.verdict import Policy, judge
 from pytest_tfthreads.report.console import Row, render
 
 TEST = "test_a.py::test_x[intra1-inter1]"
 SAMPLE = Sample((0.5, 1.5), (1.0, 2.0), 10, 50, 0.1, 1 << 20, 3, 4, (0,), 0, 2, 0.01, 0.01)
+PROFILE = OpProfile(10, 0.2, 0.1, (OpTime("MatMul", 2.0, 0.1),))
 BIG = {
     "host": "farm-1",
     "cpu": "Model X",
@@ -101,18 +103,23 @@ def test_what_regressed_on_one_host_is_a_baseline_on_another():
 
 @pytest.mark.parametrize("machine", [BIG, SMALL])
 def test_what_is_sent_to_workers_judges_as_the_file_does(machine):
-    duet = {"duet": {"against": "main", "pairs": [{"throughput": 0.1, "cpu_efficiency": 0.2}]}}
-    rows = row(measured(BIG), "@gw0", **duet), row(measured(SMALL, 3), "@gw1", **duet)
+    more = {
+        "duet": {"against": "main", "pairs": [{"throughput": 0.1, "cpu_efficiency": 0.2}]},
+        "profile": {"now": PROFILE.to_json()},
+    }
+    rows = row(measured(BIG), "@gw0", **more), row(measured(SMALL, 3), "@gw1", **more)
     run = replace(saved(*rows), failed=frozenset({"y"}), complete=False, commit="abc", dirty=True)
     sent = StoredRun.from_json(json.loads(json.dumps(run.to_json())))
     now = measured(machine, 1.2)
     assert judge(TEST, now, history_of([sent], TEST, now), Policy(), 2) == judge(
         TEST, now, history_of([run], TEST, now), Policy(), 2
     )
+    assert history_of([sent], TEST, now).trace.profile == PROFILE
     assert pairs_of([sent], TEST, now) == [(Pair(0.1, 0.2),)]
+    first = StoredTest(measured(BIG), pairs=(Pair(0.1, 0.2),), profile=PROFILE)
     condensed = [
         replace(one, measurement=one.measurement.condensed())
-        for one in (StoredTest(measured(BIG), pairs=(Pair(0.1, 0.2),)), *run.elsewhere[TEST])
+        for one in (first, *run.elsewhere[TEST])
     ]
     assert sent == replace(
         run,
