@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,10 +88,13 @@ def environment(tmp_path):
     packages = tmp_path / "venv/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     packages.mkdir(parents=True)
     # The packages of this one may come by .pth files, which another .pth file would not read.
-    paths = [str(FAKE_TENSORFLOW.parent), *(path for path in sys.path if "site-packages" in path)]
-    paths += [
-        path for path in sys.path if path and "site-packages" not in path and "lib" not in path
+    library = os.path.dirname(sysconfig.get_path("stdlib"))
+    paths = [
+        path
+        for path in sys.path
+        if path and ("site-packages" in path or not path.startswith(library))
     ]
+    paths.insert(0, str(FAKE_TENSORFLOW.parent))
     (packages / "all.pth").write_text("\n".join(paths))
     (packages / "only_there.py").touch()
     home = Path(sys.base_prefix) / "bin"
