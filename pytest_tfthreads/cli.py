@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare
+from pytest_tfthreads.commands import compare, report
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.baseline import BaselineError
 
 USAGE_ERROR = 2
 
-_COMMANDS = (compare,)
+_COMMANDS = (compare, report)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

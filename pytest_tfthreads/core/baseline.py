@@ -77,11 +77,15 @@ class History:
 
 def read_run(path: Path) -> StoredRun:
     """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
+    return parse_run(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Of a file; raises `BaselineError` where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
-    return parse_run(text, str(path))
 
 
 def parse_run(text: str, label: str) -> StoredRun:
@@ -102,21 +106,21 @@ def parse_run(text: str, label: str) -> StoredRun:
             f"{label}: JSON, but no saved run of pytest-benchmark (it has no 'benchmarks' and "
             "'machine_info')"
         )
-    run = _Fields(data, label)
-    commit = run.optional("commit_info", _Fields)
+    run = Fields(data, label)
+    commit = run.optional("commit_info", Fields)
     measurements: dict[str, Measurement] = {}
     regressed = set()
     pairs: dict[str, tuple[Pair, ...]] = {}
     for number, value in enumerate(run.sequence("benchmarks")):
-        one = _Fields(value, f"{label}: benchmarks[{number}]")
+        one = Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
-        extra = one.optional("extra_info", _Fields)
-        ours = extra and extra.optional("tf_threads", _Fields)
+        extra = one.optional("extra_info", Fields)
+        ours = extra and extra.optional("tf_threads", Fields)
         if ours is None:
             continue
         if name in measurements:
             raise BaselineError(f"{label}: {name} is in it twice")
-        ours = _Fields(ours.data, f"{label}: {name}: tf_threads")
+        ours = Fields(ours.data, f"{label}: {name}: tf_threads")
         measurements[name] = _measurement(ours)
         if _was_regression(ours):
             regressed.add(name)
@@ -127,7 +131,7 @@ def parse_run(text: str, label: str) -> StoredRun:
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
             "with @pytest.mark.tf_threads and save a run with --benchmark-save"
         )
-    about = run.optional("tf_threads", _Fields) or _Fields({}, label)
+    about = run.optional("tf_threads", Fields) or Fields({}, label)
     commit_id = commit and commit.data.get("id")
     return StoredRun(
         label=label,
@@ -223,7 +227,7 @@ def _shown(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class _Fields:
+class Fields:
     """A JSON object whose fields are taken out one by one, each with the type it must have."""
 
     def __init__(self, data: object, where: str) -> None:
@@ -241,7 +245,7 @@ class _Fields:
         shown = _kind(self.data[name])
         return BaselineError(f"{self.where}: '{name}' is {shown}, not {expected}")
 
-    def optional(self, name: str, kind: type[_Fields]) -> _Fields | None:
+    def optional(self, name: str, kind: type[Fields]) -> Fields | None:
         value = self.data.get(name)
         return None if value is None else kind(value, f"{self.where}: '{name}'")
 
@@ -294,15 +298,15 @@ class _Fields:
         return values
 
 
-def _measurement(data: _Fields) -> Measurement:
+def _measurement(data: Fields) -> Measurement:
     schema = data.integer("schema")
     if schema > SCHEMA:
         raise BaselineError(
             f"{data.where}: schema {schema} is newer than {SCHEMA}, the one this version knows; "
             "update pytest-tfthreads, or save the run again with this version"
         )
-    effective = data.optional("effective", _Fields)
-    machine = _Fields(data["machine"], f"{data.where}: 'machine'")
+    effective = data.optional("effective", Fields)
+    machine = Fields(data["machine"], f"{data.where}: 'machine'")
     machine.text("cpu")
     machine.integer("physical")
     machine.integer("logical")
@@ -317,7 +321,7 @@ def _measurement(data: _Fields) -> Measurement:
         "items": data.number("items"),
         "unit": data.text("unit"),
         "processes": [
-            _sample(_Fields(one, f"{data.where}: processes[{number}]"))
+            _sample(Fields(one, f"{data.where}: processes[{number}]"))
             for number, one in enumerate(data.sequence("processes"))
         ],
         "machine": machine.data,
@@ -334,29 +338,29 @@ def _measurement(data: _Fields) -> Measurement:
     return measurement
 
 
-def _was_regression(data: _Fields) -> bool:
+def _was_regression(data: Fields) -> bool:
     if data.data.get("verdicts") is None:
         return False
     verdicts = [
-        _Fields(one, f"{data.where}: verdicts[{number}]")
+        Fields(one, f"{data.where}: verdicts[{number}]")
         for number, one in enumerate(data.sequence("verdicts"))
     ]
     return any(one.text("status") == "regression" for one in verdicts)
 
 
-def _pairs(data: _Fields) -> tuple[Pair, ...]:
-    duet = data.optional("duet", _Fields)
+def _pairs(data: Fields) -> tuple[Pair, ...]:
+    duet = data.optional("duet", Fields)
     if duet is None:
         return ()
     duet.text("against")
     pairs = []
     for number, value in enumerate(duet.sequence("pairs")):
-        pair = _Fields(value, f"{duet.where}: pairs[{number}]")
+        pair = Fields(value, f"{duet.where}: pairs[{number}]")
         pairs.append(Pair(pair.logarithm("throughput"), pair.logarithm("cpu_efficiency")))
     return tuple(pairs)
 
 
-def _sample(data: _Fields) -> dict[str, Any]:
+def _sample(data: Fields) -> dict[str, Any]:
     """Fields as in `Sample.to_json`; unknown ones are left out, later ones may be missing."""
     sample: dict[str, Any] = {name: data.numbers(name) for name in ("wall_s", "cpu_s")}
     sample["cpus"] = data.numbers("cpus", int)
