@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,7 @@ class Settings:
     search: bool = False
     policy: Policy = field(default_factory=Policy)
     duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+    report: Path | None = None
 
     @property
     def looks(self) -> list[int]:
@@ -130,6 +132,12 @@ def add_options(parser: pytest.Parser) -> None:
             "LIST",
             f"with --benchmark-compare: which verdicts fail a test, of {', '.join(FAILING)} "
             "(default: regression)",
+        ),
+        (
+            "tf-threads-report",
+            "PATH",
+            "write the results as one HTML page, which needs no network; an ini key's path is "
+            "relative to rootdir",
         ),
     ):
         # argparse takes a percent sign for the beginning of a format.
@@ -215,6 +223,7 @@ def read_settings(config: pytest.Config) -> Settings:
         search=search,
         policy=policy,
         duet=duet,
+        report=_report(config),
     )
 
 
@@ -233,6 +242,16 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
+
+
+def _report(config: pytest.Config) -> Path | None:
+    path, name = _value(config, "tf_threads_report")
+    if path is None:
+        return None
+    if not path:
+        raise pytest.UsageError(f"{name}: names no file; such as {name}=report.html")
+    is_option = config.getoption("tf_threads_report") is not None
+    return (config.invocation_params.dir if is_option else config.rootpath) / path
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

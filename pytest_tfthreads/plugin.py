@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from pytest_tfthreads.options import (
 )
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.report_file import ReportFile
 from pytest_tfthreads.sharing import Sharing
 
 __all__ = ["tf_benchmark", "tf_threads"]
@@ -90,6 +93,9 @@ class Controller:
         self._saving: benchmark_bridge.Saving | None = None
         self._finished = 0
         self._all_collected = True
+        if self._settings.report is not None and not xdist_bridge.is_worker(config):
+            report_file = ReportFile(self._settings.report, self._content)
+            config.pluginmanager.register(report_file, "tfthreads-report")
         self._distribution: xdist_bridge.Distribution | None = None
         if xdist_bridge.is_controller(config):
             self._distribution = xdist_bridge.Distribution(config, self._settings.seed)
@@ -171,7 +177,7 @@ class Controller:
         if xdist_bridge.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         if hasattr(report, _FAILED_ATTRIBUTE):
-            self._findings.add_failure(report.nodeid)
+            self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
         data = getattr(report, _REPORT_ATTRIBUTE, None)
         if data is None:
             return
@@ -251,6 +257,18 @@ class Controller:
             and not xdist_bridge.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _content(self) -> RunContent:
+        """For the report, as this run ends."""
+        return self._findings.content(
+            RunContent(
+                when=datetime.now(timezone.utc).isoformat(),
+                source=f"tests of {self._config.rootpath.name}",
+                commit=benchmark_bridge.commit_of(self._config),
+                complete=self._is_complete,
+                notes=tuple(self._notes),
+            )
+        )
 
     @property
     def _is_judging(self) -> bool:

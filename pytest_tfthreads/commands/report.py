@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.parsers import Commands, add_command, tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
-from pytest_tfthreads.core.baseline import StoredRun, history_of, read_run
+from pytest_tfthreads.core.baseline import StoredRun, history_of, read_run, short_commit
 from pytest_tfthreads.core.recommendation import recommend
 from pytest_tfthreads.core.recorded import Recorded, read_recorded
 from pytest_tfthreads.core.stored_tests import StoredTest, stored_tests
@@ -85,12 +85,11 @@ def _content(
     now: StoredRun, recorded: Recorded, verdicts: Mapping[str, Sequence[Verdict]]
 ) -> RunContent:
     tests = stored_tests(now.measurements, recorded.parameters)
-    changes = " and changes" if now.dirty else ""
     return RunContent(
         when=now.datetime,
         source=now.label,
         subjects=tuple(_subject(test, now, verdicts) for test in tests),
-        commit="" if now.commit is None else f"{now.commit[:12]}{changes}",
+        commit="" if now.commit is None else short_commit(now.commit, now.dirty),
         failures=dict.fromkeys(sorted(now.failed), ""),
         complete=now.complete,
     )

@@ -57,8 +57,8 @@ class StoredRun:
     @property
     def title(self) -> str:
         """File, date and commit, for people."""
-        commit = "" if self.commit is None else f", commit {self.commit[:12]}"
-        return f"{self.label} ({self.datetime}{commit}{' and changes' if self.dirty else ''})"
+        commit = "" if self.commit is None else f", commit {short_commit(self.commit, self.dirty)}"
+        return f"{self.label} ({self.datetime}{commit})"
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ class History:
     status: str = "no-baseline"
 
 
+def short_commit(commit: str, dirty: bool) -> str:
+    """For people."""
+    return f"{commit[:12]}{' and changes' if dirty else ''}"
+
+
 def read_run(path: Path) -> StoredRun:
     """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
     return parse_run(read_text(path), str(path))
@@ -88,19 +93,24 @@ def read_text(path: Path) -> str:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
 
 
+def parse_json(text: str, label: str) -> object:
+    """Raises `BaselineError`."""
+    try:
+        return json.loads(text)
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(
+            f"{label}: no JSON, or cut off: {error}; save the run again with --benchmark-save"
+        ) from error
+
+
 def parse_run(text: str, label: str) -> StoredRun:
     """From a file's text; a benchmark that this plugin did not measure is left out.
 
     Raises `BaselineError` for a file that is truncated, not pytest-benchmark's, made without this
     plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
     """
-    try:
-        data = json.loads(text)
-    # RecursionError: brackets nested by the thousand.
-    except (ValueError, RecursionError) as error:
-        raise BaselineError(
-            f"{label}: no JSON, or cut off: {error}; save the run again with --benchmark-save"
-        ) from error
+    data = parse_json(text, label)
     if not isinstance(data, dict) or not {"benchmarks", "machine_info"} <= data.keys():
         raise BaselineError(
             f"{label}: JSON, but no saved run of pytest-benchmark (it has no 'benchmarks' and "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_tfthreads.core.baseline import Fields, read_text
+from pytest_tfthreads.core.baseline import Fields, parse_json, read_text
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import STATUSES, Change, Verdict
@@ -31,13 +31,13 @@ def parse_recorded(text: str, label: str) -> Recorded:
     """The same from a file's text."""
     verdicts: dict[str, tuple[Verdict, ...]] = {}
     parameters: dict[str, str] = {}
-    run = Fields(json.loads(text), label)
+    run = Fields(parse_json(text, label), label)
     for number, value in enumerate(run.sequence("benchmarks")):
         one = Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
         params = one.optional("params", Fields)
         if params is not None:
-            others = {key: text for key, text in params.data.items() if key not in _OWN}
+            others = {key: str(value) for key, value in params.data.items() if key not in _OWN}
             parameters[name] = json.dumps(others, sort_keys=True)
         extra = one.optional("extra_info", Fields)
         ours = extra and extra.optional("tf_threads", Fields)

@@ -60,7 +60,7 @@ class RunContent:
 
     when: str
     source: str
-    subjects: tuple[Subject, ...]
+    subjects: tuple[Subject, ...] = ()
     commit: str = ""
     failures: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
