@@ -223,10 +223,7 @@ def commit_of(config: pytest.Config) -> str:
     if getattr(config, "_benchmarksession", None) is None:
         return ""
     info = config.hook.pytest_benchmark_generate_commit_info(config=config)
-    commit = str(info.get("id") or "")
-    if commit in ("unknown", "unversioned"):
-        return ""
-    return short_commit(commit, bool(info.get("dirty")))
+    return short_commit(info.get("id"), bool(info.get("dirty")))
 
 
 def hold_only(config: pytest.Config) -> None:

@@ -89,7 +89,7 @@ def _content(
         when=now.datetime,
         source=now.label,
         subjects=tuple(_subject(test, now, verdicts) for test in tests),
-        commit="" if now.commit is None else short_commit(now.commit, now.dirty),
+        commit=short_commit(now.commit, now.dirty),
         failures=dict.fromkeys(sorted(now.failed), ""),
         complete=now.complete,
     )

@@ -57,8 +57,8 @@ class StoredRun:
     @property
     def title(self) -> str:
         """File, date and commit, for people."""
-        commit = "" if self.commit is None else f", commit {short_commit(self.commit, self.dirty)}"
-        return f"{self.label} ({self.datetime}{commit})"
+        commit = short_commit(self.commit, self.dirty)
+        return f"{self.label} ({self.datetime}{commit and f', commit {commit}'})"
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,11 @@ class History:
     status: str = "no-baseline"
 
 
-def short_commit(commit: str, dirty: bool) -> str:
-    """For people."""
-    return f"{commit[:12]}{' and changes' if dirty else ''}"
+def short_commit(commit: str | None, dirty: bool) -> str:
+    """For people; empty where pytest-benchmark found none."""
+    if commit in (None, "", "unknown", "unversioned"):
+        return ""
+    return f"{commit:.12}{' and changes' if dirty else ''}"
 
 
 def read_run(path: Path) -> StoredRun:

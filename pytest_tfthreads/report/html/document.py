@@ -7,7 +7,7 @@ from pytest_tfthreads.report.html.elements import element, markup
 from pytest_tfthreads.report.html.oddities import machine, odd
 from pytest_tfthreads.report.html.overview import overview
 from pytest_tfthreads.report.html.subject import section
-from pytest_tfthreads.report.html.words import moment
+from pytest_tfthreads.report.html.words import file_and_name, moment
 from pytest_tfthreads.report.page import Section, page
 
 _TITLE = "TensorFlow threads"
@@ -52,10 +52,8 @@ def render(content: RunContent) -> bytes:
 
 
 def _of_test(subject: Subject, anchor: str) -> Section:
-    file, _, name = subject.test.partition("::")
-    if not name:
-        file, name = "", file
-    return Section(anchor, name.replace("::", " › "), section(subject, anchor), kicker=file)
+    file, name = file_and_name(subject.test)
+    return Section(anchor, name, section(subject, anchor), kicker=file)
 
 
 def _lead(content: RunContent) -> str:

@@ -15,6 +15,7 @@ from pytest_tfthreads.report.html.elements import (
     name_cell,
     table,
 )
+from pytest_tfthreads.report.html.words import file_and_name
 
 _MACHINE_WORDS = {
     "cpu": "CPU",
@@ -97,6 +98,6 @@ def _flags(content: RunContent) -> dict[str, list[str]]:
     for subject in content.subjects:
         counts = Counter(flag for case in subject.cases for flag in case.measurement.flags)
         for flag, count in counts.items():
-            name = subject.test.rpartition("/")[2]
+            _, name = file_and_name(subject.test)
             flags.setdefault(flag, []).append(f"{name} ({count} of {len(subject.cases)})")
     return flags

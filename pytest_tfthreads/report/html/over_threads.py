@@ -13,8 +13,8 @@ from pytest_tfthreads.core.recommendation import Configuration, Recommendation
 from pytest_tfthreads.core.scaling import Law, Scaling, speedup
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.report.console import number
-from pytest_tfthreads.report.html.by_configuration import error_bars
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
+from pytest_tfthreads.report.html.lines import error_bars
 from pytest_tfthreads.report.html.words import bounds, name_of, plot_text, pool
 from pytest_tfthreads.report.page import figure
 
@@ -155,7 +155,7 @@ def _cell(estimate: Estimate, columns: int) -> str:
     value = f"<b>{number(estimate.value)}</b>"
     if estimate.low is None or columns > _MOST_CELLS_IN_A_ROW:
         return value
-    return f'{value}<br><span style="font-size:9px">{bounds(estimate)}</span>'
+    return f'{value}<br><span style="font-size:8.5px">{bounds(estimate)}</span>'
 
 
 def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
@@ -195,10 +195,9 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
             }
         )
     counts = sorted({threads for line in lines.values() for threads, _ in line})
-    fitted = sorted(lines.get(along.fixed, ()), key=lambda one: one[0])
+    fitted = sorted(lines.get(along.fixed) or next(iter(lines.values())), key=lambda one: one[0])
     measured = [(threads, _speed(one, to_single).value) for threads, one in fitted]
-    if measured:
-        data += _references(along.law, measured, counts)
+    data += _references(along.law, measured, counts)
     highest = max(one["y"][place] for one in data for place in range(len(one["y"])))
     lowest = min(one["y"][place] for one in data for place in range(len(one["y"])))
     return figure(
@@ -220,8 +219,8 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
                 "ticktext": [f"{one:g}" for one in _ticks(lowest, highest)],
             },
         },
-        caption=f"Scaling over {axis}-op threads, intervals 95 % for all pairs together",
-        details=_law_in_words(along, other),
+        caption=f"Scaling over {axis}-op threads",
+        details=f"95 % intervals, for all pairs together. {_law_in_words(along, other)}",
     )
 
 

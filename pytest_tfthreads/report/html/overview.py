@@ -14,6 +14,7 @@ from pytest_tfthreads.report.html.words import (
     badge,
     bounds,
     change,
+    file_and_name,
     name_of,
     times,
     worst,
@@ -82,9 +83,9 @@ def _filter(content: RunContent) -> Element:
 
 
 def _row(subject: Subject, anchor: str) -> Element:
-    file, _, name = subject.test.rpartition("/")[2].partition("::")
-    link = element("a", name or file, href=f"#{anchor}", title=subject.test)
-    above = [element("small", file), element("br")] if name else []
+    file, name = file_and_name(subject.test)
+    link = element("a", name, href=f"#{anchor}", title=subject.test)
+    above = [element("small", file.rpartition("/")[2]), element("br")] if file else []
     flags = dict.fromkeys(flag for case in subject.cases for flag in case.measurement.flags)
     statuses = dict.fromkeys(verdict.status for verdict in subject.verdicts)
     return element(

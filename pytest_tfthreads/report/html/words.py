@@ -47,6 +47,12 @@ def name_of(case: MeasuredCase) -> str:
     return label(case.candidate)
 
 
+def file_and_name(test: str) -> tuple[str, str]:
+    """Of a node id; no file where it names none."""
+    file, _, name = test.partition("::")
+    return (file, name) if name else ("", file)
+
+
 def pool(asked: ThreadCount, counted: int) -> str:
     """4, or physical (4)."""
     return asked.text if asked.text == str(counted) else f"{asked.text} ({counted})"
