@@ -269,6 +269,17 @@ def warn_of_no_measurements(config: pytest.Config, unmeasured: Sequence[pytest.I
         session.xdist_benchmark_found = False
 
 
+def leave_files_to_the_controller(config: pytest.Config) -> None:
+    """Have pytest-benchmark's session of a pytest-xdist worker write nothing.
+
+    Some releases measure `benchmark.pedantic` there in tests without the marker, and the worker
+    would write that over what the controller writes.
+    """
+    session: Any = getattr(config, "_benchmarksession", None)
+    if session is not None:
+        session.json = session.save = session.autosave = session.histogram = None
+
+
 def is_missing(item: pytest.Item) -> bool:
     """Whether the item needs pytest-benchmark, but it does not run here at all."""
     return _uses_benchmark(item) and not hasattr(item.config, "_benchmarksession")

@@ -137,6 +137,8 @@ class Controller:
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
             benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
+            if self._saw_marked:
+                benchmark_bridge.leave_files_to_the_controller(self._config)
         to_judge = [
             item
             for item in session.items

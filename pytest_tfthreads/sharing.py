@@ -72,3 +72,4 @@ class Sharing:
         reporter.ensure_newline()
         names = "; ".join(map(str, in_front)) or "somebody who left no note"
         reporter.write_line(f"tf_threads: waiting for the CPUs: {names}")
+        reporter.flush()  # a pipe, as logs of CI are, would keep it until all is over

@@ -40,6 +40,8 @@ class Launcher:
         for home, env in keys:
             self.prepare(home, env)
         for interpreter in self._interpreters.values():
+            if interpreter.is_dead:
+                continue
             with contextlib.suppress(ConnectionClosedError, TimeoutError):  # who needs it is told
                 interpreter.wait_until_ready()
 

@@ -336,7 +336,7 @@ def test_nothing_is_left_when_pytest_is_interrupted_or_killed(
         assert process.poll() is None, process.stdout.read().decode()
         pids = [int(pid) for pid in pids_file.read_text().split()]
         process.send_signal(number)
-        output = process.communicate(timeout=120)[0].decode()
+        output = process.communicate(timeout=300)[0].decode()
     if number == signal.SIGINT:
         assert process.returncode == pytest.ExitCode.INTERRUPTED
         assert "KeyboardInterrupt" in output

@@ -69,7 +69,7 @@ def start(suite, *args):
 def test_runs_at_once_do_not_disturb_each_other(suite, notes, args):
     suite.write(SUITE)
     runs = [start(suite, *args, f"--benchmark-json={number}.json") for number in (1, 2)]
-    told = [run.communicate(timeout=120)[0] for run in runs]
+    told = [run.communicate(timeout=300)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], told
     assert notes() == (2 * (2 * 2 + 4), [])
     for number in (1, 2):
@@ -149,7 +149,7 @@ def test_waiting_for_too_long_is_an_error(suite, notes, leases):
     lines = iter(run.stdout.readline, "")
     assert any("begins" in line for line in lines)
     with leases.exclusive("another measurement"):
-        told = " ".join(run.communicate("go\n", timeout=120)[0].split())
+        told = " ".join(run.communicate("go\n", timeout=300)[0].split())
     assert run.returncode != 0
     assert "another measurement" in told
     assert "--tf-threads-lease-timeout" in told

@@ -100,7 +100,7 @@ def test_runs_that_save_at_once(suite, source, names):
     suite.write(source, conftest=TOGETHER)
     runs = [start(suite, f"--benchmark-save={name}") for name in names]
     for run in runs:
-        output, _ = run.communicate(timeout=120)
+        output, _ = run.communicate(timeout=300)
         assert run.returncode == 0, output
     assert [name[:4] for name in files(suite)] == ["0001", "0002", "0003"]
     assert sorted(name[5] for name in files(suite)) == sorted(names)
@@ -298,7 +298,7 @@ def test_an_interrupt_from_outside(suite, eventually):
         eventually(lambda: (suite.path / "here").exists() or run.poll() is not None)
         assert run.poll() is None, run.stdout.read()
         run.send_signal(signal.SIGINT)
-        output = run.communicate(timeout=120)[0]
+        output = run.communicate(timeout=300)[0]
     assert run.returncode == pytest.ExitCode.INTERRUPTED, output
     assert [one["name"] for one in saved(suite)["benchmarks"]] == ["test_one[intra1-inter1]"]
     about = saved(suite)["tf_threads"]

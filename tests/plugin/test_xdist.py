@@ -247,7 +247,7 @@ def test_ctrl_c_ends_workers_and_what_they_measure(suite, eventually, all_end):
         assert process.poll() is None, process.stdout.read().decode()
         started = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     all_end(started)
 

@@ -74,7 +74,10 @@ def test_what_is_not_there(tmp_path):
         Environment.probe(str(tmp_path))
 
 
-def test_without_what_the_plugin_needs(environment):
-    add_to_path(environment, str(Path(pytest_tfthreads.__file__).parents[1]))
+def test_without_what_the_plugin_needs(environment, tmp_path):
+    alone = tmp_path / "the plugin alone"
+    alone.mkdir()
+    (alone / "pytest_tfthreads").symlink_to(Path(pytest_tfthreads.__file__).parent)
+    add_to_path(environment, str(alone))
     with pytest.raises(EnvironmentUnfitError, match=r"lacks .*pytest_benchmark.*pip install"):
         Environment.probe(str(environment))
