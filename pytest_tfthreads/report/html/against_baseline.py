@@ -17,6 +17,7 @@ from pytest_tfthreads.report.html.words import (
 )
 from pytest_tfthreads.report.page import figure
 
+_TITLE_PX = 20
 _STATUS_MARKS = {
     "regression": ("--series-2", "triangle-left"),
     "improvement": ("--series-1", "triangle-right"),
@@ -66,7 +67,7 @@ def pairs(anchor: str, subject: Subject) -> list[str]:
                     }
                 ],
                 {
-                    "height": height(subject),
+                    "height": height(subject) + _TITLE_PX,
                     "xaxis": {"title": {"text": "now against baseline, %"}},
                     "yaxis": name_axis(subject),
                     "shapes": [vertical(0.0, "--faint", "solid")],
@@ -109,7 +110,7 @@ def _changes_of(
         name,
         data,
         {
-            "height": height(subject) + 24,
+            "height": height(subject) + 2 * _TITLE_PX,
             "showlegend": True,
             "xaxis": {"title": {"text": "change of speed, %"}},
             "yaxis": name_axis(subject),

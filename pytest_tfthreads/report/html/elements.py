@@ -59,9 +59,9 @@ def table(caption: str, headers: Sequence[Child], rows: Iterable[Element], **mor
     )
 
 
-def folded(boxed: Element) -> Element:
+def folded(boxed: Element, summary: str = "The same as a table") -> Element:
     """A table beside figures that say the same: there for who wants its figures."""
-    return element("details", element("summary", "The same as a table"), boxed, class_="table")
+    return element("details", element("summary", summary), boxed, class_="table")
 
 
 def number_cell(value: str, interval: str = "", **more: str) -> Element:

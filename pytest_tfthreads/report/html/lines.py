@@ -14,6 +14,7 @@ from pytest_tfthreads.report.html.words import (
 
 _LINE_PX = 24
 _FRAME_PX = 80
+_LEAST_PX = 130  # below it plotly puts titles on top of ticks
 
 Layout = dict[str, Any]
 
@@ -32,7 +33,7 @@ def error_bars(estimates: Sequence[Estimate], colour: str) -> Layout:
 
 
 def height(subject: Subject) -> int:
-    return _FRAME_PX + _LINE_PX * len(subject.cases)
+    return max(_FRAME_PX + _LINE_PX * len(subject.cases), _LEAST_PX)
 
 
 def name_axis(subject: Subject) -> Layout:

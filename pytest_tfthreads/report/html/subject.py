@@ -46,7 +46,7 @@ def section(subject: Subject, anchor: str) -> str:
             markup(bullets(reasons(subject)), tables.verdicts(subject)),
         ]
         if any(case.pairs for case in subject.cases):
-            parts.append(markup(folded(tables.pairs(subject))))
+            parts.append(markup(folded(tables.pairs(subject), "The pairs as a table")))
     return "\n".join(parts)
 
 
