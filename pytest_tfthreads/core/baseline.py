@@ -7,7 +7,6 @@ believed: whatever is wrong becomes one `BaselineError` that names file, benchma
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ _FINGERPRINT = {
 
 RUNS_OF_PAIRS = 5
 """How many saved runs tell a duet its noise: the latest, for machines change."""
+_MOST = 1e60  # of any figure: ratios of two are still numbers
 _LOG_LIMIT = 100.0  # of a ratio of two speeds, as a logarithm: any factor that can be
 
 
@@ -324,6 +324,8 @@ def _measurement(data: Fields) -> Measurement:
     machine.integer("logical")
     if machine["quota"] is not None:
         machine.number("quota")
+    if data.sequence("cpus") == []:
+        raise data.wrong("cpus", "a CPU or more")
     checked = {
         "intra": data.integer("intra"),
         "inter": data.integer("inter"),
@@ -343,8 +345,8 @@ def _measurement(data: Fields) -> Measurement:
         measurement = Measurement.from_json(checked)
         # Each value may be fine and yet nothing come out: no process, no items, 1e-320 s.
         figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
-        if not all(0 < figure.value < math.inf for figure in figures):
-            raise ValueError("a speed that is not finite")  # noqa: TRY301  # one message for all
+        if not all(1 / _MOST < figure.value < _MOST for figure in figures):
+            raise ValueError("a speed that nothing has")  # noqa: TRY301  # one message for all
     except (ValueError, ArithmeticError) as error:
         raise BaselineError(f"{data.where}: 'processes' are impossible: {error}") from error
     return measurement

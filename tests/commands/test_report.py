@@ -106,6 +106,29 @@ def test_a_single_run_and_a_duet_keep_their_own_verdicts(command, tmp_path):
     assert "verdicts[0]: 'metric' is 'joy', not one of throughput, cpu_efficiency" in err
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("cpus",), [], "'cpus' is a list, not a CPU or more"),
+        (("processes", 0, "turn_rounds"), 0, "0 rounds a turn"),
+        (("processes", 0, "wall_s"), [1e-250] * 20, "a speed that nothing has"),
+    ],
+)
+def test_values_that_no_report_can_be_made_of(command, tmp_path, place, value, told):
+    run = tmp_path / "a.json"
+    save(run, "2026-11-02")
+    data = json.loads(run.read_text())
+    *way, last = place
+    where = data["benchmarks"][0]["extra_info"]["tf_threads"]
+    for step in way:
+        where = where[step]
+    where[last] = value
+    run.write_text(json.dumps(data))
+    code, page, _, err = command(str(run))
+    assert (code, page, err.count("\n")) == (2, "", 1)
+    assert told in err
+
+
 def test_errors_in_a_line(command, tmp_path, monkeypatch):
     code, _, _, err = command()
     assert (code, err.count("\n")) == (2, 1)
