@@ -146,6 +146,15 @@ def read_settings(item: pytest.Item) -> BenchmarkSettings | None:
     )
 
 
+def budget_s(item: pytest.Item) -> float:
+    """For how long rounds of the item are to be measured, in each process; 0 if nobody knows."""
+    try:
+        settings = read_settings(item) if measures(item) else None
+    except (TypeError, ValueError):  # an option that is no number: its own process will tell
+        return 0.0
+    return 0.0 if settings is None else settings.max_time_s
+
+
 def is_pedantic(item: pytest.Item) -> bool:
     """Whether the item's `benchmark` runs in pedantic mode, with the user's own rounds."""
     fixture = getattr(item, "funcargs", {}).get(_FIXTURE)

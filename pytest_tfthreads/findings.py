@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.verdict import Policy, Verdict
 from pytest_tfthreads.isolation.results import MeasuredTest
 from pytest_tfthreads.report import annotations as report_annotations
-from pytest_tfthreads.report import console, sweep
+from pytest_tfthreads.report import console, profiles, sweep
 from pytest_tfthreads.report import verdicts as report_verdicts
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
@@ -25,6 +26,7 @@ class Findings:
         self._measured: list[MeasuredTest] = []
         self._places: dict[str, Place] = {}
         self._failed: dict[str, str] = {}
+        self._untraced: dict[str, None] = {}
 
     def add(self, measured: MeasuredTest, place: Place) -> None:
         self._measured.append(measured)
@@ -33,6 +35,10 @@ class Findings:
     def add_failure(self, nodeid: str, why: str) -> None:
         """Of a test that was to be measured, but failed; `why` in a line."""
         self._failed[nodeid] = why
+
+    def add_untraced(self, nodeid: str) -> None:
+        """Of a test that was to be traced, but measures nothing."""
+        self._untraced[nodeid] = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -77,6 +83,14 @@ class Findings:
         if lines:
             lines.append(f"Same order of set-up again: --tf-threads-seed={seed}")
         return lines
+
+    def traces(self) -> list[str]:
+        """Lines of text: where traces are, what they say, and which there are not."""
+        rows = [profiles.Row(one.name, one.traces) for one in self._measured if one.traces]
+        return [
+            *profiles.render(rows, platform.node()),
+            *(f"{nodeid}: no trace: it measures nothing" for nodeid in self._untraced),
+        ]
 
     def judgement(self) -> list[str]:
         """Lines of text: the table of verdicts, or that there are none."""

@@ -23,6 +23,7 @@ from pytest_tfthreads.core.duet import judge_duet
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.core.trace import Trace
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 
 
@@ -103,6 +104,12 @@ class Gate:
             self._hypotheses,
             f"{duet.against}, side by side in {_pairs(len(duet.pairs))} of processes",
         )
+
+    def stored_trace(self, test: str, now: Measurement) -> Trace | None:
+        """What the baseline's saved run tells of the test's trace, if one was taken."""
+        if self._problem:
+            return None
+        return history_of(self._runs, test, now, self._named).trace
 
     def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Those that fail their test."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +33,39 @@ MARKER = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
+REGRESSED = "regressed"
 STARTS = ("auto", "fork", "fresh")
+
+
+@dataclass(frozen=True)
+class ProfileWish:
+    """Where traces are to be stored, and of what: all that is measured, or what has regressed."""
+
+    directory: Path
+    only_regressed: bool = False
+
+    @classmethod
+    def parse(cls, text: str, name: str, start: Path) -> ProfileWish:
+        """From DIR or DIR:regressed, DIR being seen from `start`.
+
+        Raises `ConfigError`, which blames `name`.
+        """
+        directory, colon, what = text.rpartition(":")
+        is_plain = not colon or os.sep in what
+        if is_plain:
+            directory = text
+        if not directory or not (is_plain or what == REGRESSED):
+            raise ConfigError(
+                name, f"{text!r} is neither a directory nor, for what regressed only, DIR:regressed"
+            )
+        path = start / Path(directory).expanduser()
+        if path.exists() and not path.is_dir():
+            raise ConfigError(name, f"{path} is no directory; name one, or one that can be made")
+        return cls(path, only_regressed=not is_plain)
+
+    def holds_for(self, has_regressed: bool) -> bool:
+        """Whether a trace of such a test is wanted."""
+        return has_regressed or not self.only_regressed
 
 
 @dataclass(frozen=True)
@@ -53,6 +86,7 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
     report: Path | None = None
+    profile: ProfileWish | None = None
 
     @property
     def looks(self) -> list[int]:
@@ -139,6 +173,12 @@ def add_options(parser: pytest.Parser) -> None:
             "write the results as one HTML page, which needs no network; an ini key's path is "
             "relative to rootdir",
         ),
+        (
+            "tf-threads-profile",
+            "DIR",
+            "store a TensorBoard trace of each configuration, taken in a process of its own after "
+            "measuring; DIR:regressed, of those only whose verdict is a regression",
+        ),
     ):
         # argparse takes a percent sign for the beginning of a format.
         text = text.replace("%", "%%")
@@ -191,6 +231,7 @@ def read_settings(config: pytest.Config) -> Settings:
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         seed = _count(config, "tf_threads_seed", 0)
         policy = _policy(config)
+        profile = _profile(config)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
@@ -224,6 +265,7 @@ def read_settings(config: pytest.Config) -> Settings:
         policy=policy,
         duet=duet,
         report=_report(config),
+        profile=profile,
     )
 
 
@@ -252,6 +294,15 @@ def _report(config: pytest.Config) -> Path | None:
         raise pytest.UsageError(f"{name}: names no file; such as {name}=report.html")
     is_option = config.getoption("tf_threads_report") is not None
     return (config.invocation_params.dir if is_option else config.rootpath) / path
+
+
+def _profile(config: pytest.Config) -> ProfileWish | None:
+    text, name = _value(config, "tf_threads_profile")
+    if text is None:
+        return None
+    is_option = config.getoption("tf_threads_profile") is not None
+    start = config.invocation_params.dir if is_option else config.rootpath
+    return ProfileWish.parse(text, name, start)
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

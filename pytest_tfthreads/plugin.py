@@ -26,6 +26,7 @@ from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest
 from pytest_tfthreads.options import (
     MARKER,
+    REGRESSED,
     Settings,
     add_options,
     read_settings,
@@ -36,12 +37,14 @@ from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.report_file import ReportFile
 from pytest_tfthreads.sharing import Sharing
+from pytest_tfthreads.ticker import Ticker
 
 __all__ = ["tf_benchmark", "tf_threads"]
 
 _SETTINGS = pytest.StashKey[Settings]()
 _REPORT_ATTRIBUTE = "tf_threads"
 _FAILED_ATTRIBUTE = "tf_threads_failed"  # true on reports of tests that were to be measured
+_UNTRACED_ATTRIBUTE = "tf_threads_untraced"  # true on one of a test that could not be traced
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,9 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     seed = xdist_bridge.seed_of_run(config, settings.seed)
     config.stash[_SETTINGS] = replace(settings, seed=seed)
     if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
-        sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s)
+        ticker = Ticker(config)
+        sharing = Sharing(config, config.stash[_SETTINGS].lease_timeout_s, ticker)
         config.pluginmanager.register(sharing, "tfthreads-sharing")
-        config.pluginmanager.register(Controller(config, sharing), "tfthreads-controller")
+        config.pluginmanager.register(Controller(config, sharing, ticker), "tfthreads-controller")
 
 
 @pytest.hookimpl(trylast=True)
@@ -78,9 +82,10 @@ def _case(request: pytest.FixtureRequest) -> Case:
 class Controller:
     """The hooks of the pytest process, which hands marked tests on."""
 
-    def __init__(self, config: pytest.Config, sharing: Sharing) -> None:
+    def __init__(self, config: pytest.Config, sharing: Sharing, ticker: Ticker) -> None:
         self._config = config
         self._sharing = sharing
+        self._ticker = ticker
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._settings = config.stash[_SETTINGS]
@@ -106,7 +111,9 @@ class Controller:
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = Isolation(self._config, self._settings, self._sharing.leases)
+            self._isolation = Isolation(
+                self._config, self._settings, self._sharing.leases, self._ticker
+            )
         return self._isolation
 
     @pytest.hookimpl(tryfirst=True)
@@ -146,6 +153,8 @@ class Controller:
             and benchmark_bridge.measures(item)
             and not _runs_here(item)
         ]
+        if not self._config.getoption("collectonly"):
+            self._ticker.plan(self._foreseen(session.items))
         if self._is_judging:
             hypotheses = len(METRICS) * len(to_judge)
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
@@ -180,6 +189,8 @@ class Controller:
             return  # pytest-xdist carries the report on to the process that keeps the results
         if hasattr(report, _FAILED_ATTRIBUTE):
             self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
+        if hasattr(report, _UNTRACED_ATTRIBUTE):
+            self._findings.add_untraced(report.nodeid)
         data = getattr(report, _REPORT_ATTRIBUTE, None)
         if data is None:
             return
@@ -221,6 +232,8 @@ class Controller:
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
+        if traces := [*self._findings.traces(), *self._why_no_traces()]:
+            lines += ["", *traces]
         if self._measured_nothing_asked_for:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
@@ -300,6 +313,19 @@ class Controller:
             self._all_collected and self._finished >= session.testscollected
         )
 
+    def _why_no_traces(self) -> list[str]:
+        wanted = self._settings.profile
+        if wanted is None or not self._findings.has_measurements:
+            return []
+        if self._config.getoption("usepdb") or self._config.getoption("trace"):
+            return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
+        if wanted.only_regressed and not self._is_judging:
+            return [
+                f"--tf-threads-profile: no traces: nothing is known to have {REGRESSED} without "
+                "--benchmark-compare or --tf-threads-duet"
+            ]
+        return []
+
     @property
     def _annotations(self) -> list[str]:
         if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
@@ -320,6 +346,25 @@ class Controller:
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)
                 return
+
+    def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
+        """How many processes each item takes, if nothing is suspicious."""
+        settings = self._settings
+        traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
+        processes = {}
+        for item in items:
+            case = case_of(item)
+            if case is None or _runs_here(item):
+                continue
+            count = case.processes or settings.processes
+            if not benchmark_bridge.measures(item):
+                count = 1
+            elif settings.duet:
+                count = 2 * max(count, settings.looks[0]) + traces
+            else:
+                count += traces
+            processes[item.nodeid] = count
+        return processes
 
     def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
         """Have these tests run side by side with the baseline that the user wants."""
@@ -366,6 +411,8 @@ class Controller:
             for report in reports:
                 if report.failed:
                     setattr(report, _FAILED_ATTRIBUTE, True)
+        elif self._settings.profile and self._settings.profile.holds_for(has_regressed=False):
+            setattr(reports[0], _UNTRACED_ATTRIBUTE, True)
         # Fixtures of tests that ran here before, which this item shares a module or class with,
         # may end with it.
         call = pytest.CallInfo.from_call(

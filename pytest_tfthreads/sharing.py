@@ -12,6 +12,7 @@ from pytest_tfthreads import collection
 from pytest_tfthreads.process.lease_notes import Holder
 from pytest_tfthreads.process.lease_place import UnsafePlaceError
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.ticker import Ticker
 
 
 class Sharing:
@@ -21,8 +22,9 @@ class Sharing:
     other and with nobody who measures.
     """
 
-    def __init__(self, config: pytest.Config, timeout_s: float) -> None:
+    def __init__(self, config: pytest.Config, timeout_s: float, ticker: Ticker) -> None:
         self._config = config
+        self._ticker = ticker
         self._timeout_s = timeout_s
         self._shared = contextlib.ExitStack()
         self._saw_marked = False
@@ -69,6 +71,7 @@ class Sharing:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is None:  # in pytest-xdist's workers
             return
+        self._ticker.erase()
         reporter.ensure_newline()
         names = "; ".join(map(str, in_front)) or "somebody who left no note"
         reporter.write_line(f"tf_threads: waiting for the CPUs: {names}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement
 from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace
 
 _FINGERPRINT = {
     "cpu": "CPU model",
@@ -39,7 +40,8 @@ class StoredRun:
 
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
-    `pairs` are those of the tests that were compared side by side.
+    `pairs` are those of the tests that were compared side by side, `profiles` of those that were
+    traced.
     `failed` are those that were to be measured then, but failed; a run is not `complete` if it
     ended before all its tests.
     """
@@ -51,6 +53,7 @@ class StoredRun:
     measurements: Mapping[str, Measurement]
     regressed: frozenset[str] = frozenset()
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    profiles: Mapping[str, OpProfile] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     complete: bool = True
 
@@ -65,14 +68,15 @@ class StoredRun:
 class History:
     """What one measurement is judged by: comparable measurements of its test, oldest first.
 
-    The last is the baseline, and `baseline` says in words which that is. With none, `problem` says
-    why, and `status` is the verdict that follows.
+    The last is the baseline, and `baseline` says in words which that is; `trace` is what is known
+    of its trace. With none, `problem` says why, and `status` is the verdict that follows.
     """
 
     measurements: tuple[Measurement, ...]
     baseline: str = ""
     problem: str = ""
     status: str = "no-baseline"
+    trace: Trace | None = None
 
 
 def short_commit(commit: str | None, dirty: bool) -> str:
@@ -123,6 +127,7 @@ def parse_run(text: str, label: str) -> StoredRun:
     measurements: dict[str, Measurement] = {}
     regressed = set()
     pairs: dict[str, tuple[Pair, ...]] = {}
+    profiles: dict[str, OpProfile] = {}
     for number, value in enumerate(run.sequence("benchmarks")):
         one = Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
@@ -138,6 +143,8 @@ def parse_run(text: str, label: str) -> StoredRun:
             regressed.add(name)
         if found := _pairs(ours):
             pairs[name] = found
+        if profile := _profile(ours):
+            profiles[name] = profile
     if not measurements:
         raise BaselineError(
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
@@ -153,6 +160,7 @@ def parse_run(text: str, label: str) -> StoredRun:
         measurements=measurements,
         regressed=frozenset(regressed),
         pairs=pairs,
+        profiles=profiles,
         failed=frozenset(about.texts("failed") if "failed" in about.data else ()),
         complete=about.flag("complete") if "complete" in about.data else True,
     )
@@ -179,8 +187,12 @@ def history_of(
     if not comparable or (named and comparable[-1] is not runs[-1]):
         problem = f"{measured[-1].title} is not comparable: {reasons[measured[-1].label]}"
         return History((), problem=problem, status="not-comparable")
+    last = comparable[-1]
+    profile = last.profiles.get(test)
     return History(
-        tuple(run.measurements[test] for run in comparable), baseline=comparable[-1].title
+        tuple(run.measurements[test] for run in comparable),
+        baseline=last.title,
+        trace=None if profile is None else Trace(last.title, None, profile),
     )
 
 
@@ -372,6 +384,20 @@ def _pairs(data: Fields) -> tuple[Pair, ...]:
         pair = Fields(value, f"{duet.where}: pairs[{number}]")
         pairs.append(Pair(pair.logarithm("throughput"), pair.logarithm("cpu_efficiency")))
     return tuple(pairs)
+
+
+def _profile(data: Fields) -> OpProfile | None:
+    traces = data.optional("profile", Fields)
+    now = traces and traces.optional("now", Fields)
+    if now is None:
+        return None
+    ops = []
+    for number, value in enumerate(now.sequence("ops")):
+        one = Fields(value, f"{now.where}: ops[{number}]")
+        ops.append(OpTime(one.text("op"), one.number("count"), one.number("self_s")))
+    return OpProfile(
+        now.integer("calls"), now.number("wall_s"), now.number("outside_s"), tuple(ops)
+    )
 
 
 def _sample(data: Fields) -> dict[str, Any]:

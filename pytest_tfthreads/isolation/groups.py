@@ -17,11 +17,13 @@ from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.trace import Traces
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.duets import Duets
+from pytest_tfthreads.isolation.profiles import Profiles
 from pytest_tfthreads.isolation.progress import Progress
-from pytest_tfthreads.isolation.results import IsolatedRun, Results
+from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest, Results
 from pytest_tfthreads.isolation.rings import Rings
 from pytest_tfthreads.isolation.sides import Baseline, Here, Side
 from pytest_tfthreads.options import Settings
@@ -29,6 +31,7 @@ from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.preloaded import Home
+from pytest_tfthreads.ticker import Ticker
 
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
@@ -42,15 +45,21 @@ _ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 class Isolation:
     """Runs marked items in processes of their own."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, leases: Leases) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, leases: Leases, ticker: Ticker
+    ) -> None:
         self._config = config
         self._settings = settings
+        self._ticker = ticker
         self._machine = Machine.read()
         self._launcher = Launcher(settings.start, leases)
-        self._rings = Rings(config, settings, self._machine, self._launcher, leases)
+        self._rings = Rings(config, settings, self._machine, self._launcher, leases, ticker)
         self._results = Results(self._machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
         self._baseline: Baseline | None = None
+        self._profiles: Profiles | None = None
+        if settings.profile is not None and not self._rings.are_interactive:
+            self._profiles = Profiles(self._rings, settings.profile.directory)
 
     @property
     def home(self) -> Home:
@@ -82,6 +91,12 @@ class Isolation:
         before it.
         """
         members = [self._progress(item, self._here) for item in group]
+        with self._ticker.test(
+            _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
+        ):
+            return self._run(members, gate)
+
+    def _run(self, members: Sequence[Progress], gate: Gate | None) -> dict[str, IsolatedRun]:
         for one in members:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
@@ -103,10 +118,29 @@ class Isolation:
             if measured is not None and gate is not None:
                 verdicts = self._verdicts(one, measured.measurement, gate, duet)
                 measured = replace(measured, verdicts=verdicts)
+            if measured is not None:
+                measured = replace(measured, traces=self._traces(one, measured, duet, gate))
             if one.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
                 runs[one.item.nodeid] = IsolatedRun(one.reports(), measured, one.ending, mistake)
         return runs
+
+    def _traces(
+        self, member: Progress, measured: MeasuredTest, duet: Duet | None, gate: Gate | None
+    ) -> Traces | None:
+        """Traces of a test that was measured, if they are wanted of it."""
+        wanted = self._settings.profile
+        has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
+        if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
+            return None
+        then = None
+        if has_regressed and duet is not None and duet.baseline is not None and self._baseline:
+            then = self._progress(member.item, self._baseline)
+        traces = self._profiles.take(self._progress(member.item, self._here), then)
+        if then is None and gate is not None and traces.now is not None:
+            stored = gate.stored_trace(measured.nodeid, measured.measurement)
+            traces = replace(traces, baseline=stored)
+        return traces
 
     def _progress(self, item: pytest.Item, side: Side) -> Progress:
         return Progress(self._config, self._settings, self._machine, item, side)
@@ -129,7 +163,7 @@ class Isolation:
                 self._verdicts(member, measurement, gate, duet), len(duet.pairs)
             )
 
-        return Duets(self._rings, self._results).run(
+        return Duets(self._rings, self._results, self._ticker).run(
             now=member,
             then=self._progress(member.item, baseline),
             looks=self._settings.looks,
@@ -152,6 +186,7 @@ class Isolation:
         processes = [one.processes for one in members]
         full_s: list[float] = []  # a process
         standing, rings = NOTHING_KNOWN, 0
+        self._ticker.expect(processes=None, passes=None)
         while (look := next_look(grid, self._machine.counts, processes, standing)) is not None:
             plan = plan_rings(
                 [1] * len(look.members), self._settings.group, 0, f"{self._seed(members)} {rings}"
@@ -215,6 +250,10 @@ class Isolation:
         )
         for number, ring in enumerate(rings):
             taking_part = [members[index] for index in ring if members[index].goes_on]
+            self._ticker.expect(
+                sum(members[index].goes_on for later in rings[number:] for index in later),
+                passes=max(one.processes for one in members),
+            )
             if taking_part:
                 self._rings.run(number, taking_part)
                 self._end_early(members)
@@ -241,8 +280,11 @@ class Isolation:
                 shared=_shared(taking_part),
                 seed=f"{self._seed(members)} {number}",
             )
-            for ring in rings:
+            for place, ring in enumerate(rings):
                 chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
+                self._ticker.expect(
+                    sum(map(len, rings[place:])), max(len(one.runs) for one in suspicious) + more
+                )
                 if any(one in suspicious for one in chosen):
                     self._rings.run(number, chosen)
                     self._end_early(members)
@@ -267,6 +309,13 @@ class Isolation:
             if one.ending is not None or (maxfail and failed >= maxfail):
                 for later in members[index + 1 :]:
                     later.goes_on = False
+
+
+def _title(group: Sequence[pytest.Item]) -> str:
+    """What is measured together, for people."""
+    if len(group) == 1:
+        return collection.nodeid_of(group[0])
+    return f"{collection.group_of(group[0])}, {len(group)} configurations"
 
 
 def _shared(members: Sequence[Progress]) -> int:

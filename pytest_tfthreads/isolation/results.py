@@ -17,6 +17,7 @@ from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.trace import Traces
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.process.leases import Leases
@@ -40,6 +41,7 @@ class MeasuredTest:
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
+    traces: Traces | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -49,12 +51,14 @@ class MeasuredTest:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """For `extra_info`: the measurement, its verdicts where it was judged, and its duet."""
+        """For `extra_info`: the measurement, and its verdicts, duet and traces if it has any."""
         recorded = self.measurement.to_json()
         if self.duet is not None:
             recorded["duet"] = dict(self.duet)
         if self.verdicts:
             recorded["verdicts"] = [verdict.to_json() for verdict in self.verdicts]
+        if self.traces is not None:
+            recorded["profile"] = self.traces.to_json()
         return recorded
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +75,7 @@ class MeasuredTest:
             "search": None if self.search is None else self.search.to_json(),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "duet": self.duet,
+            "traces": None if self.traces is None else self.traces.to_json(),
         }
 
     @classmethod
@@ -88,6 +93,7 @@ class MeasuredTest:
             search=None if data["search"] is None else SearchCost.from_json(data["search"]),
             verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
             duet=data["duet"],
+            traces=None if data["traces"] is None else Traces.from_json(data["traces"]),
         )
 
 

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
 from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.ticker import Ticker
 
 
 class Rings:
@@ -29,12 +31,14 @@ class Rings:
         machine: Machine,
         launcher: Launcher,
         leases: Leases,
+        ticker: Ticker,
     ) -> None:
         self._config = config
         self._settings = settings
         self._machine = machine
         self._launcher = launcher
         self._leases = leases
+        self._ticker = ticker
         self._orders = Orders(config, settings, machine)
         self._ids = itertools.count()
 
@@ -43,17 +47,29 @@ class Rings:
         """Whether processes have the terminal to themselves, and so take no turns."""
         return self._orders.is_interactive
 
-    def run(self, number: int, members: Sequence[Progress], budget_share: float = 1.0) -> None:
+    def trace(self, member: Progress, directory: Path) -> None:
+        """One process that is not measured, and leaves a trace in this directory."""
+        self._ticker.expect(processes=1, passes=None)
+        self.run(0, [member], traces=str(directory))
+
+    def run(
+        self,
+        number: int,
+        members: Sequence[Progress],
+        budget_share: float = 1.0,
+        traces: str | None = None,
+    ) -> None:
         """One process of each member, in turns, for this share of its time to measure.
 
         `number` counts the rings of a test: each begins on another CPU. The machine, or where runs
-        are packed the CPUs that they need, is theirs alone for as long.
+        are packed the CPUs that they need, is theirs alone for as long. `traces`: a directory for a
+        trace, instead of measuring.
         """
         begun_s = time.time()
         try:
             self._launcher.settle((one.side.home, one.case.env) for one in members)
             with self._leased(members) as machine:
-                self._run(number, members, budget_share, machine)
+                self._run(number, members, budget_share, traces, machine)
         except LeaseTimeoutError as error:
             for one in members:
                 one.fail(f"no-lease: {error}", begun_s)
@@ -76,7 +92,12 @@ class Rings:
                 yield self._machine
 
     def _run(
-        self, number: int, members: Sequence[Progress], budget_share: float, machine: Machine
+        self,
+        number: int,
+        members: Sequence[Progress],
+        budget_share: float,
+        traces: str | None,
+        machine: Machine,
     ) -> None:
         begun_s = time.time()
         interactive = self._orders.is_interactive
@@ -87,14 +108,21 @@ class Rings:
             rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
             first_set=number,
         )
-        with terminal(self._config, interactive) as descriptors:
+        number_of_pass = None if traces else 1 + max(len(one.runs) for one in members)
+        with (
+            self._ticker.ring(number_of_pass, len(members)),
+            terminal(self._config, interactive) as descriptors,
+        ):
             processes = []
             for one in members:
                 order = replace(
                     one.side.moved(self._orders.write(one, ring, iterations)),
                     ring=None if is_alone else ring_id,
                     budget_share=budget_share,
+                    traces=traces,
                 )
+                if traces is not None:  # it goes through in one turn
+                    order = replace(order, rounds_a_turn=None)
                 timeout_s = one.case.timeout_s or self._settings.timeout_s
                 processes.append(
                     self._launcher.measuring(
@@ -103,10 +131,11 @@ class Rings:
                         one.case.env,
                         None if interactive else timeout_s,
                         descriptors,
+                        self._ticker.tick,
                     )
                 )
             try:
-                conduct(processes, ring, machine.cpu_set)
+                conduct(processes, ring, machine.cpu_set, self._ticker.tick)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:

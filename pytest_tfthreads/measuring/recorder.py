@@ -155,11 +155,21 @@ class Recorder:
         """Ask this at the first reading: whether all readings are of rounds that the user set."""
         self._lays_itself_out = lays_itself_out
 
-    def __call__(self) -> float:
+    @property
+    def counts(self) -> bool:
+        """Whether the round that begins or ends with this reading is one that was asked for."""
+        return (self._measuring or self._has_own_rounds()) and not self._is_last_warmup_round
+
+    def _has_own_rounds(self) -> bool:
         if self._in_own_rounds is None:
             self._in_own_rounds = self._lays_itself_out()
             if self._in_own_rounds:
                 self._turns.ready_for_own_rounds()
+        return self._in_own_rounds
+
+    def __call__(self) -> float:
+        if self._in_own_rounds is None:
+            self._has_own_rounds()
         self.readings.append((perf_counter(), process_time()))
         if not self._measuring and self._plan is not None and self._calibrating_from is not None:
             return self._tell(self._plan, self._calibrating_from)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
+import platform
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.core.trace import ROUND, Span
 from pytest_tfthreads.measuring.reference import UnavailableError
+from pytest_tfthreads.measuring.tracing import UntraceableError
 from pytest_tfthreads.process import kernel
 
 _POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
@@ -152,6 +158,85 @@ def _product(side: int) -> Callable[[], object]:
     matrix = run("Fill", [shape, value], ("T", number, "index_type", index))
     attributes = ("transpose_a", False, "transpose_b", False, "T", number)
     return lambda: run("MatMul", [matrix, matrix], attributes)
+
+
+class Profiler:
+    """TensorFlow's own, which writes for TensorBoard. All of it raises `UntraceableError`."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._round: Any = None
+
+    def start(self) -> None:
+        with _as_untraceable():
+            tf.profiler.experimental.start(self._directory)
+
+    def stop(self, save: bool) -> None:
+        with _as_untraceable():
+            tf.profiler.experimental.stop(save=save)
+            if save:
+                self._write_events()
+
+    def _write_events(self) -> None:
+        """TensorBoard looks for traces only beside a file of events, though there be none."""
+        name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.profile-empty"
+        version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
+        with tf.io.TFRecordWriter(os.path.join(self._directory, name)) as writer:
+            writer.write(version.SerializeToString())
+
+    def begin_round(self, number: int) -> None:
+        # For TensorBoard a round is a step.
+        self._round = tf.profiler.experimental.Trace(ROUND, step_num=number, _r=1)
+        self._round.__enter__()
+
+    def end_round(self) -> None:
+        self._round.__exit__(None, None, None)
+
+    def lines(self) -> Iterator[list[Span]]:
+        """The spans of each thread, of the trace that was saved."""
+        with _as_untraceable():
+            # TensorFlow's alone, not to be found in its documentation: it may move.
+            from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+            files = list(Path(self._directory).glob("plugins/profile/*/*.xplane.pb"))
+            if not files:
+                raise UntraceableError("TensorFlow's profiler has written no trace")
+            space = xplane_pb2.XSpace()
+            space.ParseFromString(files[0].read_bytes())
+        for plane in space.planes:
+            if plane.name == _HOST:
+                for line in plane.lines:
+                    begun_ps = line.timestamp_ns * 1000
+                    yield [_span(plane, one, begun_ps) for one in line.events if one.duration_ps]
+
+
+_HOST = "/host:CPU"
+_EAGER = "EagerExecute"
+
+
+@contextlib.contextmanager
+def _as_untraceable() -> Iterator[None]:
+    try:
+        yield
+    except (tf.errors.OpError, ImportError, OSError, RuntimeError, ValueError) as error:
+        raise UntraceableError(f"TensorFlow's profiler: {error}") from error
+
+
+def _span(plane: Any, event: Any, begun_ps: int) -> Span:
+    told = plane.event_metadata[event.metadata_id]
+    eager_op = None
+    if told.name == _EAGER:
+        known = {plane.stat_metadata[stat.metadata_id].name: stat for stat in event.stats}
+        op, is_function = known.get("eager_op"), known.get("is_func")
+        eager_op = ""
+        if op is not None and not (is_function and _number(is_function)):
+            eager_op = op.str_value or plane.stat_metadata[op.ref_value].name
+    start_ps = begun_ps + event.offset_ps
+    return Span(told.name, start_ps, event.duration_ps, told.display_name, eager_op)
+
+
+def _number(stat: Any) -> int:
+    return int(stat.int64_value or stat.uint64_value)
 
 
 class TraceWatch(logging.Handler):

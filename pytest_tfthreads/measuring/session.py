@@ -6,7 +6,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from pytest_tfthreads.measuring.recorder import (
     peak_memory_bytes,
 )
 from pytest_tfthreads.measuring.reference import Reference
+from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
@@ -68,7 +70,12 @@ class MeasuringSession:
         self.effective = effective
         self._turns = Turns(connection, order.rounds_a_turn)
         self._reference = Reference(runtime.ReferenceProduct())
-        self.recorder = Recorder(runtime.TraceWatch(), self._turns, self._reference)
+        self._traced: TracedRounds | None = None
+        if order.traces is None:
+            self.recorder = Recorder(runtime.TraceWatch(), self._turns, self._reference)
+        else:
+            self._traced = TracedRounds(runtime.Profiler(order.traces))
+            self.recorder = TracingRecorder(runtime.TraceWatch(), self._turns, self._traced)
         self._connection = connection
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None
@@ -100,7 +107,11 @@ class MeasuringSession:
             runtime=runtime.describe(),
             flags=tuple(self.recorder.all_flags()),
             modules=_modules(self.order.roots) if self.order.roots else {},
+            profile=None if self._traced is None else self._told_of(self._traced),
         )
+
+    def _told_of(self, traced: TracedRounds) -> Mapping[str, Any]:
+        return traced.told(None if self._benchmark is None else self._benchmark["iterations"])
 
     # -- the session ------------------------------------------------------------------
 
@@ -148,10 +159,21 @@ class MeasuringSession:
         settings = benchmark_bridge.read_settings(item)
         if settings is None:
             return
+        options: dict[str, Any] = {}
+        if self._traced is not None:
+            # However the test wants to be timed, rounds are to come after a warm-up, and be few.
+            settings = replace(
+                settings,
+                max_time_s=2 * TRACE_S,  # so that they go on until there are enough
+                own=settings.own - {"calibration_precision"},
+                own_timer=None,
+                own_warmup=False,
+            )
+            options["min_rounds"] = 1
         recorder = self.recorder
         recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(item))
         min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
-        options: dict[str, Any] = {"timer": recorder, "min_time": min_round_s}
+        options |= {"timer": recorder, "min_time": min_round_s}
         if settings.own_timer is not None:
             recorder.beside(settings.own_timer)
         if not settings.own_warmup:
@@ -183,6 +205,8 @@ class MeasuringSession:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
         self._first_call_s = time.monotonic()
         outcome = yield
+        if self._traced is not None:
+            self._traced.finish()
         if outcome.excinfo is None:
             self._take_sample(item)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_tfthreads.process import failure
 from pytest_tfthreads.process.failure import Failure
@@ -52,13 +52,15 @@ class Launcher:
         env: Env,
         timeout_s: float | None,
         terminal: Sequence[int] = (),
+        pulse: Callable[[], None] = lambda: None,
     ) -> Measuring:
         """A process for this order, which starts when it is set up.
 
         `timeout_s` are seconds in which it runs, its turns and no others. `terminal` holds stdin,
-        stdout and stderr for the test, where they are not captured.
+        stdout and stderr for the test, where they are not captured. `pulse` is called about once a
+        second while it is being set up.
         """
-        return Measuring(lambda: self._interpreter((home, env)), order, timeout_s, terminal)
+        return Measuring(lambda: self._interpreter((home, env)), order, timeout_s, terminal, pulse)
 
     def close(self) -> None:
         """End all interpreters, and with them whatever they still run."""

@@ -58,11 +58,17 @@ class Ring:
         return self.first_set + lap // max(1, ROUNDS_A_SET // self.rounds_a_turn)
 
 
-def conduct(members: Sequence[Member], ring: Ring, cpu_set: Callable[[int, int], Cpus]) -> None:
+def conduct(
+    members: Sequence[Member],
+    ring: Ring,
+    cpu_set: Callable[[int, int], Cpus],
+    between: Callable[[], None] = lambda: None,
+) -> None:
     """Set the members up one by one, in this order, and have them take turns until all have gone.
 
     `cpu_set(size, place)` gives the CPUs of a member at a place of the rotation. A member that
     crashes, hangs or finishes leaves the ring; the others go on. Whatever happens, none is left.
+    `between` is called after each lap, while all stand still.
     """
     try:
         ready = [member.set_up(cpu_set(member.cpus_wanted, ring.place(0))) for member in members]
@@ -77,6 +83,7 @@ def conduct(members: Sequence[Member], ring: Ring, cpu_set: Callable[[int, int],
                 if member.take_turn(cpu_set(member.cpus_wanted, place), layout)
             ]
             lap += 1
+            between()
     finally:
         for member in members:
             member.abandon()

@@ -28,6 +28,8 @@ from pytest_tfthreads.process.protocol import (
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
 _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
 _STACKS_S = 2
+_PULSE_S = 1.0
+_LONGEST_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Measuring:
         order: WorkOrder,
         timeout_s: float | None,
         terminal: Sequence[int],
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
+        self._pulse = pulse  # called about once a second while it is being set up
         self.result: Launched | Failure | None = None
         self._find_interpreter = interpreter
         self._order = order
@@ -82,7 +86,7 @@ class Measuring:
             self.result = found.failure("The interpreter that starts measuring processes died.")
             return None
         # One that stops before it is ready was stopped by its own test.
-        while self._run() and not self._process.is_ready:
+        while self._run(self._pulse) and not self._process.is_ready:
             self._process.go_on(cpus)
         return self._process.ready
 
@@ -100,13 +104,13 @@ class Measuring:
             self._process.close()
             self._process = None
 
-    def _run(self) -> bool:
+    def _run(self, pulse: Callable[[], None] | None = None) -> bool:
         """Follow it until it stops; False when it has gone."""
         process = self._process
         assert process is not None
         begun_s = time.monotonic()
         try:
-            gone = process.follow(self._time_left_s)
+            gone = process.follow(self._time_left_s, pulse)
         except ConnectionClosedError:
             self.result = process.interpreter.failure(
                 "The interpreter that starts measuring processes died while one was running."
@@ -176,8 +180,10 @@ class _Process:
         with contextlib.suppress(ConnectionClosedError):  # the interpreter died: `follow` will see
             self.interpreter.tell("continue", self._pid, **moved)
 
-    def follow(self, timeout_s: float | None) -> Reply | Failure | None:
-        """Wait until it stops (None) or has gone, answered or not.
+    def follow(
+        self, timeout_s: float | None, pulse: Callable[[], None] | None = None
+    ) -> Reply | Failure | None:
+        """Wait until it stops (None) or has gone, answered or not; `pulse` as it waits.
 
         Raises `ConnectionClosedError` if the interpreter dies.
         """
@@ -188,7 +194,7 @@ class _Process:
             if self._answering:
                 selector.register(self._answers, selectors.EVENT_READ)
             selector.register(self.interpreter.connection, selectors.EVENT_READ)
-            self._follow(selector, timeout_s)
+            self._follow(selector, timeout_s, pulse)
         self._ran_s += time.monotonic() - begun_s
         if self._is_stopped and self._end is None:
             return None
@@ -201,8 +207,13 @@ class _Process:
             return replace(reply, message=failure.excerpt(self._log.fileno()))
         return reply
 
-    def _follow(self, selector: selectors.BaseSelector, timeout_s: float | None) -> None:
-        self._until(selector, timeout_s, lambda: self._is_stopped or not self._answering)
+    def _follow(
+        self,
+        selector: selectors.BaseSelector,
+        timeout_s: float | None,
+        pulse: Callable[[], None] | None,
+    ) -> None:
+        self._until(selector, timeout_s, lambda: self._is_stopped or not self._answering, pulse)
         if self._is_stopped:
             self._hear_out()
             return
@@ -217,23 +228,28 @@ class _Process:
             self._until(selector, _GRACE_S, lambda: self._end is not None)
 
     def _until(
-        self, selector: selectors.BaseSelector, seconds: float | None, done: Callable[[], bool]
+        self,
+        selector: selectors.BaseSelector,
+        seconds: float | None,
+        done: Callable[[], bool],
+        pulse: Callable[[], None] | None = None,
     ) -> None:
+        longest_s = _LONGEST_WAIT_S if pulse is None else _PULSE_S
         deadline_s = None if seconds is None else time.monotonic() + seconds
         while not done() and self._end is None:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return
-            ready = {
-                key.fileobj
-                for key, _ in selector.select(None if left_s is None else min(left_s, 3600))
-            }
+            wait_s = longest_s if left_s is None else min(left_s, longest_s)
+            ready = {key.fileobj for key, _ in selector.select(wait_s)}
             if self.interpreter.connection in ready:
                 self.interpreter.read()
             if self._answers in ready and self._answering:
                 self._read_answer()
                 if not self._answering:
                     selector.unregister(self._answers)
+            if pulse is not None:
+                pulse()
         if self._end is not None:
             self._read_what_was_sent()
 

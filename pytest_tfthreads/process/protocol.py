@@ -53,6 +53,7 @@ class WorkOrder:
     ring: int | None = None  # which processes of its test take turns with it
     budget_share: float = 1.0  # of the time for which its rounds would be measured
     roots: tuple[str, ...] = ()  # directories: which modules it imported from there is to be told
+    traces: str | None = None  # a directory: nothing is measured, but a trace is written there
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine
@@ -103,6 +104,7 @@ class Reply:
     runtime: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)  # files by name, for `roots`
+    profile: Mapping[str, Any] | None = None  # what its trace says, or `problem`: why there is none
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))

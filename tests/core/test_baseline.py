@@ -17,9 +17,13 @@ from pytest_tfthreads.core.baseline import (
 )
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
 
 TEST = "test_a.py::test_x[intra2-inter1]"
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.21.0"}
+
+PROFILE = OpProfile(10, 0.005, 0.001, (OpTime("Conv2D", 2.0, 0.003),))
+TRACES = Traces("traces", "here", now=Trace("the current tree", "x/plugins/profile/1", PROFILE))
 
 
 def measurement(**fields):
@@ -49,7 +53,7 @@ PAIRS = (Pair(-0.02, 0.01), Pair(0.015, 0.0))
 
 def duet(**fields):
     """What is saved of a measurement that was compared side by side."""
-    return {**measurement().to_json(), "duet": {**DUET, **fields}}
+    return {**measurement().to_json(), "duet": {**DUET, **fields}, "profile": TRACES.to_json()}
 
 
 def saved(ours=None, **fields):
@@ -149,8 +153,14 @@ MAY_BE_NONE = {
     "turn_rounds",
     "reference_wall_s",
     "reference_cpu_s",
+    "profile",
+    "now",
 }
-NOT_NEEDED = {"throughput", "cpu_efficiency", "cores_used", "utilization", "tensorflow"}
+NOT_NEEDED = {
+    *("throughput", "cpu_efficiency", "cores_used", "utilization", "tensorflow"),
+    # Of traces, which are not looked for again.
+    *("directory", "host", "title", "path", "baseline", "problems"),
+}
 
 
 def places(data, path=()):
@@ -307,6 +317,15 @@ def test_pairs_are_read_from_the_file():
     assert parse_run(json.dumps(saved(duet())), "x").pairs == {TEST: PAIRS}
     assert [Pair.from_json(one.to_json()) for one in PAIRS] == list(PAIRS)
     assert DUET["pairs"] == [one.to_json() for one in PAIRS]
+
+
+def test_what_a_trace_says_is_read_from_the_file():
+    stored = parse_run(json.dumps(saved(duet())), "x")
+    assert stored.profiles == {TEST: TRACES.now.profile}
+    history = history_of([run("1"), stored], TEST, measurement())
+    assert history.trace == Trace(stored.title, None, TRACES.now.profile)
+    assert history_of([stored, run("2")], TEST, measurement()).trace is None
+    assert Traces.from_json(TRACES.to_json()) == TRACES
 
 
 @pytest.mark.parametrize("ours", [measurement().to_json(), duet(pairs=[])], ids=["absent", "empty"])

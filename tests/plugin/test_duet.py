@@ -115,7 +115,8 @@ def project(suite, monkeypatch):
 
 def test_regression_against_a_revision(project):
     project.write("src/product.py", product(6))
-    assert project.run("--tf-threads-duet=v1.0") == pytest.ExitCode.TESTS_FAILED
+    code = project.run("--tf-threads-duet=v1.0", "--tf-threads-profile=traces:regressed")
+    assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert "% slower: CPU work" in project.told
     assert "v1.0" in project.told
@@ -124,6 +125,12 @@ def test_regression_against_a_revision(project):
     assert len(recorded["duet"]["pairs"]) == 3
     assert recorded["duet"]["baseline"]["throughput"]["value"] > 300
     assert recorded["throughput"]["value"] < 200
+    now, then = (recorded["profile"][side] for side in ("now", "baseline"))
+    assert now["wall_s"] > 2 * then["wall_s"] > 0
+    assert "v1.0" in then["title"]
+    assert then["path"] == f"{now['path']}-baseline"
+    assert all((project.path / "traces" / one["path"]).is_dir() for one in (now, then))
+    assert f"baseline: {then['title']}: {then['path']} ms a call now baseline" in project.told
     assert project.leftovers == (0, [])
 
 

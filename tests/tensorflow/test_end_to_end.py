@@ -64,22 +64,57 @@ def test_grid_with_module_level_tensors(suite):
         assert noise not in result.stdout.str() + result.stderr.str()
 
 
-def test_automatic_pools_are_counted(suite):
+def test_automatic_pools_are_counted_and_traces_say_which_ops_ran(suite):
     result, benchmarks = run(
         suite,
-        SHORT
-        + """
-@pytest.mark.tf_threads()
-def test_it(benchmark):
-    import tensorflow as tf
-    benchmark(tf.add, tf.constant(1.0), 2.0)
-""",
+        """
+        import tensorflow as tf
+
+        pytestmark = pytest.mark.benchmark(max_time=0.2)
+
+        @pytest.mark.tf_threads()
+        def test_eager(benchmark):
+            x = tf.constant(1.0)
+            benchmark(tf.add, x, 2.0)
+            tf.sinh(x)
+
+        @pytest.mark.tf_threads(2, 1)
+        def test_function(benchmark):
+            x = tf.random.stateless_uniform((128, 128), seed=(1, 1))
+            benchmark(tf.function(lambda: tf.tanh(tf.tanh(x @ x) @ x)))
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_graph(benchmark):
+            tf.compat.v1.disable_eager_execution()
+            product = tf.random.uniform((64, 64)) @ tf.ones((64, 64))
+            with tf.compat.v1.Session() as session:
+                benchmark.pedantic(session.run, (product,), rounds=3, iterations=2)
+        """,
+        "--tf-threads-profile=traces",
     )
-    result.assert_outcomes(passed=1)
-    measured = recorded(benchmarks, "test_it[intraauto-interauto]")
+    result.assert_outcomes(passed=3)
+    measured = recorded(benchmarks, "test_eager[intraauto-interauto]")
     cpus = len(os.sched_getaffinity(0))
     assert (measured["intra"], measured["inter"]) == (0, 0)
     assert measured["effective"] == {"intra": cpus, "inter": cpus}
+    for name, expected in (
+        ("test_eager[intraauto-interauto]", {"AddV2": 1}),
+        ("test_function[intra2-inter1]", {"MatMul": 2, "Tanh": 2}),
+        ("test_graph[intra1-inter1]", {"MatMul": 1}),
+    ):
+        profile = recorded(benchmarks, name)["profile"]
+        assert not profile["problems"], name
+        now = profile["now"]
+        (file,) = (suite.path / "traces" / now["path"]).iterdir()
+        assert file.name.endswith(".xplane.pb")
+        # oneDNN's kernels are ops of their own.
+        counts = {one["op"].removeprefix("_Mkl"): one["count"] for one in now["ops"]}
+        assert expected.items() <= counts.items()
+        assert "Sinh" not in counts
+        times_s = [one["self_s"] for one in now["ops"]]
+        assert times_s == sorted(times_s, reverse=True)
+        assert 0 < times_s[0] < now["wall_s"]
+        assert 0 <= now["outside_s"] < now["wall_s"]
 
 
 def test_fresh_start_and_environment_of_the_import(suite):

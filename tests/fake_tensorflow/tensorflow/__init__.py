@@ -5,9 +5,11 @@ TensorFlow's do: intra-op threads inherit their creator's name, inter-op threads
 Variables of the environment make it misbehave:
 FAKE_TF_BROKEN: the import fails; FAKE_TF_EAGER_THREAD: importing it starts a thread;
 FAKE_TF_STARTED: importing it starts the runtime; FAKE_TF_IGNORES_INTRA: the intra-op pool has one
-thread too many; FAKE_TF_FAILING_OPS: ops raise.
+thread too many; FAKE_TF_FAILING_OPS: ops raise; FAKE_TF_DISK_FULL: the profiler cannot write.
 """
 
+import contextlib
+import json
 import logging
 import os
 import threading
@@ -98,6 +100,61 @@ def constant(value, dtype=None):
     """Touches the runtime, as a tensor does."""
     _start()
     return value
+
+
+class _Profiler:
+    """Of a round, the first half is spent in an op that is called Work."""
+
+    def __init__(self):
+        self.directory = None
+        self.spans = []
+
+    def start(self, directory):
+        if self.directory is not None:
+            raise OpError("Another profiler is running.")
+        self.directory = directory
+
+    def stop(self, save=True):
+        directory, spans = self.directory, self.spans
+        self.directory, self.spans = None, []
+        if not save:
+            return
+        if os.environ.get("FAKE_TF_DISK_FULL"):
+            raise OpError("No space left on device")
+        folder = os.path.join(directory, "plugins", "profile", "2026_11_23_12_00_00")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "here.xplane.pb"), "w") as file:
+            json.dump(spans, file)
+
+    @contextlib.contextmanager
+    def trace(self, name, **_):
+        start_ns = time.perf_counter_ns()
+        yield
+        duration_ns = time.perf_counter_ns() - start_ns
+        self.spans += [[name, "", start_ns, duration_ns]]
+        self.spans += [["some/work:Work", "Work", start_ns, duration_ns // 2]]
+
+
+class _RecordWriter(contextlib.AbstractContextManager):
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, record):
+        with open(self.path, "ab") as file:
+            file.write(record)
+
+    def __exit__(self, *_):
+        return None
+
+
+_profiler = _Profiler()
+profiler = SimpleNamespace(
+    experimental=SimpleNamespace(start=_profiler.start, stop=_profiler.stop, Trace=_profiler.trace)
+)
+io = SimpleNamespace(TFRecordWriter=_RecordWriter)
+compat = SimpleNamespace(
+    v1=SimpleNamespace(Event=lambda **_: SimpleNamespace(SerializeToString=lambda: b"event"))
+)
 
 
 if os.environ.get("FAKE_TF_EAGER_THREAD"):

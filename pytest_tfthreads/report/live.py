@@ -1,0 +1,56 @@
+"""What is being measured, in a line, while it is."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What a run is at.
+
+    `test` is the test in words, `number` which pass of how many (`passes`; None: nobody knows);
+    with no number a trace is being taken.
+    `left_s` are seconds until the test is done, and `all_left_s` until all tests are.
+    """
+
+    test: str
+    number: int | None
+    passes: int | None = None
+    left_s: float | None = None
+    all_left_s: float | None = None
+
+
+def line(doing: Doing) -> str:
+    """The test comes last: what does not fit into a narrow terminal is the end of its name."""
+    what = "trace" if doing.number is None else f"pass {doing.number}"
+    told = [what + ("" if doing.passes is None else f" of {doing.passes}")]
+    if doing.left_s is not None:
+        all_left = "" if doing.all_left_s is None else f" (all: {duration(doing.all_left_s)})"
+        told.append(f"about {duration(doing.left_s)} left{all_left}")
+    # Nothing in a name may move the cursor.
+    test = "".join(one if one.isprintable() else "?" for one in doing.test)
+    return f"tf_threads: {', '.join(told)}: {test}"
+
+
+def duration(seconds: float) -> str:
+    """As clocks show it: 0:05, 12:05, 1:02:05."""
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest_s:02}" if hours else f"{minutes}:{rest_s:02}"
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text in so many columns at most."""
+    if _columns(text) <= columns:
+        return text
+    end = "..."[:columns]
+    while _columns(text) > columns - len(end):
+        text = text[:-1]
+    return text + end
+
+
+def _columns(text: str) -> int:
+    # A combining character may take no column of its own; a line that is too short does no harm.
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)

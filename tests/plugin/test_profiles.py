@@ -1,0 +1,169 @@
+"""--tf-threads-profile: traces of what was measured, and why there is none of the rest."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.core.threads import ConfigError
+from pytest_tfthreads.isolation.profiles import folder_of
+from pytest_tfthreads.options import ProfileWish
+
+SUITE = """
+import time
+from pathlib import Path
+import tensorflow as tf
+
+pytestmark = [pytest.mark.tf_threads(1, 1), pytest.mark.benchmark(max_time=0.05)]
+
+def test_plain(benchmark):
+    benchmark(time.sleep, 0.005)
+
+def test_own_rounds(tf_benchmark):
+    tf_benchmark.pedantic(time.sleep, (0.005,), rounds=3, iterations=2)
+
+def test_own_profiler(benchmark):
+    tf.profiler.experimental.start("elsewhere")
+    benchmark.pedantic(time.sleep, (0.005,))
+    tf.profiler.experimental.stop(save=False)
+
+def test_once_only(benchmark):
+    benchmark.pedantic(time.sleep, (0.005,))
+    Path("once").touch(exist_ok=False)
+
+@pytest.mark.tf_threads(1, 1, env={"FAKE_TF_DISK_FULL": "1"})
+def test_disk_is_full(benchmark):
+    benchmark.pedantic(time.sleep, (0.005,))
+
+def test_measures_nothing():
+    pass
+"""
+
+
+def profiles(benchmarks):
+    return {
+        name.partition("[")[0]: one["extra_info"]["tf_threads"].get("profile")
+        for name, one in benchmarks.items()
+    }
+
+
+def test_traces_are_stored_and_those_that_cannot_be_taken_fail_nothing(suite):
+    result, benchmarks = suite.write(SUITE).results(
+        "-n1", "--tf-threads-profile=traces/new", subprocess=True
+    )
+    result.assert_outcomes(passed=6)
+    found = profiles(benchmarks)
+    untraced = ["test_own_profiler", "test_once_only", "test_disk_is_full"]
+    assert list(found) == ["test_plain", "test_own_rounds", *untraced]
+    directory = suite.path / "traces" / "new"
+    runs = []
+    for name, calls in (("test_plain", None), ("test_own_rounds", 4)):
+        now = found[name]["now"]
+        assert found[name]["directory"] == str(directory)
+        assert not found[name]["problems"]
+        assert calls in (None, now["calls"])
+        assert now["wall_s"] >= 0.005
+        (op,) = now["ops"]
+        assert op["op"] == "Work"
+        assert 0 < op["self_s"] < now["wall_s"]
+        run = directory / now["path"]
+        assert [file.name for file in run.iterdir()] == ["here.xplane.pb"]
+        assert run.parent.parts[-2:] == ("plugins", "profile")
+        assert len(list(run.parents[2].glob("events.out.tfevents.*"))) == 1
+        runs.append(run.parents[2].name)
+    assert sorted(file.name for file in directory.iterdir()) == sorted(runs)
+    for name in untraced:
+        assert found[name]["now"] is None
+    result.stdout.fnmatch_lines(
+        [
+            f"Traces: tensorboard --logdir {directory}",
+            "  test_plain[[]intra1-inter1[]]: test_it.py-test_plain-*/plugins/profile/2026*",
+            "    ms a call: *; outside of ops *; the ops' own: Work *",
+            "  test_own_profiler*: no trace of the current tree: *Another profiler is running.",
+            "  test_once_only*: no trace of the current tree: *FileExistsError*",
+            "  test_disk_is_full*: no trace of the current tree: *No space left on device",
+            "test_it.py::test_measures_nothing[[]intra1-inter1[]]: no trace: it measures nothing",
+        ]
+    )
+
+
+def test_regressions_are_traced_and_shown_beside_the_saved_run(suite, monkeypatch):
+    suite.write(
+        """
+        import time
+
+        pytestmark = pytest.mark.benchmark(warmup=False, max_time=0.1)
+
+        @pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
+        def test_slower(benchmark):
+            benchmark(time.sleep, float(open("ms").read()) / 1000)
+
+        @pytest.mark.tf_threads(1, 1, tolerance="99%")
+        def test_steady(benchmark):
+            benchmark(time.sleep, 0.005)
+        """
+    )
+    # No correction by the reference workload, which a busy machine holds up now and then.
+    monkeypatch.setenv("FAKE_TF_FAILING_OPS", "1")
+    (suite.path / "ms").write_text("5")
+    unjudged = suite.run("--tf-threads-profile=traces:regressed", "-k", "steady")
+    unjudged.stdout.fnmatch_lines(["--tf-threads-profile: no traces: nothing is known to have*"])
+    assert not (suite.path / "traces").exists()
+    suite.run("--tf-threads-profile=traces", "--benchmark-save=x")
+    (suite.path / "ms").write_text("50")
+    options = ["--tf-threads-profile=traces:regressed", "--benchmark-compare"]
+    result, benchmarks = suite.results(*options, "--tf-threads-max-processes=1")
+    result.assert_outcomes(failed=1, passed=1)
+    found = profiles(benchmarks)
+    assert found["test_steady"] is None
+    assert found["test_slower"]["now"]["wall_s"] > 5 * found["test_slower"]["baseline"]["wall_s"]
+    assert found["test_slower"]["baseline"]["path"] is None
+    result.stdout.fnmatch_lines(
+        [
+            "  test_slower[[]intra1-inter1[]]: test_it.py-test_slower-*/plugins/profile/2026*-2",
+            "    baseline: *0001_x.json*",
+            "    ms a call * now * baseline",
+            "    Work * * *",
+            "    outside of ops * * *",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "directory", "only_regressed"),
+    [
+        ("traces", "start/traces", False),
+        ("traces:regressed", "start/traces", True),
+        ("/a:b/traces", "/a:b/traces", False),
+        ("/a:b/traces:regressed", "/a:b/traces", True),
+        ("../traces", "start/../traces", False),
+    ],
+)
+def test_directory_and_what_is_wanted(text, directory, only_regressed):
+    wish = ProfileWish.parse(text, "--tf-threads-profile", Path("start"))
+    assert wish == ProfileWish(Path(directory), only_regressed)
+
+
+@pytest.mark.parametrize("text", ["", ":regressed", "traces:", "traces:regresed", __file__])
+def test_what_is_no_directory_is_refused(text):
+    with pytest.raises(ConfigError, match=r"--tf-threads-profile: .*director"):
+        ProfileWish.parse(text, "--tf-threads-profile", Path("start"))
+
+
+def test_a_directory_that_cannot_be_used_is_a_usage_error(suite):
+    suite.write("def test_it():\n    pass\n")
+    result = suite.run("--tf-threads-profile=test_it.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--tf-threads-profile: */test_it.py is no directory; name one*"])
+
+
+def test_names_of_folders_are_safe_and_differ():
+    ids = ["a.py::test_x[1-2]", "a.py::test_x[1/2]", "../..", "é", "x" * 999, "x" * 998, "-rf *"]
+    names = [folder_of(one) for one in ids]
+    assert len(set(names)) == len(ids)
+    for name in names:
+        assert os.path.basename(name) == name
+        assert len(name) < 120
+        assert name[0] not in "."
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._=-")
+    assert names[0].startswith("a.py-test_x-1-2-")
