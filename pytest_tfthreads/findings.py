@@ -139,4 +139,4 @@ class Findings:
 
 def _as_case(one: MeasuredTest) -> MeasuredCase:
     pairs = tuple(Pair.from_json(pair) for pair in (one.duet or {}).get("pairs", ()))
-    return MeasuredCase(one.nodeid, one.candidate, one.verdicts, pairs)
+    return MeasuredCase(one.nodeid, one.candidate, one.verdicts, pairs, one.traces)

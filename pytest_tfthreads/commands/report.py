@@ -88,7 +88,7 @@ def _content(
     return RunContent(
         when=now.datetime,
         source=now.label,
-        subjects=tuple(_subject(test, now, verdicts) for test in tests),
+        subjects=tuple(_subject(test, now, verdicts, recorded) for test in tests),
         commit=short_commit(now.commit, now.dirty),
         failures=dict.fromkeys(sorted(now.failed), ""),
         complete=now.complete,
@@ -123,10 +123,19 @@ def _verdicts(
 
 
 def _subject(
-    test: StoredTest, now: StoredRun, verdicts: Mapping[str, Sequence[Verdict]]
+    test: StoredTest,
+    now: StoredRun,
+    verdicts: Mapping[str, Sequence[Verdict]],
+    recorded: Recorded,
 ) -> Subject:
     cases = tuple(
-        MeasuredCase(nodeid, candidate, tuple(verdicts.get(nodeid, ())), now.pairs.get(nodeid, ()))
+        MeasuredCase(
+            nodeid,
+            candidate,
+            tuple(verdicts.get(nodeid, ())),
+            now.pairs.get(nodeid, ()),
+            recorded.traces.get(nodeid),
+        )
         for nodeid, candidate in test.candidates.items()
     )
     # Those of a duet took turns with their baselines, not with each other.

@@ -389,8 +389,11 @@ def _pairs(data: Fields) -> tuple[Pair, ...]:
 def _profile(data: Fields) -> OpProfile | None:
     traces = data.optional("profile", Fields)
     now = traces and traces.optional("now", Fields)
-    if now is None:
-        return None
+    return None if now is None else op_profile(now)
+
+
+def op_profile(now: Fields) -> OpProfile:
+    """As `OpProfile.to_json` wrote it; raises `BaselineError`."""
     ops = []
     for number, value in enumerate(now.sequence("ops")):
         one = Fields(value, f"{now.where}: ops[{number}]")

@@ -1,4 +1,4 @@
-"""What a saved run says of itself beside its measurements: verdicts of then, and parameters."""
+"""What a saved run says of itself beside its measurements: verdicts, traces, and parameters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_tfthreads.core.baseline import Fields, parse_json, read_text
+from pytest_tfthreads.core.baseline import Fields, op_profile, parse_json, read_text
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.trace import Trace, Traces
 from pytest_tfthreads.core.verdict import STATUSES, Change, Verdict
 
 
@@ -20,6 +21,7 @@ class Recorded:
 
     verdicts: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    traces: Mapping[str, Traces] = field(default_factory=dict)
 
 
 def read_recorded(path: Path) -> Recorded:
@@ -31,6 +33,7 @@ def parse_recorded(text: str, label: str) -> Recorded:
     """The same from a file's text."""
     verdicts: dict[str, tuple[Verdict, ...]] = {}
     parameters: dict[str, str] = {}
+    traces: dict[str, Traces] = {}
     run = Fields(parse_json(text, label), label)
     for number, value in enumerate(run.sequence("benchmarks")):
         one = Fields(value, f"{label}: benchmarks[{number}]")
@@ -41,12 +44,16 @@ def parse_recorded(text: str, label: str) -> Recorded:
             parameters[name] = json.dumps(others, sort_keys=True)
         extra = one.optional("extra_info", Fields)
         ours = extra and extra.optional("tf_threads", Fields)
-        if ours is not None and ours.data.get("verdicts") is not None:
+        if ours is None:
+            continue
+        if (found := ours.optional("profile", Fields)) is not None:
+            traces[name] = _traces(found)
+        if ours.data.get("verdicts") is not None:
             verdicts[name] = tuple(
                 _verdict(Fields(found, f"{label}: {name}: verdicts[{place}]"))
                 for place, found in enumerate(ours.sequence("verdicts"))
             )
-    return Recorded(verdicts, parameters)
+    return Recorded(verdicts, parameters, traces)
 
 
 _OWN = ("intra", "inter")
@@ -71,6 +78,22 @@ def _verdict(data: Fields) -> Verdict:
         corrected=data.flag("corrected"),
         advice=tuple(data.texts("advice")),
     )
+
+
+def _traces(data: Fields) -> Traces:
+    now, baseline = (data.optional(name, Fields) for name in ("now", "baseline"))
+    return Traces(
+        directory=data.text("directory"),
+        host=data.text("host"),
+        now=None if now is None else _trace(now),
+        baseline=None if baseline is None else _trace(baseline),
+        problems=tuple(data.texts("problems")),
+    )
+
+
+def _trace(data: Fields) -> Trace:
+    path = None if data.data.get("path") is None else data.text("path")
+    return Trace(data.text("title"), path, op_profile(data))
 
 
 def _known(data: Fields, name: str, known: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from pytest_tfthreads.core.baseline import BaselineError
 from pytest_tfthreads.core.recorded import parse_recorded
 from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.core.verdict import Change, Verdict
 
 VERDICT = Verdict(
@@ -29,8 +30,12 @@ UNJUDGED = {"baseline": None, "change": None, "detectable": None}
 WRONG = (True, "x", -2, [1], {}, float("nan"), 10**400)
 
 
-def saved(verdict, **fields):
-    ours = {"verdicts": [verdict]}
+PROFILE = OpProfile(10, 0.02, 0.004, (OpTime("Conv2D", 1.5, 0.01),))
+TRACES = Traces("/traces", "host", Trace("now", "a", PROFILE), Trace("then", None, PROFILE), ("x",))
+
+
+def saved(verdict, profile=None, **fields):
+    ours = {"verdicts": [verdict], "profile": profile}
     one = {"fullname": "a::t", "extra_info": {"tf_threads": ours}, **fields}
     return json.dumps({"benchmarks": [one, {"fullname": "a::other"}]})
 
@@ -42,6 +47,14 @@ def test_verdicts_and_parameters_come_back():
     assert found.parameters == {"a::t": '{"m": "[1]", "n": "3"}'}
     unjudged = parse_recorded(saved({**VERDICT.to_json(), **UNJUDGED}), "x").verdicts["a::t"][0]
     assert unjudged.change is None
+
+
+def test_traces_come_back_and_wrong_ones_are_named():
+    good = TRACES.to_json()
+    assert parse_recorded(saved(VERDICT.to_json(), good), "x").traces == {"a::t": TRACES}
+    for name, wrong in (("host", 1), ("problems", "x"), ("now", []), ("baseline", {"title": "x"})):
+        with pytest.raises(BaselineError, match="'profile'"):
+            parse_recorded(saved(VERDICT.to_json(), {**good, name: wrong}), "x")
 
 
 @pytest.mark.parametrize("name", VERDICT.to_json())

@@ -12,6 +12,7 @@ from pytest_tfthreads.core.recommendation import recommend
 from pytest_tfthreads.core.scaling import speedup
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.core.verdict import Change, Verdict
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 
@@ -85,7 +86,7 @@ def verdict(nodeid, one, metric, status, change=None):
     )
 
 
-def subject(test, candidates, statuses=(), pairs=(), search=None):
+def subject(test, candidates, statuses=(), pairs=(), search=None, traces=None):
     cases = []
     for place, one in enumerate(candidates):
         nodeid = f"{test}[{one.id}]"
@@ -97,7 +98,7 @@ def subject(test, candidates, statuses=(), pairs=(), search=None):
                 verdict(nodeid, one, metric, status, change)
                 for metric in ("throughput", "cpu_efficiency")
             )
-        cases.append(MeasuredCase(nodeid, one, found, tuple(pairs)))
+        cases.append(MeasuredCase(nodeid, one, found, tuple(pairs), traces))
     compared = recommend(test, candidates) if len(candidates) > 1 and not pairs else None
     return Subject(test, tuple(cases), compared, search)
 
@@ -108,6 +109,20 @@ STATUSES = (
     ("pass", 0.01),
     ("improvement", 0.2),
     ("no-baseline", None),
+)
+
+
+def trace(title, path, ops):
+    times = tuple(OpTime(op, 1.0, seconds) for op, seconds in ops.items())
+    return Trace(title, path, OpProfile(10, 0.02, 0.004, times))
+
+
+TRACES = Traces(
+    "/home/me/traces",
+    "host",
+    trace("now", "a b/plugins/profile/1", {"Conv2D": 0.01, f"Mean{EVIL}": 0.002}),
+    trace(f"v1.0 {EVIL}", "b", {"_MklNativeConv2D": 0.007, "Conv2D": 0.001}),
+    (f"no other trace {EVIL}",),
 )
 
 
@@ -135,6 +150,7 @@ def content():
                 [candidate(2, 1), candidate(4, 1)],
                 STATUSES[2:4],
                 pairs,
+                traces=TRACES,
             ),
             subject(
                 "tests/test_b.py::test_terms",

@@ -10,17 +10,22 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.recommendation import Recommendation
 from pytest_tfthreads.core.search import SearchCost
+from pytest_tfthreads.core.trace import Traces
 from pytest_tfthreads.core.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """One configuration of a test; `verdicts` and `pairs` (of a duet) where it was judged."""
+    """One configuration of a test; `verdicts` and `pairs` (of a duet) where it was judged.
+
+    `traces` where they were to be taken.
+    """
 
     nodeid: str
     candidate: Candidate
     verdicts: tuple[Verdict, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    traces: Traces | None = None
 
     @property
     def measurement(self) -> Measurement:

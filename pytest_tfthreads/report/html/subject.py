@@ -8,6 +8,7 @@ from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.distributions import distributions
 from pytest_tfthreads.report.html.elements import bullets, element, folded, markup
 from pytest_tfthreads.report.html.reasons import reasons
+from pytest_tfthreads.report.html.traces import traced
 
 _EQUATION = (
     "Wall time = CPU work ÷ cores used, exactly. What takes longer either does more work, or "
@@ -47,6 +48,8 @@ def section(subject: Subject, anchor: str) -> str:
         ]
         if any(case.pairs for case in subject.cases):
             parts.append(markup(folded(tables.pairs(subject), "The pairs as a table")))
+    if ops := traced(anchor, subject):
+        parts += [_heading("Which ops take the time"), ops]
     return "\n".join(parts)
 
 
