@@ -1,35 +1,72 @@
-"""The command `pytest-tfthreads`: what can be said of saved runs without running anything."""
+"""The command `pytest-tfthreads`: what is not done in a run of pytest."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare, report
+from pytest_tfthreads.commands import compare, doctor, history, listing, report
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.baseline import BaselineError
+from pytest_tfthreads.core.changes import ChangesUnavailableError
+from pytest_tfthreads.report.page import LibraryMissingError
+from pytest_tfthreads.report.text import one_line
 
 USAGE_ERROR = 2
+# As a shell has it: 128 and the signal's number.
+INTERRUPTED = 130
+CLOSED_PIPE = 141
 
-_COMMANDS = (compare, report)
+_COMMANDS = (doctor, listing, history, compare, report)
+_ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
+_EPILOG = """\
+example:
+  pytest-tfthreads history --help
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code."""
+    try:
+        try:
+            code = _run(arguments)
+        finally:
+            sys.stdout.flush()  # or it is at exit that a closed pipe is found, and told of
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal may know fewer letters than we
+        sys.stdout.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
-        sys.exit(options.run(options))
-    except (BaselineError, CommandError) as error:
-        print(f"pytest-tfthreads: error: {error}", file=sys.stderr)
-        sys.exit(USAGE_ERROR)
+        code: int = options.run(options)
+    except _ERRORS as error:
+        print(f"pytest-tfthreads: error: {one_line(str(error))}", file=sys.stderr)
+        return USAGE_ERROR
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: error: {one_line(message)} (see {self.prog} -h)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pytest-tfthreads", description="What saved runs of tf_threads tests say."
+    parser = _Parser(
+        prog="pytest-tfthreads",
+        description="What saved runs say, and whether this machine is fit to measure.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

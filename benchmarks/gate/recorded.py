@@ -31,6 +31,13 @@ _FIGURES = _cases("sittings.json")
 _ROUNDS = _cases("sitting_rounds.json")
 _PAIRS = _cases("unchanged_pairs.json")
 
+
+def figures(case: str) -> dict[str, dict[str, list[list[float]]]]:
+    """Of a case by variant and sitting: a row a process, in the order of `Process`' fields."""
+    of_case: dict[str, dict[str, list[list[float]]]] = _FIGURES[case]
+    return of_case
+
+
 ALL = sorted(_FIGURES)
 WITHOUT_TF_DATA = [case for case in ALL if not case.startswith("tfdata")]
 

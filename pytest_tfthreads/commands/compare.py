@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_tfthreads.commands.parsers import Commands, add_command, tolerance
+from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
+from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats, to_tolerance
 from pytest_tfthreads.core.baseline import BaselineError, StoredRun, history_of, read_run
 from pytest_tfthreads.core.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.report.verdicts import render
 
 _EXAMPLE = """\
-example:
+examples:
   pytest-tfthreads compare .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json
+  pytest-tfthreads compare --csv old.json new.json | cut -d, -f1-3
 
 exit code: 0 where nothing fails, 1 where a verdict of --fail-on was given, 2 where a file or an
 option cannot be used
 """
+
+_COLUMNS = (
+    "test",
+    "metric",
+    "status",
+    "configuration",
+    "unit",
+    "baseline",
+    "baseline_low",
+    "baseline_high",
+    "now",
+    "now_low",
+    "now_high",
+    "change",
+    "change_low",
+    "change_high",
+    "detectable",
+    "tolerance",
+    "reason",
+    "judged_against",
+)
 
 
 def add_to(commands: Commands) -> None:
@@ -36,7 +58,7 @@ def add_to(commands: Commands) -> None:
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two files or more")
     compare.add_argument(
         "--tolerance",
-        type=tolerance,
+        type=to_tolerance,
         default={},
         metavar="P",
         help="loss of speed that is tolerated: 5%% (the default), or throughput=5%%,"
@@ -49,7 +71,7 @@ def add_to(commands: Commands) -> None:
         metavar="LIST",
         help=f"verdicts that make the exit code 1, of {', '.join(FAILING)} (default: regression)",
     )
-    compare.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    add_formats(compare, "the verdicts", "verdict")
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -65,10 +87,30 @@ def _compare(options: argparse.Namespace) -> int:
         policy,
     )
     if options.json:
-        print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
+        print_json([verdict.to_json() for verdict in verdicts])
+    elif options.csv:
+        print_csv(_COLUMNS, map(_row, verdicts))
     else:
-        print("\n".join([*render(verdicts), *_missing(before[-1], now)]))
+        print_lines([*render(verdicts), *_missing(before[-1], now)])
     return int(any(map(policy.fails, verdicts)) or _nothing_judged(verdicts, policy))
+
+
+def _row(verdict: Verdict) -> list[Cell]:
+    change = verdict.change
+    return [
+        verdict.test,
+        verdict.metric,
+        verdict.status,
+        verdict.configuration,
+        verdict.unit,
+        *bounds(verdict.baseline),
+        *bounds(verdict.now),
+        *((None,) * 3 if change is None else (change.value, change.low, change.high)),
+        verdict.detectable,
+        verdict.tolerance,
+        verdict.reason,
+        verdict.judged_against,
+    ]
 
 
 def _missing(before: StoredRun, now: StoredRun) -> list[str]:

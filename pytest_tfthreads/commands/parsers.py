@@ -35,9 +35,18 @@ def add_command(
     return parser
 
 
-def tolerance(text: str) -> dict[str, float]:
+def to_tolerance(text: str) -> dict[str, float]:
     """The type of --tolerance."""
     try:
         return parse_tolerance(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_formats(parser: argparse.ArgumentParser, what: str, row: str) -> None:
+    """--json and --csv; `what` is printed as JSON, a line for each `row` as CSV."""
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help=f"print {what} as JSON")
+    formats.add_argument(
+        "--csv", action="store_true", help=f"print {what} as CSV, a line for each {row}"
+    )

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.parsers import Commands, add_command, tolerance
+from pytest_tfthreads.commands.output import print_lines
+from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
-from pytest_tfthreads.core.baseline import StoredRun, history_of, read_run, short_commit
+from pytest_tfthreads.core.baseline import StoredRun, history_of, short_commit
 from pytest_tfthreads.core.recommendation import recommend
 from pytest_tfthreads.core.recorded import Recorded, read_recorded
 from pytest_tfthreads.core.stored_tests import StoredTest, stored_tests
@@ -17,7 +18,6 @@ from pytest_tfthreads.core.verdict import Policy, Verdict, judge_all
 from pytest_tfthreads.process.files import write_file
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.report.html.document import render
-from pytest_tfthreads.report.page import LibraryMissingError
 
 _EXAMPLE = """\
 example:
@@ -27,6 +27,7 @@ example:
 Figures are drawn by plotly: pip install 'pytest-tfthreads[report]'
 """
 _OUTPUT = "report.html"
+_MOST_RUNS = 31  # more of them teach a machine's drift no better, and take time to read
 
 
 def add_to(commands: Commands) -> None:
@@ -52,7 +53,7 @@ def add_to(commands: Commands) -> None:
     )
     report.add_argument(
         "--tolerance",
-        type=tolerance,
+        type=to_tolerance,
         default={},
         metavar="P",
         help="loss of speed that is tolerated: 5%% (the default), or throughput=5%%,"
@@ -61,23 +62,23 @@ def add_to(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    # Files that are named are in the order that the user chose.
-    named = [read_run(path) for path in options.runs]
-    *before, now = named or read_runs(options)
+    *before, now = read_runs(options, _MOST_RUNS)
     policy = Policy().with_tolerance(options.tolerance)
     recorded = read_recorded(Path(now.label))
-    verdicts = _verdicts(now, before, bool(named), policy, recorded)
-    content = _content(now, recorded, verdicts)
     try:
-        write_file(options.output, render(content))
-    except LibraryMissingError as error:
-        raise CommandError(str(error)) from error
+        verdicts = _verdicts(now, before, bool(options.runs), policy, recorded)
+        page = render(_content(now, recorded, verdicts))
+    # Each figure of a file may be a number, and their ratios none.
+    except (ArithmeticError, ValueError) as error:
+        raise CommandError(f"{now.label}: its speeds cannot be compared: {error}") from error
+    try:
+        write_file(options.output, page)
     except OSError as error:
         raise CommandError(
             f"{options.output} was not written: {error.strerror}; mend that, or name another file "
             "with -o"
         ) from error
-    print(f"Wrote {options.output}: {now.title}")
+    print_lines([f"Wrote {options.output}: {now.title}"])
     return 0
 
 

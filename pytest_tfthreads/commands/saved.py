@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.core.baseline import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.lines import Run
+from pytest_tfthreads.report.text import one_line
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """The arguments from which `read_runs` takes its files."""
+    """The arguments from which `read_runs` and `read_summaries` take their files."""
     parser.add_argument(
         "runs",
         nargs="*",
@@ -22,6 +27,12 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="files of --benchmark-save or --benchmark-json (default: all of --storage)",
     )
+    add_storage(parser)
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """The storage alone, for a command that always reads all of it."""
+    parser.set_defaults(runs=[])
     parser.add_argument(
         "--storage",
         type=_directory,
@@ -31,27 +42,59 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_runs(options: argparse.Namespace) -> list[StoredRun]:
-    """All the runs, oldest first.
+def read_runs(options: argparse.Namespace, most: int) -> list[StoredRun]:
+    """The files that are named, in their order, or the latest of the storage, oldest first.
 
-    A file that is named must be of use; of a storage, those that are not are told on stderr.
-    Raises `BaselineError`, and `CommandError` where there is none.
+    Of a storage at most so many are read of each machine (a directory has numbers of its own), and
+    those that are of no use are told on stderr. Raises `BaselineError`, and `CommandError` where
+    there is none.
     """
     if options.runs:
-        runs = [read_run(path) for path in options.runs]
-    else:
-        runs = []
-        for path in sorted(options.storage.glob("*/*.json")):
+        return [read_run(path) for path in options.runs]
+    runs = []
+    for _, paths in itertools.groupby(_stored(options.storage), key=lambda path: path.parent):
+        for path in [*paths][-most:]:
             try:
                 runs.append(read_run(path))
             except BaselineError as error:
-                print(f"pytest-tfthreads: left out: {error}", file=sys.stderr)
-        if not runs:
-            raise CommandError(
-                f"there is no saved run in {options.storage}; make one with --benchmark-save, name "
-                "files, or the directory with --storage"
-            )
+                _left_out(error)
+    if not runs:
+        raise _nothing(options.storage)
     return sorted(runs, key=lambda run: run.datetime)
+
+
+def read_summaries(options: argparse.Namespace) -> list[Run]:
+    """All the runs without their rounds, in no order; thousands of files are read at once.
+
+    A file that is named must be of use; of a storage, those that are not are told on stderr.
+
+    Raises as `read_runs` does.
+    """
+    found = read_all(options.runs or _stored(options.storage))
+    runs = [one for one in found if isinstance(one, Run)]
+    errors = [one for one in found if isinstance(one, BaselineError)]
+    if options.runs and errors:
+        raise errors[0]
+    for error in errors:
+        _left_out(error)
+    if not runs:
+        raise _nothing(options.storage)
+    return runs
+
+
+def _stored(storage: Path) -> Sequence[Path]:
+    return sorted(storage.glob("*/*.json"))
+
+
+def _left_out(error: BaselineError) -> None:
+    print(f"pytest-tfthreads: left out: {one_line(str(error))}", file=sys.stderr)
+
+
+def _nothing(storage: Path) -> CommandError:
+    return CommandError(
+        f"there is no saved run in {storage}; make one with --benchmark-save, name files, or the "
+        "directory with --storage"
+    )
 
 
 def _directory(text: str) -> Path:

@@ -6,12 +6,13 @@ believed: whatever is wrong becomes one `BaselineError` that names file, benchma
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace
@@ -26,7 +27,7 @@ _FINGERPRINT = {
 
 RUNS_OF_PAIRS = 5
 """How many saved runs tell a duet its noise: the latest, for machines change."""
-_MOST = 1e60  # of any figure: ratios of two are still numbers
+_LARGEST = 1e300
 _LOG_LIMIT = 100.0  # of a ratio of two speeds, as a logarithm: any factor that can be
 
 
@@ -94,7 +95,7 @@ def read_run(path: Path) -> StoredRun:
 def read_text(path: Path) -> str:
     """Of a file; raises `BaselineError` where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
 
@@ -102,7 +103,7 @@ def read_text(path: Path) -> str:
 def parse_json(text: str, label: str) -> object:
     """Raises `BaselineError`."""
     try:
-        return json.loads(text)
+        return loads(text)
     # RecursionError: brackets nested by the thousand.
     except (ValueError, RecursionError) as error:
         raise BaselineError(
@@ -228,26 +229,35 @@ def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
     Clock readings and the versions of TensorFlow and Python may differ: releases are what people
     compare.
     """
-    pairs = [
-        (words, now.machine.get(key), then.machine.get(key)) for key, words in _FINGERPRINT.items()
-    ]
-    pairs += [
-        ("CPUs of the test", len(now.cpus), len(then.cpus)),
-        ("intra-op threads asked for", now.requested.intra, then.requested.intra),
-        ("inter-op threads asked for", now.requested.inter, then.requested.inter),
-        ("start of processes", now.start, then.start),
-        ("unit", now.unit, then.unit),
-        ("items a call", now.items, then.items),
-    ]
+    mine = {**fingerprint(now), **conditions(now)}
+    theirs = {**fingerprint(then), **conditions(then)}
     differences = [
-        f"{words}: {_shown(mine)} now, {_shown(theirs)} then"
-        for words, mine, theirs in pairs
-        if mine != theirs
+        f"{words}: {shown(value)} now, {shown(theirs[words])} then"
+        for words, value in mine.items()
+        if value != theirs[words]
     ]
     return "; ".join(differences) or None
 
 
-def _shown(value: object) -> str:
+def fingerprint(measurement: Measurement) -> dict[str, Any]:
+    """What must be the same of two machines for speeds to be compared, in words."""
+    return {words: measurement.machine.get(key) for key, words in _FINGERPRINT.items()}
+
+
+def conditions(measurement: Measurement) -> dict[str, Any]:
+    """What must be the same of two measurements of a test beside their machines, in words."""
+    return {
+        "CPUs of the test": len(measurement.cpus),
+        "intra-op threads asked for": measurement.requested.intra,
+        "inter-op threads asked for": measurement.requested.inter,
+        "start of processes": measurement.start,
+        "unit": measurement.unit,
+        "items a call": measurement.items,
+    }
+
+
+def shown(value: object) -> str:
+    """A value of `fingerprint` or `conditions` for people."""
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -317,6 +327,8 @@ class Fields:
 
     def numbers(self, name: str, kind: type[float] | type[int] = float) -> list[Any]:
         values = self.sequence(name)
+        if _are_plain_floats(values) and kind is float:
+            return values
         if not all(_is_number(one) and isinstance(one, (kind, int)) for one in values):
             raise self.wrong(name, f"a list of {kind.__name__} numbers >= 0")
         return values
@@ -357,8 +369,8 @@ def _measurement(data: Fields) -> Measurement:
         measurement = Measurement.from_json(checked)
         # Each value may be fine and yet nothing come out: no process, no items, 1e-320 s.
         figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
-        if not all(1 / _MOST < figure.value < _MOST for figure in figures):
-            raise ValueError("a speed that nothing has")  # noqa: TRY301  # one message for all
+        if not all(0 < figure.value < math.inf for figure in figures):
+            raise ValueError("a speed that is not finite")  # noqa: TRY301  # one message for all
     except (ValueError, ArithmeticError) as error:
         raise BaselineError(f"{data.where}: 'processes' are impossible: {error}") from error
     return measurement
@@ -429,7 +441,15 @@ def _is_number(value: object) -> bool:
     # Python's parser takes NaN, Infinity and integers beyond any float; True is an int.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return 0 <= value <= 1e300
+    return 0 <= value <= _LARGEST
+
+
+def _are_plain_floats(values: list[Any]) -> bool:
+    """Whether `_is_number` certainly holds for each: rounds by the million are read in one go."""
+    if set(map(type, values)) != {float}:
+        return False
+    # A NaN, which compares like nothing else, would show in the sum.
+    return math.isfinite(sum(values)) and min(values) >= 0 and max(values) <= _LARGEST
 
 
 def _kind(value: object) -> str:

@@ -43,6 +43,7 @@ from pytest_tfthreads.core.verdict import (
     Verdict,
     conclude,
     level_of_one,
+    status_of,
 )
 
 LOOKS = (3, 6, 12)
@@ -82,9 +83,7 @@ def judge_duet(
     """
     if not pairs:
         raise ValueError(f"{test}: a duet needs a pair or more")
-    spent = share_spent(len(pairs))
-    level = spent * level_of_one(hypotheses)
-    errors = Errors(level, level, spent * PASS_ERROR)
+    errors = errors_of_look(len(pairs), hypotheses)
     ratios = {
         metric: mean_ratio(
             [getattr(pair, metric) for pair in pairs],
@@ -121,6 +120,27 @@ def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
 def share_spent(pairs: int) -> float:
     """Of every error, by the look at so many pairs; between two looks, as by the later one."""
     return next((one for look, one in zip(LOOKS, SPENT, strict=True) if pairs <= look), SPENT[-1])
+
+
+def errors_of_look(pairs: int, hypotheses: int) -> Errors:
+    """How often each verdict of the look at so many pairs may be wrong; raises `ValueError`."""
+    spent = share_spent(pairs)
+    level = spent * level_of_one(hypotheses)
+    return Errors(level, level, spent * PASS_ERROR)
+
+
+def status_by_looks(logs: Sequence[float], tolerance: float, hypotheses: int) -> str:
+    """The verdict on one metric of a test without saved pairs, from one log ratio a pair.
+
+    Pairs that come after a look that decides are not looked at.
+    """
+    status = "inconclusive"
+    for look in LOOKS:
+        ratio = mean_ratio(logs[:look])
+        status = status_of(ratio, tolerance, errors_of_look(look, hypotheses), BEYOND)
+        if status != "inconclusive":
+            break
+    return status
 
 
 def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) -> LogRatio:

@@ -25,7 +25,7 @@ from typing import Any
 
 from pytest_tfthreads.core.baseline import History
 from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
-from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.measurement import Measurement, Sample
 from pytest_tfthreads.core.statistics import Estimate, LogRatio, holm
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -216,22 +216,8 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
     """
     ratio = judged.ratio
     log_ratio = ratio.log_ratio
-    tolerated, _ = _log_bounds(tolerance)
-    margin, margin_up = _log_bounds(MARGIN * tolerance)
-    least, least_up = _log_bounds(beyond * tolerance)
-    regression_width = ratio.half_width(1 - errors.slower)
-    # 80 % of the time the estimate is at most this much above the truth.
-    detectable = max(-margin + regression_width, -least) + ratio.half_width(POWER)
-
-    if log_ratio + regression_width < margin and log_ratio < least:
-        status = "regression"
-    elif log_ratio - ratio.half_width(1 - errors.faster) > margin_up and log_ratio > least_up:
-        status = "improvement"
-    elif log_ratio - ratio.half_width(1 - errors.passed) > tolerated:
-        status = "pass"
-    else:
-        status = "inconclusive"
-
+    status = status_of(ratio, tolerance, errors, beyond)
+    detectable = detectable_loss(ratio, tolerance, errors, beyond)
     shown_width = ratio.half_width(1 - PASS_ERROR)
     change = Change(
         math.expm1(log_ratio),
@@ -246,14 +232,57 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         unit=judged.now.unit,
         now=_speed(judged.now, judged.metric),
         tolerance=tolerance,
-        reason=_reason(judged, status, change, tolerance, -math.expm1(-detectable)),
+        reason=_reason(judged, status, change, tolerance, detectable),
         judged_against=judged.against,
         baseline=_speed(judged.then, judged.metric),
         change=change,
-        detectable=-math.expm1(-detectable),
+        detectable=detectable,
         corrected=judged.corrected,
         advice={"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
     )
+
+
+def status_of(ratio: LogRatio, tolerance: float, errors: Errors, beyond: float = 1.0) -> str:
+    """The rule itself, with the arguments of `conclude`."""
+    log_ratio = ratio.log_ratio
+    tolerated, _ = _log_bounds(tolerance)
+    margin, margin_up = _log_bounds(MARGIN * tolerance)
+    least, least_up = _log_bounds(beyond * tolerance)
+    if log_ratio + ratio.half_width(1 - errors.slower) < margin and log_ratio < least:
+        return "regression"
+    if log_ratio - ratio.half_width(1 - errors.faster) > margin_up and log_ratio > least_up:
+        return "improvement"
+    if log_ratio - ratio.half_width(1 - errors.passed) > tolerated:
+        return "pass"
+    return "inconclusive"
+
+
+def detectable_loss(
+    ratio: LogRatio, tolerance: float, errors: Errors, beyond: float = 1.0
+) -> float:
+    """The smallest loss of speed, as a share, that `conclude` calls a regression 80 % of the time.
+
+    It depends on how sure `ratio` is, and not on what it is.
+    """
+    margin, _ = _log_bounds(MARGIN * tolerance)
+    least, _ = _log_bounds(beyond * tolerance)
+    reported_from = max(-margin + ratio.half_width(1 - errors.slower), -least)
+    # 80 % of the time the estimate is at most this much above the truth.
+    return -math.expm1(-reported_from - ratio.half_width(POWER))
+
+
+def log_speed(sample: Sample, metric: str, corrected: bool) -> float:
+    """Log of calls a second, or a CPU-second; corrected: of calls in a reference call's time."""
+    # CPU efficiency too is corrected by the reference's wall time. Its CPU time would be sharper,
+    # but the clock is the process's: a thread that burns CPU beside the work makes the reference
+    # look just as much slower, and the correction would hide what this metric is there to find.
+    speed = sample.calls_a_second if metric == "throughput" else sample.calls_a_cpu_second
+    return math.log(speed) + (math.log(sample.reference_wall_s or 1.0) if corrected else 0.0)
+
+
+def default_between(corrected: bool) -> float:
+    """Spread between sittings before any history (see `drift`)."""
+    return BETWEEN_CORRECTED if corrected else BETWEEN
 
 
 def _prepare(
@@ -283,7 +312,7 @@ def _prepare(
         metric: predict(
             _log_speeds(now, metric, corrected),
             [_log_speeds(one, metric, corrected) for one in usable],
-            BETWEEN_CORRECTED if corrected else BETWEEN,
+            default_between(corrected),
             measured_s,
         )
         for metric in METRICS
@@ -312,15 +341,7 @@ def _log_bounds(share: float) -> tuple[float, float]:
 
 
 def _log_speeds(measurement: Measurement, metric: str, corrected: bool) -> list[float]:
-    """One a process: log of calls a second; corrected: of calls in a reference call's time."""
-    # CPU efficiency too is corrected by the reference's wall time. Its CPU time would be sharper,
-    # but the clock is the process's: a thread that burns CPU beside the work makes the reference
-    # look just as much slower, and the correction would hide what this metric is there to find.
-    return [
-        math.log(sample.calls_a_second if metric == "throughput" else sample.calls_a_cpu_second)
-        + (math.log(sample.reference_wall_s or 1.0) if corrected else 0.0)
-        for sample in measurement.samples
-    ]
+    return [log_speed(sample, metric, corrected) for sample in measurement.samples]
 
 
 def _has_reference(measurement: Measurement) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads import __version__, benchmark_bridge, collection
 from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Duet
@@ -147,6 +147,7 @@ class Results:
                 **self._machine.to_json(),
                 **reply.runtime,
                 "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "plugin": __version__,
             },
             flags=tuple(
                 dict.fromkeys(

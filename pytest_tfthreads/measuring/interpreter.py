@@ -64,7 +64,7 @@ def main(fd: int, preload: bool, flags: Sequence[str], lease_timeout_s: float | 
 
 def _preload() -> dict[str, Any]:
     try:
-        from pytest_tfthreads.measuring import runtime  # noqa: F401 - imports TensorFlow
+        from pytest_tfthreads.measuring import runtime  # imports TensorFlow
     except Exception as error:  # importing TensorFlow can raise anything; told to the user
         return {"forkable": False, "broken": traceback.format_exc(), "reason": repr(error)}
     _preload_pytest()
@@ -79,6 +79,7 @@ def _preload() -> dict[str, Any]:
     return {
         "forkable": not reason,
         "reason": reason,
+        "build": runtime.build(),
     }
 
 

@@ -105,6 +105,24 @@ def describe() -> dict[str, Any]:
     }
 
 
+def build() -> dict[str, Any]:
+    """Version, whether oneDNN's kernels are used, and whether it was built for NVIDIA's GPUs too.
+
+    `None`: this TensorFlow does not tell.
+    """
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+
+        onednn = bool(_pywrap_util_port.IsMklEnabled())
+    except (ImportError, AttributeError):  # it is no public name
+        onednn = None
+    try:
+        cuda = bool(tf.sysconfig.get_build_info()["is_cuda_build"])
+    except (AttributeError, KeyError):
+        cuda = None
+    return {"tensorflow": tf.__version__, "onednn": onednn, "cuda": cuda}
+
+
 def is_asynchronous() -> bool:
     """Whether an op may return before its result is there; on CPUs it is so only if asked for."""
     return not tf.config.experimental.get_synchronous_execution()
@@ -117,11 +135,14 @@ def wait_for_results() -> None:
 class ReferenceProduct:
     """The reference workload: multiply two matrices, with the thread pools of the test.
 
+    `side` is their number of rows and columns.
+
     Raises `UnavailableError` where ops run asynchronously (it would wait for the test's), or where
     TensorFlow has it fail.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = _REFERENCE_SIDE) -> None:
+        self._side = side
         self._multiply: Callable[[], object] | None = None
 
     def __call__(self) -> None:
@@ -129,7 +150,7 @@ class ReferenceProduct:
             raise UnavailableError("TensorFlow executes asynchronously")
         try:
             if self._multiply is None:
-                self._multiply = _product(_REFERENCE_SIDE)
+                self._multiply = _product(self._side)
             self._multiply()
         # Not all that can be raised: a test's own alarm may go off here, and is the test's.
         except (

@@ -125,6 +125,20 @@ class Leases:
         finally:
             held.take()
 
+    def holders(self) -> tuple[Holder, ...]:
+        """Who has CPUs or waits for some, as far as notes tell; not to be asked within a lease."""
+        if self.unavailable:
+            return ()
+        try:
+            ticket = Ticket(self.folder() / "lock", Want())
+        except NoLocksError as error:
+            self.unavailable = str(error)
+            return ()
+        try:
+            return read_notes(self.folder(), lease_line.TICKETS, ticket.lives)
+        finally:
+            ticket.close()
+
     def folder(self) -> Path:
         """Where locks and notes are; made, if it is not there. Raises `NoLocksError`."""
         try:

@@ -78,6 +78,7 @@ class Interpreter:
         self.forkable = False
         self.reason = ""
         self.broken = ""
+        self.build: Mapping[str, Any] = {}  # of TensorFlow: version, oneDNN
         self.is_dead = False
         self._last_words = ""
         self._ready = False
@@ -115,6 +116,7 @@ class Interpreter:
         self.forkable = body["forkable"]
         self.reason = body["reason"]
         self.broken = body.get("broken", "")
+        self.build = body.get("build", {})
         self._ready = True
 
     # -- its processes ------------------------------------------------------------------

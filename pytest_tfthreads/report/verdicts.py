@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pytest_tfthreads.core.verdict import STATUSES, Verdict, percent, signed_percent
 from pytest_tfthreads.report.console import number
+from pytest_tfthreads.report.text import one_line
 
 _NOTHING = "–"
 _WIDTH = 118
@@ -113,7 +114,7 @@ def _notes(ordered: Sequence[Verdict]) -> list[str]:
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     return (
-        _one_line(verdict.test),
+        one_line(verdict.test),
         verdict.configuration,
         _METRICS.get(verdict.metric, verdict.metric),
         _NOTHING if verdict.baseline is None else number(verdict.baseline.value),
@@ -138,11 +139,7 @@ def _markdown_row(cells: Sequence[str], escape: bool = True) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", html.escape(_one_line(text), quote=False))
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))
 
 
 def _metric(verdict: Verdict) -> str:

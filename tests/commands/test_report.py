@@ -112,11 +112,12 @@ def test_a_single_run_and_a_duet_keep_their_own_verdicts(command, tmp_path):
         (("cpus",), [], "'cpus' is a list, not a CPU or more"),
         (("processes", 0, "turn_rounds"), 0, "0 rounds a turn"),
         (("processes", 0, "wall_s"), [1e-250] * 20, "'processes' are impossible"),
+        (("processes",), measured(1, 1e-200)["processes"], "its speeds cannot be compared"),
     ],
 )
 def test_values_that_no_report_can_be_made_of(command, tmp_path, place, value, told):
     run = tmp_path / "a.json"
-    save(run, "2026-11-02")
+    save(run, "2026-11-02", speed=1e200)
     data = json.loads(run.read_text())
     *way, last = place
     where = data["benchmarks"][0]["extra_info"]["tf_threads"]

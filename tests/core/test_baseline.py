@@ -2,6 +2,8 @@
 
 import copy
 import json
+import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,7 @@ from pytest_tfthreads.core.baseline import (
     read_run,
     why_not_comparable,
 )
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
@@ -81,6 +84,42 @@ def test_reads_what_was_saved():
     assert stored.measurements == {TEST: measurement()}
     assert stored.commit == "0123456789abcdef"
     assert stored.title == "0001_x.json (2025-11-23T05:47:00, commit 0123456789ab)"
+
+
+@pytest.mark.parametrize("text", ['{"a": [1.5, NaN, -Infinity]}', "{", "[" * 100_000, '"\\ud800"'])
+def test_json_is_read_alike_with_and_without_orjson(monkeypatch, text):
+    def read():
+        try:
+            return repr(loads(text))
+        except (ValueError, RecursionError) as error:
+            return str(error)
+
+    found = read()
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    assert read() == found
+
+
+@pytest.mark.parametrize(
+    "times_s", [(math.nan, 1.0), (1.0, math.inf), (-1.0, 2.0), (1e301, 1.0), (True, 1.0)]
+)
+def test_one_wrong_round_among_many(times_s):
+    ours = measurement().to_json()
+    ours["processes"][1]["wall_s"] = [*[0.5] * 50, *times_s]
+    ours["processes"][1]["cpu_s"] = [0.5] * 52
+    with pytest.raises(BaselineError, match="'wall_s' is a list, not a list of float numbers"):
+        parse_run(json.dumps(saved(ours)), "x")
+
+
+def test_rounds_of_whole_seconds_and_of_ages():
+    ours = measurement().to_json()
+    ours["processes"][0].update(wall_s=[1, 2, 0.5], cpu_s=[1.0] * 3)
+    assert parse_run(json.dumps(saved(ours)), "x").measurements[TEST].samples[0].wall_s[1] == 2
+    for process in ours["processes"]:
+        process.update(wall_s=[1e300] * 3, cpu_s=[1.0] * 3)
+    assert parse_run(json.dumps(saved(ours)), "x").measurements[TEST]
+    ours["processes"][1].update(wall_s=[1e-300], cpu_s=[1.0])
+    with pytest.raises(BaselineError, match="'processes' are impossible"):
+        parse_run(json.dumps(saved(ours)), "x")
 
 
 def test_uncommitted_changes_are_told():

@@ -282,25 +282,3 @@ def test_compare_command(saved):
     assert run.returncode == 0
     statuses = {(one["test"], one["metric"]): one["status"] for one in json.loads(run.stdout)}
     assert statuses["test_it.py::test_fast[intra1-inter1]", "throughput"] == "improvement"
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (("compare",), "the following arguments are required: RUN"),
-        (("compare", "one.json"), "takes two saved runs or more"),
-        (("compare", "gone.json", "gone.json"), "gone.json: cannot be read"),
-        (("compare", "a", "b", "--fail-on=all"), "'all': not in"),
-        (("compare", "a", "b", "--tolerance=5"), "'5' is no share"),
-        ((), "COMMAND"),
-    ],
-)
-def test_command_errors_are_one_line_and_code_2(suite, args, message):
-    run = command(suite, *args)
-    assert run.returncode == 2
-    assert message in run.stderr.splitlines()[-1]
-
-
-def test_command_help_has_an_example(suite):
-    assert "example:" in command(suite, "compare", "--help").stdout
-    assert "compare" in command(suite, "--help").stdout

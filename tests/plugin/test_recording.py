@@ -52,7 +52,7 @@ def test_rows_of_the_json_file(suite):
     product = recorded["cpu_efficiency"]["value"] * recorded["cores_used"]["value"]
     assert figures["value"] == pytest.approx(product)
     assert set(recorded["machine"]) == {
-        "cpu", "physical", "logical", "quota", "tensorflow", "onednn", "python"
+        "cpu", "physical", "logical", "quota", "tensorflow", "onednn", "python", "plugin"
     }  # fmt: skip
 
 

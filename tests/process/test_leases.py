@@ -546,6 +546,20 @@ def test_a_timeout_names_who_is_in_front_and_the_option(actors):
     assert "--tf-threads-lease-timeout" in last
 
 
+def test_who_only_asks_is_told_and_takes_nothing(actors):
+    asking = Leases(actors.place, timeout_s=60)
+    assert asking.holders() == ()
+    actors.start("a", "b")
+    actors.enters("a", "exclusive", "test_a")
+    actors.waits("b", "shared", "test_b")
+    assert [one.purpose for one in asking.holders()] == ["test_a", "test_b"]
+    actors.leaves("a")
+    actors.hears("b")
+    assert [one.doing for one in asking.holders()] == ["computing"]
+    actors.leaves("b")
+    assert actors.is_free_for("exclusive", "x")
+
+
 def test_after_giving_up_the_line_is_free(actors):
     actors.start("a", "b")
     actors.enters("a", "shared", "a")

@@ -6,6 +6,8 @@ that takes as long as all else.
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -466,3 +468,12 @@ def test_reference_workload_runs_whatever_the_test_is_in_and_leaves_no_trace(sui
             assert not {"no-reference", "retraced"} & set(measured["flags"]), name
             assert process["reference_wall_s"] > 0, name
             assert process["reference_cpu_s"] > 0, name
+
+
+def test_doctor_tells_of_the_build(real_suite):
+    command = [sys.executable, "-m", "pytest_tfthreads", "doctor", "--no-measure", "--json"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    findings = {one["name"]: one for one in json.loads(run.stdout)["machine"]}
+    assert findings["TensorFlow"]["value"][0].isdigit()
+    assert findings["oneDNN"]["value"].startswith(("on (", "off ("))
+    assert findings["forking"]["status"] == "ok"

@@ -1,0 +1,93 @@
+"""What all commands have in common: help, errors, and the ways in which they end."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pytest_tfthreads import cli
+from pytest_tfthreads.commands import listing
+
+
+def command_names():
+    (actions,) = cli._parser()._subparsers._group_actions
+    return list(actions.choices)
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_help_has_an_example(command, name):
+    code, out, err = command(name, "--help")
+    assert (code, err) == (0, "")
+    assert f"  pytest-tfthreads {name}" in out.partition("example")[2]
+
+
+def test_help_names_all_commands(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    assert all(name in out for name in command_names())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "COMMAND"),
+        (("nothing",), "invalid choice: 'nothing'"),
+        (("list", "--nothing"), "unrecognized arguments: --nothing"),
+        (("compare",), "the following arguments are required: RUN"),
+        (("compare", "one.json"), "takes two saved runs or more"),
+        (("compare", "gone.json", "gone.json"), "gone.json: cannot be read"),
+        (("compare", "a", "b", "--fail-on=all"), "'all': not in"),
+        (("compare", "a", "b", "--tolerance=5"), "'5' is no share"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(command, arguments, message):
+    code, out, err = command(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("pytest-tfthreads")
+    assert ": error: " in err
+    assert message in err
+
+
+def test_json_or_csv(command):
+    code, _, err = command("list", "--json", "--csv")
+    assert (code, "not allowed with argument" in err) == (2, True)
+
+
+def test_verdicts_for_other_programs(storage, command):
+    before, now = storage.save(t=100.0, u=50.0), storage.save(t=30.0)
+    code, out, _ = command("compare", before, now, "--csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 1
+    assert [(row["metric"], row["status"]) for row in rows] == [
+        ("throughput", "regression"), ("cpu_efficiency", "regression"),
+    ]  # fmt: skip
+    assert float(rows[0]["change_low"]) < -0.7 < float(rows[0]["change_high"])
+    assert float(rows[0]["baseline"]) == pytest.approx(100, rel=0.1)
+    code, out, _ = command("compare", before, now, "--json")
+    assert (code, [one["status"] for one in json.loads(out)]) == (1, ["regression"] * 2)
+    code, out, _ = command("compare", before, now)
+    assert (code, "only in" in out) == (1, True)
+
+
+def test_ctrl_c(command, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listing, "_list", interrupted)
+    assert command("list") == (130, "", "")
+
+
+def test_output_that_nobody_reads_to_its_end(storage):
+    for _ in range(3):
+        storage.save(**{f"test_{n}": 1.0 for n in range(300)})
+    arguments = ["list", "--json", "--storage", str(storage.path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest_tfthreads", *arguments, *arguments[2:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

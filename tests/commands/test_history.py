@@ -1,0 +1,218 @@
+"""`pytest-tfthreads history`."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("ruptures", reason="the extra `report` is not installed")
+
+TEST = "test_step[intra2-inter1]"
+OTHER = "test_inference[intra1-inter1]"
+
+
+@pytest.fixture
+def repository(storage, monkeypatch):
+    """The directory of the storage as a git repository, and git in it."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "A")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    storage.path.mkdir()
+
+    def git(*arguments):
+        call = ["git", "-C", storage.path, *arguments]
+        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet", "--initial-branch=main", "..")
+    return git
+
+
+def commit(git, tag=None):
+    git("commit", "--quiet", "--allow-empty", "-m", "a commit")
+    if tag:
+        git("tag", tag)
+    return git("rev-parse", "HEAD")
+
+
+def fill(storage, before=8, after=8, **tests):
+    """A step of `test_step` from 100 to 80 after `before` runs, with another TensorFlow."""
+    for run in range(before + after):
+        late = run >= before
+        step = storage.of(80.0 if late else 100.0, tensorflow="2.21.0" if late else "2.20.0")
+        storage.save(f"{run:040x}", **{TEST: step, OTHER: 30.0, **tests})
+
+
+def test_a_change_with_commits_tags_and_versions(storage, command, repository):
+    ids = [commit(repository, tag) for tag in (None, "v1.0", None, "v1.1", "v1,2", None)]
+    # The later runs of the older commits are put in their place.
+    for number in (0, 1, 2, 5, 1, 0, 2, 5, 5, 5):
+        late = number == 5
+        step = storage.of(80.0 if late else 100.0, tensorflow="2.21.0" if late else "2.20.0")
+        storage.save(ids[number], dirty=number == 0, **{TEST: step, OTHER: 30.0})
+    code, out, err = command("history", "--storage", storage.path)
+    assert (code, err) == (0, "")
+    assert "git does not know" not in out
+    assert f"10 saved runs: 0001_nightly (2026-01-02, {ids[0][:12]} and changes)" in out
+    assert "TensorFlow 2.20.0, from 0004_nightly 2.21.0\nPython 3.12.1\n" in out
+    assert "reference" not in out
+    (place,) = re.findall(r"between (.*)\n +(.*)\n +(.*)\n", out)
+    assert place[0] == (
+        f"0007_nightly (2026-01-08, {ids[2][:12]}) and 0004_nightly (2026-01-05, {ids[5][:12]})"
+    )
+    assert place[1] == f"{ids[2][:12]}..{ids[5][:12]} (3 commits, v1.1, v1,2)"
+    assert place[2] == "TensorFlow 2.20.0 → 2.21.0"
+    changes = re.findall(r"−(\d+) % \[−(\d+), −(\d+)\]  (\S+) +bench/test_it.py::(\S+), A", out)
+    assert [(unit, test) for *_, unit, test in changes] == [
+        ("images/s", TEST), ("images/CPU-s", TEST),
+    ]  # fmt: skip
+    for value, low, high, *_ in changes:
+        assert int(low) > int(value) > int(high)
+        assert int(low) >= 20 >= int(high)
+    rows = [line for line in out.splitlines() if "▁" in line or "▅" in line or "█" in line]
+    assert len(rows) == 4
+
+    _, out, _ = command("history", "--json", "--storage", storage.path)
+    change, _ = json.loads(out)["changes"]
+    assert change["commits"] == {
+        "after": ids[2], "by": ids[5], "count": 3, "tags": ["v1.1", "v1,2"],
+    }  # fmt: skip
+    assert change["versions"] == {"TensorFlow": {"before": "2.20.0", "after": "2.21.0"}}
+
+
+def test_a_change_of_the_machine_moves_the_reference_workload_too(storage, command):
+    for run in range(20):
+        slow = 0.8 if run >= 10 else 1.0
+        storage.save(
+            **{
+                TEST: storage.of(100.0 * slow, reference_s=0.002 / slow),
+                OTHER: storage.of(100.0 * slow, reference_s=0.002),
+            }
+        )
+    _, out, _ = command("history", "--storage", storage.path)
+    assert re.search(rf"{re.escape(TEST)}, A +reference −20 % \[−\d+, −\d+\]", out)
+    assert re.search(rf"{re.escape(OTHER)}, A +reference \+0.0 % \[−[\d.]+, \+[\d.]+\]", out)
+    assert "what moves it is the machine, or TensorFlow" in out
+    _, out, _ = command("history", TEST, "--json", "--storage", storage.path)
+    for change in json.loads(out)["changes"]:
+        assert change["reference"]["low"] < -0.2 < change["reference"]["high"]
+
+
+def test_one_test_for_other_programs(storage, command):
+    fill(storage)
+    code, out, _ = command("history", "test_step", "--json", "--storage", storage.path)
+    data = json.loads(out)
+    assert (code, len(data["runs"]), len(data["lines"])) == (0, 16, 1)
+    (line,) = data["lines"]
+    assert line["test"] == f"bench/test_it.py::{TEST}"
+    assert len(line["points"]) == 16
+    assert line["points"][0]["throughput"]["value"] == pytest.approx(100, rel=0.1)
+    assert line["points"][0]["cpu_efficiency"]["value"] == pytest.approx(50, rel=0.1)
+    before, after = line["levels"]["throughput"]
+    assert (before["first_run"], before["last_run"], after["first_run"]) == (0, 7, 8)
+    assert after["low"] < 80 < after["high"]
+    assert [one["metric"] for one in data["changes"]] == ["throughput", "cpu_efficiency"]
+    for change in data["changes"]:
+        assert change["change"]["low"] < -0.2 < change["change"]["high"]
+        assert (change["after_run"], change["by_run"], change["likely_run"]) == (7, 8, 8)
+        assert change["commits"]["count"] is None
+
+    _, out, _ = command("history", f"*{TEST}", "--csv", "--storage", storage.path)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert len(rows) == 32
+    assert [index for index, row in enumerate(rows) if row["change"]] == [8, 24]
+    assert float(rows[8]["change_low"]) < -0.2 < float(rows[8]["change_high"])
+    assert [row["tensorflow"] for row in rows[7:9]] == ["2.20.0", "2.21.0"]
+    assert rows[7]["level"] != rows[8]["level"] == rows[9]["level"]
+
+
+def test_lines_of_machines_and_what_differs_besides(storage, command):
+    for _ in range(3):
+        storage.save(**{TEST: 100.0})
+        storage.save(**{TEST: storage.of(50.0, cpu="Model Y")})
+    storage.save(**{TEST: storage.of(100.0, unit="steps")})
+    code, out, _ = command("history", "--storage", storage.path)
+    assert code == 0
+    assert "machine A: Model X" in out
+    assert "machine B: Model Y" in out
+    assert re.search(r"A; unit: images +3 +images/s", out)
+    assert re.search(r"A; unit: steps +1 +steps/s", out)
+    assert re.search(r" B +3 +images/s", out)
+    assert "No change can be found yet: that takes 4 runs" in out
+    assert "git knows of no commits here" in out
+
+
+def test_unchanged(storage, command):
+    fill(storage, before=0, after=10)
+    _, out, _ = command("history", "--storage", storage.path)
+    assert "No change stands out from the noise." in out
+
+
+def test_a_page(storage, command, tmp_path):
+    pytest.importorskip("plotly", reason="the extra `report` is not installed")
+    fill(storage)
+    storage.save("</script><b>", name="<b>bold", **{TEST: 80.0, "test_<i>[x]": 1.0})
+    page = tmp_path / "history.html"
+    code, out, _ = command("history", "--html", page, "--storage", storage.path)
+    assert (code, "Changes [95 %]" in out) == (0, True)
+    text = page.read_text(encoding="utf-8")
+    text = text[text.index("<h1>") :]  # the drawing library has names of all kinds
+    for anchor in ("changes", "lines", "test-0", "test-1", "machines", "runs"):
+        assert f'<section id="{anchor}"' in text
+    assert "−20 % [" in text or "−19 % [" in text or "−21 % [" in text
+    assert "TensorFlow 2.20.0 → 2.21.0" in text
+    assert "TensorFlow 2.21.0" in text
+    assert "<i>" not in text
+    assert "<b>" not in text
+    assert "&lt;b&gt;bold" in text
+
+    code, out, err = command(
+        "history", "--html", tmp_path / "none" / "x.html", "--storage", storage.path
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "none/x.html cannot be written: No such file or directory" in err
+
+
+def test_text_of_files_cannot_act_on_a_terminal(storage, command):
+    evil = "\x1b]0;owned\x07\n\x9b2J"
+    for _ in range(4):
+        storage.save(
+            f"{evil}{0:040x}", name="x", **{f"test{evil}": storage.of(1.0, unit=evil, cpu=evil)}
+        )
+    for form in ((), ("--csv",), ("--json",)):
+        code, out, err = command("history", *form, "--storage", storage.path)
+        assert (code, err) == (0, "")
+        assert not set("\x1b\x07\x9b") & set(out)
+    code, out, err = command("history", evil.replace("\n", ""), "--storage", storage.path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert not set("\x1b\x07\x9b") & set(err)
+
+
+def test_a_test_that_is_not_there(storage, command):
+    fill(storage, 1, 0)
+    code, out, err = command("history", "test_stepp", "--storage", storage.path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"no saved test matches 'test_stepp'; close to it: bench/test_it.py::{TEST}" in err
+    code, _, err = command("history", "zzzzzzzz", "--storage", storage.path)
+    assert (code, "`pytest-tfthreads history` shows all 2" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "arguments"),
+    [("ruptures.detection", "ruptures", ()), ("plotly.offline", "plotly", ("--html", os.devnull))],
+)
+def test_a_library_that_is_missing(storage, command, monkeypatch, module, name, arguments):
+    fill(storage, 4, 0)
+    monkeypatch.setitem(sys.modules, module, None)
+    code, out, err = command("history", *arguments, "--storage", storage.path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{name}, which is not installed: pip install 'pytest-tfthreads[report]'" in err

@@ -1,0 +1,79 @@
+"""`pytest-tfthreads list`."""
+
+import csv
+import json
+
+from pytest_tfthreads.commands import reading
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def fill(storage):
+    regressed = {**storage.of(80.0), "verdicts": [{"status": "regression"}]}
+    storage.save(COMMIT, "release", a=100.0, b=50.0)
+    storage.save(COMMIT, dirty=True, a=regressed, about={"failed": ["b"], "complete": False})
+    storage.save(None, a=storage.of(10.0, cpu="Model \x1b[31mY", tensorflow="2.21.0"))
+
+
+def test_saved_runs_and_what_was_odd(storage, command):
+    fill(storage)
+    code, out, err = command("list", "--storage", storage.path)
+    assert (code, err) == (0, "")
+    header, _, first, second, third, *machines = out.splitlines()
+    assert " ".join(header.split()) == "Run Name Date Commit Machine TensorFlow Tests Odd"
+    assert " ".join(first.split()) == "0001 release 2026-01-02 03:00 0123456789ab A 2.20.0 2"
+    assert "0123456789ab and changes" in second
+    assert second.endswith("1  1 regressed, 1 failed, incomplete")
+    assert "unknown commit" in third
+    assert third.split()[-3:] == ["B", "2.21.0", "1"]
+    assert machines == [
+        "machine A: Model X (physical CPUs granted: 2, logical CPUs granted: 4)",
+        "machine B: Model [31mY (physical CPUs granted: 2, logical CPUs granted: 4)",
+    ]
+
+
+def test_for_other_programs(storage, command):
+    fill(storage)
+    _, out, _ = command("list", "--json", "--storage", storage.path)
+    first, second, third = json.loads(out)
+    assert (first["number"], first["name"], first["commit"]) == (1, "release", COMMIT)
+    assert (first["tests"], first["tensorflow"], first["python"]) == (2, ["2.20.0"], ["3.12.1"])
+    assert first["machines"][0]["CPU model"] == "Model X"
+    assert (second["dirty"], second["complete"], second["failed"]) == (True, False, ["b"])
+    assert second["regressed"] == ["bench/test_it.py::a"]
+    assert third["commit"] is None
+    _, out, _ = command("list", "--csv", "--storage", storage.path)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["number"] for row in rows] == ["0001", "0002", "0003"]
+    assert [row["dirty"] for row in rows] == ["false", "true", "false"]
+    assert [row["commit"] for row in rows] == [COMMIT, COMMIT, ""]
+    assert "\x1b" not in out
+
+
+def test_files_that_are_named_and_files_that_are_no_use(storage, command):
+    file = storage.save(a=1.0)
+    storage.write("0002_cut.json", file.read_text()[:-30])
+    code, out, err = command("list", "--storage", f"file://{storage.path}")
+    assert (code, out.count("nightly")) == (0, 1)
+    assert err.startswith("pytest-tfthreads: left out: ")
+    assert "0002_cut.json: no JSON, or cut off" in err
+    assert command("list", file)[0] == 0
+    code, out, err = command("list", file, storage.path / "none.json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "none.json: cannot be read" in err
+    code, out, err = command("list", "--storage", storage.path / "nothing")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "there is no saved run in" in err
+    assert "--benchmark-save" in err
+
+
+def test_many_files_are_read_by_several_processes(storage, command, monkeypatch):
+    monkeypatch.setattr(reading, "_WORTH_PROCESSES_BYTES", 1)
+    monkeypatch.setattr(reading, "_AT_ONCE", 2)
+    monkeypatch.setattr(reading, "allowed_cpus", lambda: (0, 1))
+    for _ in range(5):
+        storage.save(a=1.0)
+    storage.write("0009_cut.json", "{")
+    code, out, err = command("list", "--csv", "--storage", storage.path)
+    assert (code, len(out.splitlines())) == (0, 6)
+    assert "0009_cut.json: no JSON" in err

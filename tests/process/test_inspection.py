@@ -1,0 +1,117 @@
+"""Machines made of files."""
+
+import itertools
+
+import pytest
+
+from pytest_tfthreads.core.checkup import Turbo, of_machine
+from pytest_tfthreads.process import inspection
+from pytest_tfthreads.process.machine import Machine
+
+CPUS = "sys/devices/system/cpu"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(files):
+        for name, text in files.items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return tmp_path
+
+    return write
+
+
+def stat(busy, idle, stolen=0):
+    row = f"{busy} 0 0 {idle} 0 0 0 {stolen} 0 0"
+    return f"cpu  {row}\ncpu0 {row}\ncpu1 {row}\ncpu2 9999999 0 0 0 0 0 0 0 0 0\n"
+
+
+def test_online(write):
+    assert inspection.online_cpus(write({f"{CPUS}/online": "0-2,8\n"})) == (0, 1, 2, 8)
+
+
+def test_siblings(write):
+    root = write(
+        {
+            f"{CPUS}/cpu{cpu}/topology/thread_siblings_list": text
+            for cpu, text in {0: "0,4", 1: "1,5", 4: "0,4"}.items()
+        }
+    )
+    assert inspection.siblings(root, (0, 1, 4)) == ((0, 4), (1, 5))
+    assert inspection.siblings(root, (0, 2)) is None
+
+
+def test_governors(write):
+    root = write(
+        {
+            f"{CPUS}/cpu{cpu}/cpufreq/scaling_governor": f"{name}\n"
+            for cpu, name in enumerate(("powersave", "performance", "performance"))
+        }
+    )
+    assert inspection.governors(root, (0, 1, 2)) == ("performance", "powersave")
+    assert inspection.governors(root, (1, 2)) == ("performance",)
+    assert inspection.governors(root, (7,)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_on", "off"),
+    [
+        ("intel_pstate/no_turbo", "0\n", True, "1"),
+        ("intel_pstate/no_turbo", "1\n", False, "1"),
+        ("cpufreq/boost", "1\n", True, "0"),
+        ("cpufreq/boost", "0\n", False, "0"),
+    ],
+)
+def test_turbo(write, name, text, is_on, off):
+    root = write({f"{CPUS}/{name}": text})
+    assert inspection.turbo(root) == Turbo(is_on, f"/{CPUS}/{name}", off)
+
+
+def test_turbo_in_an_odd_file(write):
+    assert inspection.turbo(write({f"{CPUS}/cpufreq/boost": "maybe"})) is None
+
+
+def test_virtual(write):
+    assert inspection.is_virtual(write({"proc/cpuinfo": "flags\t: fpu hypervisor\n"})) is True
+    assert inspection.is_virtual(write({"proc/cpuinfo": "flags\t: fpu sse\n"})) is False
+    assert inspection.is_virtual(write({"proc/cpuinfo": "Features\t: fp asimd\n"})) is None
+
+
+def test_load_of_the_cpus_that_are_ours(write, monkeypatch):
+    root = write({"proc/stat": stat(100, 100), "proc/loadavg": "1.25 0.5 0.1 2/159 12\n"})
+    later = stat(125, 150, stolen=25)
+    monkeypatch.setattr(inspection.time, "sleep", lambda _: write({"proc/stat": later}))
+    load = inspection.load(root, (0, 1))
+    assert load.busy_cpus == pytest.approx(0.5)
+    assert load.stolen_cpus == pytest.approx(0.5)
+    assert load.average == 1.25
+    assert inspection.load(root, (0, 1), look_s=0) is None  # no tick went by
+
+
+@pytest.mark.parametrize("text", ["", "cpu0 x y z", "cpu0 1 2", "intr 1"])
+def test_load_that_is_not_told(write, text):
+    assert inspection.load(write({"proc/stat": text}), (0, 1), look_s=0) is None
+
+
+def test_clock():
+    ticks = itertools.chain.from_iterable([one / 128] * 5 for one in itertools.count())
+    found = inspection.clock(lambda: next(ticks))
+    assert found.step_s == 1 / 128
+    assert found.reading_s > 0
+
+
+def test_a_machine_that_hides_everything(tmp_path):
+    machine = Machine("Some CPU", ((0, "0"), (1, "1")), None)
+    found = {one.name: one for one in of_machine(inspection.read_facts(machine, tmp_path))}
+    hidden = ("affinity", "quota", "hyperthreads", "frequency governor", "turbo", "load")
+    assert {found[name].status for name in hidden} == {"unknown"}
+    assert all(one.value for one in found.values())
+
+
+def test_this_machine():
+    facts = inspection.read_facts(Machine.read())
+    assert 0 < facts.wall_clock.step_s < 1
+    assert facts.cpus
+    assert len(of_machine(facts)) == 8
