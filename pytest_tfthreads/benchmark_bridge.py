@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_tfthreads.core.baseline import short_commit
 from pytest_tfthreads.process import files
 
 if TYPE_CHECKING:
@@ -227,6 +228,14 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     last = chosen[-1]
     before = history[: history.index(last)] if last in history else []
     return SavedRuns((*before[-_MOST_RUNS:], last), named=True)
+
+
+def commit_of(config: pytest.Config) -> str:
+    """Of which code a run is, as its saved file would say; empty where nobody knows."""
+    if getattr(config, "_benchmarksession", None) is None:
+        return ""
+    info = config.hook.pytest_benchmark_generate_commit_info(config=config)
+    return short_commit(info.get("id"), bool(info.get("dirty")))
 
 
 def hold_only(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare, doctor, history, listing
+from pytest_tfthreads.commands import compare, doctor, history, listing, report
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.baseline import BaselineError
 from pytest_tfthreads.core.changes import ChangesUnavailableError
@@ -21,7 +21,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
-_COMMANDS = (doctor, listing, history, compare)
+_COMMANDS = (doctor, listing, history, compare, report)
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
 example:

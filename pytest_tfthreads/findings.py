@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_tfthreads.core.hosts import Host, by_host
+from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.verdict import Policy, Verdict
 from pytest_tfthreads.isolation.results import MeasuredTest
@@ -15,6 +17,7 @@ from pytest_tfthreads.report import annotations as report_annotations
 from pytest_tfthreads.report import console, profiles, sweep
 from pytest_tfthreads.report import verdicts as report_verdicts
 from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 
 
 class Findings:
@@ -23,16 +26,16 @@ class Findings:
     def __init__(self) -> None:
         self._measured: list[MeasuredTest] = []
         self._places: dict[str, Place] = {}
-        self._failed: dict[str, None] = {}
+        self._failed: dict[str, str] = {}
         self._untraced: dict[str, None] = {}
 
     def add(self, measured: MeasuredTest, place: Place) -> None:
         self._measured.append(measured)
         self._places[measured.nodeid] = place
 
-    def add_failure(self, nodeid: str) -> None:
-        """Of a test that was to be measured, but failed."""
-        self._failed[nodeid] = None
+    def add_failure(self, nodeid: str, why: str) -> None:
+        """Of a test that was to be measured, but failed; `why` in a line."""
+        self._failed[nodeid] = why
 
     def add_untraced(self, nodeid: str) -> None:
         """Of a test that was to be traced, but measures nothing."""
@@ -49,29 +52,44 @@ class Findings:
     @property
     def sweeps(self) -> list[Sweep]:
         """Of each test that was measured under several configurations; once all have been."""
-        return [sweep for sweeps in self._sweeps_by_host.values() for sweep in sweeps]
+        return list(self._sweeps.values())
 
     @functools.cached_property
-    def _sweeps_by_host(self) -> dict[Host, list[Sweep]]:
-        return {host: _sweeps(measured) for host, measured in self._by_host.items()}
+    def _sweeps(self) -> dict[tuple[Host, str], Sweep]:
+        return {
+            (host, name): Sweep.of(name, [one.candidate for one in members], members[0].search)
+            for (host, name), members in self._groups.items()
+            # Those of a duet took turns with their baselines, not with each other.
+            if len(members) > 1 and not any(one.duet for one in members)
+        }
 
     @property
-    def _by_host(self) -> dict[Host, list[MeasuredTest]]:
-        return by_host(self._measured, lambda one: one.measurement)
+    def _groups(self) -> dict[tuple[Host, str], list[MeasuredTest]]:
+        """The configurations of each test, where they were measured on one host."""
+        groups: dict[tuple[Host, str], dict[str, MeasuredTest]] = {}
+        for one in self._measured:  # under --keep-duplicates the last time counts
+            key = Host.of(one.measurement), one.group
+            groups.setdefault(key, {})[one.case] = one
+        return {key: list(members.values()) for key, members in groups.items()}
 
     def measurements(self) -> list[str]:
         """Lines of text: the table of all measurements; nothing where there is none."""
         if not self._measured:
             return []
         rows = [console.Row(one.name, one.measurement) for one in self._measured]
-        notes = list(dict.fromkeys(one.note for one in self._measured if one.note))
-        return console.render(rows, notes)
+        return console.render(rows, self._notes)
+
+    @property
+    def _notes(self) -> list[str]:
+        return list(dict.fromkeys(one.note for one in self._measured if one.note))
 
     def advice(self, seed: int) -> list[str]:
         """Lines of text: what each sweep says."""
         lines = []
-        for host, sweeps in self._sweeps_by_host.items():
-            if sweeps and len(self._sweeps_by_host) > 1:
+        hosts = by_host(self._measured, lambda one: one.measurement)
+        for host in hosts:
+            sweeps = [one for (where, _), one in self._sweeps.items() if where == host]
+            if sweeps and len(hosts) > 1:
                 lines += ["", f"on {host.title}"]
             lines += [line for one in sweeps for line in ("", *sweep.render(one))]
         if lines:
@@ -126,26 +144,37 @@ class Findings:
 
     def to_json(self, seed: int, complete: bool) -> dict[str, Any]:
         """For the files of the run; `complete`: all selected tests were run to their end."""
-        measured = {one.nodeid for one in self._measured}
         return {
             "seed": seed,
             "complete": complete,
-            "failed": [nodeid for nodeid in self._failed if nodeid not in measured],
+            "failed": list(self._failures),
             "sweeps": [one.to_json() for one in self.sweeps],
         }
 
-
-def _sweeps(measured: Sequence[MeasuredTest]) -> list[Sweep]:
-    groups: dict[str, dict[str, MeasuredTest]] = {}
-    for one in measured:  # under --keep-duplicates the last time counts
-        groups.setdefault(one.group, {})[one.case] = one
-    return [
-        Sweep.of(
-            name,
-            [one.candidate for one in members.values()],
-            next(one.search for one in members.values()),
+    def content(self, about: RunContent) -> RunContent:
+        """For the HTML report; `about` says what is known of the run beside its measurements."""
+        recommendations = {key: one.recommendation for key, one in self._sweeps.items()}
+        return replace(
+            about,
+            subjects=tuple(
+                Subject(
+                    name,
+                    tuple(_as_case(one) for one in members),
+                    recommendations.get((host, name)),
+                    members[0].search,
+                )
+                for (host, name), members in self._groups.items()
+            ),
+            failures=self._failures,
+            notes=(*about.notes, *self._notes),
         )
-        for name, members in groups.items()
-        # Those of a duet took turns with their baselines, not with each other.
-        if len(members) > 1 and not any(one.duet for one in members.values())
-    ]
+
+    @property
+    def _failures(self) -> dict[str, str]:
+        measured = {one.nodeid for one in self._measured}
+        return {nodeid: why for nodeid, why in self._failed.items() if nodeid not in measured}
+
+
+def _as_case(one: MeasuredTest) -> MeasuredCase:
+    pairs = tuple(Pair.from_json(pair) for pair in (one.duet or {}).get("pairs", ()))
+    return MeasuredCase(one.nodeid, one.candidate, one.verdicts, pairs, one.traces)

@@ -85,6 +85,7 @@ class Settings:
     search: bool = False
     policy: Policy = field(default_factory=Policy)
     duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+    report: Path | None = None
     profile: ProfileWish | None = None
 
     @property
@@ -165,6 +166,12 @@ def add_options(parser: pytest.Parser) -> None:
             "LIST",
             f"with --benchmark-compare: which verdicts fail a test, of {', '.join(FAILING)} "
             "(default: regression)",
+        ),
+        (
+            "tf-threads-report",
+            "PATH",
+            "write the results as one HTML page, which needs no network; an ini key's path is "
+            "relative to rootdir",
         ),
         (
             "tf-threads-profile",
@@ -257,6 +264,7 @@ def read_settings(config: pytest.Config) -> Settings:
         search=search,
         policy=policy,
         duet=duet,
+        report=_report(config),
         profile=profile,
     )
 
@@ -276,6 +284,16 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
+
+
+def _report(config: pytest.Config) -> Path | None:
+    path, name = _value(config, "tf_threads_report")
+    if path is None:
+        return None
+    if not path:
+        raise pytest.UsageError(f"{name}: names no file; such as {name}=report.html")
+    is_option = config.getoption("tf_threads_report") is not None
+    return (config.invocation_params.dir if is_option else config.rootpath) / path
 
 
 def _profile(config: pytest.Config) -> ProfileWish | None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from pytest_tfthreads.options import (
 )
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.report_file import ReportFile
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
@@ -98,6 +101,9 @@ class Controller:
         self._saving: benchmark_bridge.Saving | None = None
         self._finished = 0
         self._all_collected = True
+        if self._settings.report is not None and not roles.is_worker(config):
+            report_file = ReportFile(self._settings.report, self._content)
+            config.pluginmanager.register(report_file, "tfthreads-report")
         self._distribution: Distribution | None = None
         if roles.is_controller(config):
             self._distribution = Distribution(config, self._settings.seed, sharing.show_waiting)
@@ -200,7 +206,7 @@ class Controller:
         if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         if hasattr(report, _FAILED_ATTRIBUTE):
-            self._findings.add_failure(report.nodeid)
+            self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
         if hasattr(report, _UNTRACED_ATTRIBUTE):
             self._findings.add_untraced(report.nodeid)
         data = getattr(report, _REPORT_ATTRIBUTE, None)
@@ -282,6 +288,18 @@ class Controller:
             and not roles.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _content(self) -> RunContent:
+        """For the report, as this run ends."""
+        return self._findings.content(
+            RunContent(
+                when=datetime.now(timezone.utc).isoformat(),
+                source=f"tests of {self._config.rootpath.name}",
+                commit=benchmark_bridge.commit_of(self._config),
+                complete=self._is_complete,
+                notes=tuple(self._notes),
+            )
+        )
 
     @property
     def _is_judging(self) -> bool:

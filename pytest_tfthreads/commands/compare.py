@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
-from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
+from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats, to_tolerance
 from pytest_tfthreads.core.baseline import BaselineError, StoredRun, history_of, read_run
-from pytest_tfthreads.core.tolerance import parse_tolerance
 from pytest_tfthreads.core.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.report.verdicts import render
 
@@ -59,7 +58,7 @@ def add_to(commands: Commands) -> None:
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two files or more")
     compare.add_argument(
         "--tolerance",
-        type=_tolerance,
+        type=to_tolerance,
         default={},
         metavar="P",
         help="loss of speed that is tolerated: 5%% (the default), or throughput=5%%,"
@@ -123,13 +122,6 @@ def _missing(before: StoredRun, now: StoredRun) -> list[str]:
 
 def _nothing_judged(verdicts: Sequence[Verdict], policy: Policy) -> bool:
     return "no-baseline" in policy.fail_on and all(one.change is None for one in verdicts)
-
-
-def _tolerance(text: str) -> dict[str, float]:
-    try:
-        return parse_tolerance(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _fail_on(text: str) -> frozenset[str]:

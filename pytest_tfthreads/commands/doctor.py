@@ -14,13 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.parsers import Commands, add_command
+from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.core.checkup import Finding, Import, of_leases, of_machine, of_tensorflow
 from pytest_tfthreads.core.detection import Trial, fitness
 from pytest_tfthreads.core.fitness import Examination, of_speeds, of_trial
 from pytest_tfthreads.core.steadiness import Steadiness, steadiness
 from pytest_tfthreads.core.threads import ConfigError, ThreadCount
-from pytest_tfthreads.core.tolerance import parse_tolerance
 from pytest_tfthreads.core.verdict import Policy
 from pytest_tfthreads.process.inspection import read_facts
 from pytest_tfthreads.process.lease_notes import Holder
@@ -64,7 +63,7 @@ def add_to(commands: Commands) -> None:
     )
     doctor.add_argument(
         "--tolerance",
-        type=_tolerance,
+        type=to_tolerance,
         default={},
         metavar="P",
         help="the loss of speed that is to be detected: 5%% (the default), or throughput=5%%,"
@@ -242,13 +241,6 @@ def _shortened(text: str) -> str:
 
 
 # -- options ----------------------------------------------------------------------------
-
-
-def _tolerance(text: str) -> dict[str, float]:
-    try:
-        return parse_tolerance(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _tests(text: str) -> int:

@@ -23,7 +23,7 @@ from pytest_tfthreads.core.lines import (
     matcher,
 )
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.process.files import replace_whole
+from pytest_tfthreads.process.files import write_file
 from pytest_tfthreads.report import history, history_page
 from pytest_tfthreads.report.timeline import (
     Found,
@@ -126,8 +126,7 @@ def _write(path: Path, text: str) -> None:
     data = text.encode("utf-8", errors="replace")
     try:
         # False: it is a pipe, say, or its directory takes no other file.
-        if not replace_whole(path, data):
-            path.write_bytes(data)
+        write_file(path, data)
     except OSError as error:
         raise CommandError(f"--html: {path} cannot be written: {error.strerror}") from error
 

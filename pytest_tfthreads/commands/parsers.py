@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pytest_tfthreads.core.tolerance import parse_tolerance
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
@@ -31,6 +33,14 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def to_tolerance(text: str) -> dict[str, float]:
+    """The type of --tolerance."""
+    try:
+        return parse_tolerance(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_formats(parser: argparse.ArgumentParser, what: str, row: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,28 +42,31 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_runs(options: argparse.Namespace) -> list[StoredRun]:
-    """All the runs, oldest first.
+def read_runs(options: argparse.Namespace, most: int) -> list[StoredRun]:
+    """The files that are named, in their order, or the latest of the storage, oldest first.
 
-    A file that is named must be of use; of a storage, those that are not are told on stderr.
-    Raises `BaselineError`, and `CommandError` where there is none.
+    Of a storage at most so many are read of each machine (a directory has numbers of its own), and
+    those that are of no use are told on stderr. Raises `BaselineError`, and `CommandError` where
+    there is none.
     """
     if options.runs:
-        runs = [read_run(path) for path in options.runs]
-    else:
-        runs = []
-        for path in _stored(options.storage):
+        return [read_run(path) for path in options.runs]
+    runs = []
+    for _, paths in itertools.groupby(_stored(options.storage), key=lambda path: path.parent):
+        for path in [*paths][-most:]:
             try:
                 runs.append(read_run(path))
             except BaselineError as error:
                 _left_out(error)
-        if not runs:
-            raise _nothing(options.storage)
+    if not runs:
+        raise _nothing(options.storage)
     return sorted(runs, key=lambda run: run.datetime)
 
 
 def read_summaries(options: argparse.Namespace) -> list[Run]:
-    """The same runs without their rounds, in no order; thousands of files are read at once.
+    """All the runs without their rounds, in no order; thousands of files are read at once.
+
+    A file that is named must be of use; of a storage, those that are not are told on stderr.
 
     Raises as `read_runs` does.
     """

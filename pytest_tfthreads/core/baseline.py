@@ -38,7 +38,7 @@ class BaselineError(ValueError):
 
 
 @dataclass(frozen=True)
-class StoredTest:
+class StoredMeasurement:
     """A test in a saved run: what was measured, and what `StoredRun` tells beside that."""
 
     measurement: Measurement
@@ -55,7 +55,7 @@ class StoredTest:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StoredTest:
+    def from_json(cls, data: Mapping[str, Any]) -> StoredMeasurement:
         profile = data["profile"]
         return cls(
             measurement=Measurement.from_json(data["measurement"]),
@@ -88,7 +88,7 @@ class StoredRun:
     profiles: Mapping[str, OpProfile] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     complete: bool = True
-    elsewhere: Mapping[str, tuple[StoredTest, ...]] = field(default_factory=dict)
+    elsewhere: Mapping[str, tuple[StoredMeasurement, ...]] = field(default_factory=dict)
 
     @property
     def has_regressed(self) -> bool:
@@ -96,11 +96,11 @@ class StoredRun:
         others = (one for further in self.elsewhere.values() for one in further)
         return bool(self.regressed) or any(one.regressed for one in others)
 
-    def of(self, test: str) -> tuple[StoredTest, ...]:
+    def of(self, test: str) -> tuple[StoredMeasurement, ...]:
         """All measurements of a test, in the order of the file."""
         if test not in self.measurements:
             return ()
-        first = StoredTest(
+        first = StoredMeasurement(
             self.measurements[test],
             test in self.regressed,
             self.pairs.get(test, ()),
@@ -108,7 +108,7 @@ class StoredRun:
         )
         return (first, *self.elsewhere.get(test, ()))
 
-    def closest(self, test: str, now: Measurement) -> StoredTest | None:
+    def closest(self, test: str, now: Measurement) -> StoredMeasurement | None:
         """The measurement of a test to compare with: comparable, and of the most similar place.
 
         Of those that are alike the last; where none is comparable, the last of all.
@@ -126,8 +126,8 @@ class StoredRun:
     @property
     def title(self) -> str:
         """File, date and commit, for people."""
-        commit = "" if self.commit is None else f", commit {self.commit[:12]}"
-        return f"{self.label} ({self.datetime}{commit}{' and changes' if self.dirty else ''})"
+        commit = short_commit(self.commit, self.dirty)
+        return f"{self.label} ({self.datetime}{commit and f', commit {commit}'})"
 
     def to_json(self) -> dict[str, Any]:
         """For another process of this version: all that is needed to judge by it, and no more."""
@@ -145,7 +145,7 @@ class StoredRun:
     def from_json(cls, data: Mapping[str, Any]) -> StoredRun:
         values = dict(data)
         tests = {
-            test: [StoredTest.from_json(one) for one in stored]
+            test: [StoredMeasurement.from_json(one) for one in stored]
             for test, stored in values.pop("tests").items()
         }
         return cls(**{**values, "failed": frozenset(values["failed"])}, **_by_test(tests))
@@ -166,13 +166,40 @@ class History:
     trace: Trace | None = None
 
 
+def short_commit(commit: str | None, dirty: bool) -> str:
+    """For people; empty where pytest-benchmark found none."""
+    if commit in (None, "", "unknown", "unversioned"):
+        return ""
+    return f"{commit:.12}{' and changes' if dirty else ''}"
+
+
 def read_run(path: Path) -> StoredRun:
     """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
+    return parse_run(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Of a file; raises `BaselineError` where it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
-    return parse_run(text, str(path))
+
+
+def test_of(ours: Fields, fullname: str) -> str:
+    """The node id: where several workers ran a test, its full name in a file names one, too."""
+    return ours.text("test") if "test" in ours.data else fullname
+
+
+def parse_json(text: str, label: str) -> object:
+    """Raises `BaselineError`."""
+    try:
+        return loads(text)
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(
+            f"{label}: no JSON, or cut off: {error}; save the run again with --benchmark-save"
+        ) from error
 
 
 def parse_run(text: str, label: str) -> StoredRun:
@@ -181,44 +208,38 @@ def parse_run(text: str, label: str) -> StoredRun:
     Raises `BaselineError` for a file that is truncated, not pytest-benchmark's, made without this
     plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
     """
-    try:
-        data = loads(text)
-    # RecursionError: brackets nested by the thousand.
-    except (ValueError, RecursionError) as error:
-        raise BaselineError(
-            f"{label}: no JSON, or cut off: {error}; save the run again with --benchmark-save"
-        ) from error
+    data = parse_json(text, label)
     if not isinstance(data, dict) or not {"benchmarks", "machine_info"} <= data.keys():
         raise BaselineError(
             f"{label}: JSON, but no saved run of pytest-benchmark (it has no 'benchmarks' and "
             "'machine_info')"
         )
-    run = _Fields(data, label)
-    commit = run.optional("commit_info", _Fields)
-    tests: dict[str, list[StoredTest]] = {}
+    run = Fields(data, label)
+    commit = run.optional("commit_info", Fields)
+    tests: dict[str, list[StoredMeasurement]] = {}
     names = set()
     for number, value in enumerate(run.sequence("benchmarks")):
-        one = _Fields(value, f"{label}: benchmarks[{number}]")
+        one = Fields(value, f"{label}: benchmarks[{number}]")
         name = one.text("fullname")
-        extra = one.optional("extra_info", _Fields)
-        ours = extra and extra.optional("tf_threads", _Fields)
+        extra = one.optional("extra_info", Fields)
+        ours = extra and extra.optional("tf_threads", Fields)
         if ours is None:
             continue
         if name in names:
             raise BaselineError(f"{label}: {name} is in it twice")
         names.add(name)
-        ours = _Fields(ours.data, f"{label}: {name}: tf_threads")
-        # Where several workers ran it, its full name here names one of them, too.
-        test = ours.text("test") if "test" in ours.data else name
-        tests.setdefault(test, []).append(
-            StoredTest(_measurement(ours), _was_regression(ours), _pairs(ours), _profile(ours))
+        ours = Fields(ours.data, f"{label}: {name}: tf_threads")
+        tests.setdefault(test_of(ours, name), []).append(
+            StoredMeasurement(
+                _measurement(ours), _was_regression(ours), _pairs(ours), _profile(ours)
+            )
         )
     if not tests:
         raise BaselineError(
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
             "with @pytest.mark.tf_threads and save a run with --benchmark-save"
         )
-    about = run.optional("tf_threads", _Fields) or _Fields({}, label)
+    about = run.optional("tf_threads", Fields) or Fields({}, label)
     commit_id = commit and commit.data.get("id")
     return StoredRun(
         label=label,
@@ -231,7 +252,7 @@ def parse_run(text: str, label: str) -> StoredRun:
     )
 
 
-def _by_test(tests: Mapping[str, Sequence[StoredTest]]) -> dict[str, Any]:
+def _by_test(tests: Mapping[str, Sequence[StoredMeasurement]]) -> dict[str, Any]:
     """Fields of a run: for each test the first measurement, and the further ones."""
     return {
         "measurements": {test: one.measurement for test, (one, *_) in tests.items()},
@@ -347,7 +368,7 @@ def shown(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class _Fields:
+class Fields:
     """A JSON object whose fields are taken out one by one, each with the type it must have."""
 
     def __init__(self, data: object, where: str) -> None:
@@ -365,7 +386,7 @@ class _Fields:
         shown = _kind(self.data[name])
         return BaselineError(f"{self.where}: '{name}' is {shown}, not {expected}")
 
-    def optional(self, name: str, kind: type[_Fields]) -> _Fields | None:
+    def optional(self, name: str, kind: type[Fields]) -> Fields | None:
         value = self.data.get(name)
         return None if value is None else kind(value, f"{self.where}: '{name}'")
 
@@ -420,20 +441,22 @@ class _Fields:
         return values
 
 
-def _measurement(data: _Fields) -> Measurement:
+def _measurement(data: Fields) -> Measurement:
     schema = data.integer("schema")
     if schema > SCHEMA:
         raise BaselineError(
             f"{data.where}: schema {schema} is newer than {SCHEMA}, the one this version knows; "
             "update pytest-tfthreads, or save the run again with this version"
         )
-    effective = data.optional("effective", _Fields)
-    machine = _Fields(data["machine"], f"{data.where}: 'machine'")
+    effective = data.optional("effective", Fields)
+    machine = Fields(data["machine"], f"{data.where}: 'machine'")
     machine.text("cpu")
     machine.integer("physical")
     machine.integer("logical")
     if machine["quota"] is not None:
         machine.number("quota")
+    if data.sequence("cpus") == []:
+        raise data.wrong("cpus", "a CPU or more")
     checked = {
         "intra": data.integer("intra"),
         "inter": data.integer("inter"),
@@ -443,7 +466,7 @@ def _measurement(data: _Fields) -> Measurement:
         "items": data.number("items"),
         "unit": data.text("unit"),
         "processes": [
-            _sample(_Fields(one, f"{data.where}: processes[{number}]"))
+            _sample(Fields(one, f"{data.where}: processes[{number}]"))
             for number, one in enumerate(data.sequence("processes"))
         ],
         "machine": machine.data,
@@ -460,43 +483,46 @@ def _measurement(data: _Fields) -> Measurement:
     return measurement
 
 
-def _was_regression(data: _Fields) -> bool:
+def _was_regression(data: Fields) -> bool:
     if data.data.get("verdicts") is None:
         return False
     verdicts = [
-        _Fields(one, f"{data.where}: verdicts[{number}]")
+        Fields(one, f"{data.where}: verdicts[{number}]")
         for number, one in enumerate(data.sequence("verdicts"))
     ]
     return any(one.text("status") == "regression" for one in verdicts)
 
 
-def _pairs(data: _Fields) -> tuple[Pair, ...]:
-    duet = data.optional("duet", _Fields)
+def _pairs(data: Fields) -> tuple[Pair, ...]:
+    duet = data.optional("duet", Fields)
     if duet is None:
         return ()
     duet.text("against")
     pairs = []
     for number, value in enumerate(duet.sequence("pairs")):
-        pair = _Fields(value, f"{duet.where}: pairs[{number}]")
+        pair = Fields(value, f"{duet.where}: pairs[{number}]")
         pairs.append(Pair(pair.logarithm("throughput"), pair.logarithm("cpu_efficiency")))
     return tuple(pairs)
 
 
-def _profile(data: _Fields) -> OpProfile | None:
-    traces = data.optional("profile", _Fields)
-    now = traces and traces.optional("now", _Fields)
-    if now is None:
-        return None
+def _profile(data: Fields) -> OpProfile | None:
+    traces = data.optional("profile", Fields)
+    now = traces and traces.optional("now", Fields)
+    return None if now is None else op_profile(now)
+
+
+def op_profile(now: Fields) -> OpProfile:
+    """As `OpProfile.to_json` wrote it; raises `BaselineError`."""
     ops = []
     for number, value in enumerate(now.sequence("ops")):
-        one = _Fields(value, f"{now.where}: ops[{number}]")
+        one = Fields(value, f"{now.where}: ops[{number}]")
         ops.append(OpTime(one.text("op"), one.number("count"), one.number("self_s")))
     return OpProfile(
         now.integer("calls"), now.number("wall_s"), now.number("outside_s"), tuple(ops)
     )
 
 
-def _sample(data: _Fields) -> dict[str, Any]:
+def _sample(data: Fields) -> dict[str, Any]:
     """Fields as in `Sample.to_json`; unknown ones are left out, later ones may be missing."""
     sample: dict[str, Any] = {name: data.numbers(name) for name in ("wall_s", "cpu_s")}
     sample["cpus"] = data.numbers("cpus", int)

@@ -49,6 +49,8 @@ class Sample:
             raise ValueError(f"{len(self.wall_s)} wall and {len(self.cpu_s)} CPU times a round")
         if self.iterations < 1:
             raise ValueError(f"{self.iterations} iterations a round")
+        if self.turn_rounds < 1:
+            raise ValueError(f"{self.turn_rounds} rounds a turn")
         if sum(self.wall_s) <= 0 or sum(self.cpu_s) <= 0:
             raise ValueError("a clock did not move in any round: measure for longer (max_time)")
         for reference_s in (self.reference_wall_s, self.reference_cpu_s):

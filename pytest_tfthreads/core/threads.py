@@ -21,7 +21,9 @@ _SYMBOL = re.compile(
 _SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
 _ID_UNSAFE = re.compile(r"[^\w.=+-]+")
 _ID_COUNT = r"(?:auto|\d+|(?:\d+\*)?(?:logical|physical)(?:/\d+)?)"
-_ID_OF_CASE = re.compile(rf"(?:^|(?<=-))intra{_ID_COUNT}-inter{_ID_COUNT}(?=-|$)")
+_ID_OF_CASE = re.compile(
+    rf"(?:^|(?<=-))intra(?P<intra>{_ID_COUNT})-inter(?P<inter>{_ID_COUNT})(?=-|$)"
+)
 
 
 class ConfigError(ValueError):
@@ -201,13 +203,31 @@ def without_case(nodeid: str) -> str:
     For those who know tests by their ids only. Parameters that follow the configuration are left
     out, as nothing tells them from its terms.
     """
+    found = _find_case(nodeid)
+    return nodeid if found is None else found[0]
+
+
+def case_named(nodeid: str) -> tuple[ThreadConfig, str] | None:
+    """The configuration that an id names, and what follows it there, or `None`.
+
+    What follows are its terms, or parameters of the test: nothing tells them from each other.
+    """
+    found = _find_case(nodeid)
+    if found is None:
+        return None
+    _, case, rest = found
+    return ThreadConfig(ThreadCount(case["intra"]), ThreadCount(case["inter"])), rest
+
+
+def _find_case(nodeid: str) -> tuple[str, re.Match[str], str] | None:
     path, colons, rest = nodeid.partition("::")
     name, opening, rest = rest.partition("[")
     parameters, closing, rest = rest.rpartition("]")
     found = _ID_OF_CASE.search(parameters)
     if found is None:
-        return nodeid
-    return "".join((path, colons, name, opening, parameters[: found.start()], closing, rest))
+        return None
+    without = "".join((path, colons, name, opening, parameters[: found.start()], closing, rest))
+    return without, found, parameters[found.end() :]
 
 
 def parse_processes(value: object, argument: str) -> int:

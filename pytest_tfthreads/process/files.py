@@ -85,6 +85,15 @@ def replace_whole(path: Path, data: bytes) -> bool:
             return True
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Make a file, whole or not at all where that can be, else in place.
+
+    Raises `OSError` where the directory or the disk does not take it.
+    """
+    if not replace_whole(path, data):
+        path.write_bytes(data)
+
+
 def _above(numbers: set[int]) -> int:
     return max(numbers, default=0) + 1
 

@@ -21,10 +21,11 @@ def render(sweep: Sweep) -> list[str]:
             f"{sweep.test}: its configurations took no turns with one another, so they are not "
             "compared"
         ]
-    return [*_advice_in_full(sweep.recommendation), *_cost(sweep.search)]
+    return [*_advice_in_full(sweep.recommendation), *cost(sweep.search)]
 
 
-def _cost(search: SearchCost | None) -> list[str]:
+def cost(search: SearchCost | None) -> list[str]:
+    """A line on what the search took; none where there was no search."""
     if search is None:
         return []
     return [
@@ -41,7 +42,7 @@ def _advice_in_full(recommendation: Recommendation) -> list[str]:
         "([intervals]: 95 % for all pairs together)",
         *_table(recommendation),
     ]
-    for sentence in (*_advice(recommendation), *recommendation.limits):
+    for sentence in (*advice(recommendation), *recommendation.limits):
         lines += textwrap.wrap(sentence, 108, initial_indent="  ", subsequent_indent="    ")
     lines += [f"    {line}" for line in recommendation.settings]
     return lines
@@ -80,12 +81,13 @@ def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
         _ratio(one.throughput_to_best),
         _ratio(one.throughput_to_single),
         _ratio(one.cpu_efficiency_to_best),
-        _percent(one.parallel_efficiency),
+        of_percent(one.parallel_efficiency),
         verdict,
     )
 
 
-def _advice(recommendation: Recommendation) -> list[str]:
+def advice(recommendation: Recommendation) -> list[str]:
+    """Sentences: which configuration is best for what."""
     best, efficient = recommendation.best, recommendation.most_efficient
     tied = [one for one in recommendation.configurations if one.tied and one.id != best.id]
     sentence = f"best for throughput: {label(best.candidate)}"
@@ -125,7 +127,8 @@ def _bound(bound: float | None) -> str:
     return _NOTHING if bound is None else f"{bound:.2f}"
 
 
-def _percent(estimate: Estimate | None) -> str:
+def of_percent(estimate: Estimate | None) -> str:
+    """Percent with their interval, without the sign."""
     if estimate is None:
         return _NOTHING
     value, low, high = (100 * (one or 0.0) for one in (estimate.value, estimate.low, estimate.high))

@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.baseline import StoredRun, StoredTest, history_of, pairs_of, parse_run
+from pytest_tfthreads.core.baseline import (
+    StoredMeasurement,
+    StoredRun,
+    history_of,
+    pairs_of,
+    parse_run,
+)
 from pytest_tfthreads.core.hosts import Host, by_host
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
@@ -116,7 +122,7 @@ def test_what_is_sent_to_workers_judges_as_the_file_does(machine):
     )
     assert history_of([sent], TEST, now).trace.profile == PROFILE
     assert pairs_of([sent], TEST, now) == [(Pair(0.1, 0.2),)]
-    first = StoredTest(measured(BIG), pairs=(Pair(0.1, 0.2),), profile=PROFILE)
+    first = StoredMeasurement(measured(BIG), pairs=(Pair(0.1, 0.2),), profile=PROFILE)
     condensed = [
         replace(one, measurement=one.measurement.condensed())
         for one in (first, *run.elsewhere[TEST])

@@ -1,0 +1,47 @@
+"""What a test's report recommends, and the lines to copy."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element
+
+from pytest_tfthreads.core.recommendation import Recommendation
+from pytest_tfthreads.report.html.content import Subject
+from pytest_tfthreads.report.html.elements import bullets, element
+from pytest_tfthreads.report.sweep import advice, cost, label
+
+
+def recommended(subject: Subject) -> Element:
+    """A box: what to use, why, what limits it, and how to have it."""
+    found = subject.recommendation
+    if found is None:
+        return element("p", _why_not(subject), class_="muted")
+    return element(
+        "div",
+        element("h3", f"Use {label(found.best.candidate)}"),
+        bullets([*advice(found), *found.limits, *(line.strip() for line in cost(subject.search))]),
+        *_lines(found),
+        class_="advice",
+    )
+
+
+def _why_not(subject: Subject) -> str:
+    if len(subject.cases) == 1:
+        return "Measured under one configuration, so there is none to recommend."
+    if any(case.pairs for case in subject.cases):
+        return (
+            "In a duet each configuration takes turns with its baseline, so they are not "
+            "compared with each other."
+        )
+    return "Its configurations took no turns with one another, so they are not compared."
+
+
+def _lines(found: Recommendation) -> list[Element]:
+    return [
+        element(
+            "div",
+            element("code", line),
+            element("button", "Copy", type="button", class_="copy", hidden=""),
+            class_="line",
+        )
+        for line in found.settings
+    ]

@@ -1,0 +1,80 @@
+"""What the report of a run is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.recommendation import Recommendation
+from pytest_tfthreads.core.search import SearchCost
+from pytest_tfthreads.core.trace import Traces
+from pytest_tfthreads.core.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """One configuration of a test; `verdicts` and `pairs` (of a duet) where it was judged.
+
+    `traces` where they were to be taken.
+    """
+
+    nodeid: str
+    candidate: Candidate
+    verdicts: tuple[Verdict, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    traces: Traces | None = None
+
+    @property
+    def measurement(self) -> Measurement:
+        return self.candidate.measurement
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A test and all its configurations; no `recommendation` where they were not compared."""
+
+    test: str
+    cases: tuple[MeasuredCase, ...]
+    recommendation: Recommendation | None = None
+    search: SearchCost | None = None
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        return tuple(verdict for case in self.cases for verdict in case.verdicts)
+
+    @property
+    def best(self) -> MeasuredCase | None:
+        """The recommended configuration, or the only one."""
+        if self.recommendation is None:
+            return self.cases[0] if len(self.cases) == 1 else None
+        best = self.recommendation.best.id
+        return next(case for case in self.cases if case.candidate.id == best)
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """One run. `source` says in words where it comes from, `commit` of which code.
+
+    `failures`: node ids of tests that were to be measured but failed, and why, where that is
+    known. Not `complete`: it ended before all its tests had. `notes` are sentences on what else a
+    reader should know.
+    """
+
+    when: str
+    source: str
+    subjects: tuple[Subject, ...] = ()
+    commit: str = ""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for subject in self.subjects for verdict in subject.verdicts]
+
+    @property
+    def cases(self) -> list[MeasuredCase]:
+        return [case for subject in self.subjects for case in subject.cases]

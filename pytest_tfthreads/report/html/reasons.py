@@ -1,0 +1,41 @@
+"""Why a test got its verdicts, in sentences of which none is said twice."""
+
+from __future__ import annotations
+
+from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.report.html.content import Subject
+from pytest_tfthreads.report.html.words import metric, name_of
+
+_EXPLAINED = ("regression", "improvement")  # of others the table says it all
+
+
+def reasons(subject: Subject) -> list[str]:
+    """Each reason worth reading, what to do, and what was judged by."""
+    sentences = []
+    unjudged: dict[str, list[str]] = {}
+    for case in subject.cases:
+        for verdict in case.verdicts:
+            if verdict.status in _EXPLAINED:
+                sentences.append(
+                    f"{verdict.status}: {name_of(case)}, {metric(verdict)}: {verdict.reason}"
+                )
+            elif verdict.change is None:
+                unjudged.setdefault(f"{verdict.status}: {verdict.reason}", []).append(name_of(case))
+    for reason, names in unjudged.items():
+        sentences.append(f"{reason} ({', '.join(dict.fromkeys(names))})")
+    verdicts = subject.verdicts
+    advice: dict[str, str] = {}  # what follows a colon is of a single measurement
+    for verdict in verdicts:
+        for piece in verdict.advice:
+            advice.setdefault(piece.partition(":")[0], f"{_purpose(verdict)}: {piece}")
+    sentences += advice.values()
+    sentences += dict.fromkeys(
+        f"judged against {verdict.judged_against}" for verdict in verdicts if verdict.judged_against
+    )
+    if any(verdict.corrected for verdict in verdicts):
+        sentences.append("changes are corrected by the reference workload measured beside the test")
+    return sentences
+
+
+def _purpose(verdict: Verdict) -> str:
+    return "improved" if verdict.status == "improvement" else "to decide"

@@ -1,0 +1,215 @@
+"""Tables of one test: the figures beside its plots."""
+
+from __future__ import annotations
+
+import math
+from xml.etree.ElementTree import Element
+
+from pytest_tfthreads.core.recommendation import Configuration
+from pytest_tfthreads.core.verdict import percent, signed_percent
+from pytest_tfthreads.report.console import number
+from pytest_tfthreads.report.html.content import MeasuredCase, Subject
+from pytest_tfthreads.report.html.elements import (
+    element,
+    name_cell,
+    number_cell,
+    table,
+)
+from pytest_tfthreads.report.html.words import (
+    NOTHING,
+    badge,
+    bounds,
+    change,
+    metric,
+    name_of,
+    seconds_of_a_call,
+    time_unit,
+    times,
+)
+from pytest_tfthreads.report.sweep import of_percent
+
+_METRICS = (("throughput", "throughput"), ("cpu_efficiency", "CPU efficiency"))
+
+
+def speeds(subject: Subject) -> Element:
+    """Throughput, CPU efficiency, and what each configuration is worth against the others."""
+    unit = subject.cases[0].measurement.unit
+    found = subject.recommendation
+    worth = {one.id: one for one in found.configurations} if found else {}
+    headers: list[Element | str] = [
+        "intra×inter",
+        _number(f"{unit}/s [95 %]"),
+        _number(f"{unit}/CPU-s [95 %]"),
+    ]
+    if worth:
+        headers += [
+            _number("Throughput × 1×1"),
+            _number("Throughput × best"),
+            _number("CPU efficiency × best"),
+            _number("Parallel efficiency, %"),
+            "Standing",
+        ]
+    rows = []
+    for case in subject.cases:
+        throughput, efficiency = case.measurement.throughput, case.measurement.cpu_efficiency
+        cells = [
+            name_cell(name_of(case)),
+            number_cell(number(throughput.value), bounds(throughput)),
+            number_cell(number(efficiency.value), bounds(efficiency)),
+        ]
+        if worth:
+            cells += _worth(worth.get(case.candidate.id), case is subject.best)
+        rows.append(_row(cells, subject, case))
+    caption = "Speed by configuration"
+    if worth:
+        caption += "; of ratios the intervals hold for all pairs together (95 %)"
+    return table(caption, headers, rows)
+
+
+def _worth(one: Configuration | None, is_best: bool) -> list[Element]:
+    if one is None:
+        return [*(number_cell(NOTHING) for _ in range(4)), element("td", "not compared")]
+    single = one.throughput_to_single
+    texts = (
+        NOTHING if single is None else times(single),
+        times(one.throughput_to_best),
+        times(one.cpu_efficiency_to_best),
+        of_percent(one.parallel_efficiency),
+    )
+    cells = []
+    for text in texts:
+        value, _, interval = text.partition(" ")
+        cells.append(number_cell(value, interval))
+    word = "recommended" if is_best else "tied" if one.tied else "slower"
+    return [*cells, element("td", word)]
+
+
+def taken_apart(subject: Subject) -> Element:
+    """Wall time = CPU work ÷ cores used."""
+    seconds = [seconds_of_a_call(case.measurement) for case in subject.cases]
+    scale, unit = time_unit(max(one.value for both in seconds for one in both))
+    rows = []
+    for case, both in zip(subject.cases, seconds, strict=True):
+        measurement = case.measurement
+        wall, cpu = (one.scaled(1 / scale) for one in both)
+        cores = measurement.cores_used
+        cells = [
+            name_cell(name_of(case)),
+            number_cell(number(wall.value), bounds(wall)),
+            number_cell(number(cpu.value), bounds(cpu)),
+            number_cell(f"{cores.value:.2f}", bounds(cores)),
+            number_cell(str(len(measurement.cpus))),
+            number_cell(f"{measurement.utilization:.0%}".replace("%", " %")),
+            element("td", ", ".join(measurement.flags) or NOTHING),
+        ]
+        rows.append(_row(cells, subject, case))
+    headers: list[Element | str] = [
+        "intra×inter",
+        _number(f"Wall, {unit} a call"),
+        _number(f"= CPU work, CPU-{unit} a call"),
+        _number("÷ cores used"),
+        _number("CPUs granted"),
+        _number("Used of them"),
+        "Odd",
+    ]
+    return table("Wall time taken apart, 95 % intervals", headers, rows)
+
+
+def processes(subject: Subject) -> Element:
+    """How many there were, and how far they lie apart."""
+    unit = subject.cases[0].measurement.unit
+    rows = []
+    for case in subject.cases:
+        samples = case.measurement.samples
+        speeds = [case.measurement.items * sample.calls_a_second for sample in samples]
+        references = [one.reference_wall_s for one in samples if one.reference_wall_s is not None]
+        cells = [
+            name_cell(name_of(case)),
+            number_cell(str(len(samples))),
+            number_cell(str(sum(len(sample.wall_s) for sample in samples))),
+            number_cell(number(min(speeds))),
+            number_cell(number(max(speeds))),
+            number_cell(f"{max(speeds) / min(speeds):.2f}"),
+            number_cell(
+                f"{1e3 * min(references):.3g} to {1e3 * max(references):.3g}"
+                if references
+                else NOTHING
+            ),
+            number_cell(f"{max(sample.max_rss_bytes for sample in samples) / 2**20:,.0f}"),
+        ]
+        rows.append(_row(cells, subject, case))
+    headers: list[Element | str] = [
+        "intra×inter",
+        _number("Processes"),
+        _number("Rounds"),
+        _number(f"Slowest, {unit}/s"),
+        _number(f"Fastest, {unit}/s"),
+        _number("Fastest ÷ slowest"),
+        _number("Reference workload, ms"),
+        _number("Memory, MiB"),
+    ]
+    return table("Processes: how far they lie apart", headers, rows)
+
+
+def verdicts(subject: Subject) -> Element:
+    """Each verdict with what it was judged by."""
+    rows = [
+        _row(
+            [
+                name_cell(name_of(case)),
+                element("td", metric(verdict)),
+                number_cell(
+                    NOTHING if verdict.baseline is None else number(verdict.baseline.value),
+                    "" if verdict.baseline is None else bounds(verdict.baseline),
+                ),
+                number_cell(number(verdict.now.value), bounds(verdict.now)),
+                number_cell(*change(verdict)),
+                number_cell(
+                    NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}"
+                ),
+                element("td", badge(verdict.status)),
+            ],
+            subject,
+            case,
+        )
+        for case in subject.cases
+        for verdict in case.verdicts
+    ]
+    unit = subject.cases[0].measurement.unit
+    headers: list[Element | str] = [
+        "intra×inter",
+        "Metric",
+        _number("Baseline [95 %]"),
+        _number("Now [95 %]"),
+        _number("Change [90 %]"),
+        _number("Detectable loss"),
+        "Verdict",
+    ]
+    caption = f"Verdicts; throughput in {unit}/s, CPU efficiency in {unit}/CPU-s"
+    return table(caption, headers, rows)
+
+
+def pairs(subject: Subject) -> Element:
+    """What each pair of a duet says."""
+    rows = []
+    for case in subject.cases:
+        for name, metric_name in (
+            ("throughput", "throughput"),
+            ("cpu_efficiency", "CPU efficiency"),
+        ):
+            logs = [getattr(pair, name) for pair in case.pairs]
+            changes = ", ".join(signed_percent(math.expm1(log)) for log in logs)
+            cells = [name_cell(name_of(case)), element("td", metric_name), element("td", changes)]
+            rows.append(_row(cells, subject, case))
+    headers = ("intra×inter", "Metric", "Change of each pair")
+    return table("Pairs of processes side by side", headers, rows)
+
+
+def _row(cells: list[Element], subject: Subject, case: MeasuredCase) -> Element:
+    return element("tr", *cells, **({"class_": "chosen"} if case is subject.best else {}))
+
+
+def _number(text: str) -> Element:
+    return element(
+        "th", text.replace(" %", "\u00a0%").replace("CPU-", "CPU\u2011"), class_="number"
+    )

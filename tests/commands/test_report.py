@@ -1,0 +1,144 @@
+"""`pytest-tfthreads report`: which run it shows, and by which it is judged."""
+
+import html
+import json
+import sys
+
+import pytest
+
+from pytest_tfthreads.cli import main
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+
+MACHINE = {"cpu": "Model X", "physical": 4, "logical": 4, "quota": None}
+IDS = ("test_a.py::test_x[intra1-inter1]", "test_a.py::test_x[intra2-inter1]")
+
+
+def measured(threads, speed):
+    samples = tuple(
+        Sample((0.1 / speed,) * 20, (0.1 / speed,) * 20, 1, 5, 0.1, 1 << 20, 0, 0, (0,), ring, 2)
+        for ring in range(3)
+    )
+    pools = Pools(threads, 1)
+    return Measurement(pools, pools, (0,), "fork", 4, "images", samples, MACHINE).to_json()
+
+
+def save(path, when, speed=1.0, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    benchmarks = [
+        {
+            "fullname": name,
+            "params": {"intra": str(threads), "inter": "1"},
+            "extra_info": {"tf_threads": {**measured(threads, speed * threads), **more}},
+        }
+        for threads, name in enumerate(IDS, start=1)
+    ]
+    path.write_text(json.dumps({"benchmarks": benchmarks, "machine_info": {}, "datetime": when}))
+    return str(path)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs it in a directory of its own; exit code, the page as text, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ending:
+            main(["report", *arguments])
+        page = tmp_path / "report.html"
+        text = html.unescape(page.read_text(encoding="utf-8")) if page.exists() else ""
+        return ending.value.code, text, *capsys.readouterr()
+
+    return run
+
+
+def test_latest_of_the_storage_judged_by_those_before(command, tmp_path):
+    save(tmp_path / ".benchmarks/x/0002_new.json", "2026-11-02", speed=0.3)
+    save(tmp_path / ".benchmarks/x/0001_old.json", "2026-11-01")
+    (tmp_path / ".benchmarks/x/0003_broken.json").write_text("{")
+    code, page, out, err = command()
+    assert (code, out) == (0, "Wrote report.html: .benchmarks/x/0002_new.json (2026-11-02)\n")
+    assert "left out: .benchmarks/x/0003_broken.json" in err
+    assert "▼ regression" in page
+    assert "judged against .benchmarks/x/0001_old.json" in page
+    assert ">Use 2×1<" in page
+
+
+def test_named_files_are_in_the_order_in_which_they_are_named(command, tmp_path):
+    new, old = (
+        save(tmp_path / "new.json", "2026-11-02", 3.0),
+        save(tmp_path / "o.json", "2026-11-01"),
+    )
+    code, page, out, _ = command(new, old, "--tolerance=10%")
+    assert code == 0
+    assert "o.json (2026-11-01)" in out
+    assert "▼ regression" in page
+    assert "10 %" in page
+
+
+def test_a_single_run_and_a_duet_keep_their_own_verdicts(command, tmp_path):
+    verdict = {
+        "test": IDS[0],
+        "metric": "throughput",
+        "status": "regression",
+        "configuration": "1×1",
+        "unit": "images",
+        "now": {"value": 1.0, "low": None, "high": None},
+        "tolerance": 0.05,
+        "reason": "as <b>then</b>",
+        "judged_against": "main, side by side in 3 pairs of processes",
+        "baseline": {"value": 2.0, "low": 1.0, "high": 3.0},
+        "change": {"value": -0.5, "low": -0.6, "high": -0.4},
+        "detectable": 0.1,
+        "corrected": False,
+        "advice": [],
+    }
+    pairs = [{"throughput": -0.6, "cpu_efficiency": -0.6}] * 3
+    duet = {"against": "main", "pairs": pairs, "baseline": None, "problem": ""}
+    single = save(tmp_path / "single.json", "2026-11-02", verdicts=[verdict])
+    assert "as <b>then</b>" in command(single)[1]
+    side_by_side = save(tmp_path / "duet.json", "2026-11-03", verdicts=[verdict], duet=duet)
+    page = command(single, side_by_side)[1]
+    assert "as <b>then</b>" in page
+    assert "test-1-pairs-throughput" in page
+    wrong = save(tmp_path / "wrong.json", "2026-11-02", verdicts=[{**verdict, "metric": "joy"}])
+    code, _, _, err = command(wrong)
+    assert code == 2
+    assert "verdicts[0]: 'metric' is 'joy', not one of throughput, cpu_efficiency" in err
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("cpus",), [], "'cpus' is a list, not a CPU or more"),
+        (("processes", 0, "turn_rounds"), 0, "0 rounds a turn"),
+        (("items",), 0, "'processes' are impossible"),
+        (("processes",), measured(1, 1e-200)["processes"], "its speeds cannot be compared"),
+    ],
+)
+def test_values_that_no_report_can_be_made_of(command, tmp_path, place, value, told):
+    run = tmp_path / "a.json"
+    save(run, "2026-11-02", speed=1e200)
+    data = json.loads(run.read_text())
+    *way, last = place
+    where = data["benchmarks"][0]["extra_info"]["tf_threads"]
+    for step in way:
+        where = where[step]
+    where[last] = value
+    run.write_text(json.dumps(data))
+    code, page, _, err = command(str(run))
+    assert (code, page, err.count("\n")) == (2, "", 1)
+    assert told in err
+
+
+def test_errors_in_a_line(command, tmp_path, monkeypatch):
+    code, _, _, err = command()
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is no saved run in .benchmarks" in err
+    run = save(tmp_path / "a.json", "2026-11-02")
+    code, _, _, err = command(run, "-o", "none/there.html")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "none/there.html was not written: No such file or directory" in err
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    code, _, _, err = command(run)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "pip install 'pytest-tfthreads[report]'" in err
