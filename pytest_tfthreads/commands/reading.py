@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.baseline import BaselineError, read_run
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.lines import Run, run_of
 from pytest_tfthreads.process.kernel import die_with_parent
 from pytest_tfthreads.process.machine import allowed_cpus
@@ -47,7 +48,7 @@ def read_all(paths: Sequence[Path]) -> list[Run | BaselineError]:
 
 def _read(path: Path) -> Run | BaselineError:
     try:
-        return run_of(read_run(path))
+        return run_of(read_run(path, loads))
     except BaselineError as error:
         return error
 

@@ -6,16 +6,19 @@ believed: whatever is wrong becomes one `BaselineError` that names file, benchma
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace
+
+Loads = Callable[[str], Any]
+"""As `json.loads`."""
 
 _FINGERPRINT = {
     "cpu": "CPU model",
@@ -173,9 +176,9 @@ def short_commit(commit: str | None, dirty: bool) -> str:
     return f"{commit:.12}{' and changes' if dirty else ''}"
 
 
-def read_run(path: Path) -> StoredRun:
+def read_run(path: Path, loads: Loads = json.loads) -> StoredRun:
     """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
-    return parse_run(read_text(path), str(path))
+    return parse_run(read_text(path), str(path), loads)
 
 
 def read_text(path: Path) -> str:
@@ -191,7 +194,7 @@ def test_of(ours: Fields, fullname: str) -> str:
     return ours.text("test") if "test" in ours.data else fullname
 
 
-def parse_json(text: str, label: str) -> object:
+def parse_json(text: str, label: str, loads: Loads = json.loads) -> object:
     """Raises `BaselineError`."""
     try:
         return loads(text)
@@ -202,13 +205,13 @@ def parse_json(text: str, label: str) -> object:
         ) from error
 
 
-def parse_run(text: str, label: str) -> StoredRun:
+def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
     """From a file's text; a benchmark that this plugin did not measure is left out.
 
     Raises `BaselineError` for a file that is truncated, not pytest-benchmark's, made without this
     plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
     """
-    data = parse_json(text, label)
+    data = parse_json(text, label, loads)
     if not isinstance(data, dict) or not {"benchmarks", "machine_info"} <= data.keys():
         raise BaselineError(
             f"{label}: JSON, but no saved run of pytest-benchmark (it has no 'benchmarks' and "

@@ -1,4 +1,8 @@
-"""JSON by the gigabyte: saved runs hold every round."""
+"""JSON by the gigabyte: saved runs hold every round.
+
+For commands that read them all, and not for a run of pytest: orjson kills a process that imports it
+twice, as one does in which pytester runs pytest.
+"""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ class AtRevision:
         path = redirected(sys_path, self._checkout.twins)
         # This plugin measures, and both sides by one version of it, though it be its own code that
         # is under test.
-        own = [_OWN_DIRECTORY] if _OWN_DIRECTORY in sys_path else []
-        return tuple(dict.fromkeys([*own, *path]))
+        is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
+        return tuple(dict.fromkeys([*([_OWN_DIRECTORY] if is_redirected else []), *path]))
 
     def _arguments(self, order: WorkOrder) -> Iterator[str]:
         for text in order.args:
