@@ -29,6 +29,13 @@ from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 
+def is_asked_for(config: pytest.Config, duet: str | None) -> bool:
+    """Whether measurements are compared with others, saved or side by side."""
+    if config.getoption("collectonly"):
+        return False
+    return benchmark_bridge.compares(config) or duet is not None
+
+
 class Gate:
     """Judges by saved runs, oldest first, of which the last is the baseline unless it regressed.
 

@@ -1,0 +1,265 @@
+"""Takes marked tests out of pytest's hands, and reports what has become of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import __version__, benchmark_bridge, collection, outcomes
+from pytest_tfthreads.collection import case_of
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.gate import Gate, is_asked_for
+from pytest_tfthreads.isolation.attached import Attached, attach
+from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
+from pytest_tfthreads.isolation.groups import Isolation
+from pytest_tfthreads.isolation.results import IsolatedRun
+from pytest_tfthreads.keeper import Keeper
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.sharing import Sharing
+from pytest_tfthreads.ticker import Ticker
+from pytest_tfthreads.xdist_bridge import roles
+from pytest_tfthreads.xdist_bridge.briefing import MARKED, REFUSED, VERSION, read_briefing
+from pytest_tfthreads.xdist_bridge.distribution import Distribution
+
+
+class Controller:
+    """The hooks of a process that collects tests: pytest, or a worker of pytest-xdist.
+
+    Where pytest only distributes (`distribution`), it tells its workers what they judge by.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        sharing: Sharing,
+        ticker: Ticker,
+        keeper: Keeper,
+        distribution: Distribution | None,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._sharing = sharing
+        self._ticker = ticker
+        self._keeper = keeper
+        self._distribution = distribution
+        self._isolation: Isolation | None = None
+        self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
+        self._groups: collection.Groups | None = None
+        self._gate: Gate | None = None
+        self._saw_marked = False
+        self._briefing = read_briefing(config)
+        if self._briefing is not None:
+            self._briefing.tell(VERSION, __version__)
+            benchmark_bridge.leave_comparing_to_the_controller(config)
+        if distribution is not None or roles.is_worker(config):
+            benchmark_bridge.hold_only(config)
+
+    @property
+    def isolation(self) -> Isolation:
+        if self._isolation is None:
+            self._isolation = Isolation(
+                self._config, self._settings, self._sharing.leases, self._ticker
+            )
+        return self._isolation
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        benchmark_bridge.return_only(self._config)
+        if self._distribution is not None and self._is_judging:
+            # The workers judge, out of sight; here it is said what they judge by, or cannot.
+            gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
+            self._keeper.add_notes(gate.notes)
+            self._distribution.baseline = gate.to_text()
+            if self._settings.duet:
+                check_baseline(self._settings.duet, gate, self._config)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        if not collection.is_marked(item):
+            return
+        if not self._saw_marked and self._briefing is not None:
+            self._briefing.tell(MARKED, item.nodeid)
+        self._saw_marked = True
+        if self._isolation is None and not _may_deselect(item):
+            self._prepare_first([item])
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        outcome = yield
+        if self._briefing is not None and outcome.excinfo is not None:
+            error = outcome.excinfo[1]
+            if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
+                self._briefing.tell(REFUSED, str(error))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._prepare_first(session.items)
+        if roles.is_worker(self._config):
+            unmeasured = [item for item in session.items if case_of(item) is None]
+            benchmark_bridge.skip_unmeasured(unmeasured)
+            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
+            if self._saw_marked:
+                benchmark_bridge.leave_files_to_the_controller(self._config)
+        to_judge = [
+            item
+            for item in session.items
+            if case_of(item) is not None
+            and benchmark_bridge.measures(item)
+            and not _runs_here(item)
+        ]
+        if not self._config.getoption("collectonly"):
+            self._ticker.plan(self._foreseen(session.items))
+        if self._is_judging:
+            hypotheses = len(METRICS) * len(to_judge)
+            self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
+            self._keeper.add_notes(self._gate.notes)
+        if self._gate is not None and self._settings.duet and to_judge:
+            self._compare_with_baseline(self._settings.duet, self._gate, to_judge)
+        if self._settings.configs and not any(map(case_of, session.items)):
+            session.config.issue_config_time_warning(
+                pytest.PytestWarning(
+                    "--tf-threads has nothing to configure: no selected test is marked with "
+                    "@pytest.mark.tf_threads"
+                ),
+                stacklevel=2,
+            )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> bool | None:
+        mistake = collection.mistake_of(item)
+        if (case_of(item) is None and mistake is None) or _runs_here(item):
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in self._reports(item, nextitem, mistake):
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+    @property
+    def _is_judging(self) -> bool:
+        return is_asked_for(self._config, self._settings.duet)
+
+    def pytest_unconfigure(self) -> None:
+        if self._isolation is not None:
+            self._isolation.close()
+
+    def _prepare_first(self, items: Sequence[pytest.Item]) -> None:
+        """Import TensorFlow in the background, for the first test that will need it."""
+        if self._config.getoption("collectonly"):
+            return
+        for item in items:
+            collection.assign_cases([item], self._settings.configs)
+            case = case_of(item)
+            if case is not None and not _runs_here(item):
+                self.isolation.prepare(case)
+                return
+
+    def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
+        """How many processes each item takes, if nothing is suspicious."""
+        settings = self._settings
+        traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
+        processes = {}
+        for item in items:
+            case = case_of(item)
+            if case is None or _runs_here(item):
+                continue
+            count = case.processes or settings.processes
+            if not benchmark_bridge.measures(item):
+                count = 1
+            elif settings.duet:
+                count = 2 * max(count, settings.looks[0]) + traces
+            else:
+                count += traces
+            processes[item.nodeid] = count
+        return processes
+
+    def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
+        """Have these tests run side by side with the baseline that the user wants."""
+        baseline = open_baseline(
+            wanted, gate, self._config, self.isolation.home, [item.path for item in items]
+        )
+        self.isolation.compare_with(baseline)
+        self._keeper.add_notes(baseline.notes)
+        self._prepare_first(items)
+
+    def _group(self, item: pytest.Item) -> list[pytest.Item]:
+        """The item and all other selected configurations of its test, to be measured with it."""
+        config = self._config
+        one_by_one = self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet
+        if one_by_one or not benchmark_bridge.measures(item):
+            return [item]
+        if not roles.gets_whole_groups(config):  # the others may be run elsewhere
+            return [item]
+        if self._groups is None:
+            self._groups = collection.Groups(item.session.items)
+        members = {
+            other.nodeid: other
+            for other in self._groups.from_here(item)
+            if other.nodeid not in self._runs and not _runs_here(other)
+        }
+        return list(members.values())
+
+    def _reports(
+        self, item: pytest.Item, nextitem: pytest.Item | None, mistake: str | None
+    ) -> Sequence[pytest.TestReport]:
+        if mistake is not None:
+            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
+        if item.nodeid not in self._runs:
+            self._runs |= self.isolation.run(self._group(item), self._gate)
+        run = self._runs.pop(item.nodeid)
+        if run.ending is not None:
+            raise run.ending
+        reports = run.reports
+        if run.measured is not None:
+            called = next(report for report in reports if report.when == "call")
+            self._fail_by(run.measured.verdicts, run.mistake, called)
+            attach(called, Attached(run.measured))
+        elif benchmark_bridge.measures(item):
+            for report in reports:
+                if report.failed:
+                    attach(report, Attached(has_failed=True))
+        elif self._settings.profile and self._settings.profile.holds_for(has_regressed=False):
+            attach(reports[0], Attached(is_untraced=True))
+        # Fixtures of tests that ran here before, which this item shares a module or class with,
+        # may end with it.
+        call = pytest.CallInfo.from_call(
+            lambda: item.session._setupstate.teardown_exact(nextitem), when="teardown"
+        )
+        if call.excinfo is not None:
+            reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        return reports
+
+    def _fail_by(
+        self, verdicts: Sequence[Verdict], mistake: str, called: pytest.TestReport
+    ) -> None:
+        """Fail the call of a test for its speed, or because its baseline is none."""
+        failing = [failure_message(one) for one in verdicts if self._settings.policy.fails(one)]
+        if mistake:
+            failing = [f"--tf-threads-duet: {mistake}"]
+        if failing:
+            called.outcome = "failed"
+            called.longrepr = "\n".join(failing)
+
+
+def _may_deselect(item: pytest.Item) -> bool:
+    """Whether options may leave a collected item out, so that it is too early to prepare for it."""
+    return any(
+        item.config.getoption(name, None)
+        for name in ("keyword", "markexpr", "deselect", "lf", "stepwise")
+    )
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    """Items that pytest would not run need no process to be skipped in."""
+    config = item.config
+    if config.getoption("setuponly") or config.getoption("setupplan"):
+        return True
+    if item.get_closest_marker("skip") is not None:
+        return True
+    return benchmark_bridge.is_skipped(item)

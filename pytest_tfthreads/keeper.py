@@ -1,0 +1,221 @@
+"""What a run has measured, as it comes in: to pytest-benchmark's session, the summary, the exit code."""  # noqa: E501
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Generator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads.findings import Findings
+from pytest_tfthreads.gate import is_asked_for
+from pytest_tfthreads.isolation.attached import attached_to
+from pytest_tfthreads.isolation.results import MeasuredTest
+from pytest_tfthreads.options import REGRESSED, Settings
+from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.html.content import RunContent
+from pytest_tfthreads.report_file import ReportFile
+from pytest_tfthreads.xdist_bridge import roles
+from pytest_tfthreads.xdist_bridge.distribution import Distribution
+
+
+class Keeper:
+    """The hooks of the process that keeps the results; in workers of pytest-xdist they keep none.
+
+    `distribution`: where this process is their controller.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, distribution: Distribution | None
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._distribution = distribution
+        self._findings = Findings()
+        self._notes: list[str] = []
+        self._saw_marked = False
+        self._session: pytest.Session | None = None
+        self._saving: benchmark_bridge.Saving | None = None
+        self._finished = 0
+        self._all_collected = True
+        if settings.report is not None and not roles.is_worker(config):
+            report_file = ReportFile(settings.report, self._content)
+            config.pluginmanager.register(report_file, "tfthreads-report")
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """What is to be said below the verdicts."""
+        self._notes += notes
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        self._saving = benchmark_bridge.Saving(self._config)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self._saw_marked = self._saw_marked or collection.is_marked(item)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._all_collected &= not report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if roles.is_worker(self._config):
+            return  # pytest-xdist carries the report on to the process that keeps the results
+        found = attached_to(report)
+        if found.has_failed:
+            self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
+        if found.is_untraced:
+            self._findings.add_untraced(report.nodeid)
+        measured = found.measured
+        if measured is None:
+            return
+        place = _place(self._config.rootpath, report.location)
+        if self._distribution is None:
+            self._record(measured, place)
+            return
+        if worker := self._distribution.worker_to_name(report):
+            measured = measured.by(worker)
+        self._distribution.in_order(report, functools.partial(self._record, measured, place))
+
+    def _record(self, measured: MeasuredTest, place: Place) -> None:
+        """Add it to what this run has found."""
+        self._findings.add(measured, place)
+        benchmark_bridge.add(
+            self._config,
+            nodeid=measured.fullname,
+            name=measured.name,
+            param=measured.param,
+            params=measured.params,
+            record=measured.record,
+            tf_threads=measured.recorded,
+        )
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._finished += 1
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, object, None]:
+        yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
+        lines = self._findings.measurements()
+        if self._must_judge:
+            notes = [f"  {note}" for note in self._notes]
+            lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
+            _append_to_step_summary(self._findings.judgement_as_markdown())
+        lines += self._findings.advice(self._settings.seed)
+        if traces := [*self._findings.traces(), *self._why_no_traces()]:
+            lines += ["", *traces]
+        if self._measured_nothing_asked_for:
+            lines.append(benchmark_bridge.UNMEASURED)
+        elif self._distribution is not None and self._findings.has_measurements:
+            lines.append("Under pytest-xdist marked tests are measured, and no others.")
+        if lines:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("tf_threads", sep="-", yellow=True)
+        for line in [*lines, *self._annotations]:
+            terminalreporter.write_line(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        # Called once for each file that is written: the same each time.
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+            self._settings.seed, self._is_complete
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """What fails a run that no test failed.
+
+        A gate that judged nothing, where a missing baseline is to fail; a run that
+        pytest-benchmark would have refused, if it measured nothing; and a file that could not be
+        written.
+        """
+        if session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self._measured_nothing_asked_for or (
+            self._saving is not None and self._saving.has_failed
+        ):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif (
+            "no-baseline" in self._settings.policy.fail_on
+            and self._must_judge
+            and not self._findings.verdicts
+            and not roles.is_worker(self._config)
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _content(self) -> RunContent:
+        """For the report, as this run ends."""
+        return self._findings.content(
+            RunContent(
+                when=datetime.now(timezone.utc).isoformat(),
+                source=f"tests of {self._config.rootpath.name}",
+                commit=benchmark_bridge.commit_of(self._config),
+                complete=self._is_complete,
+                notes=tuple(self._notes),
+            )
+        )
+
+    @property
+    def _measured_nothing_asked_for(self) -> bool:
+        held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)
+        return held and not self._findings.has_measurements
+
+    @property
+    def _must_judge(self) -> bool:
+        """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
+        if not is_asked_for(self._config, self._settings.duet):
+            return False
+        asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
+        return asked or bool(self._findings.verdicts)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all selected tests were run to their end, in whatever process."""
+        session = self._session
+        return session is not None and (
+            self._all_collected and self._finished >= session.testscollected
+        )
+
+    def _why_no_traces(self) -> list[str]:
+        wanted = self._settings.profile
+        if wanted is None or not self._findings.has_measurements:
+            return []
+        if self._config.getoption("usepdb") or self._config.getoption("trace"):
+            return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
+        if wanted.only_regressed and not is_asked_for(self._config, self._settings.duet):
+            return [
+                f"--tf-threads-profile: no traces: nothing is known to have {REGRESSED} without "
+                "--benchmark-compare or --tf-threads-duet"
+            ]
+        return []
+
+    @property
+    def _annotations(self) -> list[str]:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
+            return []
+        return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
+
+
+def _append_to_step_summary(markdown: str) -> None:
+    """What GitHub Actions shows of a job."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path and markdown:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(markdown)
+
+
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+    """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
+    file, line, _ = location
+    path = (rootdir / file).resolve()
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        file = str(path.relative_to(Path(workspace).resolve()))
+    return Place(file, None if line is None else line + 1)
