@@ -45,7 +45,7 @@ def render(timeline: Timeline) -> list[str]:
         rows += [_row(timeline, line, metric, courses[metric]) for metric in METRICS]
     lines += ["", *table(_HEADERS, rows, _FIGURES), ""]
     if not timeline.found:
-        return [*lines, _no_change(timeline)]
+        return [*lines, no_change(timeline)]
     lines.append("Changes [95 %], oldest first")
     for _, group in itertools.groupby(timeline.found, key=lambda one: (one.earlier, one.later)):
         lines += _place(timeline, list(group))
@@ -154,7 +154,8 @@ def _likely(timeline: Timeline, found: Found) -> str:
     return f"most likely from {timeline.title(timeline.runs[found.likely])}"
 
 
-def _no_change(timeline: Timeline) -> str:
+def no_change(timeline: Timeline) -> str:
+    """Why no change is shown: too few runs, or none that stands out."""
     longest = max(len(line.points) for line, _ in timeline.lines)
     if longest < ENOUGH_SITTINGS:
         return (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pytest_tfthreads.core.changes import Course
 from pytest_tfthreads.core.lines import Line, Point, Run
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.report.history import estimate_words, shift_words
+from pytest_tfthreads.report.history import estimate_words, no_change, shift_words
+from pytest_tfthreads.report.html.elements import element, markup, table
 from pytest_tfthreads.report.page import Section, figure, page
 from pytest_tfthreads.report.text import one_line
 from pytest_tfthreads.report.timeline import (
@@ -25,18 +26,27 @@ from pytest_tfthreads.report.timeline import (
     versions_words,
 )
 
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
 _METRIC_WORDS = {"throughput": "Throughput", "cpu_efficiency": "CPU efficiency"}
-# Okabe and Ito's, told apart by all eyes and on light and dark ground.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Variables of page.css: they follow the colour scheme.
+_COLOURS = ("--series-1", "--series-2", "--series-3", "--series-4", "--series-5")
+# One more than there are colours, so that thirty lines are told apart.
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 _MOST_TICKS = 12
 _MOST_INTERVALS = 500
 """Points of a line beyond which their intervals would hide all else; each still tells its own."""
 _HEIGHT_PX = 440
 _BREAKABLE = 40
+_HOW_TO_READ = (
+    "Intervals are of 95 %. A change lies between the two runs with 95 % confidence. The reference "
+    "workload is measured beside each test. Where the reference workload moves too, the machine or "
+    "TensorFlow has changed, not the code."
+)
 _SHORT_ID = 7
 
-TracedLine = tuple[Line, Mapping[str, Course]]
+DrawnLine = tuple[Line, Mapping[str, Course]]
 
 
 def render(timeline: Timeline) -> str:
@@ -60,7 +70,7 @@ def render(timeline: Timeline) -> str:
 
 def _changes(timeline: Timeline) -> str:
     if not timeline.found:
-        return "<p>No change stands out from the noise.</p>"
+        return markup(element("p", no_change(timeline)))
     same: dict[tuple[str, str, int, int, int], list[Found]] = {}
     for found in timeline.found:
         name = line_words(found.line, timeline.machines[found.line.machine])
@@ -81,10 +91,13 @@ def _changes(timeline: Timeline) -> str:
         for (test, name, earlier, later, likely), group in same.items()
     ]
     return (
-        "<p>Intervals are of 95 %. A change lies between the two runs with 95 % confidence. The "
-        "reference workload is measured beside each test: what moves it is the machine, or "
-        "TensorFlow, and not the code.</p>\n"
-        + _table(["Change", "Test", "It lies between", "Commits and versions"], rows)
+        markup(element("p", _HOW_TO_READ))
+        + "\n"
+        + _table(
+            "Changes, oldest first",
+            ["Change", "Test", "Between these runs", "Commits and versions"],
+            rows,
+        )
     )
 
 
@@ -105,19 +118,21 @@ def _lines(timeline: Timeline) -> str:
                 ]
             )
     return _table(
-        ["Test", "Line", "Metric", "Runs", "At first [95 %]", "Now [95 %]", "Changes"], rows
+        "Tests over all runs",
+        ["Test", "Line", "Metric", "Runs", "At first [95 %]", "Now [95 %]", "Changes"],
+        rows,
     )
 
 
-def _figures(timeline: Timeline, anchor: str, lines: Sequence[TracedLine]) -> str:
+def _figures(timeline: Timeline, anchor: str, lines: Sequence[DrawnLine]) -> str:
     parts = []
     for metric in METRICS:
-        parts.append(f"<h3>{_METRIC_WORDS[metric]}</h3>")
+        parts.append(markup(element("h3", _METRIC_WORDS[metric])))
         parts.append(_figure(timeline, f"{anchor}-{metric}", lines, metric))
     return "\n".join(parts)
 
 
-def _figure(timeline: Timeline, name: str, lines: Sequence[TracedLine], metric: str) -> str:
+def _figure(timeline: Timeline, name: str, lines: Sequence[DrawnLine], metric: str) -> str:
     data: list[dict[str, Any]] = []
     for index, (line, courses) in enumerate(lines):
         words = line_words(line, timeline.machines[line.machine])
@@ -246,7 +261,7 @@ def _place(found: Found) -> dict[str, Any]:
         "x1": found.later,
         "y0": 0,
         "y1": 1,
-        "fillcolor": "#888888",
+        "fillcolor": "--faint",
         "opacity": 0.25,
         "line": {"width": 0},
     }
@@ -298,12 +313,14 @@ def _tick(run: Run, words: Sequence[str]) -> str:
 
 
 def _versions(previous: Point | None, point: Point) -> list[str]:
+    """Versions that are new with this run. Nothing is new with the first run."""
+    if previous is None:
+        return []
     names = (("tensorflow", "TensorFlow"), ("python", "Python"))
     return [
         f"{words} {point.versions[name]}"
         for name, words in names
-        if name in point.versions
-        and (previous is None or previous.versions.get(name) != point.versions[name])
+        if name in point.versions and previous.versions.get(name) != point.versions[name]
     ]
 
 
@@ -328,6 +345,7 @@ def _hover(timeline: Timeline, run: Run, point: Point, metric: str) -> str:
 
 def _machines(timeline: Timeline) -> str:
     return _table(
+        "Machines by letter",
         ["Line", "Machine"],
         [[name, machine_words(machine)] for machine, name in timeline.machines.items()],
     )
@@ -337,30 +355,28 @@ def _runs(timeline: Timeline) -> str:
     rows = [
         [run_name(run), run.datetime, commit_words(run, timeline.commits)] for run in timeline.runs
     ]
-    return _table(["Run", "Date", "Commit"], rows)
+    return _table("All saved runs, in their order", ["Run", "Date", "Commit"], rows)
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str | Sequence[str]]]) -> str:
-    """A cell is text, or several lines of it."""
+def _table(
+    caption: str, headers: Sequence[str], rows: Iterable[Sequence[str | Sequence[str]]]
+) -> str:
+    """A cell is text, or several lines of text. The first cell is the heading of its row."""
+    return markup(table(caption, headers, (element("tr", *_cells(row)) for row in rows)))
 
-    def cell(kind: str, content: str | Sequence[str]) -> str:
+
+def _cells(row: Sequence[str | Sequence[str]]) -> Iterator[Element]:
+    for column, content in enumerate(row):
         lines = [content] if isinstance(content, str) else content
-        shown = "<br>".join(_unbroken(html.escape(one_line(line))) for line in lines if line)
-        return f"<{kind}>{shown}</{kind}>"
-
-    def row(kind: str, cells: Sequence[str | Sequence[str]]) -> str:
-        return f"<tr>{''.join(cell(kind, one) for one in cells)}</tr>"
-
-    body = "\n".join(row("td", cells) for cells in rows)
-    return (
-        f'<div class="scroll"><table>\n<thead>{row("th", headers)}</thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
-    )
-
-
-def _unbroken(text: str) -> str:
-    """Figures stay beside their intervals and units; what is long may be broken."""
-    return text if len(text) > _BREAKABLE else f'<span style="white-space: nowrap">{text}</span>'
+        children: list[Element | str] = []
+        for line in filter(None, map(one_line, lines)):
+            # Figures stay beside their intervals and units; a long line may be broken.
+            shown = line if len(line) > _BREAKABLE else element("span", line, class_="whole")
+            children += [element("br"), shown] if children else [shown]
+        if column == 0:
+            yield element("th", *children, scope="row")
+        else:
+            yield element("td", *children)
 
 
 def _short(value: float) -> float:

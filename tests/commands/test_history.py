@@ -174,12 +174,24 @@ def test_a_page(storage, command, tmp_path):
     assert "<i>" not in text
     assert "<b>" not in text
     assert "&lt;b&gt;bold" in text
+    assert '"color":"--series-1"' in text, "figures follow the colour scheme of the page"
+    assert '"ticktext":["0000000 2026-' in text, "the first run is named by its commit"
 
     code, out, err = command(
         "history", "--html", tmp_path / "none" / "x.html", "--storage", storage.path
     )
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "none/x.html cannot be written: No such file or directory" in err
+
+
+def test_the_page_says_how_many_runs_a_change_takes(storage, command, tmp_path):
+    pytest.importorskip("plotly", reason="the extra `report` is not installed")
+    fill(storage, 2, 1)
+    page = tmp_path / "history.html"
+    _, out, _ = command("history", "--html", page, "--storage", storage.path)
+    sentence = "No change can be found yet: that takes 4 runs of a test on one machine, and there"
+    assert sentence in out
+    assert sentence in page.read_text(encoding="utf-8")
 
 
 def test_text_of_files_cannot_act_on_a_terminal(storage, command):
