@@ -79,7 +79,8 @@ class Facts:
     """What the machine tells of itself; `None` where it does not.
 
     `cpus` are allowed to this process, `online` all of the machine. `physical` cores count the
-    quota. `siblings` are the CPUs of each core that has an allowed one.
+    quota. `siblings` are the CPUs of each core that has an allowed one. `nodes` are the allowed
+    CPUs of each NUMA node, `last_caches` those that share a last-level cache.
     """
 
     cpu_model: str
@@ -91,6 +92,8 @@ class Facts:
     is_virtual: bool | None
     is_container: bool
     siblings: tuple[tuple[int, ...], ...] | None
+    nodes: tuple[tuple[int, ...], ...] | None
+    last_caches: tuple[tuple[int, ...], ...] | None
     governors: tuple[str, ...] | None
     turbo: Turbo | None
     load: Load | None
@@ -123,6 +126,8 @@ def of_machine(facts: Facts) -> list[Finding]:
         _affinity(facts),
         _quota(facts),
         _hyperthreads(facts),
+        _nodes(facts),
+        _caches(facts),
         _governor(facts),
         _turbo(facts),
         _load(facts),
@@ -273,6 +278,34 @@ def _hyperthreads(facts: Facts) -> Finding:
             "/sys/devices/system/cpu/smt/control",
         ),
     )
+
+
+def _nodes(facts: Facts) -> Finding:
+    if facts.nodes is None:
+        return Finding("NUMA nodes", "unknown", f"no node is shown; {_HIDDEN_BY}")
+    if len(facts.nodes) == 1:
+        return Finding("NUMA nodes", "ok", "one: all CPUs are equally near to the memory")
+    least = min(map(len, facts.nodes))
+    return Finding(
+        "NUMA nodes",
+        "warning",
+        f"{len(facts.nodes)} nodes with CPUs {' / '.join(map(ranges, facts.nodes))}: the memory of "
+        "another node is slower",
+        (
+            f"keep a process within a node: at most {plural(least, 'thread')} a process, or "
+            f"numactl --cpunodebind=0 --membind=0 pytest …; a configuration that spans nodes is "
+            "flagged `numa`",
+        ),
+    )
+
+
+def _caches(facts: Facts) -> Finding:
+    if facts.last_caches is None:
+        return Finding("last-level caches", "unknown", f"no cache is shown; {_HIDDEN_BY}")
+    groups = " / ".join(map(ranges, facts.last_caches))
+    count = len(facts.last_caches)
+    value = "one, shared by all CPUs" if count == 1 else f"{count}, shared by CPUs {groups}"
+    return Finding("last-level caches", "ok", value)
 
 
 def _governor(facts: Facts) -> Finding:

@@ -217,6 +217,8 @@ class Results:
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"
+        if len({self._machine.node_of(cpu) for cpu in order.cpus}) > 1:
+            yield "numa"
         quota = self._machine.quota_cpus
         if quota is not None and quota < granted:
             yield "quota"

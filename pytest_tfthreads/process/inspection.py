@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.core.checkup import Clock, Facts, Load, Turbo
-from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.machine import Machine, parse_cpu_list, read_nodes
 
 ROOT = Path("/")
 
 _CPUS = "sys/devices/system/cpu"
+_NODES = "sys/devices/system/node"
 _CLOCKSOURCE = "sys/devices/system/clocksource/clocksource0/current_clocksource"
 _CONTAINER_MARKS = (".dockerenv", "run/.containerenv")
 _LOOK_S = 0.5
@@ -36,6 +37,8 @@ def read_facts(machine: Machine, root: Path = ROOT) -> Facts:
         is_virtual=is_virtual(root),
         is_container=any((root / mark).exists() for mark in _CONTAINER_MARKS),
         siblings=siblings(root, cpus),
+        nodes=nodes(root, cpus),
+        last_caches=last_caches(root, cpus),
         governors=governors(root, cpus),
         turbo=turbo(root),
         load=load(root, cpus),
@@ -64,6 +67,32 @@ def siblings(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] | N
     ]
     known = [one for one in lists if one is not None]
     return tuple(dict.fromkeys(known)) if len(known) == len(cpus) else None
+
+
+def nodes(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] | None:
+    """Of each NUMA node that has any of these CPUs, which of them; `None` where none is shown."""
+    node_of = read_nodes(root / _NODES)
+    groups: dict[int, list[int]] = {}
+    for cpu in cpus:
+        if cpu in node_of:
+            groups.setdefault(node_of[cpu], []).append(cpu)
+    return tuple(tuple(groups[node]) for node in sorted(groups)) or None
+
+
+def last_caches(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] | None:
+    """Which of these CPUs share a last-level cache; `None` where the machine does not tell."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for cpu in cpus:
+        levels = {
+            int(level): folder
+            for folder in sorted((root / _CPUS / f"cpu{cpu}/cache").glob("index*"))
+            if (level := _text(folder / "level") or "").isdecimal()
+        }
+        shared = _cpu_list(_text(levels[max(levels)] / "shared_cpu_list")) if levels else None
+        if shared is None:
+            return None
+        groups.setdefault(shared, []).append(cpu)
+    return tuple(map(tuple, groups.values()))
 
 
 def governors(root: Path, cpus: Sequence[int]) -> tuple[str, ...] | None:
@@ -136,15 +165,11 @@ def _ticks(root: Path, cpus: Sequence[int]) -> _Ticks | None:
 
 
 def _cpu_list(text: str | None) -> tuple[int, ...] | None:
-    """From "0-2,8" to (0, 1, 2, 8)."""
-    cpus: list[int] = []
+    """The CPUs of a list such as "0-2,8"; `None` where there is none."""
     try:
-        for part in (text or "").split(","):
-            first, _, last = part.partition("-")
-            cpus += range(int(first), int(last or first) + 1)
+        return parse_cpu_list(text or "")
     except ValueError:
         return None
-    return tuple(cpus)
 
 
 def _number(text: str) -> float | None:

@@ -6,8 +6,8 @@ import itertools
 import math
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import psutil
 
 from pytest_tfthreads.core.threads import CpuCounts
 
-_SYSFS_CPUS = Path("/sys/devices/system/cpu")
+_SYSFS = Path("/sys/devices/system")
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -27,13 +27,15 @@ class Machine:
     cpu_model: str
     core_of: tuple[tuple[int, str], ...]  # (CPU, key of its physical core), allowed CPUs only
     quota_cpus: float | None
+    numa: Mapping[int, int] = field(default_factory=dict)  # node by CPU; empty where it is hidden
 
     @classmethod
-    def read(cls, sysfs: Path = _SYSFS_CPUS) -> Machine:
+    def read(cls, sysfs: Path = _SYSFS) -> Machine:
         return cls(
             cpu_model=_cpu_model(),
-            core_of=tuple((cpu, _core_key(sysfs, cpu)) for cpu in allowed_cpus()),
+            core_of=tuple((cpu, _core_key(sysfs / "cpu", cpu)) for cpu in allowed_cpus()),
             quota_cpus=read_quota(_CGROUPS, _OWN_CGROUP),
+            numa=read_nodes(sysfs / "node"),
         )
 
     @property
@@ -46,24 +48,55 @@ class Machine:
         return CpuCounts(physical=min(physical, logical), logical=logical)
 
     def cpu_set(self, size: int, place: int) -> tuple[int, ...]:
-        """`size` CPUs, of as many cores as there are: threads share a core only if they must.
+        """`size` CPUs of different cores, in one NUMA node, as far as there are enough.
 
-        Each place moves on over the machine by one, so that no one keeps a fast CPU, and sets of
-        different sizes at one place overlap.
+        Threads share a core only if they must, and cross to another node's memory only if they
+        must: a node is left before a core is shared. Each place moves on over the machine by one
+        CPU, node by node, so that no process keeps a fast CPU, and sets of different sizes at one
+        place overlap.
         """
-        cores: dict[str, list[int]] = {}
-        for cpu, core in self.core_of:
-            cores.setdefault(core, []).append(cpu)
-        rings = list(cores.values())
+        cores, place = self._cores_at(size, place)
         size = min(size, len(self.core_of))
         chosen: dict[int, None] = {}
         for nth in range(place, place + size):
-            lap, core_number = divmod(nth, len(rings))
-            siblings = rings[core_number]
+            lap, core_number = divmod(nth, len(cores))
+            siblings = cores[core_number]
             chosen[siblings[lap % len(siblings)]] = None
         # Every core is taken by now, and some have no sibling to give.
         rest = (cpu for cpu, _ in self.core_of if cpu not in chosen)
         return tuple(sorted([*chosen, *itertools.islice(rest, size - len(chosen))]))
+
+    def _cores_at(self, size: int, place: int) -> tuple[list[list[int]], int]:
+        """The cores (their CPUs) from which a set of that size is taken, and the place in them."""
+        nodes = [self._cores_of(node) for node in self.nodes]
+        runs = [_fewest_nodes(nodes, first, size) for first in range(len(nodes))]
+        fewest = min(map(len, runs))
+        if fewest == len(nodes):  # all of them, in whichever order
+            return list(itertools.chain(*nodes)), place
+        starts = [run for run in runs if len(run) == fewest]
+        place %= sum(_count(nodes[run[0]]) for run in starts)
+        for run in starts:
+            here = _count(nodes[run[0]])
+            if place < here:
+                return list(itertools.chain(*(nodes[index] for index in run))), place
+            place -= here
+        raise AssertionError("a place within all nodes is within one of them")
+
+    def _cores_of(self, node: int) -> list[list[int]]:
+        cores: dict[str, list[int]] = {}
+        for cpu, core in self.core_of:
+            if self.node_of(cpu) == node:
+                cores.setdefault(core, []).append(cpu)
+        return list(cores.values())
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The NUMA nodes that have an allowed CPU."""
+        return tuple(sorted({self.node_of(cpu) for cpu, _ in self.core_of}))
+
+    def node_of(self, cpu: int) -> int:
+        """The NUMA node of a CPU; 0 where the machine does not tell."""
+        return self.numa.get(cpu, 0)
 
     def restricted(self, cpus: Sequence[int]) -> Machine:
         """The same machine with these of its CPUs only; its counts stay."""
@@ -84,6 +117,7 @@ class Machine:
             "physical": self.counts.physical,
             "logical": self.counts.logical,
             "quota": self.quota_cpus,
+            "nodes": len(self.nodes),
         }
 
 
@@ -92,6 +126,29 @@ def allowed_cpus() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
+
+
+def read_nodes(nodes: Path) -> dict[int, int]:
+    """The NUMA node of each CPU, from a tree like /sys/devices/system/node; empty without one."""
+    found = {}
+    for folder in nodes.glob("node*"):
+        number = folder.name.removeprefix("node")
+        try:
+            cpus = parse_cpu_list((folder / "cpulist").read_text())
+        except (OSError, ValueError):  # a node that has no CPUs, or an unreadable tree
+            continue
+        if number.isdecimal():
+            found.update(dict.fromkeys(cpus, int(number)))
+    return found
+
+
+def parse_cpu_list(text: str) -> tuple[int, ...]:
+    """From "0-2,8" to (0, 1, 2, 8). Raises `ValueError` where the text is no such list."""
+    cpus: list[int] = []
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        cpus += range(int(first), int(last or first) + 1)
+    return tuple(cpus)
 
 
 def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
@@ -171,3 +228,18 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _fewest_nodes(nodes: Sequence[Sequence[object]], first: int, size: int) -> tuple[int, ...]:
+    """Neighbouring nodes from `first` on, until they have that many cores; else all of them."""
+    chosen: list[int] = []
+    for step in range(len(nodes)):
+        chosen.append((first + step) % len(nodes))
+        if sum(len(nodes[index]) for index in chosen) >= size:
+            break
+    return tuple(chosen)
+
+
+def _count(cores: Sequence[Sequence[int]]) -> int:
+    """The CPUs of these cores."""
+    return sum(map(len, cores))

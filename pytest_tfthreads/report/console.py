@@ -13,6 +13,7 @@ from pytest_tfthreads.core.statistics import Estimate
 FLAGS = {
     "oversubscribed": "more threads than CPUs granted",
     "fewer-cpus": "the marker asks for more CPUs than this process may use",
+    "numa": "its CPUs are of several NUMA nodes: part of the memory is slower for each thread",
     "quota": "a cgroup quota is below the CPUs granted: the process is throttled",
     "fresh": "measured in a fresh process, which forked results are not compared with",
     "unverified": "this platform does not let TensorFlow's threads be counted",

@@ -31,6 +31,8 @@ QUIET = Facts(
     is_virtual=False,
     is_container=False,
     siblings=((0,), (1,), (2,), (3,)),
+    nodes=((0, 1, 2, 3),),
+    last_caches=((0, 1, 2, 3),),
     governors=("performance",),
     turbo=Turbo(False, "/sys/devices/system/cpu/cpufreq/boost", "0"),
     load=Load(0.01, 0.0, 0.1),
@@ -165,3 +167,19 @@ def test_words():
     assert ranges(()) == ""
     assert [duration(one) for one in (2, 0.0123, 4e-6, 5e-8)] == ["2 s", "12.3 ms", "4 µs", "50 ns"]
     assert (plural(1, "CPU"), plural(2, "CPU")) == ("1 CPU", "2 CPUs")
+
+
+def test_several_nodes_are_a_warning_that_says_how_many_threads_stay_within_one():
+    found = named("NUMA nodes", nodes=((0, 1, 8, 9), (2, 3)))
+    assert found.status == "warning"
+    assert "2 nodes with CPUs 0-1,8-9 / 2-3" in found.value
+    assert "at most 2 threads a process" in found.advice[0]
+    assert named("NUMA nodes").status == "ok"
+    assert named("NUMA nodes", nodes=None).status == "unknown"
+
+
+def test_caches_are_told_by_the_cpus_that_share_them():
+    found = named("last-level caches", last_caches=((0, 1), (2, 3)))
+    assert (found.status, found.value) == ("ok", "2, shared by CPUs 0-1 / 2-3")
+    assert named("last-level caches").value == "one, shared by all CPUs"
+    assert named("last-level caches", last_caches=None).status == "unknown"

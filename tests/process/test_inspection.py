@@ -11,6 +11,9 @@ from pytest_tfthreads.process.machine import Machine
 CPUS = "sys/devices/system/cpu"
 
 
+NODES = "sys/devices/system/node"
+
+
 @pytest.fixture
 def write(tmp_path):
     def write(files):
@@ -41,6 +44,23 @@ def test_siblings(write):
     )
     assert inspection.siblings(root, (0, 1, 4)) == ((0, 4), (1, 5))
     assert inspection.siblings(root, (0, 2)) is None
+
+
+def test_nodes_hold_the_cpus_that_are_ours(write):
+    root = write({f"{NODES}/node0/cpulist": "0-3,8-11\n", f"{NODES}/node1/cpulist": "4-7,12-15\n"})
+    assert inspection.nodes(root, (2, 3, 5, 12)) == ((2, 3), (5, 12))
+    assert inspection.nodes(root, (16,)) is None
+
+
+def test_last_level_caches(write):
+    files = {}
+    for cpu, shared in {0: "0-1", 1: "0-1", 2: "2-3"}.items():
+        cache = f"{CPUS}/cpu{cpu}/cache"
+        files |= {f"{cache}/index0/level": "1", f"{cache}/index0/shared_cpu_list": f"{cpu}\n"}
+        files |= {f"{cache}/index3/level": "3", f"{cache}/index3/shared_cpu_list": f"{shared}\n"}
+    root = write(files)
+    assert inspection.last_caches(root, (0, 1, 2)) == ((0, 1), (2,))
+    assert inspection.last_caches(root, (0, 9)) is None
 
 
 def test_governors(write):
@@ -105,7 +125,8 @@ def test_clock():
 def test_a_machine_that_hides_everything(tmp_path):
     machine = Machine("Some CPU", ((0, "0"), (1, "1")), None)
     found = {one.name: one for one in of_machine(inspection.read_facts(machine, tmp_path))}
-    hidden = ("affinity", "quota", "hyperthreads", "frequency governor", "turbo", "load")
+    hidden = ("affinity", "quota", "hyperthreads", "NUMA nodes", "last-level caches")
+    hidden += ("frequency governor", "turbo", "load")
     assert {found[name].status for name in hidden} == {"unknown"}
     assert all(one.value for one in found.values())
 
@@ -114,4 +135,4 @@ def test_this_machine():
     facts = inspection.read_facts(Machine.read())
     assert 0 < facts.wall_clock.step_s < 1
     assert facts.cpus
-    assert len(of_machine(facts)) == 8
+    assert len(of_machine(facts)) == 10

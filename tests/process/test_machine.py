@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_tfthreads.core.threads import CpuCounts
-from pytest_tfthreads.process.machine import Machine, read_quota
+from pytest_tfthreads.process.machine import Machine, parse_cpu_list, read_quota
 
 
 def machine(cores, quota=None):
@@ -43,17 +43,95 @@ def test_no_core_is_shared_as_long_as_there_are_others():
     assert all(len(set(machine(hybrid).cpu_set(9, turn))) == 9 for turn in range(7))
 
 
+# Trees below /sys/devices/system of machines that few people have at hand: allowed CPUs, CPUs of
+# each core, CPUs of each node.
+TREES = {
+    "one socket with hyperthreads": (range(8), ["0,4", "1,5", "2,6", "3,7"], ["0-7"]),
+    "two sockets": (range(16), [f"{cpu},{cpu + 8}" for cpu in range(8)], ["0-3,8-11", "4-7,12-15"]),
+    "sub-NUMA clustering": (range(8), [str(cpu) for cpu in range(8)], ["0-1", "2-3", "4-5", "6-7"]),
+    "big and little cores": (range(6), ["0,1", "2,3", "4", "5"], ["0-5"]),
+    "a container": ((3, 5, 7), ["0,4", "1,5", "2,6", "3,7"], ["0-1,4-5", "2-3,6-7"]),
+    "interleaved numbers": (range(8), [str(cpu) for cpu in range(8)], ["0,2,4,6", "1,3,5,7"]),
+    "a node without CPUs": (range(4), [str(cpu) for cpu in range(4)], ["0-3", ""]),
+}
+
+
+@pytest.fixture(params=TREES)
+def recorded(request, tmp_path, monkeypatch):
+    """A machine that is read from such a tree."""
+    allowed, cores, nodes = TREES[request.param]
+    monkeypatch.setattr("pytest_tfthreads.process.machine.allowed_cpus", lambda: tuple(allowed))
+    for siblings in cores:
+        for cpu in parse_cpu_list(siblings):
+            write(tmp_path / f"cpu/cpu{cpu}/topology/thread_siblings_list", siblings + "\n")
+    for number, cpus in enumerate(nodes):
+        write(tmp_path / f"node/node{number}/cpulist", cpus + "\n")
+    return Machine.read(tmp_path)
+
+
+def test_a_set_stays_within_a_node_and_shares_no_core_as_far_as_there_are_enough(recorded):
+    core_of = dict(recorded.core_of)
+    cores = {
+        node: {core for cpu, core in recorded.core_of if recorded.node_of(cpu) == node}
+        for node in recorded.nodes
+    }
+    for size in range(1, len(core_of) + 1):
+        for place in range(3 * len(core_of)):
+            cpus = recorded.cpu_set(size, place)
+            assert len(set(cpus)) == size
+            assert len({core_of[cpu] for cpu in cpus}) == min(size, sum(map(len, cores.values())))
+            if size <= max(map(len, cores.values())):
+                assert len({recorded.node_of(cpu) for cpu in cpus}) == 1
+
+
+def test_every_cpu_of_a_node_that_is_large_enough_has_its_turn(recorded):
+    nodes = {
+        node: [one for one in recorded.core_of if recorded.node_of(one[0]) == node]
+        for node in recorded.nodes
+    }
+    for size in range(1, len(recorded.core_of) + 1):
+        large = [cpus for cpus in nodes.values() if len({core for _, core in cpus}) >= size]
+        places = range(3 * len(recorded.core_of))
+        used = {cpu for place in places for cpu in recorded.cpu_set(size, place)}
+        assert used == {cpu for cpus in large or nodes.values() for cpu, _ in cpus}
+
+
+def test_sets_go_node_by_node_over_two_sockets():
+    two = Machine("test", tuple((cpu, str(cpu % 8)) for cpu in range(16)), None, numa_of_two())
+    starts = [two.node_of(two.cpu_set(2, place)[0]) for place in range(16)]
+    assert starts == [0] * 8 + [1] * 8
+    assert {two.node_of(cpu) for cpu in two.cpu_set(5, 0)} == {0, 1}, "five cores are of two nodes"
+    assert len(two.nodes) == two.to_json()["nodes"] == 2
+
+
+def test_a_set_that_needs_two_of_four_nodes_has_neighbours():
+    four = Machine("test", tuple((cpu, str(cpu)) for cpu in range(8)), None, numa_of(4))
+    sets = [{four.node_of(cpu) for cpu in four.cpu_set(3, place)} for place in range(8)]
+    assert all(len(nodes) == 2 for nodes in sets)
+    assert {frozenset(nodes) for nodes in sets} == {
+        frozenset(pair) for pair in ((0, 1), (1, 2), (2, 3), (0, 3))
+    }
+
+
+def numa_of_two():
+    return {cpu: cpu % 8 // 4 for cpu in range(16)}
+
+
+def numa_of(nodes):
+    return {cpu: cpu * nodes // 8 for cpu in range(8)}
+
+
 def test_this_machine():
     read = Machine.read()
     assert read.cpu_model
     assert 1 <= read.counts.physical <= read.counts.logical
-    assert set(read.to_json()) == {"host", "cpu", "physical", "logical", "quota"}
+    assert set(read.to_json()) == {"host", "cpu", "physical", "logical", "quota", "nodes"}
 
 
 def test_topology_from_files(tmp_path, monkeypatch):
     monkeypatch.setattr("pytest_tfthreads.process.machine.allowed_cpus", lambda: (0, 1, 2))
     for cpu, siblings in {0: "0-1", 1: "0-1"}.items():
-        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder = tmp_path / "cpu" / f"cpu{cpu}" / "topology"
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(siblings + "\n")
     cores = dict(Machine.read(tmp_path).core_of)
