@@ -57,7 +57,7 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> None:
         if wanted.startswith(_PYTHON):
             Environment.probe(wanted.removeprefix(_PYTHON))
         else:
-            Repository.holding(config.rootpath).commit(*_revision(wanted, gate))
+            Repository.holding(config.rootpath).find(*_revision(wanted, gate))
 
 
 @contextlib.contextmanager

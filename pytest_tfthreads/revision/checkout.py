@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_tfthreads.revision import overlay, submodules
+from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.private import PrivateDirectory, abandoned
@@ -47,8 +48,9 @@ class Checkout:
         if os.name != "posix":
             raise RevisionError("this needs a POSIX system: use Linux.")
         repository = Repository.holding(here)
-        commit = repository.commit(rev, trusted)
-        notes = [*_notes(repository, commit), *clean_up_leftovers()]
+        found = repository.find(rev, trusted)
+        commit = found.commit
+        notes = [*found.notes, *_notes(repository, commit), *clean_up_leftovers()]
         try:
             place = PrivateDirectory.make()
         except OSError as error:
@@ -63,6 +65,10 @@ class Checkout:
             _try_to_remove(place)
             if isinstance(error, OSError):
                 raise RevisionError(f"commit {commit} cannot be checked out: {error}") from error
+            if isinstance(error, RevisionError):
+                clone = Clone.of(repository.top)
+                if clone.is_partial:
+                    raise RevisionError(f"{error}\n{clone.lacks_contents()}") from error
             raise
         if left_out:
             notes.append(
@@ -73,7 +79,7 @@ class Checkout:
             place=place,
             twins=Twins(repository.top, root, own_prefixes()),
             commit=commit,
-            title=_short(commit) if commit.startswith(rev) else f"{_short(commit)} ({rev})",
+            title=_short(commit) if commit.startswith(rev) else f"{_short(commit)} ({found.name})",
             notes=tuple(notes),
         )
 
