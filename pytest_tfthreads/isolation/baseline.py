@@ -37,6 +37,11 @@ def open_baseline(
             tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
             checkout.lay_over(tests)
             notes = []
+            if brought := checkout.bring_version_files():
+                notes.append(
+                    f"{', '.join(map(str, brought))}: written by a build, and not in git: the "
+                    "other side has the current tree's"
+                )
             if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
                 notes.append(
                     f"{gate.baseline.label} was saved with uncommitted changes: its commit is "

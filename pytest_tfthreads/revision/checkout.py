@@ -101,6 +101,10 @@ class Checkout:
         """Replace the revision's tests by the current ones. Raises `RevisionError`."""
         overlay.lay_over(tests, self.twins)
 
+    def bring_version_files(self) -> list[Path]:
+        """Copy the version files that a build has written. Raises `RevisionError`."""
+        return overlay.bring_version_files(self.twins)
+
     def close(self) -> None:
         """Remove all of it. Processes that still use it must have ended.
 

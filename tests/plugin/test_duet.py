@@ -1,5 +1,6 @@
 """--tf-threads-duet: tests side by side with another revision or environment of their code."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -374,6 +375,76 @@ def test_namespace_package_that_is_installed_is_the_same_on_both_sides(project, 
     assert project.run("--tf-threads-duet=HEAD") == pytest.ExitCode.TESTS_FAILED
     assert "acme.product is imported from" in project.told
     assert "on both sides" in project.told
+
+
+ONE_PAIR = "--tf-threads-max-processes=1"
+
+
+def test_main_where_only_the_remote_has_it(project):
+    git(project.top, "remote", "add", "origin", "https://example.invalid/x.git")
+    git(project.top, "update-ref", "refs/remotes/origin/main", "main")
+    git(project.top, "checkout", "-q", "--detach")
+    git(project.top, "branch", "-q", "-D", "main")
+    project.write("src/product.py", product(6))
+    assert project.run("--tf-threads-duet=main", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
+    assert "(origin/main), side by side" in project.told
+    assert "no branch or tag main in this clone: origin/main is taken for it" in project.told
+    assert project.run("--tf-threads-duet=v9") == pytest.ExitCode.USAGE_ERROR
+    assert "git fetch origin tag v9" in project.told
+
+
+def test_tree_of_links_leads_to_the_old_code(project):
+    # As setuptools makes one with editable_mode=strict; the old code has another module.
+    (project.path / ".gitignore").write_text("build")
+    project.write("pytest.ini", "[pytest]\npythonpath = build/__editable__.work-1\n")
+    project.write("src/work/other.py", product(2))
+    project.write("src/work/__init__.py", "from work.other import work")
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a package")
+    project.write("src/work/__init__.py", product(6))
+    (project.path / "src/work/other.py").unlink()
+    links = project.path / "build/__editable__.work-1/work"
+    links.mkdir(parents=True)
+    (links / "__init__.py").symlink_to(project.path / "src/work/__init__.py")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
+
+
+def test_path_that_leads_nowhere_on_the_other_side_is_an_error(project):
+    (project.path / ".gitignore").write_text("build")
+    project.write("pytest.ini", "[pytest]\npythonpath = build/lib\n")
+    project.write("src/work/__init__.py", product(2))
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a package")
+    shutil.copytree(project.path / "src/work", project.path / "build/lib/work")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert "--tf-threads-duet: The other revision has work (src/work/__init__.py)" in project.told
+    assert "build/lib/work/__init__.py" in project.told
+
+
+def test_parts_that_are_compiled_in_place(project):
+    compiled = Path(importlib.util.find_spec("_bisect").origin)
+    if not compiled.exists():
+        pytest.skip("this Python has no _bisect in a file of its own")
+    (project.path / ".gitignore").write_text("*.so\n_version.py\n")
+    code = "from work import _bisect\nfrom work._version import version\n" + product(2)
+    project.write("src/work/__init__.py", code)
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a compiled package")
+    shutil.copy(compiled, project.path / "src/work" / compiled.name)
+    project.write("src/work/_version.py", "version = '1'")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert "needs work._bisect, which is compiled here" in project.told
+    assert "python=PATH" in project.told
+    assert "src/work/_version.py: written by a build, and not in git" in project.told
+    # What stands in for a compiled part must not be compared with that part.
+    code = code.replace("from work import _bisect", "try:\n    from work import _bisect\n"
+        "except ImportError:\n    _bisect = None")  # fmt: skip
+    project.write("src/work/__init__.py", code)
+    project.commit("with something that stands in for it")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert "work._bisect is compiled on the current side" in project.told
 
 
 @pytest.mark.parametrize(

@@ -571,6 +571,22 @@ def test_tests_in_a_submodule(nested):
         assert (checkout.root / "tests/lib/inner/deep.py").read_text() == "2"
 
 
+def test_version_files_of_a_build_come_along(tree):
+    tree.commit(mypkg__version="tracked")
+    (tree.path / ".gitignore").write_text("_version.py\nbuild\nversion_of_x.py\n.venv\n")
+    (tree.path / ".venv").mkdir()
+    (tree.path / ".venv/pyvenv.cfg").touch()
+    tree.write(mypkg___version="1", build___version="1", absent___version="1", mypkg__version="2")
+    tree.write(mypkg__version_of_x="1")
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert checkout.bring_version_files() == [Path("mypkg/_version.py")]
+        assert (checkout.root / "mypkg/_version.py").read_text() == "1"
+        assert {one.name for one in (checkout.root / "mypkg").iterdir()} == {
+            *("core.py", "_version.py"),
+        }
+        assert checkout.bring_version_files() == []  # a file of its own stays
+
+
 def test_no_room_for_the_tests(tree, monkeypatch):
     def copy(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
