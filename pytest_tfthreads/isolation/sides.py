@@ -197,10 +197,10 @@ class InEnvironment:
 
     def __init__(self, environment: Environment, here: Home) -> None:
         self.title = f"{environment.python} (Python {environment.version})"
-        self.notes = ()
         self.roots: tuple[str, ...] = ()
         self._environment = environment
         self.home = replace(here, python=environment.python, sys_path=self._path(here.sys_path))
+        self.notes = tuple(self._shadowed(here.sys_path))
 
     def moved(self, order: WorkOrder) -> WorkOrder:
         return replace(order, sys_path=self._path(order.sys_path))
@@ -219,13 +219,39 @@ class InEnvironment:
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
         """What the project adds to the path here, before all that the other one has."""
-        added = [one for one in sys_path if one and not _is_installed(one)]
-        return tuple(dict.fromkeys([*added, *self._environment.sys_path]))
+        return tuple(dict.fromkeys([*_added(sys_path), *self._environment.sys_path]))
+
+    def _shadowed(self, sys_path: Sequence[str]) -> Iterator[str]:
+        """Packages that are installed there and run from the project on both sides."""
+        there = {
+            name
+            for one in self._environment.sys_path
+            if Path(one).name in PACKAGE_DIRECTORIES
+            for name in _packages_in(one)
+        }
+        for directory in _added(sys_path):
+            # Whoever installs tests does not compare them.
+            for name in sorted((_packages_in(directory) & there) - {_OWN_NAME, "tests"}):
+                yield (
+                    f"{name} is installed in {self._environment.python} too, but both sides run "
+                    f"that of {directory}, which comes first. To compare the two, install it here "
+                    "without -e, and keep that directory out of the module path"
+                )
 
 
 def _without_us(modules: Mapping[str, str]) -> Mapping[str, str]:
     """Without this plugin, which measures both sides in one version even where it is tested."""
     return {name: file for name, file in modules.items() if name.partition(".")[0] != _OWN_NAME}
+
+
+def _added(sys_path: Sequence[str]) -> list[str]:
+    """Directories of the path that the project adds, and no environment."""
+    return [one for one in sys_path if one and not _is_installed(one)]
+
+
+def _packages_in(directory: str) -> set[str]:
+    """Top-level packages of a directory of the path; none where it cannot be listed."""
+    return {one.parent.name for one in Path(directory).glob("*/__init__.py")}
 
 
 def _is_installed(directory: str) -> bool:

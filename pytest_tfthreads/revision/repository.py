@@ -82,9 +82,7 @@ class Repository:
         return Found(commit, rev, self._rivals(rev) if trusted else ())
 
     def _commit(self, rev: str) -> str | None:
-        answer = run(
-            self.top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"
-        )
+        answer = run(self.top, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
         found = answer.output.removesuffix("\n")
         # "^HEAD" is a revision for git, and no commit.
         return found if answer.code == 0 and _FULL_ID.fullmatch(found) else None

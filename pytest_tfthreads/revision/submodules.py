@@ -30,6 +30,11 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
                 f"needs. Get it with `git -C {path} fetch origin {pinned}`."
             )
         # Files, and no repository: there is nothing to register and nothing to remove.
+        if target.resolve() != checkout.resolve() / path:
+            raise RevisionError(
+                f"commit {commit} has a link on the way to its submodule {path}, which leads to "
+                f"{target.resolve()}: nothing is written there. Compare with another revision."
+            )
         target.mkdir(parents=True, exist_ok=True)
         index.unlink(missing_ok=True)
         git.ask(

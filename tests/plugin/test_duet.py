@@ -120,6 +120,8 @@ def test_regression_against_a_revision(project):
     assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert "% slower: CPU work" in project.told
+    assert "more than 3.5 % as measured and more than 2.0 % for certain" in project.told
+    assert "not one test could be compared" not in project.told
     assert "v1.0" in project.told
     assert "side by side in 3 pairs" in project.told
     recorded = project.benchmarks["test_work[intra1-inter1]"]["extra_info"]["tf_threads"]
@@ -316,6 +318,7 @@ def test_reason_why_pytest_does_not_start_there(project, conftest, args, reason)
     assert project.run("--tf-threads-duet=v1.0", *args) == 0
     assert project.verdicts == {"test_work": "no-baseline"}
     assert reason in project.told
+    assert "not one test could be compared with the other side" in project.told
 
 
 def test_parameters_that_the_other_revision_lacks(project):
@@ -421,6 +424,7 @@ def test_path_that_leads_nowhere_on_the_other_side_is_an_error(project):
     assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
     assert "--tf-threads-duet: The other revision has work (src/work/__init__.py)" in project.told
     assert "build/lib/work/__init__.py" in project.told
+    assert "not one test could be compared with the other side" in project.told
 
 
 def test_parts_that_are_compiled_in_place(project):
@@ -467,6 +471,7 @@ def test_what_cannot_be_had_is_said_before_anything_runs(project, args, message)
     assert project.run(*args) == pytest.ExitCode.USAGE_ERROR
     assert message in project.told
     assert "Traceback" not in project.told
+    assert "judged nothing" not in project.told  # it was refused: the error is all there is to say
     assert not (project.path / "ran").exists()
     assert project.leftovers == (0, [])
 
@@ -539,3 +544,15 @@ def test_another_environment_has_packages_of_its_own(tmp_path, monkeypatch):
     environment = Environment("/other/python", ("/other/site-packages",), "3.12.0")
     here = Home(sys.executable, "/", (project, json.__file__, packages))
     assert InEnvironment(environment, here).home.sys_path == (project, "/other/site-packages")
+
+
+def test_another_environment_whose_package_is_shadowed_by_the_tree_says_so(tmp_path):
+    for name in ("src/mypkg", "src/mine", "other/site-packages/mypkg"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "__init__.py").touch()
+    environment = Environment("/other/python", (f"{tmp_path}/other/site-packages",), "3.12.0")
+    here = Home(sys.executable, "/", (str(tmp_path / "src"),))
+    (note,) = InEnvironment(environment, here).notes
+    assert note.startswith("mypkg is installed in /other/python too, but both sides run that of")
+    here = Home(sys.executable, "/", (f"{tmp_path}/venv/lib/site-packages",))
+    assert InEnvironment(environment, here).notes == ()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.revision import checkout as checkout_module
+from pytest_tfthreads.revision import submodules
 from pytest_tfthreads.revision.checkout import Checkout, clean_up_leftovers
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
@@ -269,6 +270,17 @@ def test_submodule_without_the_commit(nested, temp):
     with pytest.raises(RevisionError, match=f"git -C vendor/lib fetch origin {'1' * 40}"):
         Checkout.make(lib.parent, "HEAD", trusted=True)
     assert nothing_left(nested, temp)
+
+
+def test_a_link_on_the_way_to_a_submodule_is_not_followed(nested, tmp_path):
+    # git itself makes no such commit; one that was made by hand may have both.
+    checkout, outside = tmp_path / "checkout", tmp_path / "outside"
+    for directory in (checkout, outside):
+        directory.mkdir()
+    (checkout / "vendor").symlink_to(outside)
+    with open(tmp_path / "lock", "w") as lock, pytest.raises(RevisionError, match="has a link"):
+        submodules.check_out(nested.head, nested.path, checkout, tmp_path / "index", lock.fileno())
+    assert not list(outside.iterdir())
 
 
 def test_inside_a_submodule(nested, temp):
