@@ -14,7 +14,7 @@ from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.private import PrivateDirectory, abandoned
-from pytest_tfthreads.revision.repository import Repository
+from pytest_tfthreads.revision.repository import Found, Repository
 from pytest_tfthreads.revision.twins import Twins, own_prefixes
 
 # What lies in the private directory.
@@ -50,7 +50,7 @@ class Checkout:
         repository = Repository.holding(here)
         found = repository.find(rev, trusted)
         commit = found.commit
-        notes = [*found.notes, *_notes(repository, commit), *clean_up_leftovers()]
+        notes = [*notes_of(repository, found), *clean_up_leftovers()]
         try:
             place = PrivateDirectory.make()
         except OSError as error:
@@ -218,14 +218,18 @@ def _remove_files(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _notes(repository: Repository, commit: str) -> list[str]:
-    is_same = repository.head == commit
+def notes_of(repository: Repository, found: Found) -> list[str]:
+    """What people should know of a revision that the current tree is compared with."""
+    is_same = repository.head == found.commit
+    notes = list(found.notes)
     if repository.is_changed:
         what = "all that the sides differ in" if is_same else "part of what is measured"
-        return [f"the current tree has uncommitted changes: they are {what}"]
-    if is_same:
-        return [f"both sides are commit {_short(commit)}, and no tracked file is changed since"]
-    return []
+        notes.append(f"the current tree has uncommitted changes: they are {what}")
+    elif is_same:
+        notes.append(
+            f"both sides are commit {_short(found.commit)}, and no tracked file is changed since"
+        )
+    return notes
 
 
 def _short(commit: str) -> str:

@@ -80,12 +80,12 @@ class Clone:
                 "URL`) and fetch, or name another revision, --tf-threads-duet=REV."
             )
         revision = Revision.of(rev)
-        sentences = [*self._what_it_is(), *self._commands(revision, start), *self._in_ci()]
         if start is not None and not self.is_shallow:
-            sentences = [
+            return (
                 f"{_quoted(revision.name)} is here, but {_quoted(revision.way)} leads from there "
                 "to no commit: look at `git log`, or name another revision, --tf-threads-duet=REV."
-            ]
+            )
+        sentences = [*self._what_it_is(), *self._commands(revision, start), *self._in_ci()]
         return " ".join(sentences)
 
     def lacks_contents(self) -> str:

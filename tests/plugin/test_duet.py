@@ -251,6 +251,7 @@ def test_under_xdist(project):
     project.write("src/product.py", product(6))
     assert project.run("--tf-threads-duet=v1.0", "-n2") == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
+    assert project.told.count("the current tree has uncommitted changes") == 1
     assert project.leftovers == (0, [])
 
 
