@@ -146,7 +146,7 @@ class Clone:
         }
         ours = [text for name, text in settings.items() if os.environ.get(name)]
         several = ours or list(settings.values())
-        return [f"In CI: {' or '.join(several)}."]
+        return [f"In CI, {' or '.join(several)} brings the whole history."]
 
 
 def _quoted(text: str) -> str:
