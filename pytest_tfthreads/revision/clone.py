@@ -16,7 +16,7 @@ _ABBREVIATED_ID = re.compile(r"[0-9a-f]{7,63}")
 _NAME = re.compile(r"[\w./@+#=-]{1,80}")
 _OF_A_REQUEST = re.compile(r"(?:refs/)?(pull|merge-requests)/(.+)")
 _LIKE_A_RELEASE = re.compile(r"[vV]?\d+(\.\d+)*\b.*|.*release.*", re.IGNORECASE)
-_STEPS = re.compile(r"~(\d*)|\^(\d*)")
+_STEPS = re.compile(r"~(\d{0,9})|\^(\d{0,9})")
 _ALL_BRANCHES = "refs/heads/*"
 
 

@@ -242,6 +242,10 @@ def test_a_way_that_leads_nowhere_is_not_fetched(origin, cloned):
     assert commands(message) == []
 
 
+def test_a_way_that_is_longer_than_any_history(cloned):
+    assert "is here, but '~999" in complaint(cloned(), f"main~{'9' * 5000}")
+
+
 def test_another_remote_than_origin(origin, cloned):
     clone = cloned("--depth=1", "--origin=upstream")
     assert brought(clone, "feature/x") == origin.git("rev-parse", "feature/x")
