@@ -77,7 +77,7 @@ class Controller:
             self._keeper.add_notes(gate.notes)
             self._distribution.baseline = gate.to_text()
             if self._settings.duet:
-                check_baseline(self._settings.duet, gate, self._config)
+                self._keeper.add_notes(check_baseline(self._settings.duet, gate, self._config))
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         if not collection.is_marked(item):

@@ -115,6 +115,10 @@ class Findings:
             lines += report_verdicts.render(verdicts)
         return lines
 
+    def lack_of_comparisons(self) -> list[str]:
+        """A line of text where tests were to be compared side by side, and none was."""
+        return report_verdicts.nothing_compared(self.verdicts)
+
     def judgement_as_markdown(self) -> str:
         groups = self._verdicts_by_host
         if len(groups) <= 1:

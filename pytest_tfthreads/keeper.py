@@ -100,17 +100,21 @@ class Keeper:
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
     ) -> Generator[None, object, None]:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
         lines = self._findings.measurements()
-        if self._must_judge:
+        # Of a run that was refused, pytest's error is all that there is to say.
+        was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
+        if self._must_judge and not was_refused:
             notes = [f"  {note}" for note in self._notes]
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
             _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
+        if self._settings.duet:
+            lines += self._findings.lack_of_comparisons()
         if self._measured_nothing_asked_for:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:

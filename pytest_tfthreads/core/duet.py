@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from pytest_tfthreads.core.measurement import Measurement
@@ -36,6 +37,7 @@ from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.statistics import LogRatio
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import (
+    MARGIN,
     PASS_ERROR,
     Errors,
     Judged,
@@ -43,6 +45,7 @@ from pytest_tfthreads.core.verdict import (
     Verdict,
     conclude,
     level_of_one,
+    percent,
     status_of,
 )
 
@@ -109,7 +112,7 @@ def judge_duet(
         )
         for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
     )
-    return throughput, cpu_efficiency
+    return _with_rule(throughput), _with_rule(cpu_efficiency)
 
 
 def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
@@ -161,6 +164,21 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
     dof = len(logs) - 1 + stored_dof + EXPECTED_DOF
     squares = _sum_of_squares(logs) + stored_dof * stored_variance + EXPECTED_DOF * expected**2
     return LogRatio(fmean(logs), squares / dof / len(logs), dof)
+
+
+def _with_rule(verdict: Verdict) -> Verdict:
+    """A regression with the two limits that it exceeds, both of which are below the tolerance."""
+    if verdict.status != "regression":
+        return verdict
+    certain, measured = (percent(share * verdict.tolerance) for share in (MARGIN, BEYOND))
+    return replace(
+        verdict,
+        rule=(
+            f"side by side, a loss is a regression if it is more than {measured} as measured and "
+            f"more than {certain} for certain ({BEYOND} and {MARGIN} of the tolerance): so a loss "
+            "as large as the tolerance is found"
+        ),
+    )
 
 
 def _remedies(ratio: LogRatio, pairs: int, pass_error: float) -> tuple[str, ...]:

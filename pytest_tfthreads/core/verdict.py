@@ -106,7 +106,8 @@ class Verdict:
     `baseline` and `now` are speeds as measured, in units a second or a CPU-second; `change` is
     corrected by the reference workload if `corrected`. `detectable` is the smallest loss of speed
     that would have been reported as a regression with 80 % probability. `change` and `detectable`
-    are `None` where nothing was judged.
+    are `None` where nothing was judged. `rule` says by what a regression is one, where the
+    tolerance alone does not.
     """
 
     test: str
@@ -123,6 +124,7 @@ class Verdict:
     detectable: float | None = None
     corrected: bool = False
     advice: tuple[str, ...] = ()
+    rule: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""

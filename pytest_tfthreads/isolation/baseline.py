@@ -14,7 +14,7 @@ from pytest_tfthreads.isolation.sides import AtRevision, Baseline, InEnvironment
 from pytest_tfthreads.options import BASELINES_COMMIT
 from pytest_tfthreads.process.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.process.preloaded import Home
-from pytest_tfthreads.revision.checkout import Checkout
+from pytest_tfthreads.revision.checkout import Checkout, notes_of
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import Repository
@@ -37,6 +37,11 @@ def open_baseline(
             tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
             checkout.lay_over(tests)
             notes = []
+            if brought := checkout.bring_version_files():
+                notes.append(
+                    f"{', '.join(map(str, brought))}: written by a build, and not in git: the "
+                    "other side has the current tree's"
+                )
             if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
                 notes.append(
                     f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
@@ -48,16 +53,18 @@ def open_baseline(
             raise
 
 
-def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> None:
+def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[str]:
     """Whether there is what --tf-threads-duet asks for, where others will open it.
 
-    Raises `pytest.UsageError` where there is not.
+    Returns what the reader of the summary should know of it. Raises `pytest.UsageError` where
+    there is none.
     """
     with _as_usage_error(wanted):
         if wanted.startswith(_PYTHON):
             Environment.probe(wanted.removeprefix(_PYTHON))
-        else:
-            Repository.holding(config.rootpath).commit(*_revision(wanted, gate))
+            return ()
+        repository = Repository.holding(config.rootpath)
+        return notes_of(repository, repository.find(*_revision(wanted, gate)))
 
 
 @contextlib.contextmanager

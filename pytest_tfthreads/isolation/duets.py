@@ -59,12 +59,16 @@ class Duets:
 
     def _so_far(self, now: Progress, then: Progress) -> Duet:
         title = then.side.title
+        here = now.runs[-1].reply.modules if now.runs else {}
         if then.problem:
+            wrong_path = then.side.wrong_path(then.problem, here)
+            if wrong_path:
+                return Duet(title, problem=wrong_path, is_mistake=True)
             return Duet(title, problem=f"the test does not run at {title}: {then.problem}")
         last = then.runs[-1]
         if last.reply.sample is None:
             return Duet(title, problem=f"the test measures nothing at {title}")
-        mistake = then.side.mistake(last.reply.modules)
+        mistake = then.side.mistake(last.reply.modules, here)
         if mistake:
             return Duet(title, problem=mistake, is_mistake=True)
         sameness = then.side.sameness(last.reply.modules)

@@ -76,6 +76,7 @@ class Isolation:
     def compare_with(self, baseline: Baseline) -> None:
         """From now on, run every test that measures side by side with this; it is ours to close."""
         self._baseline = baseline
+        self._here = replace(self._here, roots=baseline.roots)
 
     def close(self) -> None:
         self._launcher.close()

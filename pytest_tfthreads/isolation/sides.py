@@ -18,13 +18,10 @@ from pytest_tfthreads.process.preloaded import Home
 from pytest_tfthreads.process.protocol import WorkOrder
 from pytest_tfthreads.revision.checkout import Checkout
 from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.imports import Origins
+from pytest_tfthreads.revision.installs import PACKAGE_DIRECTORIES, all_installs
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
-from pytest_tfthreads.revision.twins import (
-    PACKAGE_DIRECTORIES,
-    installed_code,
-    redirected,
-    shared_modules,
-)
+from pytest_tfthreads.revision.twins import redirected
 
 _OWN_NAME = __name__.partition(".")[0]
 _OWN_DIRECTORY = str(Path(__file__).parents[2])
@@ -43,15 +40,25 @@ class Side(Protocol):
     def moved(self, order: WorkOrder) -> WorkOrder:
         """The order, which was written for the current tree, for this side."""
 
-    def mistake(self, modules: Mapping[str, str]) -> str:
-        """Why a process that imported these files ran code that it should not have, or nothing."""
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+        """Why a process ran code that it should not have, or nothing.
 
-    def sameness(self, modules: Mapping[str, str]) -> str:
-        """Why all that it ran of the project is the current side's code too, or nothing."""
+        `there` are the files of the modules that it imported, `here` those of the current side.
+        """
+
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        """Why a test that failed there by this problem would run there, or nothing."""
+
+    def sameness(self, there: Mapping[str, str]) -> str:
+        """Why it ran code of the current side, though nothing is wrong; or nothing."""
 
 
 class Baseline(Side, Protocol):
     """What the current side is compared with."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Directories of the current tree: which modules it imports from there is to be told."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -63,18 +70,25 @@ class Baseline(Side, Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """The current tree in this environment."""
+    """The current tree in this environment.
+
+    `roots`: directories, of whose modules is to be told which were imported.
+    """
 
     home: Home
     title: str = "the current tree"
+    roots: tuple[str, ...] = ()
 
     def moved(self, order: WorkOrder) -> WorkOrder:
-        return order
+        return replace(order, roots=self.roots)
 
-    def mistake(self, modules: Mapping[str, str]) -> str:
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
         return ""
 
-    def sameness(self, modules: Mapping[str, str]) -> str:
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return ""
+
+    def sameness(self, there: Mapping[str, str]) -> str:
         return ""
 
 
@@ -94,6 +108,8 @@ class AtRevision:
         self._checkout = checkout
         self._tests = tests
         self._rootdir = config.rootpath
+        self._installs = all_installs()
+        self._origins = Origins(checkout.twins, config.rootpath, tests, self._installs)
         self._config_file = config.inipath
         self._named = frozenset(config.getoption("file_or_dir") or ())
         self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
@@ -116,15 +132,22 @@ class AtRevision:
             roots=(str(self._checkout.top), str(self._checkout.root)),
         )
 
-    def mistake(self, modules: Mapping[str, str]) -> str:
-        twins = self._checkout.twins
-        others = {
-            name: file for name, file in modules.items() if name.partition(".")[0] != _OWN_NAME
-        }
-        return shared_modules(others, twins) or installed_code(others, twins, self._rootdir) or ""
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+        return self._origins.mistake(_without_us(there), _without_us(here))
 
-    def sameness(self, modules: Mapping[str, str]) -> str:
-        return laid_over_only(modules, self._tests, self._checkout.twins) or ""
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return self._origins.wrong_path(problem, _without_us(here))
+
+    def sameness(self, there: Mapping[str, str]) -> str:
+        return (
+            self._origins.newness(_without_us(there))
+            or laid_over_only(there, self._tests, self._checkout.twins)
+            or ""
+        )
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return (str(self._checkout.top),)
 
     def close(self) -> None:
         try:
@@ -133,7 +156,7 @@ class AtRevision:
             print(f"--tf-threads-duet: {error}", file=sys.stderr)
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
-        path = redirected(sys_path, self._checkout.twins)
+        path = redirected(sys_path, self._checkout.twins, self._installs)
         # This plugin measures, and both sides by one version of it, though it be its own code that
         # is under test.
         is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
@@ -156,7 +179,7 @@ class AtRevision:
 
     def _variables(self) -> Iterator[tuple[str, str]]:
         if python_path := os.environ.get("PYTHONPATH"):
-            entries = redirected(python_path.split(os.pathsep), self._checkout.twins, modules={})
+            entries = redirected(python_path.split(os.pathsep), self._checkout.twins)
             yield "PYTHONPATH", os.pathsep.join(entries)
         if options := os.environ.get("PYTEST_ADDOPTS"):
             yield "PYTEST_ADDOPTS", self._moved(options)
@@ -174,17 +197,21 @@ class InEnvironment:
 
     def __init__(self, environment: Environment, here: Home) -> None:
         self.title = f"{environment.python} (Python {environment.version})"
-        self.notes = ()
+        self.roots: tuple[str, ...] = ()
         self._environment = environment
         self.home = replace(here, python=environment.python, sys_path=self._path(here.sys_path))
+        self.notes = tuple(self._shadowed(here.sys_path))
 
     def moved(self, order: WorkOrder) -> WorkOrder:
         return replace(order, sys_path=self._path(order.sys_path))
 
-    def mistake(self, modules: Mapping[str, str]) -> str:
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
         return ""
 
-    def sameness(self, modules: Mapping[str, str]) -> str:
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return ""
+
+    def sameness(self, there: Mapping[str, str]) -> str:
         return ""
 
     def close(self) -> None:
@@ -192,8 +219,39 @@ class InEnvironment:
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
         """What the project adds to the path here, before all that the other one has."""
-        added = [one for one in sys_path if one and not _is_installed(one)]
-        return tuple(dict.fromkeys([*added, *self._environment.sys_path]))
+        return tuple(dict.fromkeys([*_added(sys_path), *self._environment.sys_path]))
+
+    def _shadowed(self, sys_path: Sequence[str]) -> Iterator[str]:
+        """Packages that are installed there and run from the project on both sides."""
+        there = {
+            name
+            for one in self._environment.sys_path
+            if Path(one).name in PACKAGE_DIRECTORIES
+            for name in _packages_in(one)
+        }
+        for directory in _added(sys_path):
+            # Whoever installs tests does not compare them.
+            for name in sorted((_packages_in(directory) & there) - {_OWN_NAME, "tests"}):
+                yield (
+                    f"{name} is installed in {self._environment.python} too, but both sides run "
+                    f"that of {directory}, which comes first. To compare the two, install it here "
+                    "without -e, and keep that directory out of the module path"
+                )
+
+
+def _without_us(modules: Mapping[str, str]) -> Mapping[str, str]:
+    """Without this plugin, which measures both sides in one version even where it is tested."""
+    return {name: file for name, file in modules.items() if name.partition(".")[0] != _OWN_NAME}
+
+
+def _added(sys_path: Sequence[str]) -> list[str]:
+    """Directories of the path that the project adds, and no environment."""
+    return [one for one in sys_path if one and not _is_installed(one)]
+
+
+def _packages_in(directory: str) -> set[str]:
+    """Top-level packages of a directory of the path; none where it cannot be listed."""
+    return {one.parent.name for one in Path(directory).glob("*/__init__.py")}
 
 
 def _is_installed(directory: str) -> bool:

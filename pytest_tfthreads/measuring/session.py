@@ -308,15 +308,14 @@ def _modules(roots: Sequence[str]) -> dict[str, str]:
     for name, module in list(sys.modules.items()):
         # Not getattr: a lazy module would be imported by it.
         file = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(file, str) and (_is_at_top(name) or _is_below(file, roots)):
-            files[name] = os.path.realpath(file)
+        if not isinstance(file, str):
+            continue
+        real = os.path.realpath(file)
+        if _is_at_top(name) or any(real.startswith(os.path.join(root, "")) for root in roots):
+            files[name] = real
     return files
 
 
 def _is_at_top(name: str) -> bool:
     above = sys.modules.get(name.rpartition(".")[0])
     return getattr(above, "__dict__", {}).get("__file__") is None
-
-
-def _is_below(file: str, roots: Sequence[str]) -> bool:
-    return any(os.path.realpath(file).startswith(os.path.join(root, "")) for root in roots)

@@ -69,6 +69,8 @@ def failure_message(verdict: Verdict) -> str:
             f"change {_change(verdict)} (90 % interval), tolerated "
             f"{percent(verdict.tolerance)}"
         )
+    if verdict.rule:
+        lines.append(f"  {verdict.rule}")
     if verdict.judged_against:
         lines.append(f"  judged against {verdict.judged_against}")
     lines += [f"  {advice}" for advice in verdict.advice]
@@ -82,6 +84,16 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         return "the gate judged nothing: no measurement has a baseline to compare with"
     counts = {status: sum(one.status == status for one in verdicts) for status in STATUSES}
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+
+
+def nothing_compared(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line that says so where verdicts of a duet were wanted, and every one was impossible."""
+    if not verdicts or any(verdict.change is not None for verdict in verdicts):
+        return []
+    return [
+        "--tf-threads-duet: not one test could be compared with the other side. This run says "
+        "nothing of a change in speed; the reasons stand above, below the table of verdicts."
+    ]
 
 
 def _worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:

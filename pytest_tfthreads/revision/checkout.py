@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_tfthreads.revision import overlay, submodules
+from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.private import PrivateDirectory, abandoned
-from pytest_tfthreads.revision.repository import Repository
+from pytest_tfthreads.revision.repository import Found, Repository
 from pytest_tfthreads.revision.twins import Twins, own_prefixes
 
 # What lies in the private directory.
@@ -47,8 +48,9 @@ class Checkout:
         if os.name != "posix":
             raise RevisionError("this needs a POSIX system: use Linux.")
         repository = Repository.holding(here)
-        commit = repository.commit(rev, trusted)
-        notes = [*_notes(repository, commit), *clean_up_leftovers()]
+        found = repository.find(rev, trusted)
+        commit = found.commit
+        notes = [*notes_of(repository, found), *clean_up_leftovers()]
         try:
             place = PrivateDirectory.make()
         except OSError as error:
@@ -63,6 +65,10 @@ class Checkout:
             _try_to_remove(place)
             if isinstance(error, OSError):
                 raise RevisionError(f"commit {commit} cannot be checked out: {error}") from error
+            if isinstance(error, RevisionError):
+                clone = Clone.of(repository.top)
+                if clone.is_partial:
+                    raise RevisionError(f"{error}\n{clone.lacks_contents()}") from error
             raise
         if left_out:
             notes.append(
@@ -73,7 +79,7 @@ class Checkout:
             place=place,
             twins=Twins(repository.top, root, own_prefixes()),
             commit=commit,
-            title=_short(commit) if commit.startswith(rev) else f"{_short(commit)} ({rev})",
+            title=_short(commit) if commit.startswith(rev) else f"{_short(commit)} ({found.name})",
             notes=tuple(notes),
         )
 
@@ -94,6 +100,10 @@ class Checkout:
     def lay_over(self, tests: Overlay) -> None:
         """Replace the revision's tests by the current ones. Raises `RevisionError`."""
         overlay.lay_over(tests, self.twins)
+
+    def bring_version_files(self) -> list[Path]:
+        """Copy the version files that a build has written. Raises `RevisionError`."""
+        return overlay.bring_version_files(self.twins)
 
     def close(self) -> None:
         """Remove all of it. Processes that still use it must have ended.
@@ -208,14 +218,18 @@ def _remove_files(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _notes(repository: Repository, commit: str) -> list[str]:
-    is_same = repository.head == commit
+def notes_of(repository: Repository, found: Found) -> list[str]:
+    """What people should know of a revision that the current tree is compared with."""
+    is_same = repository.head == found.commit
+    notes = list(found.notes)
     if repository.is_changed:
         what = "all that the sides differ in" if is_same else "part of what is measured"
-        return [f"the current tree has uncommitted changes: they are {what}"]
-    if is_same:
-        return [f"both sides are commit {_short(commit)}, and no tracked file is changed since"]
-    return []
+        notes.append(f"the current tree has uncommitted changes: they are {what}")
+    elif is_same:
+        notes.append(
+            f"both sides are commit {_short(found.commit)}, and no tracked file is changed since"
+        )
+    return notes
 
 
 def _short(commit: str) -> str:

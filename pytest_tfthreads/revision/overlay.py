@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.twins import Twins
 
 _TEST_DIRECTORIES = {"tests", "test", "testing", "benchmarks", "benchmark", "bench", "perf"}
+# What setuptools-scm, hatch-vcs and others write when a package is built, of its version only.
+_VERSION_FILE = re.compile(r"_*version(_info)?_*\.py")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,28 @@ def lay_over(overlay: Overlay, twins: Twins) -> None:
         raise RevisionError(
             f"the current tests cannot be laid over the other revision: {error}"
         ) from error
+
+
+def bring_version_files(twins: Twins) -> list[Path]:
+    """Copy files with a package's version that git ignores; returns those that were copied.
+
+    A build writes them, so that a checkout is without, and its package cannot be imported. Raises
+    `RevisionError` if they cannot be listed or written.
+    """
+    options = ("--others", "--ignored", "--exclude-standard", "--directory")
+    brought = []
+    for name in git.names(git.ask(twins.top, "ls-files", "-z", *options)):
+        source = twins.top / name
+        target = twins.twin(source)
+        if not _VERSION_FILE.fullmatch(source.name) or not source.is_file() or target is None:
+            continue
+        if target.parent.is_dir() and not os.path.lexists(target):
+            try:
+                _copy(source, target, twins.root, follow=True)
+            except OSError as error:
+                raise RevisionError(f"{source} cannot be copied: {error}") from error
+            brought.append(Path(name))
+    return brought
 
 
 def laid_over_only(modules: Mapping[str, str], overlay: Overlay, twins: Twins) -> str | None:

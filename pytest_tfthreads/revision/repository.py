@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_tfthreads.revision.clone import Clone, Revision
 from pytest_tfthreads.revision.git import RevisionError, ask, run
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
+_ABBREVIATED_ID = re.compile(r"[0-9a-f]{4,63}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The commit that somebody has named."""
+
+    commit: str  # full id
+    name: str  # the name that git knows it by, which may be another one than was asked for
+    notes: tuple[str, ...] = ()  # what people should know of how it was found
 
 
 @dataclass(frozen=True)
@@ -24,67 +36,155 @@ class Repository:
         """Raises `RevisionError` where there is none, or none that git trusts."""
         answer = run(here, "rev-parse", "--show-toplevel")
         if answer.code != 0:
-            raise RevisionError(
-                f"this needs a git repository with a tree checked out, and git finds "
-                f"none in {here}: {answer.words}\n"
-                "Run it in a clone, or compare two environments with "
-                "--tf-threads-duet=python=PATH."
-            )
+            raise RevisionError(_why_none(here, answer.words))
         top = Path(answer.output.removesuffix("\n")).resolve()
         return cls(top, (top / ask(top, "rev-parse", "--git-common-dir")).resolve())
 
     @property
     def head(self) -> str | None:
         """The commit of the current tree; None before the first."""
-        return self._find("HEAD")
+        return self._commit("HEAD")
 
     @property
     def is_changed(self) -> bool:
         """Whether a tracked file, or one in a submodule, differs from the commit."""
         return bool(ask(self.top, "status", "--porcelain", "--untracked-files=no"))
 
-    def commit(self, rev: str, trusted: bool) -> str:
-        """The full id of the commit that `rev` names.
+    def find(self, rev: str, trusted: bool) -> Found:
+        """The commit that `rev` names.
 
-        Where `rev` is not trusted it must be an id: a branch of the name would not do. Raises
-        `RevisionError` where it is none, or the repository has no such commit.
+        Where `rev` is not trusted it must be an id: a branch of the name would not do. One that is
+        trusted may also be a branch that only a remote has, as `main` often is in a clone of CI.
+        Raises `RevisionError` where it is none, or the repository has no such commit.
         """
         if not trusted and not _COMMIT_ID.fullmatch(rev):
             raise RevisionError(
                 f"the baseline names {_quoted(rev)} as its commit, which is no commit id (7 to 64 "
                 "hexadecimal digits, in lower case). Name a revision: --tf-threads-duet=REV."
             )
-        if rev.startswith("-") or not rev.isprintable():
+        if rev.startswith("-"):
+            raise RevisionError(
+                f"{_quoted(rev)} is no git revision: it looks like an option. If a branch has "
+                "that name, write it in full, refs/heads/…"
+            )
+        if not rev.isprintable():
             raise RevisionError(f"{_quoted(rev)} is no git revision.")
-        commit = self._find(rev)
+        commit = self._commit(rev)
         if commit is None:
+            if trusted and (found := self._on_a_remote(rev)):
+                return found
             raise RevisionError(self._missing(rev))
         if not trusted and not commit.startswith(rev):
             raise RevisionError(
                 f"the baseline names commit {rev}, and here this is the name of something else, "
                 f"at commit {commit}. Name a revision: --tf-threads-duet=REV."
             )
-        return commit
+        return Found(commit, rev, self._rivals(rev) if trusted else ())
 
-    def _find(self, rev: str) -> str | None:
+    def _commit(self, rev: str) -> str | None:
         answer = run(self.top, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
         found = answer.output.removesuffix("\n")
         # "^HEAD" is a revision for git, and no commit.
         return found if answer.code == 0 and _FULL_ID.fullmatch(found) else None
 
-    def _missing(self, rev: str) -> str:
-        headline = f"the repository {self.top} has no commit {_quoted(rev)}."
-        shallow = ask(self.top, "rev-parse", "--is-shallow-repository") == "true"
-        mends = ["`git fetch --unshallow`" if shallow else "`git fetch --all --tags`"]
-        if _FULL_ID.fullmatch(rev):
-            mends.append(f"`git fetch origin {rev}`, which brings it alone")
-        mend = f"Get it with {' or '.join(mends)}"
-        if shallow:
-            return (
-                f"{headline} This is a shallow clone. {mend}; with GitHub's actions/checkout, set "
-                "`fetch-depth: 0`."
+    def _on_a_remote(self, rev: str) -> Found | None:
+        """The commit, where only a remote has a branch of this name.
+
+        Raises `RevisionError` where remotes have different ones.
+        """
+        asked = Revision.of(rev)
+        if not asked.name or self._commit(asked.name) is not None:
+            return None
+        name = asked.name.removeprefix("refs/").removeprefix("heads/")
+        found = {
+            place: commit
+            for one in [*(f"{remote}/" for remote in ask(self.top, "remote").splitlines()), ""]
+            if (commit := self._commit(f"refs/remotes/{(place := one + name)}{asked.way}"))
+        }
+        if not found:
+            return None
+        default = run(self.top, "config", "--get", "checkout.defaultRemote").output.strip()
+        preferred = f"{default}/{name}"
+        place = preferred if preferred in found else next(iter(found))
+        if len(set(found.values())) > 1 and place != preferred:
+            raise RevisionError(
+                f"the repository {self.top} has no {_quoted(asked.name)} of its own, and its "
+                f"remotes have different ones: {', '.join(found)}. Name one of them, "
+                f"--tf-threads-duet={place}{asked.way}."
             )
-        return f"{headline} {mend}, or name another revision: --tf-threads-duet=REV."
+        note = f"there is no branch or tag {asked.name} in this clone: {place} is taken for it"
+        return Found(found[place], place + asked.way, (note,))
+
+    def _rivals(self, rev: str) -> tuple[str, ...]:
+        """That a name has several meanings, of which git takes the first."""
+        asked = Revision.of(rev)
+        if not asked.name or asked.name.startswith("refs/"):
+            return ()
+        places = [f"refs/{kind}/{asked.name}" for kind in ("tags", "heads", "remotes")]
+        found = {place: commit for place in places if (commit := self._commit(place))}
+        for commit in self._beginning_with(asked.name):
+            found.setdefault(commit, commit)
+        if len(set(found.values())) <= 1:
+            return ()
+        taken, *others = found
+        return (
+            f"{asked.name} is the name of several commits: {taken} is taken, as git does; for "
+            f"another write {' or '.join(others)}",
+        )
+
+    def _beginning_with(self, digits: str) -> list[str]:
+        """The commits whose ids begin with these digits; none where they are no digits."""
+        if not _ABBREVIATED_ID.fullmatch(digits):
+            return []
+        objects = run(self.top, "rev-parse", f"--disambiguate={digits}").output.split()
+        kinds = {one: run(self.top, "cat-file", "-t", one).output.strip() for one in objects}
+        return [one for one, kind in kinds.items() if kind == "commit"]
+
+    def _missing(self, rev: str) -> str:
+        headline = f"the repository {self.top} has no commit {_quoted(rev)}"
+        if self.head is None and not ask(self.top, "for-each-ref", "--count=1"):
+            return f"{headline}: it has no commit at all. Commit first."
+        if len(several := self._beginning_with(rev)) > 1:
+            return (
+                f"{headline}: several ids begin like that, {', '.join(several)}. Write more digits."
+            )
+        kind = run(self.top, "cat-file", "-t", rev).output.strip()
+        if kind in ("tree", "blob"):
+            return f"{headline}: it is a {kind}. Name a commit, --tf-threads-duet=REV."
+        name = Revision.of(rev).name
+        start = self._commit(name) if name else None
+        return f"{headline}. {Clone.of(self.top).lacks(rev, start)}"
+
+
+def _why_none(here: Path, words: str) -> str:
+    """Why git finds no tree in a directory, from its own words."""
+    other = "or compare two environments with --tf-threads-duet=python=PATH."
+    if "dubious ownership" in words:
+        return (
+            f"git does not trust the repository that holds {here}, because another user owns it: "
+            f"{words}\nThat is usual in containers. Run the command that git names (`git config "
+            "--global --add safe.directory …`) as the user that runs pytest, " + other
+        )
+    if "must be run in a work tree" in words:
+        return (
+            f"this needs a git repository with a tree checked out, and {here} is in one without: "
+            f"{words}\nRun it in a clone, or in a tree that `git worktree add` makes, {other}"
+        )
+    pointer = next((one for one in _dot_gits(here) if one.is_file()), None)
+    if pointer is not None and "not a git repository" in words:
+        return (
+            f"{pointer} says that the repository is elsewhere, and git finds none there: {words}\n"
+            "Was only a worktree or a submodule copied or mounted? Bring the repository that it "
+            f"belongs to to the same place, or run it in a clone, {other}"
+        )
+    return (
+        f"this needs a git repository with a tree checked out, and git finds none in {here}: "
+        f"{words}\nRun it in a clone (an archive or an image without .git is none), {other}"
+    )
+
+
+def _dot_gits(here: Path) -> Iterator[Path]:
+    yield from (one / ".git" for one in (here, *here.parents) if (one / ".git").exists())
 
 
 def _quoted(rev: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_tfthreads.revision import git
+from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError
 
 _GITLINK = "160000"
@@ -25,11 +26,19 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
             left_out.append(path)
             continue
         if git.run(source, "cat-file", "-e", f"{pinned}^{{commit}}").code != 0:
+            clone = Clone.of(source)
+            depth = " --depth=1" if clone.is_shallow else ""
+            remote = clone.remotes[0] if clone.remotes else "origin"
             raise RevisionError(
                 f"the submodule {path} has no commit {pinned}, which {commit} "
-                f"needs. Get it with `git -C {path} fetch origin {pinned}`."
+                f"needs. Get it with `git -C {path} fetch{depth} {remote} {pinned}`."
             )
         # Files, and no repository: there is nothing to register and nothing to remove.
+        if target.resolve() != checkout.resolve() / path:
+            raise RevisionError(
+                f"commit {commit} has a link on the way to its submodule {path}, which leads to "
+                f"{target.resolve()}: nothing is written there. Compare with another revision."
+            )
         target.mkdir(parents=True, exist_ok=True)
         index.unlink(missing_ok=True)
         git.ask(

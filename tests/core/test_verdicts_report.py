@@ -4,7 +4,13 @@ import pytest
 
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.verdict import Change, Verdict, percent, signed_percent
-from pytest_tfthreads.report.verdicts import failure_message, markdown, render, summary
+from pytest_tfthreads.report.verdicts import (
+    failure_message,
+    markdown,
+    nothing_compared,
+    render,
+    summary,
+)
 
 
 def verdict(status="pass", test="test_a.py::test_x[intra2-inter1]", **fields):
@@ -111,8 +117,21 @@ def test_failure_message():
         "  judged against 0001_x.json (2025-11-23, commit abc)",
         "  try this",
     ]
+    message = failure_message(verdict("regression", rule="more than 3.5 %"))
+    assert message.splitlines()[2:] == [
+        "  more than 3.5 %",
+        "  judged against 0001_x.json (2025-11-23, commit abc)",
+    ]
     none = verdict("no-baseline", metric="cpu_efficiency", reason="no saved run", **UNJUDGED)
     assert failure_message(none) == "no-baseline: CPU efficiency: no saved run"
+
+
+def test_a_duet_that_compared_nothing_says_so():
+    none = verdict("no-baseline", **UNJUDGED)
+    (line,) = nothing_compared([none, none])
+    assert "not one test could be compared" in line
+    assert nothing_compared([none, verdict("pass")]) == []
+    assert nothing_compared([]) == []
 
 
 def test_percent():

@@ -1,5 +1,6 @@
 """--tf-threads-duet: tests side by side with another revision or environment of their code."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -119,6 +120,8 @@ def test_regression_against_a_revision(project):
     assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert "% slower: CPU work" in project.told
+    assert "more than 3.5 % as measured and more than 2.0 % for certain" in project.told
+    assert "not one test could be compared" not in project.told
     assert "v1.0" in project.told
     assert "side by side in 3 pairs" in project.told
     recorded = project.benchmarks["test_work[intra1-inter1]"]["extra_info"]["tf_threads"]
@@ -248,6 +251,7 @@ def test_under_xdist(project):
     project.write("src/product.py", product(6))
     assert project.run("--tf-threads-duet=v1.0", "-n2") == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
+    assert project.told.count("the current tree has uncommitted changes") == 1
     assert project.leftovers == (0, [])
 
 
@@ -315,6 +319,7 @@ def test_reason_why_pytest_does_not_start_there(project, conftest, args, reason)
     assert project.run("--tf-threads-duet=v1.0", *args) == 0
     assert project.verdicts == {"test_work": "no-baseline"}
     assert reason in project.told
+    assert "not one test could be compared with the other side" in project.told
 
 
 def test_parameters_that_the_other_revision_lacks(project):
@@ -376,6 +381,77 @@ def test_namespace_package_that_is_installed_is_the_same_on_both_sides(project, 
     assert "on both sides" in project.told
 
 
+ONE_PAIR = "--tf-threads-max-processes=1"
+
+
+def test_main_where_only_the_remote_has_it(project):
+    git(project.top, "remote", "add", "origin", "https://example.invalid/x.git")
+    git(project.top, "update-ref", "refs/remotes/origin/main", "main")
+    git(project.top, "checkout", "-q", "--detach")
+    git(project.top, "branch", "-q", "-D", "main")
+    project.write("src/product.py", product(6))
+    assert project.run("--tf-threads-duet=main", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
+    assert "(origin/main), side by side" in project.told
+    assert "no branch or tag main in this clone: origin/main is taken for it" in project.told
+    assert project.run("--tf-threads-duet=v9") == pytest.ExitCode.USAGE_ERROR
+    assert "git fetch origin tag v9" in project.told
+
+
+def test_tree_of_links_leads_to_the_old_code(project):
+    # As setuptools makes one with editable_mode=strict; the old code has another module.
+    (project.path / ".gitignore").write_text("build")
+    project.write("pytest.ini", "[pytest]\npythonpath = build/__editable__.work-1\n")
+    project.write("src/work/other.py", product(2))
+    project.write("src/work/__init__.py", "from work.other import work")
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a package")
+    project.write("src/work/__init__.py", product(6))
+    (project.path / "src/work/other.py").unlink()
+    links = project.path / "build/__editable__.work-1/work"
+    links.mkdir(parents=True)
+    (links / "__init__.py").symlink_to(project.path / "src/work/__init__.py")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression"}
+
+
+def test_path_that_leads_nowhere_on_the_other_side_is_an_error(project):
+    (project.path / ".gitignore").write_text("build")
+    project.write("pytest.ini", "[pytest]\npythonpath = build/lib\n")
+    project.write("src/work/__init__.py", product(2))
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a package")
+    shutil.copytree(project.path / "src/work", project.path / "build/lib/work")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert "--tf-threads-duet: The other revision has work (src/work/__init__.py)" in project.told
+    assert "build/lib/work/__init__.py" in project.told
+    assert "not one test could be compared with the other side" in project.told
+
+
+def test_parts_that_are_compiled_in_place(project):
+    compiled = Path(importlib.util.find_spec("_bisect").origin)
+    if not compiled.exists():
+        pytest.skip("this Python has no _bisect in a file of its own")
+    (project.path / ".gitignore").write_text("*.so\n_version.py\n")
+    code = "from work import _bisect\nfrom work._version import version\n" + product(2)
+    project.write("src/work/__init__.py", code)
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a compiled package")
+    shutil.copy(compiled, project.path / "src/work" / compiled.name)
+    project.write("src/work/_version.py", "version = '1'")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert "needs work._bisect, which is compiled here" in project.told
+    assert "python=PATH" in project.told
+    assert "src/work/_version.py: written by a build, and not in git" in project.told
+    # What stands in for a compiled part must not be compared with that part.
+    code = code.replace("from work import _bisect", "try:\n    from work import _bisect\n"
+        "except ImportError:\n    _bisect = None")  # fmt: skip
+    project.write("src/work/__init__.py", code)
+    project.commit("with something that stands in for it")
+    assert project.run("--tf-threads-duet=HEAD", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
+    assert "work._bisect is compiled on the current side" in project.told
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -396,6 +472,7 @@ def test_what_cannot_be_had_is_said_before_anything_runs(project, args, message)
     assert project.run(*args) == pytest.ExitCode.USAGE_ERROR
     assert message in project.told
     assert "Traceback" not in project.told
+    assert "judged nothing" not in project.told  # it was refused: the error is all there is to say
     assert not (project.path / "ran").exists()
     assert project.leftovers == (0, [])
 
@@ -468,3 +545,15 @@ def test_another_environment_has_packages_of_its_own(tmp_path, monkeypatch):
     environment = Environment("/other/python", ("/other/site-packages",), "3.12.0")
     here = Home(sys.executable, "/", (project, json.__file__, packages))
     assert InEnvironment(environment, here).home.sys_path == (project, "/other/site-packages")
+
+
+def test_another_environment_whose_package_is_shadowed_by_the_tree_says_so(tmp_path):
+    for name in ("src/mypkg", "src/mine", "other/site-packages/mypkg"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "__init__.py").touch()
+    environment = Environment("/other/python", (f"{tmp_path}/other/site-packages",), "3.12.0")
+    here = Home(sys.executable, "/", (str(tmp_path / "src"),))
+    (note,) = InEnvironment(environment, here).notes
+    assert note.startswith("mypkg is installed in /other/python too, but both sides run that of")
+    here = Home(sys.executable, "/", (f"{tmp_path}/venv/lib/site-packages",))
+    assert InEnvironment(environment, here).notes == ()

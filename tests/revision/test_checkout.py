@@ -14,81 +14,16 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.revision import checkout as checkout_module
+from pytest_tfthreads.revision import submodules
 from pytest_tfthreads.revision.checkout import Checkout, clean_up_leftovers
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.private import PrivateDirectory
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-
-
-class Tree:
-    """A working tree, and git in it."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def git(self, *args):
-        done = subprocess.run(["git", "-C", self.path, *args], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def write(self, **files):
-        """`mypkg__core` is mypkg/core.py."""
-        for name, text in files.items():
-            file = self.path / (name.replace("__", "/") + ".py")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-
-    def commit(self, **files):
-        self.write(**files)
-        self.git("add", "-A")
-        self.git("commit", "--quiet", "--allow-empty", "-m", "a commit")
-        return self.head
-
-    @property
-    def head(self):
-        return self.git("rev-parse", "HEAD")
-
-    @property
-    def worktrees(self):
-        return self.git("worktree", "list", "--porcelain").count("worktree ")
-
-
-def new_tree(path):
-    path.mkdir(parents=True)
-    tree = Tree(path.resolve())
-    tree.git("init", "--quiet", "--initial-branch=main")
-    return tree
-
-
-@pytest.fixture(autouse=True)
-def temp(tmp_path, monkeypatch):
-    """A temporary directory of the test's own, and a git that knows nothing of this machine."""
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    settings = {"user.name": "A", "user.email": "a@b", "protocol.file.allow": "always"}
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(settings)))
-    for number, (key, value) in enumerate(settings.items()):
-        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", key)
-        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
-    directory = tmp_path / "temporäre files"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return directory.resolve()
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """Two commits: v1.0 with VALUE 1, and the current one with VALUE 2."""
-    tree = new_tree(tmp_path / "my prøject")
-    tree.commit(mypkg__core="VALUE = 1", tests__test_it="def test_old(): pass")
-    tree.git("tag", "-a", "v1.0", "-m", "the first")
-    tree.commit(mypkg__core="VALUE = 2", tests__test_it="def test_new(): pass")
-    return tree
+pytestmark = [
+    pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed"),
+    pytest.mark.usefixtures("temp"),
+]
 
 
 def nothing_left(tree, temp):
@@ -194,7 +129,7 @@ def test_project_in_a_subfolder(tree):
 
 
 def test_linked_worktree(tree, tmp_path, temp):
-    linked = Tree(tmp_path / "linked")
+    linked = tree.at(tmp_path / "linked")
     tree.git("worktree", "add", "--quiet", "--detach", str(linked.path), "v1.0")
     linked.commit(mypkg__core="VALUE = 4")
     with Checkout.make(linked.path, "main", trusted=True) as checkout:
@@ -205,7 +140,7 @@ def test_linked_worktree(tree, tmp_path, temp):
 
 
 def test_tree_of_a_bare_repository(tree, tmp_path):
-    bare = Tree(tmp_path / "bare.git")
+    bare = tree.at(tmp_path / "bare.git")
     tree.git("clone", "--quiet", "--bare", str(tree.path), str(bare.path))
     with pytest.raises(RevisionError, match="must be run in a work tree"):
         Checkout.make(bare.path, "v1.0", trusted=True)
@@ -220,8 +155,8 @@ def test_shallow_clone(tree, tmp_path):
     tree.git("clone", "--quiet", "--depth=1", f"file://{tree.path}", str(shallow))
     with pytest.raises(RevisionError, match="fetch-depth: 0") as caught:
         Checkout.make(shallow, old, trusted=False)
-    assert f"git fetch origin {old}" in str(caught.value)
-    Tree(shallow).git("fetch", "--quiet", "--depth=1", "origin", old)
+    assert f"git fetch --depth=1 origin {old}" in str(caught.value)
+    tree.at(shallow).git("fetch", "--quiet", "--depth=1", "origin", old)
     with Checkout.make(shallow, old, trusted=False) as checkout:
         assert core(checkout.root) == "VALUE = 1"
 
@@ -258,7 +193,7 @@ def test_broken_repository_is_told_in_gits_own_words(tree, temp):
 
 
 def test_run_from_a_hook_of_another_repository(tree, tmp_path, monkeypatch):
-    other = new_tree(tmp_path / "other")
+    other = tree.new(tmp_path / "other")
     other.commit(x="")
     monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other.path))
@@ -294,17 +229,17 @@ def test_temporary_directory_inside_the_tree(tree, monkeypatch):
 @pytest.fixture
 def nested(tree, tmp_path):
     """The tree with a submodule, which has one too; both moved on since the tag `with-lib`."""
-    inner = new_tree(tmp_path / "inner")
+    inner = tree.new(tmp_path / "inner")
     inner.commit(deep="1")
-    lib = new_tree(tmp_path / "lib")
+    lib = tree.new(tmp_path / "lib")
     lib.git("submodule", "--quiet", "add", str(inner.path), "inner")
     lib.commit(lib="1")
     tree.git("submodule", "--quiet", "add", str(lib.path), "vendor/lib")
     tree.git("submodule", "--quiet", "update", "--init", "--recursive")
     tree.commit()
     tree.git("tag", "with-lib")
-    current = Tree(tree.path / "vendor/lib")
-    Tree(current.path / "inner").commit(deep="2")
+    current = tree.at(tree.path / "vendor/lib")
+    tree.at(current.path / "inner").commit(deep="2")
     current.commit(lib="2")
     tree.commit()
     return tree
@@ -337,8 +272,19 @@ def test_submodule_without_the_commit(nested, temp):
     assert nothing_left(nested, temp)
 
 
+def test_a_link_on_the_way_to_a_submodule_is_not_followed(nested, tmp_path):
+    # git itself makes no such commit; one that was made by hand may have both.
+    checkout, outside = tmp_path / "checkout", tmp_path / "outside"
+    for directory in (checkout, outside):
+        directory.mkdir()
+    (checkout / "vendor").symlink_to(outside)
+    with open(tmp_path / "lock", "w") as lock, pytest.raises(RevisionError, match="has a link"):
+        submodules.check_out(nested.head, nested.path, checkout, tmp_path / "index", lock.fileno())
+    assert not list(outside.iterdir())
+
+
 def test_inside_a_submodule(nested, temp):
-    lib = Tree(nested.path / "vendor/lib")
+    lib = nested.at(nested.path / "vendor/lib")
     with Checkout.make(lib.path, "HEAD~1", trusted=True) as checkout:
         assert checkout.top == lib.path
         assert (checkout.root / "lib.py").read_text() == "1"
@@ -629,12 +575,28 @@ def test_a_test_that_is_a_link_brings_its_text(tree):
 
 def test_tests_in_a_submodule(nested):
     nested.git("mv", "vendor/lib", "tests/lib")
-    Tree(nested.path / "tests/lib").write(new="new")
+    nested.at(nested.path / "tests/lib").write(new="new")
     with Checkout.make(nested.path, "with-lib", trusted=True) as checkout:
         checkout.lay_over(overlay(nested, "tests/test_it.py"))
         assert (checkout.root / "tests/lib/lib.py").read_text() == "2"
         assert (checkout.root / "tests/lib/new.py").read_text() == "new"
         assert (checkout.root / "tests/lib/inner/deep.py").read_text() == "2"
+
+
+def test_version_files_of_a_build_come_along(tree):
+    tree.commit(mypkg__version="tracked")
+    (tree.path / ".gitignore").write_text("_version.py\nbuild\nversion_of_x.py\n.venv\n")
+    (tree.path / ".venv").mkdir()
+    (tree.path / ".venv/pyvenv.cfg").touch()
+    tree.write(mypkg___version="1", build___version="1", absent___version="1", mypkg__version="2")
+    tree.write(mypkg__version_of_x="1")
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert checkout.bring_version_files() == [Path("mypkg/_version.py")]
+        assert (checkout.root / "mypkg/_version.py").read_text() == "1"
+        assert {one.name for one in (checkout.root / "mypkg").iterdir()} == {
+            *("core.py", "_version.py"),
+        }
+        assert checkout.bring_version_files() == []  # a file of its own stays
 
 
 def test_no_room_for_the_tests(tree, monkeypatch):

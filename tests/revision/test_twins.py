@@ -5,18 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
-from pytest_tfthreads.revision.twins import (
-    Twins,
-    installed_code,
-    own_prefixes,
-    redirected,
-    shared_modules,
-)
+from pytest_tfthreads.revision.twins import Twins, own_prefixes, redirected
 
 
 def touch(path, text=""):
@@ -93,7 +86,7 @@ def test_sys_path_is_redirected(twins, monkeypatch):
     touch(twins.top / ".venv/pyvenv.cfg")
     packages = str(twins.top / ".venv/lib/python3.11/site-packages")
     before = ["", str(twins.top / "src"), "/usr/lib/python3.11", packages, str(twins.top)]
-    assert redirected(before, twins, {}) == [
+    assert redirected(before, twins) == [
         str(twins.root),
         str(twins.root / "src"),
         "/usr/lib/python3.11",
@@ -104,80 +97,8 @@ def test_sys_path_is_redirected(twins, monkeypatch):
 def test_a_tree_that_is_a_package(twins):
     touch(twins.root / "__init__.py")
     parent = str(twins.top.parent)
-    assert redirected([parent], twins, {}) == [str(twins.root.parent), parent]
+    assert redirected([parent], twins) == [str(twins.root.parent), parent]
     assert (twins.root.parent / twins.top.name) == twins.root
-
-
-def test_editable_finders(twins):
-    finder = ModuleType("__editable___mypkg_1_0_finder")
-    finder.MAPPING = {
-        "mypkg": str(twins.top / "src/mypkg"),
-        "space.inner": str(twins.top / "lib/space/inner"),
-        "renamed": str(twins.top / "sources"),
-        "other": "/elsewhere/other",
-    }
-    odd = ModuleType("__editable___odd_finder")
-    modules = {finder.__name__: finder, odd.__name__: odd, "mypkg": ModuleType("mypkg")}
-    assert redirected(["/x"], twins, modules) == [
-        str(twins.root / "src"),
-        str(twins.root / "lib"),
-        "/x",
-    ]
-
-
-# -- modules -----------------------------------------------------------------------------
-
-
-def test_modules_of_the_current_tree_are_named(twins):
-    modules = {f"mypkg.m{number:02}": str(twins.top / f"m{number}.py") for number in range(17)}
-    modules |= {"fine": str(twins.root / "fine.py"), "numpy": "/usr/numpy.py", "odd": "<frozen>"}
-    message = shared_modules(modules, twins)
-    assert "mypkg.m00, mypkg.m01, mypkg.m02, mypkg.m03, mypkg.m04 and 12 more" in message
-    assert "editable_mode=compat" in message
-    assert "python=PATH" in message
-    assert "fine" not in message
-
-
-def test_modules_of_an_environment_in_the_tree_are_shared_by_right(twins, monkeypatch):
-    monkeypatch.chdir(twins.top)
-    touch(twins.top / ".venv/pyvenv.cfg")
-    modules = {
-        "numpy": str(twins.top / ".venv/lib/site-packages/numpy/__init__.py"),
-        "frozen": "<frozen>",
-        "mypkg": str(twins.root / "mypkg.py"),
-    }
-    assert shared_modules(modules, twins) is None
-
-
-def test_a_link_that_leads_back_is_seen(twins):
-    touch(twins.top / "mypkg/core.py")
-    (twins.root / "mypkg").symlink_to(twins.top / "mypkg")
-    message = shared_modules({"mypkg.core": str(twins.root / "mypkg/core.py")}, twins)
-    assert "mypkg.core" in message
-
-
-@pytest.mark.parametrize("place", ["", "src", "services/one", "services/one/src"])
-def test_installed_code(twins, place):
-    touch(twins.root / place / "mypkg/__init__.py")
-    touch(twins.root / place / "single.py")
-    touch(twins.root / place / "numpy/a_folder_of_examples.py")
-    touch(twins.root / place / "types.py")
-    modules = {
-        "mypkg": "/env/site-packages/mypkg/__init__.py",
-        "mypkg.core": "/env/site-packages/mypkg/core.py",
-        "numpy": "/env/site-packages/numpy/__init__.py",
-        "types": "/usr/lib/types.py",
-        "single": str(twins.root / place / "single.py"),
-    }
-    message = installed_code(modules, twins, twins.top / "services/one")
-    assert message.startswith("mypkg is imported from /env/site-packages/mypkg on both sides")
-    assert "pip install -e ." in message
-    modules["single"] = "/env/site-packages/single.py"
-    assert installed_code(modules, twins, twins.top / "services/one").startswith(
-        "mypkg, single are"
-    )
-    modules |= {"mypkg": str(twins.root / "mypkg.py"), "single": str(twins.top / "single.py")}
-    assert installed_code(modules, twins, twins.top / "services/one") is None
 
 
 @pytest.mark.parametrize("import_it", ["import mypkg", "import ns.deep.mod as mypkg"])
@@ -203,10 +124,10 @@ def test_what_a_process_really_imports(twins, import_it):
     here = [str(twins.top / "src"), *[entry for entry in sys.path if entry]]
     value, modules = imported(here)
     assert value == 2
-    assert "mypkg" in shared_modules(modules, twins)
-    value, modules = imported(redirected(here, twins, {}))
+    assert twins.is_current(modules["mypkg"])
+    value, modules = imported(redirected(here, twins))
     assert value == 1
-    assert shared_modules(modules, twins) is None
+    assert twins.is_checked_out(modules["mypkg"])
 
 
 # -- tests -------------------------------------------------------------------------------
