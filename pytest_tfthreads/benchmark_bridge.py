@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads.core.baseline import short_commit
+from pytest_tfthreads.core.saved_runs import short_commit
 from pytest_tfthreads.process import files
 
 if TYPE_CHECKING:

@@ -239,7 +239,8 @@ class Controller:
         self, verdicts: Sequence[Verdict], mistake: str, called: pytest.TestReport
     ) -> None:
         """Fail the call of a test for its speed, or because its baseline is none."""
-        failing = [failure_message(one) for one in verdicts if self._settings.policy.fails(one)]
+        gate = self._gate
+        failing = [] if gate is None else [failure_message(one) for one in gate.failing(verdicts)]
         if mistake:
             failing = [f"--tf-threads-duet: {mistake}"]
         if failing:

@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
-from pytest_tfthreads.core.baseline import (
-    BaselineError,
-    History,
-    StoredRun,
-    history_of,
-    pairs_of,
-    read_run,
-)
+from pytest_tfthreads.core.baseline import history_of, pairs_of
+from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.duet import judge_duet
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Duet
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.trace import Trace
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge
@@ -86,7 +81,7 @@ class Gate:
         """For workers: what `open` finds there."""
         return json.dumps(
             {
-                "runs": [run.to_json() for run in self._runs],
+                "runs": [run.condensed().to_json() for run in self._runs],
                 "named": self._named,
                 "problem": self._problem,
             }

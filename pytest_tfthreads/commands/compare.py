@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats, to_tolerance
-from pytest_tfthreads.core.baseline import BaselineError, StoredRun, history_of, read_run
+from pytest_tfthreads.core.baseline import history_of
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.report.verdicts import render
 
@@ -81,9 +81,9 @@ def _compare(options: argparse.Namespace) -> int:
     policy = Policy(fail_on=options.fail_on).with_tolerance(options.tolerance)
     verdicts = judge_all(
         [
-            (test, one.measurement, history_of(before, test, one.measurement, named=True))
-            for test in now.measurements
-            for one in now.of(test)
+            (one.name, one.measurement, history_of(before, test, one.measurement, named=True))
+            for test, stored in now.tests.items()
+            for one in stored
         ],
         policy,
     )
@@ -93,7 +93,7 @@ def _compare(options: argparse.Namespace) -> int:
         print_csv(_COLUMNS, map(_row, verdicts))
     else:
         print_lines([*render(verdicts), *_missing(before[-1], now)])
-    return int(any(map(policy.fails, verdicts)) or _nothing_judged(verdicts, policy))
+    return int(any(map(policy.fails, verdicts)) or policy.fails_run(verdicts))
 
 
 def _row(verdict: Verdict) -> list[Cell]:
@@ -116,12 +116,8 @@ def _row(verdict: Verdict) -> list[Cell]:
 
 def _missing(before: StoredRun, now: StoredRun) -> list[str]:
     """A test that is gone is no regression, but nobody should have to notice by himself."""
-    gone = before.measurements.keys() - now.measurements.keys()
+    gone = before.tests.keys() - now.tests.keys()
     return [f"  only in {before.label}: {test}" for test in sorted(gone)]
-
-
-def _nothing_judged(verdicts: Sequence[Verdict], policy: Policy) -> bool:
-    return "no-baseline" in policy.fail_on and all(one.change is None for one in verdicts)
 
 
 def _fail_on(text: str) -> frozenset[str]:

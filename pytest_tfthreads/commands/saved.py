@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.reading import read_all
-from pytest_tfthreads.core.baseline import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.lines import Run
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.report.text import one_line
 
 _STORAGE = ".benchmarks"
