@@ -21,6 +21,7 @@ from pytest_tfthreads.report.html.document import render
 _EXAMPLE = """\
 example:
   pytest-tfthreads report -o report.html
+  pytest-tfthreads report 0007
   pytest-tfthreads report .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json
 
 Figures are drawn by plotly: pip install 'pytest-tfthreads[report]'
