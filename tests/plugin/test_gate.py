@@ -210,7 +210,7 @@ def move_to_another_python(saved):
     saved.file = other / saved.file.name
 
 
-@pytest.mark.parametrize("value", ["", "=0001", "=*/0001", "=Linux-CPython-3.9-64bit/0001"])
+@pytest.mark.parametrize("value", ["", "=0001"])
 def test_runs_of_another_python_are_found(saved, value):
     move_to_another_python(saved)
     saved.ms(30)
@@ -290,7 +290,7 @@ def test_suites_without_marked_tests_may_name_what_is_not_there(suite, value):
         (lambda text: text[: len(text) // 2], "no JSON, or cut off"),
         (lambda text: "{}", "no saved run of pytest-benchmark"),
         (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99 is newer"),
-        (lambda text: text.replace('"wall_s"', '"walls"'), "'wall_s' is missing"),
+        (lambda text: text.replace('"wall_s"', '"walls"'), "wall_s is missing"),
         (lambda text: text.replace('"tf_threads"', '"other"'), "was measured by pytest-tfthreads"),
     ],
 )
