@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads.core.baseline import short_commit
+from pytest_tfthreads.core.saved_runs import BaselineError, short_commit
+from pytest_tfthreads.core.storage import Storage, looks_like_tests
 from pytest_tfthreads.process import files
 
 if TYPE_CHECKING:
@@ -98,12 +99,16 @@ class BenchmarkSettings:
 class SavedRuns:
     """Files of saved runs, oldest first; the last is the one to compare with.
 
-    `named`: the user chose it. `problem`: why there is none, in words.
+    `elsewhere` are those of other machines and other Pythons, which are of use where `files` hold
+    nothing that can be compared. `named`: the user chose the last one. `problem`: why there is
+    none, in words. `mistake`: what is wrong with the user's choice, and what to write instead.
     """
 
     files: tuple[Path, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
     named: bool = False
     problem: str = ""
+    mistake: str = ""
 
 
 # -- in the measuring process ---------------------------------------------------------------------
@@ -205,29 +210,52 @@ def compares(config: pytest.Config) -> bool:
     if config.stash.get(_COMPARES, False):
         return True
     session = getattr(config, "_benchmarksession", None)
-    return session is not None and bool(session.compare)
+    # An empty value counts: it is a mistake, and must not switch the gate off.
+    return session is not None and session.compare not in ([], None)
 
 
 def saved_runs(config: pytest.Config) -> SavedRuns:
-    """The run that --benchmark-compare names, or the latest, and those that were saved before."""
+    """The run that --benchmark-compare names, or the latest, and those that were saved before.
+
+    pytest-benchmark itself looks for the latest, and for numbers, only among runs of this Python
+    version on this kind of machine; here those of others are found where it has none.
+    """
     session = getattr(config, "_benchmarksession", None)
     if session is None:
         return SavedRuns(problem="pytest-benchmark is switched off")
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
-    history = [Path(file) for file in storage.query(_NUMBERED)]
-    if session.compare is True or not session.compare:
-        problem = "" if history else f"there is no saved run in {storage}; make one with "
+    found = Storage(Path(storage.path), storage.default_machine_id)
+    if session.compare is True or session.compare in ([], None):
+        latest, elsewhere = found.latest(_MOST_RUNS), found.latest_elsewhere(_MOST_RUNS)
+        problem = f"there is no saved run in {storage}; make one with --benchmark-save"
         return SavedRuns(
-            tuple(history[-_MOST_RUNS:]), problem=problem and f"{problem}--benchmark-save"
+            tuple(latest), tuple(elsewhere), problem="" if latest or elsewhere else problem
         )
-    chosen = [Path(file) for file in storage.query(session.compare)]
-    if not chosen:
-        return SavedRuns(problem=f"no saved run in {storage} matches {session.compare!r}")
-    last = chosen[-1]
-    before = history[: history.index(last)] if last in history else []
-    return SavedRuns((*before[-_MOST_RUNS:], last), named=True)
+    text = str(session.compare)
+    try:
+        last = found.find(text)[-1]
+    except BaselineError as error:
+        return SavedRuns(named=True, mistake=_mistake(text, str(error)))
+    return SavedRuns((*found.before(last, _MOST_RUNS), last), named=True)
+
+
+def useless(config: pytest.Config, problem: str) -> str:
+    """What is wrong with --benchmark-compare where the run that it names is of no use."""
+    return _mistake(str(config.getoption("benchmark_compare")), problem)
+
+
+def _mistake(text: str, problem: str) -> str:
+    if looks_like_tests(text):
+        return (
+            f"--benchmark-compare={text}: {problem}. Was {text} to be tested? Then write it before "
+            "--benchmark-compare, which takes what follows it as its value"
+        )
+    hint = "write --benchmark-compare alone to compare with the latest run"
+    if not text.strip():
+        hint = f"perhaps a variable is not set. Or {hint}"
+    return f"--benchmark-compare={text}: {problem}; {hint}"
 
 
 def commit_of(config: pytest.Config) -> str:

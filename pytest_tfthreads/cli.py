@@ -11,8 +11,8 @@ from typing import NoReturn
 from pytest_tfthreads import __version__
 from pytest_tfthreads.commands import compare, doctor, history, listing, report
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.baseline import BaselineError
 from pytest_tfthreads.core.changes import ChangesUnavailableError
+from pytest_tfthreads.core.saved_runs import BaselineError
 from pytest_tfthreads.report.page import LibraryMissingError
 from pytest_tfthreads.report.text import one_line
 

@@ -117,6 +117,9 @@ class Controller:
             hypotheses = len(METRICS) * len(to_judge)
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
             self._keeper.add_notes(self._gate.notes)
+            must_judge = bool(to_judge) or "no-baseline" in self._settings.policy.fail_on
+            if self._gate.mistake and must_judge:
+                raise pytest.UsageError(self._gate.mistake)
         if self._gate is not None and self._settings.duet and to_judge:
             self._compare_with_baseline(self._settings.duet, self._gate, to_judge)
         if self._settings.configs and not any(map(case_of, session.items)):
@@ -239,7 +242,8 @@ class Controller:
         self, verdicts: Sequence[Verdict], mistake: str, called: pytest.TestReport
     ) -> None:
         """Fail the call of a test for its speed, or because its baseline is none."""
-        failing = [failure_message(one) for one in verdicts if self._settings.policy.fails(one)]
+        gate = self._gate
+        failing = [] if gate is None else [failure_message(one) for one in gate.failing(verdicts)]
         if mistake:
             failing = [f"--tf-threads-duet: {mistake}"]
         if failing:

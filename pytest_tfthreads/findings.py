@@ -69,7 +69,7 @@ class Findings:
         groups: dict[tuple[Host, str], dict[str, MeasuredTest]] = {}
         for one in self._measured:  # under --keep-duplicates the last time counts
             key = Host.of(one.measurement), one.group
-            groups.setdefault(key, {})[one.case] = one
+            groups.setdefault(key, {})[one.configuration.id] = one
         return {key: list(members.values()) for key, members in groups.items()}
 
     def measurements(self) -> list[str]:

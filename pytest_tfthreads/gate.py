@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
-from pytest_tfthreads.core.baseline import (
-    BaselineError,
-    History,
-    StoredRun,
-    history_of,
-    pairs_of,
-    read_run,
-)
+from pytest_tfthreads.core.baseline import history_of, pairs_of
+from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.duet import judge_duet
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Duet
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.trace import Trace
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge
@@ -39,8 +34,9 @@ def is_asked_for(config: pytest.Config, duet: str | None) -> bool:
 class Gate:
     """Judges by saved runs, oldest first, of which the last is the baseline unless it regressed.
 
-    `named`: the user chose it. `problem`: why it cannot be one, in words. `notes` tell of other
-    files that are no use. `hypotheses` is how many verdicts the run will have.
+    `named`: the user chose it. `problem`: why it cannot be one, in words. `mistake`: what is wrong
+    with the user's choice; then nothing is to be measured. `notes` tell of other files that are no
+    use. `hypotheses` is how many verdicts the run will have.
     """
 
     def __init__(
@@ -50,9 +46,11 @@ class Gate:
         runs: Sequence[StoredRun] = (),
         named: bool = False,
         problem: str = "",
+        mistake: str = "",
         notes: Sequence[str] = (),
     ) -> None:
         self.notes = tuple(notes)
+        self.mistake = mistake
         self._policy = policy
         self._hypotheses = max(hypotheses, 2)
         self._runs = tuple(runs)
@@ -63,6 +61,9 @@ class Gate:
     def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate:
         """With the run that --benchmark-compare names, or the latest, and those before it.
 
+        The latest is that of this Python on this kind of machine, as long as one that can be
+        compared was saved by it: the runs of others come before all of its own.
+
         In a worker of pytest-xdist with those that its controller found: the worker may be on
         another host, without a saved run.
         """
@@ -71,24 +72,34 @@ class Gate:
             return cls._told(briefing.baseline, policy, hypotheses * briefing.copies)
         saved = benchmark_bridge.saved_runs(config)
         runs, problems = _read(saved.files)
-        problem = saved.problem
+        others, others_problems = _read(saved.elsewhere)
+        others.sort(key=lambda run: run.moment)
+        problem, mistake = saved.problem, saved.mistake
         if saved.files and saved.files[-1] in problems:
             problem = problems.pop(saved.files[-1])
-        return cls(policy, hypotheses, runs, saved.named, problem, list(problems.values()))
+        elif others_problems and not (runs or others):
+            problem = others_problems.pop(saved.elsewhere[-1])
+        if saved.named and problem:
+            mistake = benchmark_bridge.useless(config, problem)
+        notes = [*others_problems.values(), *problems.values()]
+        return cls(
+            policy, hypotheses, [*others, *runs], saved.named, mistake or problem, mistake, notes
+        )
 
     @classmethod
     def _told(cls, text: str, policy: Policy, hypotheses: int) -> Gate:
         data = json.loads(text)
         runs = [StoredRun.from_json(run) for run in data["runs"]]
-        return cls(policy, hypotheses, runs, data["named"], data["problem"])
+        return cls(policy, hypotheses, runs, data["named"], data["problem"], data["mistake"])
 
     def to_text(self) -> str:
         """For workers: what `open` finds there."""
         return json.dumps(
             {
-                "runs": [run.to_json() for run in self._runs],
+                "runs": [run.condensed().to_json() for run in self._runs],
                 "named": self._named,
                 "problem": self._problem,
+                "mistake": self.mistake,
             }
         )
 

@@ -147,9 +147,8 @@ class Keeper:
         ):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
-            "no-baseline" in self._settings.policy.fail_on
-            and self._must_judge
-            and not self._findings.verdicts
+            self._must_judge
+            and self._settings.policy.fails_run(self._findings.verdicts)
             and not roles.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -14,7 +14,7 @@ import numpy
 from recorded import Duet, Process, Replay
 from scipy.stats import mannwhitneyu, ttest_ind
 
-from pytest_tfthreads.core.baseline import History
+from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.duet import LOOKS, is_decided, judge_duet
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.verdict import Policy, judge

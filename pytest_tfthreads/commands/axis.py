@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pytest_tfthreads.commands.saved import named_files
 from pytest_tfthreads.core.commits import Commits
 from pytest_tfthreads.revision.commits import commits_around
 
 
 def commits_of(options: argparse.Namespace) -> Commits:
     """Of the repository that holds the storage, or the first of the files that are named."""
-    place: Path = options.runs[0].parent if options.runs else options.storage
+    files = named_files(options)
+    place: Path = files[0].parent if files else options.storage
     return commits_around(place) if place.is_dir() else Commits()

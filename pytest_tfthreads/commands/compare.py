@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
 
 from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats, to_tolerance
-from pytest_tfthreads.core.baseline import BaselineError, StoredRun, history_of, read_run
+from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, named_files
+from pytest_tfthreads.core.baseline import history_of
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.report.verdicts import render
 
 _EXAMPLE = """\
 examples:
+  pytest-tfthreads compare 0001 0007
   pytest-tfthreads compare .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json
   pytest-tfthreads compare --csv old.json new.json | cut -d, -f1-3
 
@@ -50,12 +51,12 @@ def add_to(commands: Commands) -> None:
         "compare",
         _compare,
         help="judge one saved run by others, as the gate does",
-        description="Judge the last run by those before it (files of --benchmark-save or "
-        "--benchmark-json, oldest first); the one before the last is the baseline, and the earlier "
-        "ones teach how far unchanged code drifts on that machine.",
+        description="Judge the last run by those before it, oldest first; the one before the last "
+        "is the baseline, and the earlier ones teach how far unchanged code drifts there.",
         epilog=_EXAMPLE,
     )
-    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two files or more")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help=f"two or more: {RUN_HELP}")
+    add_directory(compare)
     compare.add_argument(
         "--tolerance",
         type=to_tolerance,
@@ -75,15 +76,16 @@ def add_to(commands: Commands) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    if len(options.runs) < len(("baseline", "candidate")):
+    files = named_files(options)
+    if len(files) < len(("baseline", "candidate")):
         raise BaselineError("compare takes two saved runs or more, oldest first")
-    *before, now = (read_run(path) for path in options.runs)
+    *before, now = map(read_run, files)
     policy = Policy(fail_on=options.fail_on).with_tolerance(options.tolerance)
     verdicts = judge_all(
         [
-            (test, one.measurement, history_of(before, test, one.measurement, named=True))
-            for test in now.measurements
-            for one in now.of(test)
+            (one.name, one.measurement, history_of(before, test, one.measurement, named=True))
+            for test, stored in now.tests.items()
+            for one in stored
         ],
         policy,
     )
@@ -93,7 +95,7 @@ def _compare(options: argparse.Namespace) -> int:
         print_csv(_COLUMNS, map(_row, verdicts))
     else:
         print_lines([*render(verdicts), *_missing(before[-1], now)])
-    return int(any(map(policy.fails, verdicts)) or _nothing_judged(verdicts, policy))
+    return int(any(map(policy.fails, verdicts)) or policy.fails_run(verdicts))
 
 
 def _row(verdict: Verdict) -> list[Cell]:
@@ -116,12 +118,8 @@ def _row(verdict: Verdict) -> list[Cell]:
 
 def _missing(before: StoredRun, now: StoredRun) -> list[str]:
     """A test that is gone is no regression, but nobody should have to notice by himself."""
-    gone = before.measurements.keys() - now.measurements.keys()
+    gone = before.tests.keys() - now.tests.keys()
     return [f"  only in {before.label}: {test}" for test in sorted(gone)]
-
-
-def _nothing_judged(verdicts: Sequence[Verdict], policy: Policy) -> bool:
-    return "no-baseline" in policy.fail_on and all(one.change is None for one in verdicts)
 
 
 def _fail_on(text: str) -> frozenset[str]:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.baseline import BaselineError, read_run
 from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.lines import Run, run_of
+from pytest_tfthreads.core.saved_runs import BaselineError, read_run
 from pytest_tfthreads.process.kernel import die_with_parent
 from pytest_tfthreads.process.machine import allowed_cpus
 

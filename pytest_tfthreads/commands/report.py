@@ -10,10 +10,9 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
-from pytest_tfthreads.core.baseline import StoredRun, history_of, short_commit
+from pytest_tfthreads.core.baseline import history_of
 from pytest_tfthreads.core.recommendation import recommend
-from pytest_tfthreads.core.recorded import Recorded, read_recorded
-from pytest_tfthreads.core.stored_tests import StoredTest, stored_tests
+from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge_all
 from pytest_tfthreads.process.files import write_file
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
@@ -22,6 +21,7 @@ from pytest_tfthreads.report.html.document import render
 _EXAMPLE = """\
 example:
   pytest-tfthreads report -o report.html
+  pytest-tfthreads report 0007
   pytest-tfthreads report .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json
 
 Figures are drawn by plotly: pip install 'pytest-tfthreads[report]'
@@ -64,10 +64,9 @@ def add_to(commands: Commands) -> None:
 def _report(options: argparse.Namespace) -> int:
     *before, now = read_runs(options, _MOST_RUNS)
     policy = Policy().with_tolerance(options.tolerance)
-    recorded = read_recorded(Path(now.label))
     try:
-        verdicts = _verdicts(now, before, bool(options.runs), policy, recorded)
-        page = render(_content(now, recorded, verdicts))
+        verdicts = _verdicts(now, before, bool(options.runs), policy)
+        page = render(_content(now, verdicts))
     # Each figure of a file may be a number, and their ratios none.
     except (ArithmeticError, ValueError) as error:
         raise CommandError(f"{now.label}: its speeds cannot be compared: {error}") from error
@@ -82,14 +81,17 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _content(
-    now: StoredRun, recorded: Recorded, verdicts: Mapping[str, Sequence[Verdict]]
-) -> RunContent:
-    tests = stored_tests(now.measurements, recorded.parameters)
+def _content(now: StoredRun, verdicts: Mapping[str, Sequence[Verdict]]) -> RunContent:
+    groups: dict[str, dict[str, StoredMeasurement]] = {}
+    for stored in now.tests.values():
+        for one in stored:
+            groups.setdefault(one.group, {})[one.configuration.id] = one
     return RunContent(
         when=now.datetime,
         source=now.label,
-        subjects=tuple(_subject(test, now, verdicts, recorded) for test in tests),
+        subjects=tuple(
+            _subject(group, [*members.values()], verdicts) for group, members in groups.items()
+        ),
         commit=short_commit(now.commit, now.dirty),
         failures=dict.fromkeys(sorted(now.failed), ""),
         complete=now.complete,
@@ -97,24 +99,21 @@ def _content(
 
 
 def _verdicts(
-    now: StoredRun,
-    before: Sequence[StoredRun],
-    named: bool,
-    policy: Policy,
-    recorded: Recorded,
+    now: StoredRun, before: Sequence[StoredRun], named: bool, policy: Policy
 ) -> Mapping[str, Sequence[Verdict]]:
-    """By test: of those that ran beside their baseline the recorded ones, which nobody can remake.
+    """By name: of those that ran beside their baseline the recorded ones, which nobody can remake.
 
     So too where there is no other run to judge by.
     """
+    stored = [(test, one) for test, several in now.tests.items() for one in several]
     if not before:
-        return recorded.verdicts
-    verdicts = {test: recorded.verdicts.get(test, ()) for test in now.pairs}
+        return {one.name: one.verdicts for _, one in stored}
+    verdicts = {one.name: one.verdicts for _, one in stored if one.pairs}
     judged = judge_all(
         [
-            (test, measurement, history_of(before, test, measurement, named))
-            for test, measurement in now.measurements.items()
-            if test not in now.pairs
+            (one.name, one.measurement, history_of(before, test, one.measurement, named))
+            for test, one in stored
+            if not one.pairs
         ],
         policy,
     )
@@ -124,22 +123,15 @@ def _verdicts(
 
 
 def _subject(
-    test: StoredTest,
-    now: StoredRun,
-    verdicts: Mapping[str, Sequence[Verdict]],
-    recorded: Recorded,
+    group: str, members: Sequence[StoredMeasurement], verdicts: Mapping[str, Sequence[Verdict]]
 ) -> Subject:
     cases = tuple(
         MeasuredCase(
-            nodeid,
-            candidate,
-            tuple(verdicts.get(nodeid, ())),
-            now.pairs.get(nodeid, ()),
-            recorded.traces.get(nodeid),
+            one.name, one.candidate, tuple(verdicts.get(one.name, ())), one.pairs, one.traces
         )
-        for nodeid, candidate in test.candidates.items()
+        for one in members
     )
     # Those of a duet took turns with their baselines, not with each other.
     is_sweep = len(cases) > 1 and not any(case.pairs for case in cases)
     candidates = [case.candidate for case in cases]
-    return Subject(test.test, cases, recommend(test.test, candidates) if is_sweep else None)
+    return Subject(group, cases, recommend(group, candidates) if is_sweep else None)

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.reading import read_all
-from pytest_tfthreads.core.baseline import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.lines import Run
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.report.text import one_line
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
+RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +25,20 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs",
         nargs="*",
-        type=Path,
         metavar="RUN",
-        help="files of --benchmark-save or --benchmark-json (default: all of --storage)",
+        help=f"{RUN_HELP} (default: all of --storage)",
     )
-    add_storage(parser)
+    add_directory(parser)
 
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
     """The storage alone, for a command that always reads all of it."""
     parser.set_defaults(runs=[])
+    add_directory(parser)
+
+
+def add_directory(parser: argparse.ArgumentParser) -> None:
+    """The storage, in which the runs are that a command names."""
     parser.add_argument(
         "--storage",
         type=_directory,
@@ -40,6 +46,12 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"pytest-benchmark's storage (--benchmark-storage), by default {_STORAGE}",
     )
+
+
+def named_files(options: argparse.Namespace) -> list[Path]:
+    """The files of the runs that are named, in their order; raises `BaselineError`."""
+    storage = Storage(options.storage)
+    return [path for text in options.runs for path in storage.find(text)]
 
 
 def read_runs(options: argparse.Namespace, most: int) -> list[StoredRun]:
@@ -50,7 +62,7 @@ def read_runs(options: argparse.Namespace, most: int) -> list[StoredRun]:
     there is none.
     """
     if options.runs:
-        return [read_run(path) for path in options.runs]
+        return [read_run(path) for path in named_files(options)]
     runs = []
     for _, paths in itertools.groupby(_stored(options.storage), key=lambda path: path.parent):
         for path in [*paths][-most:]:
@@ -60,7 +72,7 @@ def read_runs(options: argparse.Namespace, most: int) -> list[StoredRun]:
                 _left_out(error)
     if not runs:
         raise _nothing(options.storage)
-    return sorted(runs, key=lambda run: run.datetime)
+    return sorted(runs, key=lambda run: run.moment)
 
 
 def read_summaries(options: argparse.Namespace) -> list[Run]:
@@ -70,7 +82,7 @@ def read_summaries(options: argparse.Namespace) -> list[Run]:
 
     Raises as `read_runs` does.
     """
-    found = read_all(options.runs or _stored(options.storage))
+    found = read_all(named_files(options) or _stored(options.storage))
     runs = [one for one in found if isinstance(one, Run)]
     errors = [one for one in found if isinstance(one, BaselineError)]
     if options.runs and errors:
@@ -83,7 +95,7 @@ def read_summaries(options: argparse.Namespace) -> list[Run]:
 
 
 def _stored(storage: Path) -> Sequence[Path]:
-    return sorted(storage.glob("*/*.json"))
+    return Storage(storage).every_run()
 
 
 def _left_out(error: BaselineError) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from pytest_tfthreads.core.baseline import StoredRun, conditions, fingerprint, shown
 from pytest_tfthreads.core.changes import (
     FAMILYWISE_ERROR,
     Change,
@@ -25,7 +24,9 @@ from pytest_tfthreads.core.changes import (
     course,
     shift_between,
 )
+from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
 from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.saved_runs import StoredRun, moment_of
 from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -36,6 +37,7 @@ VERSIONS = {
     "plugin": "pytest-tfthreads",
 }
 """What is recorded of the software beside the code under test, by its name in a saved file."""
+_PLACE = {"host": "host", "tensorflow": "TensorFlow", "python": "Python"}
 _CLOSE_NAMES = 4
 _LEAST_LIKENESS = 0.4
 
@@ -47,12 +49,14 @@ Facts = tuple[tuple[str, str], ...]
 class Point:
     """A test in one saved run. `speeds`: by metric, units a second or a CPU-second, one a process.
 
-    `measured_s` is how long a process measured. `reference_speeds` are calls a second of the
-    reference workload, one a process; none where a process had none.
+    `place` says on which host and with which versions it was measured. `measured_s` is how long a
+    process measured. `reference_speeds` are calls a second of the reference workload, one a
+    process; none where a process had none.
     """
 
     machine: Facts
     conditions: Facts
+    place: Facts
     unit: str
     versions: Mapping[str, str]
     speeds: Mapping[str, tuple[float, ...]]
@@ -72,6 +76,7 @@ class Point:
 class Run:
     """A saved run without its rounds; `points` by test (node id).
 
+    A test has several points where several workers ran it (pytest-xdist's --dist=each).
     `name` is the file's, of which the leading digits are the run's `number`.
     """
 
@@ -83,21 +88,22 @@ class Run:
     dirty: bool
     complete: bool
     failed: frozenset[str]
-    points: Mapping[str, Point]
+    points: Mapping[str, tuple[Point, ...]]
+
+    @property
+    def all_points(self) -> list[Point]:
+        return [point for points in self.points.values() for point in points]
 
     @property
     def regressed(self) -> frozenset[str]:
-        return frozenset(test for test, point in self.points.items() if point.regressed)
+        """Tests that had regressed, on any host."""
+        found = self.points.items()
+        return frozenset(test for test, points in found if any(one.regressed for one in points))
 
     @property
     def moment(self) -> dt.datetime:
-        """When it was saved; of a date that cannot be read, the beginning of time."""
-        try:
-            moment = dt.datetime.fromisoformat(self.datetime.replace("Z", "+00:00"))
-        except ValueError:
-            return dt.datetime.min.replace(tzinfo=dt.timezone.utc)
-        # pytest-benchmark 4 saves UTC, and does not say so.
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.timezone.utc)
+        """When it was saved."""
+        return moment_of(self.datetime)
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,8 @@ def run_of(stored: StoredRun) -> Run:
         complete=stored.complete,
         failed=stored.failed,
         points={
-            test: _point(measurement, test in stored.regressed)
-            for test, measurement in stored.measurements.items()
+            test: tuple(_point(one.measurement, one.has_regressed) for one in several)
+            for test, several in stored.tests.items()
         },
     )
 
@@ -179,15 +185,20 @@ def lines_of(runs: Sequence[Run], wanted: Callable[[str], bool] = lambda _: True
     """The lines of all wanted tests, by test, each test's by the first run of theirs.
 
     Runs are on one line if their speeds of the test may be compared (`baseline`): on other
-    machines, or under other conditions, they are on another.
+    machines, or under other conditions, they are on another. Where one run has several points of a
+    line (pytest-xdist's --dist=each), hosts or versions that differ there make lines of their own.
     """
-    points: dict[tuple[str, Facts, Facts], dict[int, Point]] = {}
-    for place, run in enumerate(runs):
-        for test, point in run.points.items():
+    found: dict[tuple[str, Facts, Facts], list[tuple[int, Point]]] = {}
+    for index, run in enumerate(runs):
+        for test, several in run.points.items():
             if wanted(test):
-                points.setdefault((test, point.machine, point.conditions), {})[place] = point
+                for point in several:
+                    key = (test, point.machine, point.conditions)
+                    found.setdefault(key, []).append((index, point))
     lines = [
-        (Line(test, machine, found), facts) for (test, machine, facts), found in points.items()
+        (Line(test, machine, points), (*facts, *place))
+        for (test, machine, facts), all_points in found.items()
+        for place, points in _by_place(all_points)
     ]
     return sorted(_told_apart(lines), key=lambda line: line.test)
 
@@ -242,12 +253,45 @@ def close_names(text: str, tests: Iterable[str]) -> list[str]:
     return [test for rank, test in ranked[:_CLOSE_NAMES] if -rank >= _LEAST_LIKENESS]
 
 
+def _by_place(points: Sequence[tuple[int, Point]]) -> list[tuple[Facts, dict[int, Point]]]:
+    """Points of runs, of which one may have several, as lines: what tells each, and its points."""
+    by_run: dict[int, list[Point]] = {}
+    for index, point in points:
+        by_run.setdefault(index, []).append(point)
+    telling = {
+        name
+        for several in by_run.values()
+        for facts in zip(*(one.place for one in several), strict=True)
+        for name, _ in facts
+        if len(set(facts)) > 1
+    }
+    lines: dict[Facts, dict[int, Point]] = {}
+    for index, point in points:
+        place = tuple((name, value) for name, value in point.place if name in telling)
+        line = lines.setdefault(place, {})
+        line[index] = _joined(line[index], point) if index in line else point
+    return [*lines.items()]
+
+
+def _joined(first: Point, second: Point) -> Point:
+    """Two measurements in one place at one time: as if one had had all the processes."""
+    references = (first.reference_speeds, second.reference_speeds)
+    return replace(
+        first,
+        speeds={name: (*one, *second.speeds[name]) for name, one in first.speeds.items()},
+        measured_s=min(first.measured_s, second.measured_s),
+        regressed=first.regressed or second.regressed,
+        reference_speeds=sum(references, ()) if all(references) else (),
+    )
+
+
 def _point(measurement: Measurement, regressed: bool) -> Point:
     samples, items = measurement.samples, measurement.items
     references = [one.reference_wall_s for one in samples]
     return Point(
         machine=_in_words(fingerprint(measurement)),
         conditions=_in_words(conditions(measurement)),
+        place=_in_words({name: measurement.machine.get(key) for key, name in _PLACE.items()}),
         unit=measurement.unit,
         versions={key: str(value) for key in VERSIONS if (value := measurement.machine.get(key))},
         speeds={

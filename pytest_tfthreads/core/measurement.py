@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
+from pytest_tfthreads.core.decode import (
+    FLATTENED,
+    Count,
+    NotNegative,
+    Renamed,
+    decode,
+    encode,
+)
 from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
 
 SCHEMA = 1
@@ -15,8 +23,8 @@ SCHEMA = 1
 class Pools:
     """Sizes of TensorFlow's two thread pools."""
 
-    intra: int
-    inter: int
+    intra: Count
+    inter: Count
 
 
 @dataclass(frozen=True)
@@ -30,19 +38,19 @@ class Sample:
     that was measured between the rounds: how fast the machine was. `None`: there was none.
     """
 
-    wall_s: tuple[float, ...]
-    cpu_s: tuple[float, ...]
-    iterations: int
-    warmup_rounds: int
-    setup_s: float
-    max_rss_bytes: int
-    voluntary_switches: int
-    involuntary_switches: int
-    cpus: tuple[int, ...]
-    ring: int | None = None  # None: it took no turns
-    turn_rounds: int = 1
-    reference_wall_s: float | None = None
-    reference_cpu_s: float | None = None
+    wall_s: tuple[NotNegative, ...]
+    cpu_s: tuple[NotNegative, ...]
+    iterations: Count
+    warmup_rounds: Count
+    setup_s: NotNegative
+    max_rss_bytes: Count
+    voluntary_switches: Count
+    involuntary_switches: Count
+    cpus: tuple[Count, ...]
+    ring: Count | None = None  # None: it took no turns
+    turn_rounds: Count = 1
+    reference_wall_s: NotNegative | None = None
+    reference_cpu_s: NotNegative | None = None
 
     def __post_init__(self) -> None:
         if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
@@ -87,28 +95,14 @@ class Sample:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "wall_s": list(self.wall_s),
-            "cpu_s": list(self.cpu_s),
-            "iterations": self.iterations,
-            "warmup_rounds": self.warmup_rounds,
-            "setup_s": self.setup_s,
-            "max_rss_bytes": self.max_rss_bytes,
-            "voluntary_switches": self.voluntary_switches,
-            "involuntary_switches": self.involuntary_switches,
-            "cpus": list(self.cpus),
-            "ring": self.ring,
-            "turn_rounds": self.turn_rounds,
-            "reference_wall_s": self.reference_wall_s,
-            "reference_cpu_s": self.reference_cpu_s,
-        }
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Sample:
-        values = dict(data)
-        for name in ("wall_s", "cpu_s", "cpus"):
-            values[name] = tuple(values[name])
-        return cls(**values)
+        """Raises `DecodeError`."""
+        return decode(cls, data)
 
 
 @dataclass(frozen=True)
@@ -120,13 +114,13 @@ class Measurement:
     `flags` name what was odd.
     """
 
-    requested: Pools
+    requested: Annotated[Pools, FLATTENED]
     effective: Pools | None
-    cpus: tuple[int, ...]
+    cpus: tuple[Count, ...]
     start: str
-    items: float
+    items: NotNegative
     unit: str
-    samples: tuple[Sample, ...]
+    samples: Annotated[tuple[Sample, ...], Renamed("processes")]
     machine: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
@@ -155,37 +149,17 @@ class Measurement:
         return replace(self, samples=tuple(sample.condensed() for sample in self.samples))
 
     def to_json(self) -> dict[str, Any]:
+        """As it is recorded: with the figures that follow from it, which are not read again."""
         return {
             "schema": SCHEMA,
-            "intra": self.requested.intra,
-            "inter": self.requested.inter,
-            "effective": None
-            if self.effective is None
-            else {"intra": self.effective.intra, "inter": self.effective.inter},
-            "cpus": list(self.cpus),
-            "start": self.start,
-            "items": self.items,
-            "unit": self.unit,
-            "processes": [sample.to_json() for sample in self.samples],
+            **encode(self),
             "throughput": self.throughput.to_json(),
             "cpu_efficiency": self.cpu_efficiency.to_json(),
             "cores_used": self.cores_used.to_json(),
             "utilization": self.utilization,
-            "machine": dict(self.machine),
-            "flags": list(self.flags),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
-        effective = data["effective"]
-        return cls(
-            requested=Pools(data["intra"], data["inter"]),
-            effective=None if effective is None else Pools(**effective),
-            cpus=tuple(data["cpus"]),
-            start=data["start"],
-            items=data["items"],
-            unit=data["unit"],
-            samples=tuple(Sample.from_json(one) for one in data["processes"]),
-            machine=data["machine"],
-            flags=tuple(data["flags"]),
-        )
+        """Raises `DecodeError`."""
+        return decode(cls, data)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pytest_tfthreads.core.comparison import blocks, ring_differences
+from pytest_tfthreads.core.decode import Within, decode, encode
 from pytest_tfthreads.core.measurement import Measurement, Sample
+
+LogRatioOfSpeeds = Annotated[float, Within(-100, 100)]
+"""Any factor that can be."""
 
 
 @dataclass(frozen=True)
 class Pair:
     """Log of speed of the candidate / the baseline, by wall and by CPU time: below 0 is slower."""
 
-    throughput: float
-    cpu_efficiency: float
+    throughput: LogRatioOfSpeeds
+    cpu_efficiency: LogRatioOfSpeeds
 
     def to_json(self) -> dict[str, float]:
-        return asdict(self)
+        data: dict[str, float] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, float]) -> Pair:
-        return cls(**data)
+        """Raises `DecodeError`."""
+        return decode(cls, data)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.core.comparison import Candidate, compare
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig, ThreadCount
 
@@ -137,11 +138,14 @@ class SearchCost:
     grid_s: float
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchCost:
-        return cls(**data)
+        """Raises `DecodeError`."""
+        return decode(cls, data)
 
 
 def look_back(

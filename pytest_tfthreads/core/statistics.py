@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from pytest_tfthreads.core.decode import NotNegative
+
 
 @dataclass(frozen=True)
 class Estimate:
     """A figure >= 0 with its confidence interval; no bounds where one sample gives none."""
 
-    value: float
-    low: float | None
-    high: float | None
+    value: NotNegative
+    low: NotNegative | None
+    high: NotNegative | None
 
     @property
     def inverse(self) -> Estimate:

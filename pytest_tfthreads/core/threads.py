@@ -21,9 +21,7 @@ _SYMBOL = re.compile(
 _SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
 _ID_UNSAFE = re.compile(r"[^\w.=+-]+")
 _ID_COUNT = r"(?:auto|\d+|(?:\d+\*)?(?:logical|physical)(?:/\d+)?)"
-_ID_OF_CASE = re.compile(
-    rf"(?:^|(?<=-))intra(?P<intra>{_ID_COUNT})-inter(?P<inter>{_ID_COUNT})(?=-|$)"
-)
+_ID_OF_CASE = re.compile(rf"(?:^|(?<=-))intra{_ID_COUNT}-inter{_ID_COUNT}(?=-|$)")
 
 
 class ConfigError(ValueError):
@@ -78,6 +76,11 @@ class ThreadCount:
             argument, f"{value!r} is no thread count; use an integer >= 0 or {_SYMBOL_HELP}"
         )
 
+    @classmethod
+    def named(cls, text: str, argument: str) -> ThreadCount:
+        """The count whose `text` this is; raises `ConfigError`."""
+        return cls.parse(int(text) if text.isascii() and text.isdigit() else text, argument)
+
     def resolve(self, machine: CpuCounts) -> int:
         """Threads on this machine; 0 leaves the choice to TensorFlow. Halves round down, to 1."""
         if self.text == "auto":
@@ -104,6 +107,31 @@ class ThreadConfig:
     def id(self) -> str:
         """Keeps symbols, so that a stored baseline keeps its key from machine to machine."""
         return f"intra{self.intra.text}-inter{self.inter.text}"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration as it is stored: its id among those of its test, and the counts as asked for.
+
+    Raises `ConfigError` where a count is none.
+    """
+
+    id: str
+    intra: str
+    inter: str
+
+    def __post_init__(self) -> None:
+        _ = self.threads
+
+    @classmethod
+    def named(cls, id: str, threads: ThreadConfig) -> Configuration:
+        return cls(id, threads.intra.text, threads.inter.text)
+
+    @property
+    def threads(self) -> ThreadConfig:
+        return ThreadConfig(
+            ThreadCount.named(self.intra, "intra"), ThreadCount.named(self.inter, "inter")
+        )
 
 
 @dataclass(frozen=True)
@@ -203,31 +231,13 @@ def without_case(nodeid: str) -> str:
     For those who know tests by their ids only. Parameters that follow the configuration are left
     out, as nothing tells them from its terms.
     """
-    found = _find_case(nodeid)
-    return nodeid if found is None else found[0]
-
-
-def case_named(nodeid: str) -> tuple[ThreadConfig, str] | None:
-    """The configuration that an id names, and what follows it there, or `None`.
-
-    What follows are its terms, or parameters of the test: nothing tells them from each other.
-    """
-    found = _find_case(nodeid)
-    if found is None:
-        return None
-    _, case, rest = found
-    return ThreadConfig(ThreadCount(case["intra"]), ThreadCount(case["inter"])), rest
-
-
-def _find_case(nodeid: str) -> tuple[str, re.Match[str], str] | None:
     path, colons, rest = nodeid.partition("::")
     name, opening, rest = rest.partition("[")
     parameters, closing, rest = rest.rpartition("]")
     found = _ID_OF_CASE.search(parameters)
     if found is None:
-        return None
-    without = "".join((path, colons, name, opening, parameters[: found.start()], closing, rest))
-    return without, found, parameters[found.end() :]
+        return nodeid
+    return "".join((path, colons, name, opening, parameters[: found.start()], closing, rest))
 
 
 def parse_processes(value: object, argument: str) -> int:

@@ -11,7 +11,9 @@ import bisect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pytest_tfthreads.core.decode import FLATTENED, Count, NotNegative, decode, encode
 
 MOST_OPS = 20
 """How many ops are kept of a trace, those with the most time."""
@@ -48,8 +50,8 @@ class OpTime:
     """One type of op: how often it ran, and its own seconds, a call of the benchmarked function."""
 
     op: str
-    count: float
-    self_s: float
+    count: NotNegative
+    self_s: NotNegative
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ class OpProfile:
     those with the most time, longest first.
     """
 
-    calls: int
-    wall_s: float
-    outside_s: float
+    calls: Count
+    wall_s: NotNegative
+    outside_s: NotNegative
     ops: tuple[OpTime, ...]
 
     @classmethod
@@ -104,21 +106,14 @@ class OpProfile:
         return next((one.self_s for one in self.ops if one.op == op), None)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "calls": self.calls,
-            "wall_s": self.wall_s,
-            "outside_s": self.outside_s,
-            "ops": [dict(vars(one)) for one in self.ops],
-        }
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> OpProfile:
-        return cls(
-            calls=data["calls"],
-            wall_s=data["wall_s"],
-            outside_s=data["outside_s"],
-            ops=tuple(OpTime(**one) for one in data["ops"]),
-        )
+        """Raises `DecodeError`."""
+        return decode(cls, data)
 
 
 @dataclass(frozen=True)
@@ -131,14 +126,7 @@ class Trace:
 
     title: str
     path: str | None
-    profile: OpProfile
-
-    def to_json(self) -> dict[str, Any]:
-        return {"title": self.title, "path": self.path, **self.profile.to_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Trace:
-        return cls(data["title"], data["path"], OpProfile.from_json(data))
+    profile: Annotated[OpProfile, FLATTENED]
 
 
 @dataclass(frozen=True)
@@ -155,24 +143,14 @@ class Traces:
     problems: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "directory": self.directory,
-            "host": self.host,
-            "now": None if self.now is None else self.now.to_json(),
-            "baseline": None if self.baseline is None else self.baseline.to_json(),
-            "problems": list(self.problems),
-        }
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Traces:
-        now, baseline = data["now"], data["baseline"]
-        return cls(
-            directory=data["directory"],
-            host=data["host"],
-            now=None if now is None else Trace.from_json(now),
-            baseline=None if baseline is None else Trace.from_json(baseline),
-            problems=tuple(data["problems"]),
-        )
+        """Raises `DecodeError`."""
+        return decode(cls, data)
 
 
 def _ops(line: Sequence[Span]) -> Iterator[tuple[str, Span]]:

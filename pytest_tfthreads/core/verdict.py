@@ -18,12 +18,13 @@ metrics) gets 5 %/m (Bonferroni); `judge_all`, which has two complete runs, does
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
-from pytest_tfthreads.core.baseline import History
+from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.decode import NotNegative, OneOf, Within, decode, encode
 from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
 from pytest_tfthreads.core.measurement import Measurement, Sample
 from pytest_tfthreads.core.statistics import Estimate, LogRatio, holm
@@ -55,6 +56,9 @@ ENOUGH_RUNS = 10
 ENOUGH_S = 0.5
 """A process that measured for less may owe its speed to the state that a CPU happened to be in."""
 
+ChangeOfSpeed = Annotated[float, Within(-1)]
+"""As a share; all that can be lost is -1."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -83,7 +87,15 @@ class Policy:
         return replace(self, tolerance={**self.tolerance, **tolerance})
 
     def fails(self, verdict: Verdict) -> bool:
+        """Whether the verdict fails its test."""
         return verdict.status in self.fail_on
+
+    def fails_run(self, verdicts: Iterable[Verdict]) -> bool:
+        """Whether a run with these verdicts, all that it has, fails for having judged nothing.
+
+        It does where a missing baseline is to fail a test: then nothing must go unjudged unseen.
+        """
+        return "no-baseline" in self.fail_on and judged_nothing(verdicts)
 
 
 @dataclass(frozen=True)
@@ -94,9 +106,9 @@ class Change:
     looks more than once, asks for a little more).
     """
 
-    value: float
-    low: float
-    high: float
+    value: ChangeOfSpeed
+    low: ChangeOfSpeed
+    high: ChangeOfSpeed
 
 
 @dataclass(frozen=True)
@@ -111,31 +123,35 @@ class Verdict:
     """
 
     test: str
-    metric: str
-    status: str
+    metric: Annotated[str, OneOf(METRICS)]
+    status: Annotated[str, OneOf(STATUSES)]
     configuration: str
     unit: str
     now: Estimate
-    tolerance: float
+    tolerance: NotNegative
     reason: str
     judged_against: str = ""
     baseline: Estimate | None = None
     change: Change | None = None
-    detectable: float | None = None
+    detectable: ChangeOfSpeed | None = None
     corrected: bool = False
     advice: tuple[str, ...] = ()
     rule: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""
-        return {**asdict(self), "advice": list(self.advice)}
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
-        values = dict(data)
-        for name, kind in (("now", Estimate), ("baseline", Estimate), ("change", Change)):
-            values[name] = None if values[name] is None else kind(**values[name])
-        return cls(**{**values, "advice": tuple(values["advice"])})
+        """Raises `DecodeError`."""
+        return decode(cls, data)
+
+
+def judged_nothing(verdicts: Iterable[Verdict]) -> bool:
+    """Whether no measurement had anything to be compared with; true of no verdicts, too."""
+    return all(verdict.change is None for verdict in verdicts)
 
 
 @dataclass(frozen=True)

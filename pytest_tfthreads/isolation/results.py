@@ -13,10 +13,11 @@ import pytest
 
 from pytest_tfthreads import __version__, benchmark_bridge, collection
 from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.search import SearchCost
-from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.threads import Case, Configuration
 from pytest_tfthreads.core.trace import Traces
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.isolation.progress import Progress
@@ -32,7 +33,7 @@ class MeasuredTest:
     nodeid: str
     name: str
     group: str  # of all configurations of its test
-    case: str  # its own among them
+    configuration: Configuration  # its own among them
     param: str | None
     params: Mapping[str, Any]
     record: benchmark_bridge.BenchmarkRecord
@@ -47,8 +48,8 @@ class MeasuredTest:
     @property
     def candidate(self) -> Candidate:
         """As one of the configurations of its test."""
-        threads = ThreadConfig(ThreadCount(self.params["intra"]), ThreadCount(self.params["inter"]))
-        return Candidate(self.case, threads, self.measurement)
+        configuration = self.configuration
+        return Candidate(configuration.id, configuration.threads, self.measurement)
 
     def by(self, worker: str) -> MeasuredTest:
         """The same, where several workers measure each test: named after this one."""
@@ -67,8 +68,12 @@ class MeasuredTest:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """For `extra_info`: the measurement, and its verdicts, duet and traces if it has any."""
-        recorded = self.measurement.to_json()
+        """For `extra_info`: the measurement, whose it is, and what else there is of it."""
+        recorded = {
+            **self.measurement.to_json(),
+            "group": self.group,
+            "configuration": encode(self.configuration),
+        }
         if self.worker:
             recorded["test"] = self.nodeid
         if self.duet is not None:
@@ -84,7 +89,7 @@ class MeasuredTest:
             "nodeid": self.nodeid,
             "name": self.name,
             "group": self.group,
-            "case": self.case,
+            "configuration": encode(self.configuration),
             "param": self.param,
             "params": dict(self.params),
             "record": self.record.to_json(),
@@ -102,7 +107,7 @@ class MeasuredTest:
             nodeid=data["nodeid"],
             name=data["name"],
             group=data["group"],
-            case=data["case"],
+            configuration=decode(Configuration, data["configuration"]),
             param=data["param"],
             params=data["params"],
             record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
@@ -196,7 +201,7 @@ class Results:
             nodeid=collection.nodeid_of(item),
             name=item.name,
             group=collection.group_of(item),
-            case=case.id,
+            configuration=Configuration.named(case.id, case.threads),
             param=None if callspec is None else callspec.id,
             params={
                 **{name: _plain(value) for name, value in parameters.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_tfthreads.core.verdict import STATUSES, Policy, Verdict
+from pytest_tfthreads.core.verdict import STATUSES, Policy, Verdict, judged_nothing
 from pytest_tfthreads.report.verdicts import failure_message, summary
 
 MOST_OF_A_KIND = 10
@@ -49,10 +49,9 @@ def render(
     """
     verdicts = [verdict for verdict, _ in judged]
     annotations = []
-    if all(verdict.change is None for verdict in verdicts):
-        fails = not verdicts and "no-baseline" in policy.fail_on
+    if judged_nothing(verdicts):
         message = "\n".join([summary(verdicts), *notes])
-        kind = "error" if fails else "warning"
+        kind = "error" if policy.fails_run(verdicts) else "warning"
         annotations.append(_Annotation(kind, "nothing was judged", message))
     for verdict, place in sorted(judged, key=lambda one: STATUSES.index(one[0].status)):
         kind = "error" if policy.fails(verdict) else _UNFAILED.get(verdict.status, "")

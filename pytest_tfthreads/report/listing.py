@@ -37,12 +37,12 @@ def render(runs: Sequence[Run], commits: Commits) -> list[str]:
 
 def machines_of(run: Run) -> list[Facts]:
     """The machines on which its tests were measured: as a rule one."""
-    return list(dict.fromkeys(point.machine for point in run.points.values()))
+    return list(dict.fromkeys(point.machine for point in run.all_points))
 
 
 def versions_of(run: Run, name: str) -> list[str]:
     """The versions with which its tests were measured: as a rule one."""
-    found = (point.versions.get(name) for point in run.points.values())
+    found = (point.versions.get(name) for point in run.all_points)
     return list(dict.fromkeys(version for version in found if version))
 
 

@@ -7,7 +7,13 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from pytest_tfthreads.core.verdict import STATUSES, Verdict, percent, signed_percent
+from pytest_tfthreads.core.verdict import (
+    STATUSES,
+    Verdict,
+    judged_nothing,
+    percent,
+    signed_percent,
+)
 from pytest_tfthreads.report.console import number
 from pytest_tfthreads.report.text import one_line
 
@@ -79,8 +85,7 @@ def failure_message(verdict: Verdict) -> str:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """One line of counts; it says so when nothing was judged."""
-    judged = sum(verdict.change is not None for verdict in verdicts)
-    if not judged:
+    if judged_nothing(verdicts):
         return "the gate judged nothing: no measurement has a baseline to compare with"
     counts = {status: sum(one.status == status for one in verdicts) for status in STATUSES}
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)

@@ -4,12 +4,17 @@ import csv
 import json
 
 from pytest_tfthreads.commands import reading
+from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.verdict import Verdict
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REGRESSION = Verdict(
+    "a", "throughput", "regression", "2×1", "images", Estimate(80.0, None, None), 0.05, "slower"
+)
 
 
 def fill(storage):
-    regressed = {**storage.of(80.0), "verdicts": [{"status": "regression"}]}
+    regressed = {**storage.of(80.0), "verdicts": [REGRESSION.to_json()]}
     storage.save(COMMIT, "release", a=100.0, b=50.0)
     storage.save(COMMIT, dirty=True, a=regressed, about={"failed": ["b"], "complete": False})
     storage.save(None, a=storage.of(10.0, cpu="Model \x1b[31mY", tensorflow="2.21.0"))

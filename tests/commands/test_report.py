@@ -19,7 +19,10 @@ def measured(threads, speed):
         for ring in range(3)
     )
     pools = Pools(threads, 1)
-    return Measurement(pools, pools, (0,), "fork", 4, "images", samples, MACHINE).to_json()
+    measurement = Measurement(pools, pools, (0,), "fork", 4, "images", samples, MACHINE)
+    configuration = {"id": f"intra{threads}-inter1", "intra": str(threads), "inter": "1"}
+    whose = {"group": "test_a.py::test_x", "configuration": configuration}
+    return {**measurement.to_json(), **whose}
 
 
 def save(path, when, speed=1.0, **more):
@@ -27,7 +30,6 @@ def save(path, when, speed=1.0, **more):
     benchmarks = [
         {
             "fullname": name,
-            "params": {"intra": str(threads), "inter": "1"},
             "extra_info": {"tf_threads": {**measured(threads, speed * threads), **more}},
         }
         for threads, name in enumerate(IDS, start=1)
@@ -103,15 +105,15 @@ def test_a_single_run_and_a_duet_keep_their_own_verdicts(command, tmp_path):
     wrong = save(tmp_path / "wrong.json", "2026-11-02", verdicts=[{**verdict, "metric": "joy"}])
     code, _, _, err = command(wrong)
     assert code == 2
-    assert "verdicts[0]: 'metric' is 'joy', not one of throughput, cpu_efficiency" in err
+    assert "tf_threads.verdicts[0].metric is 'joy', not one of throughput, cpu_efficiency" in err
 
 
 @pytest.mark.parametrize(
     ("place", "value", "told"),
     [
-        (("cpus",), [], "'cpus' is a list, not a CPU or more"),
+        (("cpus",), [], "tf_threads.cpus is empty, not a CPU or more"),
         (("processes", 0, "turn_rounds"), 0, "0 rounds a turn"),
-        (("items",), 0, "'processes' are impossible"),
+        (("items",), 0, "tf_threads.processes are impossible"),
         (("processes",), measured(1, 1e-200)["processes"], "its speeds cannot be compared"),
     ],
 )

@@ -94,6 +94,8 @@ def test_a_gate_that_judged_nothing():
     assert message.endswith("\nx.json: cut off\ny.json: older")
     fails = Policy(fail_on=frozenset({"no-baseline"}))
     assert parsed(rendered(policy=fails)[0])[0] == "error"
+    other_machine = rendered(unjudged("not-comparable"), policy=fails)
+    assert [parsed(line)[0] for line in other_machine] == ["error", "warning"]
     # Both metrics of a test say the same: once is enough.
     lines = rendered(unjudged("no-baseline"), unjudged("no-baseline", metric="cpu_efficiency"))
     assert [parsed(line)[2].partition(":")[0] for line in lines] == [

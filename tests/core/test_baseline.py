@@ -8,25 +8,54 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.baseline import (
-    BaselineError,
-    StoredRun,
-    history_of,
-    pairs_of,
-    parse_run,
-    read_run,
-    why_not_comparable,
-)
+from pytest_tfthreads.core.baseline import history_of, pairs_of
+from pytest_tfthreads.core.comparable import why_not_comparable
 from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.saved_runs import (
+    BaselineError,
+    StoredMeasurement,
+    StoredRun,
+    parse_run,
+    read_run,
+)
+from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
+from pytest_tfthreads.core.verdict import Change, Verdict
 
 TEST = "test_a.py::test_x[intra2-inter1]"
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.21.0"}
 
 PROFILE = OpProfile(10, 0.005, 0.001, (OpTime("Conv2D", 2.0, 0.003),))
-TRACES = Traces("traces", "here", now=Trace("the current tree", "x/plugins/profile/1", PROFILE))
+TRACES = Traces(
+    "traces",
+    "here",
+    now=Trace("the current tree", "x/plugins/profile/1", PROFILE),
+    baseline=Trace("main", None, PROFILE),
+    problems=("no room",),
+)
+VERDICT = Verdict(
+    test=TEST,
+    metric="throughput",
+    status="pass",
+    configuration="2×1",
+    unit="images",
+    now=Estimate(1.0, 0.5, 2.0),
+    tolerance=0.05,
+    reason="1 % slower",
+    judged_against="0001_x.json",
+    baseline=Estimate(2.0, None, None),
+    change=Change(-0.3, -0.4, -0.2),
+    detectable=0.1,
+    corrected=True,
+    advice=("save it",),
+)
+WHOSE = {
+    "group": "test_a.py::test_x",
+    "configuration": {"id": "intra2-inter1-X=1", "intra": "2", "inter": "auto"},
+}
 
 
 def measurement(**fields):
@@ -55,8 +84,25 @@ PAIRS = (Pair(-0.02, 0.01), Pair(0.015, 0.0))
 
 
 def duet(**fields):
-    """What is saved of a measurement that was compared side by side."""
-    return {**measurement().to_json(), "duet": {**DUET, **fields}, "profile": TRACES.to_json()}
+    """All that can be saved of a measurement: it was compared side by side, and traced."""
+    return {
+        **measurement().to_json(),
+        **copy.deepcopy(WHOSE),
+        "duet": {**copy.deepcopy(DUET), **fields},
+        "profile": TRACES.to_json(),
+        "verdicts": [VERDICT.to_json()],
+        "test": TEST,
+    }
+
+
+def stored(**fields):
+    """What is read of it; `fields` of the measurement."""
+    return StoredMeasurement(
+        TEST,
+        TEST,
+        Configuration("intra2-inter1", "2", "1"),
+        measurement(**fields),
+    )
 
 
 def saved(ours=None, **fields):
@@ -76,14 +122,20 @@ def saved(ours=None, **fields):
 
 
 def run(label="0001_x.json", **fields):
-    return StoredRun(label, "2025-11-23", "abc", False, {TEST: measurement(**fields)})
+    return StoredRun(label, "2025-11-23", "abc", False, {TEST: (stored(**fields),)})
+
+
+def only(run):
+    """The only measurement of the only test."""
+    ((one,),) = run.tests.values()
+    return one
 
 
 def test_reads_what_was_saved():
-    stored = parse_run(json.dumps(saved()), "0001_x.json")
-    assert stored.measurements == {TEST: measurement()}
-    assert stored.commit == "0123456789abcdef"
-    assert stored.title == "0001_x.json (2025-11-23T05:47:00, commit 0123456789ab)"
+    run = parse_run(json.dumps(saved()), "0001_x.json")
+    assert run.tests == {TEST: (stored(),)}
+    assert run.commit == "0123456789abcdef"
+    assert run.title == "0001_x.json (2025-11-23T05:47:00, commit 0123456789ab)"
 
 
 @pytest.mark.parametrize("text", ['{"a": [1.5, NaN, -Infinity]}', "{", "[" * 100_000, '"\\ud800"'])
@@ -106,19 +158,21 @@ def test_one_wrong_round_among_many(times_s):
     ours = measurement().to_json()
     ours["processes"][1]["wall_s"] = [*[0.5] * 50, *times_s]
     ours["processes"][1]["cpu_s"] = [0.5] * 52
-    with pytest.raises(BaselineError, match="'wall_s' is a list, not a list of float numbers"):
+    with pytest.raises(
+        BaselineError, match=r"processes\[1\].wall_s\[5[01]\] is .*, not a finite number >= 0"
+    ):
         parse_run(json.dumps(saved(ours)), "x")
 
 
 def test_rounds_of_whole_seconds_and_of_ages():
     ours = measurement().to_json()
     ours["processes"][0].update(wall_s=[1, 2, 0.5], cpu_s=[1.0] * 3)
-    assert parse_run(json.dumps(saved(ours)), "x").measurements[TEST].samples[0].wall_s[1] == 2
+    assert only(parse_run(json.dumps(saved(ours)), "x")).measurement.samples[0].wall_s[1] == 2
     for process in ours["processes"]:
         process.update(wall_s=[1e300] * 3, cpu_s=[1.0] * 3)
-    assert parse_run(json.dumps(saved(ours)), "x").measurements[TEST]
+    assert only(parse_run(json.dumps(saved(ours)), "x")).measurement.throughput.value > 0
     ours["processes"][1].update(wall_s=[1e-300], cpu_s=[1.0])
-    with pytest.raises(BaselineError, match="'processes' are impossible"):
+    with pytest.raises(BaselineError, match=r"tf_threads\.processes are impossible"):
         parse_run(json.dumps(saved(ours)), "x")
 
 
@@ -139,7 +193,7 @@ def test_files_of_older_versions_and_unknown_fields():
             del sample[name]
         sample["later"] = "?"
     ours["later"] = "?"
-    assert parse_run(json.dumps(saved(ours)), "x").measurements[TEST] == measurement()
+    assert only(parse_run(json.dumps(saved(ours)), "x")) == stored()
 
 
 @pytest.mark.parametrize(
@@ -155,14 +209,14 @@ def test_files_of_older_versions_and_unknown_fields():
         ('{"benchmarks": []}', "no saved run of pytest-benchmark"),
         (json.dumps(saved(benchmarks=[])), "none of its benchmarks was measured by"),
         (json.dumps(saved(benchmarks=saved()["benchmarks"][1:])), "none of its benchmarks"),
-        (json.dumps(saved(benchmarks=3)), "'benchmarks' is 3, not a list"),
+        (json.dumps(saved(benchmarks=3)), "benchmarks is 3, not a list"),
         (json.dumps(saved(benchmarks=[3])), r"benchmarks\[0\] is 3, not an object"),
-        (json.dumps(saved(benchmarks=[{}])), r"benchmarks\[0\]: 'fullname' is missing"),
+        (json.dumps(saved(benchmarks=[{}])), r"benchmarks\[0\].fullname is missing"),
         (json.dumps(saved(benchmarks=saved()["benchmarks"] * 2)), "is in it twice"),
-        (json.dumps(saved(datetime=7)), "'datetime' is 7, not text"),
-        (json.dumps(saved(commit_info="abc")), "'commit_info' is 'abc', not an object"),
+        (json.dumps(saved(datetime=7)), "datetime is 7, not text"),
+        (json.dumps(saved(commit_info="abc")), "commit_info is 'abc', not an object"),
         (json.dumps(saved({**measurement().to_json(), "schema": 2})), "schema 2 is newer than 1"),
-        (json.dumps(saved([])), "'tf_threads' is a list, not an object"),
+        (json.dumps(saved([])), "tf_threads is a list, not an object"),
     ],
 )
 def test_unusable_files(text, message):
@@ -180,30 +234,27 @@ def test_unreadable_files(tmp_path):
     with pytest.raises(BaselineError, match=r"latin\.json: cannot be read"):
         read_run(tmp_path / "latin.json")
     (tmp_path / "fine.json").write_text(json.dumps(saved()))
-    assert read_run(tmp_path / "fine.json").measurements == {TEST: measurement()}
+    assert only(read_run(tmp_path / "fine.json")) == stored()
 
 
 WRONG = [None, True, -1, 1e308, 10**400, float("nan"), float("inf"), "text", [], [None], {}, [[]]]
-MAY_BE_NONE = {
-    "effective",
-    "duet",
-    "quota",
-    "ring",
-    "turn_rounds",
-    "reference_wall_s",
-    "reference_cpu_s",
-    "profile",
-    "now",
+MAY_BE_MISSING = {
+    "": {"duet", "profile", "verdicts", "group", "configuration", "test", "flags"},
+    "processes": {"ring", "turn_rounds", "reference_wall_s", "reference_cpu_s"},
+    "machine": {"tensorflow"},
+    "profile": {"now", "baseline", "problems"},
+    "verdicts": {"judged_against", "baseline", "change", "detectable", "corrected", "advice"},
+    "configuration": set(),
+    "duet": set(),
+    "effective": set(),
 }
-NOT_NEEDED = {
-    *("throughput", "cpu_efficiency", "cores_used", "utilization", "tensorflow"),
-    # Of traces, which are not looked for again.
-    *("directory", "host", "title", "path", "baseline", "problems"),
-}
+"""By the field that it is in: of older versions, or where there was nothing to record."""
+FOLLOWS = {"throughput", "cpu_efficiency", "cores_used", "utilization"}
+"""What follows from the rest, and is not read."""
 
 
 def places(data, path=()):
-    """Paths of every value in the JSON."""
+    """Paths of every value in the JSON that is read."""
     yield path
     inner = (
         data.items()
@@ -213,7 +264,7 @@ def places(data, path=()):
         else ()
     )
     for key, value in inner:
-        if key not in NOT_NEEDED:
+        if path or key not in FOLLOWS:
             yield from places(value, (*path, key))
 
 
@@ -242,13 +293,15 @@ def test_any_wrong_value_is_one_clear_error_or_harmless(path):
             refused += 1
             assert str(error).startswith(f"0001_x.json: {TEST}: tf_threads")  # noqa: PT017
         else:  # what is let through can be judged
-            stored = run.measurements[TEST]
-            assert stored.throughput.value > 0
-            assert stored.cpu_efficiency.value > 0
-            assert all(abs(pair.throughput) < 1e3 for pair in run.pairs.get(TEST, ()))
-            assert all(abs(pair.cpu_efficiency) < 1e3 for pair in run.pairs.get(TEST, ()))
+            one = only(run)
+            assert one.measurement.throughput.value > 0
+            assert one.measurement.cpu_efficiency.value > 0
+            assert all(abs(pair.throughput) < 1e3 for pair in one.pairs)
+            assert all(abs(pair.cpu_efficiency) < 1e3 for pair in one.pairs)
+            assert one.candidate.threads.id
+            assert StoredRun.from_json(json.loads(json.dumps(run.to_json()))) == run
     # Text is fine where text is expected, an empty list of flags is fine, and so on.
-    assert refused >= (4 if path[0] == "flags" else 7), path
+    assert refused >= 7, path
 
 
 @pytest.mark.parametrize(
@@ -263,10 +316,10 @@ def test_any_missing_field_is_named(path):
     for key in outer:
         target = target[key]
     del target[last]
-    if last in MAY_BE_NONE - {"quota"}:
+    if last in MAY_BE_MISSING[outer[0] if outer else ""]:
         parse_run(json.dumps(saved(ours)), "x")
         return
-    with pytest.raises(BaselineError, match=f"'{last}' is missing"):
+    with pytest.raises(BaselineError, match=rf"tf_threads.*{last}(\.cpu)? is missing"):
         parse_run(json.dumps(saved(ours)), "x")
 
 
@@ -314,7 +367,7 @@ def test_a_named_run_is_the_baseline_or_nothing_is():
     history = history_of(runs, TEST, measurement(), named=True)
     assert (history.measurements, history.status) == ((), "not-comparable")
     assert "2 (2025-11-23, commit abc) is not comparable: start of processes" in history.problem
-    empty = replace(run("2"), measurements={})
+    empty = replace(run("2"), tests={})
     history = history_of([run("1"), empty], TEST, measurement(), named=True)
     assert history.status == "no-baseline"
     assert "was not measured in 2 (" in history.problem
@@ -331,7 +384,8 @@ def test_no_history():
 
 
 def judged(status):
-    return {**measurement().to_json(), "verdicts": [{"status": "pass"}, {"status": status}]}
+    verdicts = [VERDICT, replace(VERDICT, status=status)]
+    return {**measurement().to_json(), "verdicts": [one.to_json() for one in verdicts]}
 
 
 def test_a_run_that_had_regressed_is_no_baseline_unless_it_is_named():
@@ -339,7 +393,7 @@ def test_a_run_that_had_regressed_is_no_baseline_unless_it_is_named():
         parse_run(json.dumps(saved(judged(status))), f"{status}.json")
         for status in ("pass", "regression")
     )
-    assert bad.regressed == {TEST}
+    assert (good.has_regressed, bad.has_regressed) == (False, True)
     assert history_of([good, bad], TEST, measurement()).baseline.startswith("pass.json")
     named = history_of([good, bad], TEST, measurement(), named=True)
     assert named.baseline.startswith("regression.json")
@@ -348,38 +402,38 @@ def test_a_run_that_had_regressed_is_no_baseline_unless_it_is_named():
 @pytest.mark.parametrize("verdicts", ["none", [1], [{}], [{"status": 3}]])
 def test_wrong_verdicts_are_named(verdicts):
     data = saved({**measurement().to_json(), "verdicts": verdicts})
-    with pytest.raises(BaselineError, match=r"verdicts|status"):
+    with pytest.raises(BaselineError, match=r"tf_threads\.verdicts"):
         parse_run(json.dumps(data), "x.json")
 
 
 def test_pairs_are_read_from_the_file():
-    assert parse_run(json.dumps(saved(duet())), "x").pairs == {TEST: PAIRS}
+    assert only(parse_run(json.dumps(saved(duet())), "x")).pairs == PAIRS
     assert [Pair.from_json(one.to_json()) for one in PAIRS] == list(PAIRS)
     assert DUET["pairs"] == [one.to_json() for one in PAIRS]
 
 
 def test_what_a_trace_says_is_read_from_the_file():
-    stored = parse_run(json.dumps(saved(duet())), "x")
-    assert stored.profiles == {TEST: TRACES.now.profile}
-    history = history_of([run("1"), stored], TEST, measurement())
-    assert history.trace == Trace(stored.title, None, TRACES.now.profile)
-    assert history_of([stored, run("2")], TEST, measurement()).trace is None
+    traced = parse_run(json.dumps(saved(duet())), "x")
+    assert only(traced).traces == TRACES
+    history = history_of([run("1"), traced], TEST, measurement())
+    assert history.trace == Trace(traced.title, None, TRACES.now.profile)
+    assert history_of([traced, run("2")], TEST, measurement()).trace is None
     assert Traces.from_json(TRACES.to_json()) == TRACES
 
 
 @pytest.mark.parametrize("ours", [measurement().to_json(), duet(pairs=[])], ids=["absent", "empty"])
 def test_no_pairs(ours):
-    assert parse_run(json.dumps(saved(ours)), "x").pairs == {}
+    assert only(parse_run(json.dumps(saved(ours)), "x")).pairs == ()
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("-0.1", r"pairs\[1\]: 'throughput' is '-0.1', not a number"),
-        (True, "'throughput' is True, not a number"),
-        (-101, "'throughput' is -101, not a number between -100 and 100"),
-        (float("nan"), "'throughput' is nan, not a number between"),
-        (10**400, "'throughput' is a huge number, not a number between"),
+        ("-0.1", r"tf_threads\.duet\.pairs\[1\]\.throughput is '-0.1', not a finite number"),
+        (True, "throughput is True, not a finite number"),
+        (-101, "throughput is -101, not a finite number between -100 and 100"),
+        (float("nan"), "throughput is nan, not a finite number between"),
+        (10**400, "throughput is a huge number, not a finite number between"),
     ],
 )
 def test_wrong_pairs_are_named(value, message):
@@ -390,7 +444,8 @@ def test_wrong_pairs_are_named(value, message):
 
 def test_pairs_of_the_latest_comparable_runs():
     def one(number, **fields):
-        return replace(run(str(number), **fields), pairs={TEST: (Pair(number, number),)})
+        paired = replace(stored(**fields), pairs=(Pair(number, number),))
+        return replace(run(str(number)), tests={TEST: (paired,)})
 
     runs = [one(n) for n in range(7)]
     runs[5] = one(5, start="fresh")
@@ -399,3 +454,28 @@ def test_pairs_of_the_latest_comparable_runs():
     assert [pairs[0].throughput for pairs in found] == [1, 2, 3, 4, 6]
     assert pairs_of(runs, "renamed", measurement()) == []
     assert pairs_of([], TEST, measurement()) == []
+
+
+def test_verdicts_and_whose_measurement_it_was_come_back():
+    one = only(parse_run(json.dumps(saved(duet())), "x"))
+    assert one.verdicts == (VERDICT,)
+    assert one.group == "test_a.py::test_x"
+    assert one.candidate.id == "intra2-inter1-X=1"
+    assert one.candidate.threads.inter.text == "auto"
+    unjudged = replace(VERDICT, baseline=None, change=None, detectable=None)
+    ours = {**duet(), "verdicts": [unjudged.to_json()]}
+    assert only(parse_run(json.dumps(saved(ours)), "x")).verdicts == (unjudged,)
+
+
+@pytest.mark.parametrize("inter", ["", "2 * physical", "1x", "99999", "9" * 5000, "-1"])
+def test_a_configuration_that_is_none(inter):
+    ours = duet()
+    ours["configuration"] = {**ours["configuration"], "inter": inter}
+    with pytest.raises(BaselineError, match=r"tf_threads\.configuration is impossible: "):
+        parse_run(json.dumps(saved(ours)), "x")
+
+
+def test_a_run_without_configurations_that_nobody_could_have_asked_for():
+    ours = {**measurement().to_json(), "intra": 10**6}
+    with pytest.raises(BaselineError, match="1000000 threads are more than"):
+        parse_run(json.dumps(saved(ours)), "x")

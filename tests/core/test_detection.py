@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.baseline import History
+from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.detection import (
     SAVED_RUNS,
     Trial,

@@ -5,18 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.baseline import (
-    StoredMeasurement,
-    StoredRun,
-    history_of,
-    pairs_of,
-    parse_run,
-)
+from pytest_tfthreads.core.baseline import history_of, pairs_of
 from pytest_tfthreads.core.hosts import Host, by_host
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
-from pytest_tfthreads.core.trace import OpProfile, OpTime
-from pytest_tfthreads.core.verdict import Policy, judge
+from pytest_tfthreads.core.saved_runs import StoredRun, parse_run
+from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
+from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 from pytest_tfthreads.report.console import Row, render
 
 TEST = "test_a.py::test_x[intra1-inter1]"
@@ -70,7 +66,8 @@ def test_a_table_is_by_host_where_there_are_several():
 
 def test_a_run_holds_what_several_hosts_measured():
     run = saved(row(measured(BIG), "@gw0"), row(measured(SMALL, 3), "@gw1"))
-    assert run.measurements == {TEST: measured(BIG)}
+    assert [one.measurement for one in run.tests[TEST]] == [measured(BIG), measured(SMALL, 3)]
+    assert [one.name for one in run.tests[TEST]] == [f"{TEST}@gw0", f"{TEST}@gw1"]
     for machine, seconds in ((BIG, 1), (SMALL, 3)):
         history = history_of([run], TEST, measured(machine))
         assert history.measurements == (measured(machine, seconds),)
@@ -98,10 +95,12 @@ def test_of_several_like_it_the_one_most_alike_is_the_baseline():
 
 def test_what_regressed_on_one_host_is_a_baseline_on_another():
     old = saved(row(measured(BIG)), label="old")
-    regressed = {"verdicts": [{"status": "regression"}]}
+    now = Estimate(1, None, None)
+    verdict = Verdict(TEST, "throughput", "regression", "1×1", "images", now, 0.05, "slower")
+    regressed = {"verdicts": [verdict.to_json()]}
     run = saved(row(measured(BIG), "@gw0"), row(measured(SMALL), "@gw1", **regressed), label="new")
     assert run.has_regressed
-    assert not run.regressed
+    assert [one.has_regressed for one in run.tests[TEST]] == [False, True]
     assert history_of([old, run], TEST, measured(BIG)).baseline.startswith("new ")
     also_small = saved(row(measured(SMALL)), label="small")
     assert history_of([also_small, run], TEST, measured(SMALL)).baseline.startswith("small ")
@@ -111,27 +110,18 @@ def test_what_regressed_on_one_host_is_a_baseline_on_another():
 def test_what_is_sent_to_workers_judges_as_the_file_does(machine):
     more = {
         "duet": {"against": "main", "pairs": [{"throughput": 0.1, "cpu_efficiency": 0.2}]},
-        "profile": {"now": PROFILE.to_json()},
+        "profile": Traces("traces", "farm-1", Trace("now", None, PROFILE)).to_json(),
     }
     rows = row(measured(BIG), "@gw0", **more), row(measured(SMALL, 3), "@gw1", **more)
     run = replace(saved(*rows), failed=frozenset({"y"}), complete=False, commit="abc", dirty=True)
-    sent = StoredRun.from_json(json.loads(json.dumps(run.to_json())))
+    sent = StoredRun.from_json(json.loads(json.dumps(run.condensed().to_json())))
     now = measured(machine, 1.2)
     assert judge(TEST, now, history_of([sent], TEST, now), Policy(), 2) == judge(
         TEST, now, history_of([run], TEST, now), Policy(), 2
     )
     assert history_of([sent], TEST, now).trace.profile == PROFILE
     assert pairs_of([sent], TEST, now) == [(Pair(0.1, 0.2),)]
-    first = StoredMeasurement(measured(BIG), pairs=(Pair(0.1, 0.2),), profile=PROFILE)
-    condensed = [
-        replace(one, measurement=one.measurement.condensed())
-        for one in (first, *run.elsewhere[TEST])
-    ]
-    assert sent == replace(
-        run,
-        measurements={TEST: condensed[0].measurement},
-        elsewhere={TEST: tuple(condensed[1:])},
-    )
+    assert sent == run.condensed() != run
 
 
 def test_single_rounds_are_not_sent():

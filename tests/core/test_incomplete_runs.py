@@ -4,8 +4,15 @@ import json
 
 import pytest
 
-from pytest_tfthreads.core.baseline import BaselineError, StoredRun, history_of, parse_run
+from pytest_tfthreads.core.baseline import history_of
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.saved_runs import (
+    BaselineError,
+    StoredMeasurement,
+    StoredRun,
+    parse_run,
+)
+from pytest_tfthreads.core.threads import Configuration
 
 SAMPLE = Sample((0.5, 1.5), (1.0, 2.0), 10, 50, 0.1, 1 << 20, 3, 4, (0,))
 MEASUREMENT = Measurement(
@@ -27,8 +34,11 @@ def parse(**fields):
 
 
 def run(label, measured=(), **fields):
-    measurements = dict.fromkeys(measured, MEASUREMENT)
-    return StoredRun(label, "2025-11-23", None, False, measurements, **fields)
+    configuration = Configuration("intra1-inter1", "1", "1")
+    tests = {
+        test: (StoredMeasurement(test, test, configuration, MEASUREMENT),) for test in measured
+    }
+    return StoredRun(label, "2025-11-23", None, False, tests, **fields)
 
 
 def problem(*runs, **kwargs):
@@ -51,13 +61,13 @@ def test_files_without_marks(about):
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        (3, "'tf_threads' is 3, not an object"),
-        ([], "'tf_threads' is a list, not an object"),
-        ({"failed": None}, "'failed' is None, not a list"),
-        ({"failed": "test_x"}, "'failed' is 'test_x', not a list"),
-        ({"failed": ["test_x", 3]}, "'failed' is a list, not a list of texts"),
-        ({"complete": None}, "'complete' is None, not true or false"),
-        ({"complete": 1}, "'complete' is 1, not true or false"),
+        (3, "tf_threads is 3, not an object"),
+        ([], "tf_threads is a list, not an object"),
+        ({"failed": None}, r"tf_threads\.failed is None, not a list"),
+        ({"failed": "test_x"}, "failed is 'test_x', not a list"),
+        ({"failed": ["test_x", 3]}, r"failed\[1\] is 3, not text"),
+        ({"complete": None}, "complete is None, not true or false"),
+        ({"complete": 1}, "complete is 1, not true or false"),
     ],
 )
 def test_wrong_marks_are_named(about, message):

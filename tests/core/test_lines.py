@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.baseline import StoredRun
 from pytest_tfthreads.core.lines import (
     close_names,
     in_order,
@@ -14,6 +13,10 @@ from pytest_tfthreads.core.lines import (
     version_changes,
 )
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
+from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.threads import Configuration
+from pytest_tfthreads.core.verdict import Verdict
 
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.20.0"}
 SAMPLE = Sample((0.5, 1.5), (1.0, 2.0), 10, 50, 0.1, 1 << 20, 3, 4, (0, 2))
@@ -29,9 +32,21 @@ def measurement(machine=MACHINE, **fields):
     return Measurement(Pools(2, 1), Pools(2, 1), (0, 2), "fork", **{**known, **fields})
 
 
+def stored(*measurements, **fields):
+    """What a run has of a test that was measured once, or by several workers."""
+    return tuple(
+        StoredMeasurement(f"t@gw{index}", "t", Configuration("2x1", "2", "1"), one, **fields)
+        for index, one in enumerate(measurements or [measurement()])
+    )
+
+
 def run(time, commit=None, label="0001_x.json", **tests):
-    stored = StoredRun(label, time, commit, False, tests or {"t": measurement()})
-    return run_of(stored)
+    """A run of tests: their measurement each, or several in a list."""
+    several = {
+        test: stored(*found) if isinstance(found, list) else stored(found)
+        for test, found in tests.items()
+    }
+    return run_of(StoredRun(label, time, commit, False, several or {"t": stored()}))
 
 
 def names(runs):
@@ -39,14 +54,18 @@ def names(runs):
 
 
 def test_what_is_kept_of_a_run():
-    stored = StoredRun(
-        "/a/b/0042_my_release.json", "2026-01-02T03:04:05", "abc", True, {"t": measurement()},
-        regressed=frozenset({"t"}), failed=frozenset({"u"}), complete=False,
+    slower = Verdict(
+        "t", "throughput", "regression", "2×1", "images", Estimate(1, None, None), 0.05, ""
+    )
+    kept = run_of(
+        StoredRun(
+            "/a/b/0042_my_release.json", "2026-01-02T03:04:05", "abc", True,
+            {"t": stored(verdicts=(slower,))}, failed=frozenset({"u"}), complete=False,
+        )
     )  # fmt: skip
-    kept = run_of(stored)
     assert (kept.number, kept.name, kept.commit, kept.dirty) == ("0042", "my_release", "abc", True)
     assert (kept.regressed, kept.failed, kept.complete) == ({"t"}, {"u"}, False)
-    point = kept.points["t"]
+    (point,) = kept.points["t"]
     assert point.speeds == {"throughput": (40.0, 40.0), "cpu_efficiency": (80 / 3, 80 / 3)}
     assert point.estimate("throughput").value == pytest.approx(40.0)
     assert point.sitting("throughput").measured_s == 2.0
@@ -149,3 +168,39 @@ def test_names_that_are_close():
 def test_a_date_that_is_none_does_not_break_the_order():
     odd = replace(run("2026-01-01"), datetime="99999-13-77\x1b[2J")
     assert names(in_order([run("2026-01-01", label="b.json"), odd], {})) == ["x", "b"]
+
+
+FARM = [{**MACHINE, "host": "farm-1"}, {**MACHINE, "host": "farm-2"}]
+
+
+def test_what_several_workers_measured_is_on_lines_of_their_own():
+    small = {**MACHINE, "cpu": "Model Y"}
+    runs = [
+        run("2026-01-01", t=[measurement(FARM[0]), measurement(small)]),
+        run("2026-01-02", t=[measurement(FARM[0]), measurement(FARM[1])]),
+        run("2026-01-03", t=[measurement(FARM[1])]),
+    ]
+    assert [(line.runs, dict(line.distinct)) for line in lines_of(runs)] == [
+        ((0, 1), {"host": "farm-1"}),
+        ((1, 2), {"host": "farm-2"}),
+        ((0,), {}),
+    ]
+
+
+def test_versions_tell_lines_apart_only_where_one_run_has_several():
+    old, new = ({**FARM[0], "tensorflow": version} for version in ("2.20.0", "2.21.0"))
+    updated = [run("2026-01-01", t=[measurement(old)]), run("2026-01-02", t=[measurement(new)])]
+    (line,) = lines_of(updated)
+    assert (line.runs, line.distinct) == ((0, 1), ())
+    both = [*updated, run("2026-01-03", t=[measurement(old), measurement(new)])]
+    assert [(line.runs, dict(line.distinct)) for line in lines_of(both)] == [
+        ((0, 2), {"TensorFlow": "2.20.0"}),
+        ((1, 2), {"TensorFlow": "2.21.0"}),
+    ]
+
+
+def test_workers_on_one_host_are_one_sitting_of_more_processes():
+    slower = measurement(FARM[0], items=4, samples=(replace(SAMPLE, wall_s=(1.0, 3.0)),))
+    (line,) = lines_of([run("2026-01-01", t=[measurement(FARM[0]), slower])])
+    assert line.points[0].speeds["throughput"] == (40.0, 40.0, 20.0)
+    assert line.points[0].reference_speeds == ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.baseline import History
+from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.drift import (
     BETWEEN,
     FLOOR,

@@ -174,10 +174,15 @@ def test_new_test_has_no_baseline(saved):
     compare(saved, "--tf-threads-fail-on=no-baseline").assert_outcomes(passed=3, failed=1)
 
 
-def test_another_machine_is_not_comparable(saved):
+def on_another_machine(saved):
+    """As if the run had been saved there."""
     text = saved.file.read_text()
     cpu = json.loads(text)["benchmarks"][0]["extra_info"]["tf_threads"]["machine"]["cpu"]
     saved.file.write_text(text.replace(json.dumps(cpu), '"Another CPU"'))
+
+
+def test_another_machine_is_not_comparable(saved):
+    on_another_machine(saved)
     saved.ms(30)
     result = compare(saved)
     result.assert_outcomes(passed=3)
@@ -186,13 +191,106 @@ def test_another_machine_is_not_comparable(saved):
     compare(saved, "--tf-threads-fail-on=not-comparable").assert_outcomes(passed=1, failed=2)
 
 
+def test_a_run_of_which_nothing_can_be_compared_fails_for_the_plugin_as_for_the_command(saved):
+    second = saved.file.with_name("0002_second.json")
+    second.write_text(saved.file.read_text())
+    on_another_machine(saved)
+    run = command(saved, "compare", "0001", "0002", "--fail-on=no-baseline")
+    assert (run.returncode, "not-comparable" in run.stdout) == (1, True)
+    second.unlink()
+    result = compare(saved, "--tf-threads-fail-on=no-baseline")
+    result.assert_outcomes(passed=3)  # what is not comparable fails no test, but nothing was judged
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def move_to_another_python(saved):
+    """As if the run had been saved by another version of Python."""
+    other = saved.file.parent.with_name("Linux-CPython-3.9-64bit")
+    saved.file.parent.rename(other)
+    saved.file = other / saved.file.name
+
+
+@pytest.mark.parametrize("value", ["", "=0001"])
+def test_runs_of_another_python_are_found(saved, value):
+    move_to_another_python(saved)
+    saved.ms(30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = saved.run(SHORT, f"--benchmark-compare{value}", "-k", "fast", processes=2)
+    result.assert_outcomes(failed=1)
+    assert "Linux-CPython-3.9-64bit/0001_first.json" in flat(result)
+
+
+def test_runs_of_this_python_come_first(saved):
+    text = saved.file.read_text()
+    own = saved.file.parent
+    move_to_another_python(saved)
+    own.mkdir()
+    (own / "0001_own.json").write_text(text)
+    (saved.file.parent / "0002_broken.json").write_text("{")
+    result = compare(saved, "-k", "steady")
+    assert "judged against" in flat(result)
+    assert "0001_own.json" in flat(result)
+    assert "0002_broken.json: no JSON" in flat(result)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--benchmark-compare="], "the name of a saved run is empty; name one by its file or its"),
+        (["--benchmark-compare=0099"], "matches '0099'; name one by its file or its number, such"),
+        (["--benchmark-compare=*/0002"], "matches '*/0002'"),
+        (["--benchmark-compare=.benchmarks"], ".benchmarks is a directory, no saved run"),
+        (["--benchmark-compare=broken.json"], "broken.json: no JSON, or cut off"),
+        (
+            ["--benchmark-compare", "test_it.py"],
+            "Was test_it.py to be tested? Then write it before",
+        ),
+        (
+            ["--benchmark-compare", "test_it.py::test_fast"],
+            "Was test_it.py::test_fast to be tested?",
+        ),
+        (["--benchmark-compare=twice"], "'twice' is in several directories of"),
+    ],
+)
+def test_a_useless_value_is_an_error_before_anything_is_measured(saved, args, message):
+    (saved.path / "broken.json").write_text("{")
+    for name in ("A", "B"):
+        (saved.path / ".benchmarks" / name).mkdir()
+        (saved.path / ".benchmarks" / name / "twice.json").write_text("{}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = saved.run(SHORT, *args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in flat(result)
+    assert "ERROR: --benchmark-compare=" in flat(result)
+    assert result.parseoutcomes().keys() <= {"warning", "warnings"}
+
+
+def test_a_useless_value_under_xdist(saved):
+    result = saved.run(SHORT, "--benchmark-compare=", "-n2", subprocess=True)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "the name of a saved run is empty" in flat(result)
+    assert "passed" not in result.parseoutcomes()
+
+
+@pytest.mark.parametrize("value", ["", "0099"])
+def test_suites_without_marked_tests_may_name_what_is_not_there(suite, value):
+    suite.write("def test_it(benchmark): benchmark(sum, range(100))")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = suite.run(SHORT, f"--benchmark-compare={value}")
+    result.assert_outcomes(passed=1)
+    assert "tf_threads" not in flat(result)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda text: text[: len(text) // 2], "no JSON, or cut off"),
         (lambda text: "{}", "no saved run of pytest-benchmark"),
         (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99 is newer"),
-        (lambda text: text.replace('"wall_s"', '"walls"'), "'wall_s' is missing"),
+        (lambda text: text.replace('"wall_s"', '"walls"'), "wall_s is missing"),
         (lambda text: text.replace('"tf_threads"', '"other"'), "was measured by pytest-tfthreads"),
     ],
 )

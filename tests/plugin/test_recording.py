@@ -31,8 +31,11 @@ def test_rows_of_the_json_file(suite):
     assert set(recorded) == {
         "schema", "intra", "inter", "effective", "cpus", "start", "items", "unit", "processes",
         "throughput", "cpu_efficiency", "cores_used", "utilization", "machine", "flags",
+        "group", "configuration",
     }  # fmt: skip
     assert recorded["schema"] == 1
+    assert recorded["group"] == "test_it.py::test_it[32]"
+    assert recorded["configuration"] == {"id": "intra1-inter2", "intra": "1", "inter": "2"}
     assert recorded["effective"] == {"intra": 1, "inter": 2}
     assert len(recorded["processes"]) == 2
     for process in recorded["processes"]:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import xdist.scheduler
 
+from pytest_tfthreads.core.saved_runs import read_run
 from pytest_tfthreads.xdist_bridge.scheduling import GroupScheduling
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
@@ -99,6 +100,12 @@ def test_where_each_worker_runs_all_tests_each_is_recorded(suite):
         f"test_max[intra{intra}-inter1]@{worker}" for intra in (1, 2) for worker in ("gw0", "gw1")
     ]
     assert all(map(takes_turns, benchmarks))
+    saved = read_run(suite.path / "out.json").tests
+    for intra in (1, 2):
+        stored = saved[f"test_it.py::test_max[intra{intra}-inter1]"]
+        groups = ["test_it.py::test_max@gw0", "test_it.py::test_max@gw1"]
+        assert [one.group for one in stored] == groups
+        assert [one.candidate.id for one in stored] == [f"intra{intra}-inter1"] * 2
 
 
 def test_a_scheduler_of_somebody_else_is_left_alone(suite):

@@ -1,0 +1,341 @@
+"""Saved runs: from the text of pytest-benchmark's files to measurements that can be judged by.
+
+The files come from anywhere (another job, another version, a text editor), so nothing in them is
+believed: whatever is wrong becomes one `BaselineError` that names file, benchmark and field.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pytest_tfthreads.core.comparable import kinship, why_not_comparable
+from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.decode import (
+    FLATTENED,
+    Count,
+    DecodeError,
+    NotNegative,
+    decode,
+    encode,
+)
+from pytest_tfthreads.core.measurement import SCHEMA, Measurement, Pools
+from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.threads import ConfigError, Configuration, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.trace import Trace, Traces
+from pytest_tfthreads.core.verdict import Verdict
+
+Loads = Callable[[str], Any]
+"""As `json.loads`."""
+
+_OURS = "tf_threads"  # the name of our part of a file, and of each of its benchmarks
+
+
+class BaselineError(ValueError):
+    """A saved run that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class StoredMeasurement:
+    """A test in a saved run: what was measured, and what was found.
+
+    `name` is that of the benchmark in its file. `group` is the same for all configurations of a
+    test. `verdicts` are those of then, `pairs` those of a comparison side by side.
+    """
+
+    name: str
+    group: str
+    configuration: Configuration
+    measurement: Measurement
+    verdicts: tuple[Verdict, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    traces: Traces | None = None
+
+    @property
+    def has_regressed(self) -> bool:
+        return any(one.status == "regression" for one in self.verdicts)
+
+    @property
+    def trace(self) -> Trace | None:
+        """Of the code that was measured."""
+        return None if self.traces is None else self.traces.now
+
+    @property
+    def candidate(self) -> Candidate:
+        """As one of the configurations of its test."""
+        configuration = self.configuration
+        return Candidate(configuration.id, configuration.threads, self.measurement)
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One saved run of a suite: `tests` has the measurements of each test by its node id.
+
+    Those are several where several workers ran the test (pytest-xdist's --dist=each), on other
+    hosts perhaps; they stand in the order of the file, and there is one at least. `label` names the
+    file, `datetime` and `commit` are as the file has them. `failed` are tests that were to be
+    measured then, but failed; a run is not `complete` if it ended before all its tests.
+    """
+
+    label: str
+    datetime: str
+    commit: str | None
+    dirty: bool
+    tests: Mapping[str, tuple[StoredMeasurement, ...]]
+    failed: frozenset[str] = frozenset()
+    complete: bool = True
+
+    @property
+    def has_regressed(self) -> bool:
+        """Whether any test had, on any host."""
+        return any(one.has_regressed for stored in self.tests.values() for one in stored)
+
+    @property
+    def moment(self) -> dt.datetime:
+        """When it was saved."""
+        return moment_of(self.datetime)
+
+    def closest(self, test: str, now: Measurement) -> StoredMeasurement | None:
+        """The measurement of a test to compare with: comparable, and of the most similar place.
+
+        Of those that are alike the last; where none is comparable, the last of all.
+        """
+        return max(
+            reversed(self.tests.get(test, ())),
+            key=lambda one: (
+                why_not_comparable(now, one.measurement) is None,
+                kinship(now, one.measurement),
+            ),
+            default=None,
+        )
+
+    @property
+    def title(self) -> str:
+        """File, date and commit, for people."""
+        commit = short_commit(self.commit, self.dirty)
+        return f"{self.label} ({self.datetime}{commit and f', commit {commit}'})"
+
+    def condensed(self) -> StoredRun:
+        """The same figures without the single rounds: all that is needed to judge by."""
+        return replace(
+            self,
+            tests={
+                test: tuple(replace(one, measurement=one.measurement.condensed()) for one in stored)
+                for test, stored in self.tests.items()
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For another process of this version."""
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StoredRun:
+        """Raises `DecodeError`."""
+        return decode(cls, data)
+
+
+def moment_of(datetime: str) -> dt.datetime:
+    """When a run was saved; of a date that cannot be read, the beginning of time."""
+    try:
+        moment = dt.datetime.fromisoformat(datetime.replace("Z", "+00:00"))
+    except ValueError:
+        return dt.datetime.min.replace(tzinfo=dt.timezone.utc)
+    # pytest-benchmark 4 saves UTC, and does not say so.
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.timezone.utc)
+
+
+def short_commit(commit: str | None, dirty: bool) -> str:
+    """For people; empty where pytest-benchmark found none."""
+    if commit in (None, "", "unknown", "unversioned"):
+        return ""
+    return f"{commit:.12}{' and changes' if dirty else ''}"
+
+
+def read_run(path: Path, loads: Loads = json.loads) -> StoredRun:
+    """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BaselineError(f"{path}: cannot be read: {error}") from error
+    return parse_run(text, str(path), loads)
+
+
+def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
+    """From a file's text; a benchmark that this plugin did not measure is left out.
+
+    Raises `BaselineError` for a file that is truncated, not pytest-benchmark's, made without this
+    plugin or by a newer one, or that has a wrong value anywhere in what is needed of it.
+    """
+    data = _parse_json(text, label, loads)
+    if not isinstance(data, dict) or not {"benchmarks", "machine_info"} <= data.keys():
+        raise BaselineError(
+            f"{label}: JSON, but no saved run of pytest-benchmark (it has no 'benchmarks' and "
+            "'machine_info')"
+        )
+    try:
+        run = decode(_File, data)
+    except DecodeError as error:
+        raise BaselineError(f"{label}: {error}") from error
+    tests: dict[str, list[StoredMeasurement]] = {}
+    names = set()
+    for one in run.benchmarks:
+        ours = None if one.extra_info is None else one.extra_info.tf_threads
+        if ours is None:
+            continue
+        if one.fullname in names:
+            raise BaselineError(f"{label}: {one.fullname} is in it twice")
+        names.add(one.fullname)
+        try:
+            test, stored = _stored(one.fullname, ours)
+        except DecodeError as error:
+            raise BaselineError(f"{label}: {one.fullname}: {error}") from error
+        tests.setdefault(test, []).append(stored)
+    if not tests:
+        raise BaselineError(
+            f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
+            "with @pytest.mark.tf_threads and save a run with --benchmark-save"
+        )
+    about = run.tf_threads or _AboutRun()
+    commit = run.commit_info or {}
+    commit_id = commit.get("id")
+    return StoredRun(
+        label=label,
+        datetime=run.datetime,
+        commit=commit_id if isinstance(commit_id, str) else None,
+        dirty=commit.get("dirty") is True,
+        tests={test: tuple(stored) for test, stored in tests.items()},
+        failed=about.failed,
+        complete=about.complete,
+    )
+
+
+# -- the file, as pytest-benchmark and we write it ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _ExtraInfo:
+    tf_threads: Any = None  # looked at only where the benchmark is ours, to name it in errors
+
+
+@dataclass(frozen=True)
+class _Benchmark:
+    fullname: str
+    extra_info: _ExtraInfo | None = None
+
+
+@dataclass(frozen=True)
+class _AboutRun:
+    failed: frozenset[str] = frozenset()
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class _File:
+    benchmarks: tuple[_Benchmark, ...]
+    datetime: str
+    commit_info: Mapping[str, Any] | None = None
+    tf_threads: _AboutRun | None = None
+
+
+@dataclass(frozen=True)
+class _Schema:
+    schema: Count
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """What must be known of a machine to compare with it, and to tell it from others."""
+
+    cpu: str
+    physical: Count
+    logical: Count
+    quota: NotNegative | None
+    host: str | None = None
+    python: str | None = None
+    tensorflow: str | None = None
+
+
+@dataclass(frozen=True)
+class _Duet:
+    against: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What is recorded of a measurement.
+
+    `test` is there where several workers measured each test: then the name of the benchmark names
+    the worker, too. Runs of early versions have no `group` and no `configuration`.
+    """
+
+    measurement: Annotated[Measurement, FLATTENED]
+    test: str | None = None
+    group: str | None = None
+    configuration: Configuration | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    duet: _Duet | None = None
+    profile: Traces | None = None
+
+
+def _parse_json(text: str, label: str, loads: Loads) -> object:
+    try:
+        return loads(text)
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(
+            f"{label}: no JSON, or cut off: {error}; save the run again with --benchmark-save"
+        ) from error
+
+
+def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
+    """A benchmark's test, and its measurement. Raises `DecodeError`."""
+    schema = decode(_Schema, ours, _OURS).schema
+    if schema > SCHEMA:
+        raise DecodeError(
+            f"schema {schema} is newer than {SCHEMA}, the one this version knows; update "
+            "pytest-tfthreads, or save the run again with this version",
+            f"{_OURS}:",
+        )
+    recorded = decode(_Recorded, ours, _OURS)
+    measurement = recorded.measurement
+    decode(_Machine, measurement.machine, f"{_OURS}.machine")
+    _check(measurement)
+    return recorded.test or name, StoredMeasurement(
+        name=name,
+        group=recorded.group or name,
+        configuration=recorded.configuration or _asked_for(measurement.requested),
+        measurement=measurement,
+        verdicts=recorded.verdicts,
+        pairs=() if recorded.duet is None else recorded.duet.pairs,
+        traces=recorded.profile,
+    )
+
+
+def _check(measurement: Measurement) -> None:
+    """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
+    if not measurement.cpus:
+        raise DecodeError("is empty, not a CPU or more", f"{_OURS}.cpus")
+    try:
+        figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
+    except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s
+        raise DecodeError(f"are impossible: {error}", f"{_OURS}.processes") from error
+    if not all(0 < figure.value < math.inf for figure in figures):
+        raise DecodeError("are impossible: they give a speed of 0 or none", f"{_OURS}.processes")
+
+
+def _asked_for(pools: Pools) -> Configuration:
+    try:
+        threads = ThreadConfig(
+            ThreadCount.parse(pools.intra, "intra"), ThreadCount.parse(pools.inter, "inter")
+        )
+    except ConfigError as error:
+        raise DecodeError(f"is impossible: {error}", _OURS) from error
+    return Configuration.named(threads.id, threads)

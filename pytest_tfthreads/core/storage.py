@@ -1,0 +1,126 @@
+"""pytest-benchmark's directory of saved runs: which files are in it, and which a name means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tfthreads.core.saved_runs import BaselineError
+
+_NUMBERED = "[0-9][0-9][0-9][0-9]_*.json"
+_IN_A_GLOB = frozenset("*?[")
+_MOST_CHOICES = 5
+
+
+@dataclass(frozen=True)
+class Storage:
+    """`root` holds a directory for each kind of machine and Python, and files perhaps.
+
+    `own` is the name of the directory in which runs of this process are saved, where that is known.
+    """
+
+    root: Path
+    own: str | None = None
+
+    def latest(self, most: int) -> list[Path]:
+        """The numbered runs with the highest numbers of this process's kind, oldest first."""
+        return [path for path in self._numbered() if self._is_own(path)][-most:]
+
+    def latest_elsewhere(self, most: int) -> list[Path]:
+        """The same of all other directories: so many of each, directory by directory."""
+        directories: dict[Path, list[Path]] = {}
+        for path in self._numbered():
+            if not self._is_own(path):
+                directories.setdefault(path.parent, []).append(path)
+        return [path for found in directories.values() for path in found[-most:]]
+
+    def before(self, run: Path, most: int) -> list[Path]:
+        """The numbered runs of its directory with lower numbers than this one, oldest first."""
+        if run not in self._numbered():
+            return []
+        earlier = [path for path in self._numbered() if path.name < run.name]
+        if self._is_own(run):
+            return [path for path in earlier if self._is_own(path)][-most:]
+        return [path for path in earlier if path.parent == run.parent][-most:]
+
+    def every_run(self) -> list[Path]:
+        """All files, directory by directory."""
+        return sorted([*self.root.glob("*.json"), *self.root.glob("*/*.json")])
+
+    def find(self, text: str) -> list[Path]:
+        """What pytest-benchmark means by it: a file, or a number or a glob, with or without the
+        name of a directory before (`0001`, `*/0001`, `Linux-CPython-3.12-64bit/0001`).
+
+        Without a directory this process's own is meant, or, if nothing is there, all others. One
+        path at least. Raises `BaselineError` where there is none, or a number is in several
+        directories.
+        """
+        if not text.strip():
+            raise BaselineError(f"the name of a saved run is empty; {self._what_there_is()}")
+        path = Path(text)
+        if path.is_dir():
+            raise BaselineError(f"{text} is a directory, no saved run; {self._what_there_is()}")
+        *directory, name = path.parts
+        if path.is_file() or len(directory) > 1 or path.is_absolute() or name.endswith(".json"):
+            return [path]
+        try:
+            files = f"{name.rstrip('*')}*.json"
+            found = self._within(directory[0], files) if directory else self._anywhere(files)
+        except (ValueError, NotImplementedError):  # no glob that there can be
+            found = []
+        if not directory:
+            found = [one for one in found if self._is_own(one)] or found
+        if not found:
+            raise BaselineError(
+                f"no saved run in {self.root} matches {text!r}; {self._what_there_is()}"
+            )
+        choices = [self._name_of(one) for one in found]
+        if not _IN_A_GLOB & set(name) and len({one.parent for one in found}) > 1:
+            raise BaselineError(
+                f"{text!r} is in several directories of {self.root}: name it by {_listed(choices)}"
+            )
+        return found
+
+    def _within(self, directories: str, files: str) -> list[Path]:
+        found = (path for one in self.root.glob(directories) for path in one.glob(files))
+        return sorted(found, key=_by_number)
+
+    def _anywhere(self, files: str) -> list[Path]:
+        return sorted([*self._within("*", files), *self.root.glob(files)], key=_by_number)
+
+    def _numbered(self) -> list[Path]:
+        return self._anywhere(_NUMBERED)
+
+    def _is_own(self, path: Path) -> bool:
+        return path.parent == self.root or path.parent.name == self.own
+
+    def _name_of(self, path: Path) -> str:
+        """By which `find` finds it, and no other."""
+        if path.parent == self.root:
+            return str(path)
+        number = path.name.partition("_")[0]
+        return number if path.parent.name == self.own else f"{path.parent.name}/{number}"
+
+    def _what_there_is(self) -> str:
+        numbered = self._numbered()
+        if not numbered:
+            return f"{self.root} holds none; make one with --benchmark-save"
+        latest = [self._name_of(path) for path in numbered[-_MOST_CHOICES:]]
+        return f"name one by its file or its number, such as {_listed(latest)}"
+
+
+def looks_like_tests(text: str) -> bool:
+    """Whether this is the path or node id of tests, which an option before it may have taken."""
+    path = text.partition("::")[0]
+    return bool(path) and not path.endswith(".json") and os.path.exists(path)
+
+
+def _by_number(path: Path) -> tuple[str, Path]:
+    return path.name, path.parent
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
