@@ -90,7 +90,7 @@ def test_nothing_is_written_of_nothing(suite):
 def test_what_is_wrong_is_said_before_anything_is_measured(suite, monkeypatch, option, told):
     if option.endswith("html"):
         monkeypatch.setitem(sys.modules, "plotly", None)
-    suite.write("print('collected')\n" + SWEEP)
+    suite.write("    print('collected')\n" + SWEEP)
     result = suite.run(f"--tf-threads-report={option}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([told])
