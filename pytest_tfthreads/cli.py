@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.commands import compare, doctor, history, listing, report
-from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.errors import CommandError, OutputError
+from pytest_tfthreads.commands.output import flush
 from pytest_tfthreads.core.changes import ChangesUnavailableError
 from pytest_tfthreads.core.saved_runs import BaselineError
 from pytest_tfthreads.report.page import LibraryMissingError
@@ -35,13 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         try:
             code = _run(arguments)
         finally:
-            sys.stdout.flush()  # or it is at exit that a closed pipe is found, and told of
+            flush()  # or it is at exit that a closed pipe is found, and told of
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         sys.exit(CLOSED_PIPE)
+    except OutputError as error:
+        _forget_output()
+        _tell(str(error))
+        sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(code)
+
+
+def _forget_output() -> None:
+    """Keep Python from trying again, when it exits, to print what nobody takes."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(error: str) -> None:
+    print(f"pytest-tfthreads: error: {one_line(error)}", file=sys.stderr)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -51,7 +66,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         code: int = options.run(options)
     except _ERRORS as error:
-        print(f"pytest-tfthreads: error: {one_line(str(error))}", file=sys.stderr)
+        _tell(str(error))
         return USAGE_ERROR
     return code
 

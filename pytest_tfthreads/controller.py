@@ -13,6 +13,7 @@ from pytest_tfthreads.collection import case_of
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate, is_asked_for
+from pytest_tfthreads.isolation import profiles
 from pytest_tfthreads.isolation.attached import Attached, attach
 from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
 from pytest_tfthreads.isolation.groups import Isolation
@@ -23,7 +24,13 @@ from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
-from pytest_tfthreads.xdist_bridge.briefing import MARKED, REFUSED, VERSION, read_briefing
+from pytest_tfthreads.xdist_bridge.briefing import (
+    MARKED,
+    MEASURES,
+    REFUSED,
+    VERSION,
+    read_briefing,
+)
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
 
@@ -57,6 +64,8 @@ class Controller:
         if self._briefing is not None:
             self._briefing.tell(VERSION, __version__)
             benchmark_bridge.leave_comparing_to_the_controller(config)
+        if distribution is not None:
+            distribution.before_measuring = keeper.check_places
         if distribution is not None or roles.is_worker(config):
             benchmark_bridge.hold_only(config)
 
@@ -96,6 +105,7 @@ class Controller:
             if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
                 self._briefing.tell(REFUSED, str(error))
 
+    @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
         if roles.is_worker(self._config):
@@ -112,6 +122,8 @@ class Controller:
             and not _runs_here(item)
         ]
         if not self._config.getoption("collectonly"):
+            if to_judge:
+                self._check_places(to_judge[0])
             self._ticker.plan(self._foreseen(session.items))
         if self._is_judging:
             hypotheses = len(METRICS) * len(to_judge)
@@ -143,6 +155,15 @@ class Controller:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
+
+    def _check_places(self, first: pytest.Item) -> None:
+        """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
+        if self._settings.profile is not None:
+            profiles.check_directory(self._settings.profile.directory)
+        if self._briefing is None:
+            self._keeper.check_places()
+        else:  # the files are the controller's
+            self._briefing.tell(MEASURES, first.nodeid)
 
     @property
     def _is_judging(self) -> bool:

@@ -20,6 +20,7 @@ from pytest_tfthreads.options import REGRESSED, Settings
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report_file import ReportFile
+from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
@@ -31,13 +32,19 @@ class Keeper:
     """
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, distribution: Distribution | None
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        sharing: Sharing,
+        distribution: Distribution | None,
     ) -> None:
         self._config = config
         self._settings = settings
+        self._sharing = sharing
         self._distribution = distribution
         self._findings = Findings()
         self._notes: list[str] = []
+        self._unwritten: dict[str, None] = {}  # files that could not be written, in words
         self._saw_marked = False
         self._session: pytest.Session | None = None
         self._saving: benchmark_bridge.Saving | None = None
@@ -51,13 +58,20 @@ class Keeper:
         """What is to be said below the verdicts."""
         self._notes += notes
 
+    def check_places(self) -> None:
+        """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
+        if found := benchmark_bridge.why_unwritable(self._config):
+            raise pytest.UsageError("\n".join(found))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
         self._saving = benchmark_bridge.Saving(self._config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        self._saw_marked = self._saw_marked or collection.is_marked(item)
+        if not self._saw_marked and collection.is_marked(item):
+            self._saw_marked = True
+            self._guard()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._all_collected &= not report.failed
@@ -74,6 +88,8 @@ class Keeper:
         measured = found.measured
         if measured is None:
             return
+        self._guard()  # under pytest-xdist nothing is collected here
+        self._unwritten |= dict.fromkeys(measured.unwritten)
         place = _place(self._config.rootpath, report.location)
         if self._distribution is None:
             self._record(measured, place)
@@ -81,6 +97,10 @@ class Keeper:
         if worker := self._distribution.worker_to_name(report):
             measured = measured.by(worker)
         self._distribution.in_order(report, functools.partial(self._record, measured, place))
+
+    def _guard(self) -> None:
+        if self._saving is not None:
+            self._saving.guard()
 
     def _record(self, measured: MeasuredTest, place: Place) -> None:
         """Add it to what this run has found."""
@@ -109,7 +129,6 @@ class Keeper:
         if self._must_judge and not was_refused:
             notes = [f"  {note}" for note in self._notes]
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
-            _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
@@ -119,11 +138,14 @@ class Keeper:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
+        lines += [*self._sharing.warnings, *self._unwritten]
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
         for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
+        if self._session is not None:  # the histogram comes with pytest-benchmark's table
+            self._fail_if_unwritten(self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
@@ -140,11 +162,12 @@ class Keeper:
         pytest-benchmark would have refused, if it measured nothing; and a file that could not be
         written.
         """
+        if self._must_judge and not roles.is_worker(self._config):
+            self._append_to_step_summary(self._findings.judgement_as_markdown())
+        self._fail_if_unwritten(session)
         if session.exitstatus != pytest.ExitCode.OK:
             return
-        if self._measured_nothing_asked_for or (
-            self._saving is not None and self._saving.has_failed
-        ):
+        if self._measured_nothing_asked_for:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
             self._must_judge
@@ -152,6 +175,30 @@ class Keeper:
             and not roles.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _fail_if_unwritten(self, session: pytest.Session) -> None:
+        """A failed test outweighs a file that could not be written."""
+        if session.exitstatus != pytest.ExitCode.OK or roles.is_worker(self._config):
+            return
+        if self._saving is not None and self._saving.is_broken:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        elif self._unwritten or (self._saving is not None and self._saving.has_failed):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _append_to_step_summary(self, markdown: str) -> None:
+        """What GitHub Actions shows of a job."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path or not markdown:
+            return
+        try:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(markdown)
+        except OSError as error:
+            message = (
+                f"GITHUB_STEP_SUMMARY: {path} was not written: {error.strerror}; mend that, or "
+                "take the variable out of the environment"
+            )
+            self._unwritten[message] = None
 
     def _content(self) -> RunContent:
         """For the report, as this run ends."""
@@ -161,7 +208,7 @@ class Keeper:
                 source=f"tests of {self._config.rootpath.name}",
                 commit=benchmark_bridge.commit_of(self._config),
                 complete=self._is_complete,
-                notes=tuple(self._notes),
+                notes=(*self._notes, *self._sharing.warnings),
             )
         )
 
@@ -204,14 +251,6 @@ class Keeper:
         if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
             return []
         return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
-
-
-def _append_to_step_summary(markdown: str) -> None:
-    """What GitHub Actions shows of a job."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path and markdown:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(markdown)
 
 
 def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:

@@ -43,9 +43,11 @@ def _register_plugins(config: pytest.Config, settings: Settings) -> None:
     config.pluginmanager.register(sharing, "tfthreads-sharing")
     distribution = None
     if roles.is_controller(config):
-        distribution = Distribution(config, settings.seed, sharing.show_waiting)
+        distribution = Distribution(
+            config, settings.seed, sharing.show_waiting, sharing.add_unleased
+        )
         config.pluginmanager.register(distribution, "tfthreads-distribution")
-    keeper = Keeper(config, settings, distribution)
+    keeper = Keeper(config, settings, sharing, distribution)
     controller = Controller(config, settings, sharing, ticker, keeper, distribution)
     config.pluginmanager.register(controller, "tfthreads-controller")
     config.pluginmanager.register(keeper, "tfthreads-keeper")

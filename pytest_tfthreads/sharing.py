@@ -10,10 +10,10 @@ import pytest
 
 from pytest_tfthreads import collection
 from pytest_tfthreads.process.lease_notes import Holder
-from pytest_tfthreads.process.lease_place import UnsafePlaceError
+from pytest_tfthreads.process.lease_place import HOW_TO_CHOOSE
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.ticker import Ticker
-from pytest_tfthreads.xdist_bridge.briefing import WAITING, read_briefing
+from pytest_tfthreads.xdist_bridge.briefing import UNLEASED, WAITING, read_briefing
 
 
 class Sharing:
@@ -29,15 +29,27 @@ class Sharing:
         self._timeout_s = timeout_s
         self._shared = contextlib.ExitStack()
         self._saw_marked = False
+        self._why_unleased: dict[str, None] = {}
 
     @functools.cached_property
     def leases(self) -> Leases:
-        """Of this process. Raises `pytest.UsageError` where there is no safe place for them."""
+        """Of this process."""
         # Not before there is a marked test: other suites have no business with it.
-        try:
-            return Leases(timeout_s=self._timeout_s, on_wait=self._tell_of_waiting)
-        except UnsafePlaceError as error:
-            raise pytest.UsageError(f"leases on CPUs: {error}") from error
+        return Leases(
+            timeout_s=self._timeout_s,
+            on_wait=self._tell_of_waiting,
+            on_unavailable=self._tell_of_no_leases,
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """Lines of text: at most one, that CPUs could not be leased in this run."""
+        if not self._why_unleased:
+            return []
+        return [
+            "warning: CPUs could not be leased, so other runs on this machine may have disturbed "
+            f"this one, and this one them: {'; '.join(self._why_unleased)}. Mend: {HOW_TO_CHOOSE}"
+        ]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -75,6 +87,17 @@ class Sharing:
             self._show(f"tf_threads: waiting for the CPUs: {names}")
         else:  # pytest-xdist's workers have no terminal
             briefing.tell(WAITING, names)
+
+    def _tell_of_no_leases(self, why: str) -> None:
+        briefing = read_briefing(self._config)
+        if briefing is None:
+            self.add_unleased(why)
+        else:
+            briefing.tell(UNLEASED, why)
+
+    def add_unleased(self, why: str) -> None:
+        """Of this process, or of a worker of pytest-xdist: why it could not lease CPUs."""
+        self._why_unleased[why] = None
 
     def show_waiting(self, worker: str, names: str) -> None:
         """Show what a worker of pytest-xdist waits for."""

@@ -17,7 +17,6 @@ from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
-from pytest_tfthreads.core.trace import Traces
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.duets import Duets
@@ -121,28 +120,30 @@ class Isolation:
                 verdicts = self._verdicts(one, measured.measurement, gate, duet)
                 measured = replace(measured, verdicts=verdicts)
             if measured is not None:
-                measured = replace(measured, traces=self._traces(one, measured, duet, gate))
+                measured = self._traced(one, measured, duet, gate)
             if one.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
                 runs[one.item.nodeid] = IsolatedRun(one.reports(), measured, one.ending, mistake)
         return runs
 
-    def _traces(
+    def _traced(
         self, member: Progress, measured: MeasuredTest, duet: Duet | None, gate: Gate | None
-    ) -> Traces | None:
-        """Traces of a test that was measured, if they are wanted of it."""
+    ) -> MeasuredTest:
+        """A test that was measured, with its traces, if they are wanted of it."""
         wanted = self._settings.profile
         has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
         if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
-            return None
+            return measured
         then = None
         if has_regressed and duet is not None and duet.baseline is not None and self._baseline:
             then = self._progress(member.item, self._baseline)
-        traces = self._profiles.take(self._progress(member.item, self._here), then)
+        taken = self._profiles.take(self._progress(member.item, self._here), then)
+        traces = taken.traces
         if then is None and gate is not None and traces.now is not None:
             stored = gate.stored_trace(measured.nodeid, measured.measurement)
             traces = replace(traces, baseline=stored)
-        return traces
+        unwritten = (*measured.unwritten, *taken.unwritten)
+        return replace(measured, traces=traces, unwritten=unwritten)
 
     def _progress(self, item: pytest.Item, side: Side) -> Progress:
         return Progress(self._config, self._settings, self._machine, item, side)

@@ -43,6 +43,7 @@ class MeasuredTest:
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
     traces: Traces | None = None
+    unwritten: tuple[str, ...] = ()  # which of its own files could not be written, in words
     worker: str = ""  # where several measure each test: whose this is
 
     @property
@@ -99,6 +100,7 @@ class MeasuredTest:
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "duet": self.duet,
             "traces": None if self.traces is None else self.traces.to_json(),
+            "unwritten": list(self.unwritten),
         }
 
     @classmethod
@@ -117,6 +119,7 @@ class MeasuredTest:
             verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
             duet=data["duet"],
             traces=None if data["traces"] is None else Traces.from_json(data["traces"]),
+            unwritten=tuple(data["unwritten"]),
         )
 
 
@@ -213,6 +216,7 @@ class Results:
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
             search=cost,
             duet=None if duet is None else duet.to_json(),
+            unwritten=tuple(dict.fromkeys(one.unwritten for one in records if one.unwritten)),
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
@@ -233,8 +237,10 @@ class Results:
             yield "unverified"
         if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
             yield "no-turns"
-        if self._leases.unavailable and (order.workerinput or {}).get("workercount", 1) > 1:
-            yield "xdist"
+        if self._leases.unavailable:
+            yield "no-lease"
+            if (order.workerinput or {}).get("workercount", 1) > 1:
+                yield "xdist"
         if self._is_packed:
             yield "packed"
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.trace import ROUND, Span
 from pytest_tfthreads.measuring.reference import UnavailableError
-from pytest_tfthreads.measuring.tracing import UntraceableError
+from pytest_tfthreads.measuring.tracing import UntraceableError, UnwrittenTraceError
 from pytest_tfthreads.process import kernel
 
 _POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
@@ -240,7 +240,10 @@ def _as_untraceable() -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, ImportError, OSError, RuntimeError, ValueError) as error:
-        raise UntraceableError(f"TensorFlow's profiler: {error}") from error
+        # As these, TensorFlow tells of a full disk, and of what must not be written.
+        unwritten = (OSError, tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
+        kind = UnwrittenTraceError if isinstance(error, unwritten) else UntraceableError
+        raise kind(f"TensorFlow's profiler: {error}") from error
 
 
 def _span(plane: Any, event: Any, begun_ps: int) -> Span:

@@ -142,4 +142,7 @@ class Ticket:
         return True
 
     def _unlock(self, start: int, length: int) -> None:
-        fcntl.lockf(self._fd, fcntl.LOCK_UN, length, start)
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, length, start)
+        except OSError as error:
+            raise NoLocksError(f"{self._file} cannot be unlocked: {error.strerror}") from error

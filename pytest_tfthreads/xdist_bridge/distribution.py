@@ -11,7 +11,9 @@ import pytest
 from pytest_tfthreads import __version__
 from pytest_tfthreads.xdist_bridge.briefing import (
     MARKED,
+    MEASURES,
     REFUSED,
+    UNLEASED,
     VERSION,
     WAITING,
     Briefing,
@@ -25,20 +27,32 @@ _UNKNOWN_MARK = "Unknown pytest.mark.tf_threads"
 
 
 class Distribution:
-    """Of one run. `waiting` is called with a worker's name and words, in a thread of execnet's."""
+    """Of one run.
+
+    `waiting` is called with a worker's name and for whom it waits, `unleased` with why a worker
+    cannot lease CPUs; both in a thread of execnet's. `before_measuring` is called when it is known
+    that something will be measured, and may raise `pytest.UsageError`.
+    """
 
     def __init__(
-        self, config: pytest.Config, seed: int, waiting: Callable[[str, str], None]
+        self,
+        config: pytest.Config,
+        seed: int,
+        waiting: Callable[[str, str], None],
+        unleased: Callable[[str], None],
     ) -> None:
         self.baseline: str | None = None  # what workers judge by
+        self.before_measuring: Callable[[], None] | None = None
         self._config = config
         self._seed = seed
         self._waiting = waiting
+        self._unleased = unleased
         self._paths = ModulePaths()
         self._places: dict[str, int] = {}  # in the order of collection, by node id
         self._to_do: dict[tuple[int, str, int, str], Callable[[], None]] = {}
         self._versions: dict[str, str] = {}  # of the plugin, by worker
         self._saw_marked = False
+        self._will_measure = False
         self._collected: dict[str, Any] = {}  # workers by name
         self._refused: dict[str, str] = {}  # why, by worker
 
@@ -97,6 +111,8 @@ class Distribution:
         self._collected[node.gateway.id] = node
         if self._saw_marked:
             self._refuse_unfit()
+        if self._will_measure and self.before_measuring is not None:
+            self.before_measuring()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: Any) -> None:
@@ -119,8 +135,12 @@ class Distribution:
             self._saw_marked = True
         elif kind == REFUSED:
             self._refused[worker] = text
+        elif kind == MEASURES:
+            self._will_measure = True
         elif kind == WAITING:
             self._waiting(worker, text)
+        elif kind == UNLEASED:
+            self._unleased(text)
 
     def _refuse_unfit(self) -> None:
         """Raises `pytest.UsageError` if a worker cannot measure the marked tests."""

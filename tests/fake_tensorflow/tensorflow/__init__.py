@@ -86,7 +86,19 @@ class OpError(Exception):
     pass
 
 
-errors = SimpleNamespace(OpError=OpError)
+class ResourceExhaustedError(OpError):
+    pass
+
+
+class PermissionDeniedError(OpError):
+    pass
+
+
+errors = SimpleNamespace(
+    OpError=OpError,
+    ResourceExhaustedError=ResourceExhaustedError,
+    PermissionDeniedError=PermissionDeniedError,
+)
 float32 = SimpleNamespace(as_datatype_enum=1)
 int32 = SimpleNamespace(as_datatype_enum=3)
 types = SimpleNamespace(experimental=SimpleNamespace(PolymorphicFunction=_Function))
@@ -120,7 +132,7 @@ class _Profiler:
         if not save:
             return
         if os.environ.get("FAKE_TF_DISK_FULL"):
-            raise OpError("No space left on device")
+            raise ResourceExhaustedError("No space left on device")
         folder = os.path.join(directory, "plugins", "profile", "2026_11_23_12_00_00")
         os.makedirs(folder)
         with open(os.path.join(folder, "here.xplane.pb"), "w") as file:
