@@ -65,6 +65,22 @@ def nodeid_of(item: pytest.Item) -> str:
     return item.stash.get(_NODEID, item.nodeid)
 
 
+def own_part_of(item: pytest.Item) -> str:
+    """By which pytest is asked for an item in its file: its id's part from the first `::`.
+
+    It is without parameters, and empty (for all of the file) where pytest would misread it.
+    """
+    if not isinstance(item, pytest.Function):  # named as its plugin likes
+        return ""
+    chain = item.listchain()
+    file = next(node for node in chain if isinstance(node, pytest.File))
+    names = [node.name for node in chain[chain.index(file) + 1 : -1]]
+    names.append(item.originalname)
+    if any("[" in name or "::" in name for name in names):
+        return ""
+    return "".join(f"::{name}" for name in names)
+
+
 def group_of(item: pytest.Item) -> str:
     """What all configurations of one test have in common: its node id without the case's own."""
     callspec = getattr(item, "callspec", None)

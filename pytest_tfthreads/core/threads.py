@@ -107,6 +107,15 @@ class ThreadConfig:
 
 
 @dataclass(frozen=True)
+class ThreadsInForce:
+    """The configuration under which a test runs: TensorFlow's pools, and the CPUs granted."""
+
+    intra: int
+    inter: int
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Case:
     """One configuration of one test, with the terms on which it is measured.
 
