@@ -32,6 +32,8 @@ def restore(config: pytest.Config, data: Mapping[str, Any]) -> pytest.TestReport
         report.longrepr = tuple(report.longrepr)
     report.location = tuple(report.location)  # type: ignore[assignment]
     report.sections = [(title, text) for title, text in report.sections]
+    if "_subtest.context" in data:  # of a subtest, whose values pytest quotes once more
+        object.__setattr__(report.context, "kwargs", data["_subtest.context"]["kwargs"])
     report.user_properties = [(name, value) for name, value in report.user_properties]
     return report
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_tfthreads import collection, outcomes
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.isolation.sides import Side
+from pytest_tfthreads.isolation.sides import Here, Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
@@ -118,7 +118,7 @@ class Progress:
             self.goes_on = False
             self.skip(result.reply.message)
             return
-        failure = _failure_of(result.reply, self.item)
+        failure = self._failure_of(result.reply)
         if failure is not None:
             self.fail(str(failure), begun_s)
             return
@@ -132,6 +132,23 @@ class Progress:
         self._add(reports)
         if result.reply.sample is None:
             self.goes_on = False
+
+    def _failure_of(self, reply: Reply) -> Failure | None:
+        """What a process answered where it could not run its test: the reason comes first."""
+        if reply.outcome == protocol.NO_TENSORFLOW:
+            return preload_failure(reply.message)
+        headline = _HEADLINES.get(reply.outcome)
+        if headline is None:
+            return None
+        known = collection.marked_ids(self._config)
+        if isinstance(self.side, Here) and not set(reply.other_ids) <= set(known):
+            return Failure(reply.outcome, _ids_change(self.item, reply.other_ids))
+        parts = [reply.reason, headline, outcomes.hint_for(reply.message), reply.message]
+        if reply.outcome == protocol.NOT_COLLECTED and (
+            not reply.reason or reply.reason.startswith("not found")
+        ):
+            parts.insert(2, _SAME_TESTS)
+        return Failure(reply.outcome, "\n".join(part for part in parts if part))
 
     def fail(self, message: str, begun_s: float, by_test: bool = False) -> None:
         """It has no result; `by_test`: through what the test itself did."""
@@ -152,23 +169,6 @@ class Progress:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)
         return outcomes.merge(self._reports) if self._reports else []
-
-
-def _failure_of(reply: Reply, item: pytest.Item) -> Failure | None:
-    """What a process answered where it could not run its test: the reason comes first."""
-    if reply.outcome == protocol.NO_TENSORFLOW:
-        return preload_failure(reply.message)
-    headline = _HEADLINES.get(reply.outcome)
-    if headline is None:
-        return None
-    if not set(reply.other_ids) <= {one.nodeid for one in item.session.items}:
-        return Failure(reply.outcome, _ids_change(item, reply.other_ids))
-    parts = [reply.reason, headline, outcomes.hint_for(reply.message), reply.message]
-    if reply.outcome == protocol.NOT_COLLECTED and (
-        not reply.reason or reply.reason.startswith("not found")
-    ):
-        parts.insert(2, _SAME_TESTS)
-    return Failure(reply.outcome, "\n".join(part for part in parts if part))
 
 
 def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:
