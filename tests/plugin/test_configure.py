@@ -1,6 +1,7 @@
 """What is configured before TensorFlow starts, and how a measuring process is known."""
 
 import re
+from pathlib import Path
 
 
 def flat(result):
@@ -305,3 +306,28 @@ def test_a_hook_of_a_suite_that_also_runs_without_the_plugin(suite):
     result = suite.pytester.runpytest_subprocess("-p", "no:tfthreads")
     result.assert_outcomes(passed=1)
     assert not re.search("unknown hook", result.stderr.str())
+
+
+def examples():
+    page = Path(__file__).parents[2] / "docs" / "measuring-processes.md"
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_examples_of_the_documentation(suite):
+    suite.write(
+        """
+        import socket
+
+        @pytest.mark.tf_threads(intra=[1, 2], inter=1)
+        def test_it(benchmark, port, work, tf_threads_process):
+            assert port == 29500 + tf_threads_process
+            with socket.create_server(("127.0.0.1", port)):
+                (work / "file").touch(exist_ok=False)
+                benchmark(sum, [1])
+        """
+    )
+    _, *others = examples()
+    head = "import pathlib, shutil, pytest\nWORK = pathlib.Path(__file__).with_name('work')\n"
+    suite.pytester.makeconftest(head + "".join(others))
+    suite.run().assert_outcomes(passed=2)
+    assert not (suite.path / "work").exists()
