@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
+from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.measuring.recorder import MIN_DATASET_WARMUP_S, Recorder
-from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.process.protocol import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
 
 if TYPE_CHECKING:
     from pytest_tfthreads.measuring.session import MeasuringSession
 
 _MAX_ITEMS = 1e30
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class ThreadsInForce:
-    """The configuration under which a test runs: TensorFlow's real pools, and the CPUs granted."""
-
-    intra: int
-    inter: int
-    cpus: tuple[int, ...]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +31,13 @@ def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
         inter=order.inter if pools is None else pools.inter,
         cpus=order.cpus,
     )
+
+
+@pytest.fixture(scope="session")
+def tf_threads_process(pytestconfig: pytest.Config) -> int:
+    """The number of this measuring process among those that run at once, from 1; 0 elsewhere."""
+    number: int = getattr(pytestconfig, PROCESS_ATTRIBUTE, 0)
+    return number
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads import ini_values
 from pytest_tfthreads.core.duet import LOOKS
 from pytest_tfthreads.core.search import machine_grid
 from pytest_tfthreads.core.threads import (
@@ -18,7 +19,7 @@ from pytest_tfthreads.core.threads import (
     parse_spec,
     parse_timeout,
 )
-from pytest_tfthreads.core.tolerance import parse_tolerance
+from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
 from pytest_tfthreads.core.verdict import FAILING, Policy
 from pytest_tfthreads.process.machine import Machine
 
@@ -232,6 +233,8 @@ def read_settings(config: pytest.Config) -> Settings:
         seed = _count(config, "tf_threads_seed", 0)
         policy = _policy(config)
         profile = _profile(config)
+        report = _report(config)
+        duet, name = _value(config, "tf_threads_duet")
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
@@ -240,7 +243,6 @@ def read_settings(config: pytest.Config) -> Settings:
             "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "
             "measures them one by one: leave one of the two out"
         )
-    duet, name = _value(config, "tf_threads_duet")
     if duet == "":
         duet = BASELINES_COMMIT
     if search and duet:
@@ -264,7 +266,7 @@ def read_settings(config: pytest.Config) -> Settings:
         search=search,
         policy=policy,
         duet=duet,
-        report=_report(config),
+        report=report,
         profile=profile,
     )
 
@@ -274,7 +276,7 @@ def _policy(config: pytest.Config) -> Policy:
     tolerance, name = _value(config, "tf_threads_tolerance")
     if tolerance is not None:
         try:
-            policy = policy.with_tolerance(parse_tolerance(tolerance))
+            policy = policy.with_tolerance(parse_tolerance(tolerance, OPTION_SYNTAX))
         except ValueError as error:
             raise ConfigError(name, str(error)) from error
     verdicts, name = _value(config, "tf_threads_fail_on")
@@ -310,8 +312,7 @@ def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:
     option: str | None = config.getoption(name)
     if option is not None:
         return option, "--" + name.replace("_", "-")
-    ini: str | None = config.getini(name)
-    return ini or None, f"ini key {name}"
+    return ini_values.text_of(config, name), f"ini key {name}"
 
 
 def _count(config: pytest.Config, name: str, least: int) -> int | None:

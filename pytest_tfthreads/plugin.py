@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads import collection
+from pytest_tfthreads import collection, hookspecs
 from pytest_tfthreads.collection import CASE_FIXTURE
 from pytest_tfthreads.controller import Controller
 from pytest_tfthreads.core.threads import Case
-from pytest_tfthreads.fixtures import tf_benchmark, tf_threads
+from pytest_tfthreads.fixtures import tf_benchmark, tf_threads, tf_threads_process
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
@@ -19,13 +19,17 @@ from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
-__all__ = ["tf_benchmark", "tf_threads"]
+__all__ = ["tf_benchmark", "tf_threads", "tf_threads_process"]
 
 _SETTINGS = pytest.StashKey[Settings]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,6 +16,9 @@ from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.lockstep import Ring
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import WorkOrder
+from pytest_tfthreads.xdist_bridge import roles
+
+_PAIR = 2  # of a duet
 
 
 class Orders:
@@ -39,21 +42,23 @@ class Orders:
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
-    def write(self, member: Progress, ring: Ring, iterations: int | None) -> WorkOrder:
-        """For one process of the member, with `iterations` calls a round if they are settled."""
+    def write(self, member: Progress, place: int, ring: Ring, iterations: int | None) -> WorkOrder:
+        """For one process of the member, with `iterations` calls a round if they are settled.
+
+        `place` is the member's in its ring.
+        """
         config = self._config
         item = member.item
         requested = member.requested
-        nodeid = collection.nodeid_of(item)
-        _, separator, own_part = nodeid.partition("::")
         writer = (
             config.get_terminal_writer()
             if config.pluginmanager.hasplugin("terminalreporter")
             else None
         )
         return WorkOrder(
-            nodeid=nodeid,
-            target=f"{item.path}{separator}{own_part}",
+            nodeid=collection.nodeid_of(item),
+            path=str(item.path),
+            own_part=collection.own_part_of(item),
             intra=requested.intra,
             inter=requested.inter,
             cpus=self._machine.cpu_set(self.granted(member), ring.first_set),
@@ -73,6 +78,8 @@ class Orders:
             interactive=self.is_interactive,
             colors=bool(writer and writer.hasmarkup),
             terminal_width=writer.fullwidth if writer else 80,
+            process=1 + place + roles.number_of(config) * max(self._settings.group, _PAIR),
+            has_hook=bool(item.ihook.pytest_tfthreads_configure.get_hookimpls()),
             workerinput=getattr(config, "workerinput", None),
             iterations=iterations,
             # A debugger's process shares the terminal's group with pytest, and must not stop it.

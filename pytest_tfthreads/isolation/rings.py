@@ -114,9 +114,9 @@ class Rings:
             terminal(self._config, interactive) as descriptors,
         ):
             processes = []
-            for one in members:
+            for place, one in enumerate(members):
                 order = replace(
-                    one.side.moved(self._orders.write(one, ring, iterations)),
+                    one.side.moved(self._orders.write(one, place, ring, iterations)),
                     ring=None if is_alone else ring_id,
                     budget_share=budget_share,
                     traces=traces,
@@ -139,7 +139,7 @@ class Rings:
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:
-                        one.fail(_timed_out(error.msg, members), begun_s)
+                        one.fail(_timed_out(error.msg, members), begun_s, by_test=True)
         for one, process in zip(members, processes, strict=True):
             if process.result is not None:
                 one.take(process.result, begun_s)

@@ -121,10 +121,9 @@ class AtRevision:
         )
 
     def moved(self, order: WorkOrder) -> WorkOrder:
-        path, separator, own_part = order.target.partition("::")
         return replace(
             order,
-            target=f"{self._twin(path)}{separator}{own_part}",
+            path=self._twin(order.path),
             args=tuple(self._arguments(order)),
             argv=tuple(map(self._moved, order.argv)),
             invocation_dir=self.home.cwd,

@@ -6,15 +6,17 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.core.measurement import Pools, Sample
+from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.recorder import (
     MAX_WARMUP_S,
@@ -25,6 +27,7 @@ from pytest_tfthreads.measuring.recorder import (
     peak_memory_bytes,
 )
 from pytest_tfthreads.measuring.reference import Reference
+from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.process import protocol
@@ -58,6 +61,8 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "report_log": None,  # pytest-reportlog
     "json_report": False,  # pytest-json-report
 }
+_MACHINERY = {"_pytest", "pluggy", "importlib", "<frozen importlib._bootstrap>"}
+_OWN_DIRECTORY = Path(__file__).parents[1]
 _PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pytest's cache
 
 
@@ -66,9 +71,12 @@ class MeasuringSession:
 
     __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
 
-    def __init__(self, order: WorkOrder, connection: Connection, effective: Pools | None) -> None:
+    def __init__(
+        self, order: WorkOrder, connection: Connection, own_runtime: runtime.Runtime
+    ) -> None:
         self.order = order
-        self.effective = effective
+        self._runtime = own_runtime
+        self._target = Target.of(order.path, order.own_part, order.invocation_dir)
         self._turns = Turns(connection, order.rounds_a_turn)
         self._reference = Reference(runtime.ReferenceProduct())
         self._traced: TracedRounds | None = None
@@ -82,19 +90,27 @@ class MeasuringSession:
         self._first_call_s: float | None = None
         self._reports: list[dict[str, Any]] = []
         self._warnings: list[dict[str, Any]] = []
-        self._collect_errors: list[str] = []
+        self._other_ids: list[str] = []  # of the same test, where it has none of this id
+        self._problems: list[Problem] = []  # for which the item was not collected
         self._outcome = protocol.NOT_COLLECTED
-        self._message = ""
+        self._message = self._reason = ""
         self._exit_code: int | None = None
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
         self._benchmark: dict[str, Any] | None = None
         self._sample: Sample | None = None
 
+    @property
+    def effective(self) -> Pools | None:
+        return self._runtime.pools
+
     def reply(self) -> Reply:
         effective = self.effective
+        problems = self._problems if self._outcome == protocol.NOT_COLLECTED else []
         return Reply(
             outcome=self._outcome,
-            message=self._message or "\n".join(self._collect_errors),
+            message=self._message or "\n".join(one.text for one in problems),
+            reason=self._reason or next((one.reason for one in problems), ""),
+            other_ids=tuple(self._other_ids),
             exit_code=self._exit_code,
             reports=tuple(self._reports),
             warnings=tuple(self._warnings),
@@ -116,17 +132,57 @@ class MeasuringSession:
 
     # -- the session ------------------------------------------------------------------
 
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(
+        self, early_config: pytest.Config
+    ) -> Generator[None, Any, None]:
+        # As early as any conftest file may look for it.
+        setattr(early_config, protocol.PROCESS_ATTRIBUTE, self.order.process)
+        outcome = yield
+        if outcome.excinfo is not None:
+            self._problems.append(Problem.of(outcome.excinfo[1]))
+
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
         for name, value in _OPTIONS_OF_THE_RUN.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
         config.option.basetemp = self.order.basetemp
-        config.args = [self.order.target]
+        config.args = [self._target.argument]
         if self.order.workerinput is not None:
             config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
         benchmark_bridge.prepare_options(config)
-        yield
+        outcome = yield
+        if outcome.excinfo is not None and not self._problems:
+            self._problems.append(Problem.of(outcome.excinfo[1]))
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        return True if self._target.leaves_out(collection_path) else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        # The directories above are collected, so that their conftest files are loaded, and the file
+        # is about to be imported.
+        if isinstance(collector, pytest.File) and not self._runtime.is_started:
+            self._start_runtime(collector)
+
+    def _start_runtime(self, file: pytest.File) -> None:
+        """Have TensorFlow configured by who implements the hook, then start and verify it."""
+        threads = ThreadsInForce(self.order.intra, self.order.inter, self.order.cpus)
+        try:
+            file.ihook.pytest_tfthreads_configure(config=file.config, tf_threads=threads)
+            self._runtime.start()
+        except runtime.MisconfiguredError as error:
+            self._outcome, self._message = protocol.MISCONFIGURED, str(error)
+        except pytest.skip.Exception as skipped:
+            self._outcome, self._message = protocol.SKIPPED, str(skipped)
+        except (Exception, pytest.fail.Exception, SystemExit) as error:
+            self._outcome = protocol.CONFIGURE_FAILED
+            problem = Problem.of(error)
+            self._reason, self._message = problem.reason, problem.text
+        else:
+            return
+        raise file.session.Failed(protocol.CONFIGURE_FAILED)  # nothing more is to be collected
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -145,6 +201,12 @@ class MeasuringSession:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         # Before plugins that select by position, which have selected in the pytest process.
         self._item = next((item for item in items if item.nodeid == self.order.nodeid), None)
+        if self._item is None:
+            self._other_ids = [
+                item.nodeid
+                for item in items
+                if self.order.own_part == collection.own_part_of(item) != ""
+            ]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -210,6 +272,8 @@ class MeasuringSession:
             self._traced.finish()
         if outcome.excinfo is None:
             self._take_sample(item)
+        if self._sample is not None and not self._runtime.verify_again():
+            self.recorder.flags.append("unverified")
 
     def _take_sample(self, item: pytest.Item) -> None:
         record = benchmark_bridge.extract(item.config, self._options)
@@ -250,7 +314,8 @@ class MeasuringSession:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._collect_errors.append(f"{report.nodeid}: {report.longreprtext}")
+            told = f"{report.nodeid}: {outcomes.reason_of(report)}"
+            self._problems.append(Problem(told, report.longreprtext))
 
     def pytest_warning_recorded(
         self,
@@ -287,7 +352,7 @@ class MeasuringSession:
         self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
         self._outcome = protocol.outcome_of_error(excinfo.value)
-        self._message = str(excrepr)
+        self._message, self._reason = str(excrepr), _in_a_line(excinfo.value)
 
     def pytest_enter_pdb(self) -> None:
         if not self.order.interactive:
@@ -297,6 +362,42 @@ class MeasuringSession:
                 "or with -p no:tfthreads to debug here",
                 pytrace=False,
             )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why the item cannot be run, in a line and in full."""
+
+    reason: str
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Problem:
+        """What a conftest file, a plugin or pytest raised."""
+        cause = error.__cause__
+        if type(error).__name__ == "ConftestImportFailure" and cause is not None:
+            error = cause
+        if isinstance(error, pytest.UsageError):  # pytest's own words for the user
+            return cls(_in_a_line(error), str(error))
+        shown = pytest.ExceptionInfo.from_exception(error).getrepr(
+            style="short", tbfilter=_of_users
+        )
+        return cls(_in_a_line(error), str(shown))
+
+
+def _of_users(info: pytest.ExceptionInfo[BaseException]) -> Any:
+    """The traceback without pytest's frames and ours, if anything is left of it then."""
+    return info.traceback.filter(lambda entry: _is_of_users(Path(entry.path))) or info.traceback
+
+
+def _is_of_users(path: Path) -> bool:
+    return _MACHINERY.isdisjoint(path.parts) and not path.is_relative_to(_OWN_DIRECTORY)
+
+
+def _in_a_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    name = "" if isinstance(error, pytest.UsageError) else f"{type(error).__name__}: "
+    return f"{name}{lines[0].strip() if lines else ''}".removesuffix(": ")
 
 
 def _modules(roots: Sequence[str]) -> dict[str, str]:

@@ -25,6 +25,10 @@ DESCRIPTORS_CLOSED = (
 )
 
 
+# Kinds of ends that a test brings about itself.
+_BY_TEST = ("crashed", "timed-out", "out-of-memory", "exited")
+
+
 @dataclass(frozen=True)
 class Failure:
     """A process without a result, as the user reads it: what kind of end, and why."""
@@ -34,6 +38,11 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
+
+    @property
+    def is_by_test(self) -> bool:
+        """Whether the test itself has brought its process down."""
+        return self.kind in _BY_TEST
 
 
 @dataclass(frozen=True)

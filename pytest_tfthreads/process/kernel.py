@@ -41,11 +41,16 @@ def thread_count() -> int | None:
 
 
 def thread_names() -> Counter[str] | None:
-    """How many threads of this process bear each name; None where the kernel cannot tell."""
+    """How many threads of this process bear each name; None where the kernel cannot tell.
+
+    The main thread, and others that Python's `threading` knows of, are left out.
+    """
     if not IS_LINUX:
         return None
     names: Counter[str] = Counter()
-    for task in os.listdir(_TASKS):
+    # The main thread's id is the process's, and in a fork Python may not know that yet.
+    of_python = {str(os.getpid()), *(str(thread.native_id) for thread in threading.enumerate())}
+    for task in set(os.listdir(_TASKS)) - of_python:
         # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError), open(f"{_TASKS}/{task}/comm") as comm:
             names[comm.read().strip()] += 1

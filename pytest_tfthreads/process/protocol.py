@@ -18,6 +18,11 @@ from typing import Any
 # The name of the plugin that runs an order; where it is registered, we are in a measuring process.
 MEASURING_PLUGIN = "tfthreads-measuring"
 
+# How users know a measuring process and its number, as `workerinput` and PYTEST_XDIST_WORKER tell a
+# worker of pytest-xdist.
+PROCESS_ATTRIBUTE = "tf_threads_process"
+PROCESS_VARIABLE = "PYTEST_TFTHREADS_PROCESS"
+
 # A measuring process ends with this code where it could not answer.
 MUTE_EXIT_CODE = 70
 
@@ -34,7 +39,8 @@ class WorkOrder:
     """One test under one configuration, for one measuring process."""
 
     nodeid: str
-    target: str  # what to collect: absolute path and the node's own part
+    path: str  # the file to collect, absolute
+    own_part: str  # what follows in the id of the tests to collect there, from the first ::
     intra: int  # 0: TensorFlow's choice
     inter: int
     cpus: tuple[int, ...]
@@ -47,6 +53,8 @@ class WorkOrder:
     interactive: bool  # the terminal is handed over, for a debugger
     colors: bool
     terminal_width: int
+    process: int  # its number among the processes of this run that are alive at once, from 1
+    has_hook: bool  # pytest_tfthreads_configure is implemented: the runtime has to wait for it
     workerinput: Mapping[str, Any] | None  # of the pytest-xdist worker that orders, if it is one
     iterations: int | None  # calls a round, where a process before has settled them
     rounds_a_turn: int | None  # after so many rounds it stops until told to go on; None: never
@@ -74,6 +82,8 @@ FINISHED = "finished"  # the item ran; passed or not is in its reports
 NOT_COLLECTED = "not-collected"
 NO_TENSORFLOW = "no-tensorflow"  # it cannot be imported
 MISCONFIGURED = "misconfigured"
+CONFIGURE_FAILED = "configure-failed"  # an implementation of pytest_tfthreads_configure
+SKIPPED = "skipped"  # by an implementation of it
 SESSION_EXIT = "session-exit"  # pytest.exit()
 INTERRUPTED = "interrupted"  # the test raised KeyboardInterrupt
 INTERNAL_ERROR = "internal-error"  # pytest or a plugin broke
@@ -93,6 +103,8 @@ class Reply:
 
     outcome: str
     message: str = ""
+    reason: str = ""  # the message in a line, where one line can say it
+    other_ids: tuple[str, ...] = ()  # of the same test, where it has no configuration of its id
     exit_code: int | None = None
     reports: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[Mapping[str, Any], ...] = ()
@@ -112,7 +124,7 @@ class Reply:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reply:
         values = dict(data)
-        for name in ("reports", "warnings", "flags"):
+        for name in ("other_ids", "reports", "warnings", "flags"):
             values[name] = tuple(values[name])
         return cls(**values)
 
