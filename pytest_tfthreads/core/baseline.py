@@ -48,11 +48,13 @@ class StoredMeasurement:
     regressed: bool = False
     pairs: tuple[Pair, ...] = ()
     profile: OpProfile | None = None
+    named: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "measurement": self.measurement.condensed().to_json(),
             "regressed": self.regressed,
+            "named": self.named,
             "pairs": [pair.to_json() for pair in self.pairs],
             "profile": None if self.profile is None else self.profile.to_json(),
         }
@@ -65,6 +67,7 @@ class StoredMeasurement:
             regressed=data["regressed"],
             pairs=tuple(map(Pair.from_json, data["pairs"])),
             profile=None if profile is None else OpProfile.from_json(profile),
+            named=data["named"],
         )
 
 
@@ -75,7 +78,7 @@ class StoredRun:
     `label` names the file, `datetime` and `commit` are as the file has them. `regressed` are those
     that were judged a regression then: no baseline, or the next run would find nothing wrong.
     `pairs` are those of the tests that were compared side by side, `profiles` of those that were
-    traced.
+    traced, `named` are the times of the runs that tests were judged by because the user named them.
     `failed` are those that were to be measured then, but failed; a run is not `complete` if it
     ended before all its tests. `elsewhere` has the further measurements of tests that several
     workers ran (pytest-xdist's --dist=each), on other hosts perhaps.
@@ -89,6 +92,7 @@ class StoredRun:
     regressed: frozenset[str] = frozenset()
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
     profiles: Mapping[str, OpProfile] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     complete: bool = True
     elsewhere: Mapping[str, tuple[StoredMeasurement, ...]] = field(default_factory=dict)
@@ -108,6 +112,7 @@ class StoredRun:
             test in self.regressed,
             self.pairs.get(test, ()),
             self.profiles.get(test),
+            self.named.get(test, ""),
         )
         return (first, *self.elsewhere.get(test, ()))
 
@@ -158,8 +163,11 @@ class StoredRun:
 class History:
     """What one measurement is judged by: comparable measurements of its test, oldest first.
 
-    The last is the baseline, and `baseline` says in words which that is; `trace` is what is known
-    of its trace. With none, `problem` says why, and `status` is the verdict that follows.
+    `titles` are those of their runs, `baseline` that of the last, and `trace` is what is known of
+    its trace. Those of the present level (`level`) are the baseline, which begins with `since` at
+    the earliest; `beside` are those that were measured side by side with their baselines without a
+    regression. If the user named a run, the last alone is the baseline, and `named` is its time.
+    With no measurement, `problem` says why, and `status` is the verdict that follows.
     """
 
     measurements: tuple[Measurement, ...]
@@ -167,6 +175,17 @@ class History:
     problem: str = ""
     status: str = "no-baseline"
     trace: Trace | None = None
+    titles: tuple[str, ...] = ()
+    named: str = ""
+    since: int = 0
+    beside: frozenset[int] = frozenset()
+
+    def words_of(self, members: Sequence[int]) -> str:
+        """The runs of these measurements, for people."""
+        if not self.titles or not members:
+            return self.baseline
+        first, last = self.titles[members[0]], self.titles[members[-1]]
+        return first if first == last else f"the mean of {len(members)} runs, {first} to {last}"
 
 
 def short_commit(commit: str | None, dirty: bool) -> str:
@@ -234,7 +253,11 @@ def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
         ours = Fields(ours.data, f"{label}: {name}: tf_threads")
         tests.setdefault(test_of(ours, name), []).append(
             StoredMeasurement(
-                _measurement(ours), _was_regression(ours), _pairs(ours), _profile(ours)
+                _measurement(ours),
+                _was_regression(ours),
+                _pairs(ours),
+                _profile(ours),
+                _named(ours),
             )
         )
     if not tests:
@@ -262,6 +285,7 @@ def _by_test(tests: Mapping[str, Sequence[StoredMeasurement]]) -> dict[str, Any]
         "regressed": frozenset(test for test, (one, *_) in tests.items() if one.regressed),
         "pairs": {test: one.pairs for test, (one, *_) in tests.items() if one.pairs},
         "profiles": {test: one.profile for test, (one, *_) in tests.items() if one.profile},
+        "named": {test: one.named for test, (one, *_) in tests.items() if one.named},
         "elsewhere": {test: tuple(rest) for test, (_, *rest) in tests.items() if rest},
     }
 
@@ -271,14 +295,18 @@ def history_of(
 ) -> History:
     """The comparable measurements of a test in saved runs, which are given oldest first.
 
-    The baseline is the latest comparable one, or, where the user named a run (`named`), that of
-    the last run and no other. A run in which the test was found to have regressed is passed over,
-    unless it was named: so a regression that is to be accepted is accepted by its number.
+    Where the user named a run (`named`), the baseline is that of the last run and no other. A run
+    in which the test was found to have regressed is passed over, unless it is named, or a later run
+    was judged by it because it had been named: so a regression that is to be accepted is accepted
+    by its number.
     """
     if not runs:
         return History((), problem="there is no saved run; make one with --benchmark-save")
+    accepted = _accepted(runs, test, now)
     if not named:
-        runs = [run for run in runs if not _had_regressed(run, test, now)] or runs
+        runs = [
+            run for run in runs if run.datetime in accepted or not _had_regressed(run, test, now)
+        ] or runs
     measured = [(run, one) for run in runs if (one := run.closest(test, now)) is not None]
     if not measured or (named and measured[-1][0] is not runs[-1]):
         return History((), problem=_unmeasured(runs[-1:] if named else runs, test))
@@ -292,6 +320,15 @@ def history_of(
         tuple(one.measurement for _, one in comparable),
         baseline=run.title,
         trace=None if last.profile is None else Trace(run.title, None, last.profile),
+        titles=tuple(run.title for run, _ in comparable),
+        named=run.datetime if named else "",
+        since=max(
+            (index for index, (run, _) in enumerate(comparable) if run.datetime in accepted),
+            default=0,
+        ),
+        beside=frozenset(
+            index for index, (_, one) in enumerate(comparable) if one.pairs and not one.regressed
+        ),
     )
 
 
@@ -314,6 +351,12 @@ def _had_regressed(run: StoredRun, test: str, now: Measurement) -> bool:
     """Whether the test had, where it was measured then as now."""
     stored = run.closest(test, now)
     return stored is not None and stored.regressed
+
+
+def _accepted(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozenset[str]:
+    """Times of the runs that the user named as the baseline of a later one."""
+    measured = (run.closest(test, now) for run in runs)
+    return frozenset(one.named for one in measured if one is not None and one.named)
 
 
 def _kinship(now: Measurement, then: Measurement) -> int:
@@ -487,13 +530,22 @@ def _measurement(data: Fields) -> Measurement:
 
 
 def _was_regression(data: Fields) -> bool:
+    return any(one.text("status") == "regression" for one in _verdicts(data))
+
+
+def _named(data: Fields) -> str:
+    """The time of the run by which the test was judged, if the user had named it."""
+    named = (one.text("named") for one in _verdicts(data) if "named" in one.data)
+    return next(filter(None, named), "")
+
+
+def _verdicts(data: Fields) -> list[Fields]:
     if data.data.get("verdicts") is None:
-        return False
-    verdicts = [
+        return []
+    return [
         Fields(one, f"{data.where}: verdicts[{number}]")
         for number, one in enumerate(data.sequence("verdicts"))
     ]
-    return any(one.text("status") == "regression" for one in verdicts)
 
 
 def _pairs(data: Fields) -> tuple[Pair, ...]:

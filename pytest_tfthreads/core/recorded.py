@@ -82,6 +82,7 @@ def _verdict(data: Fields) -> Verdict:
         detectable=None if data.data.get("detectable") is None else _share(data, "detectable"),
         corrected=data.flag("corrected"),
         advice=tuple(data.texts("advice")),
+        named=data.text("named") if "named" in data.data else "",
     )
 
 

@@ -102,7 +102,7 @@ def test_the_weather_matters_to_saved_runs_only(trial):
         by_saved_runs(one, 10, 3, TOLERANCE, 2)["throughput"].smallest.value
         for one in (clear, rough)
     ]
-    assert saved[0] < saved[1] / 2
+    assert saved[0] < 0.6 * saved[1]
 
 
 def test_runs_sharpen_where_the_machine_is_quieter_than_the_default(trial):
