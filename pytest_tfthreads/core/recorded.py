@@ -117,7 +117,10 @@ def _estimate(data: Fields) -> Estimate:
 
 
 def _change(data: Fields) -> Change:
-    return Change(_share(data, "value"), _share(data, "low"), _share(data, "high"))
+    bounds = (_share(data, "value"), _share(data, "low"), _share(data, "high"))
+    return (
+        Change(*bounds, data.number("confidence")) if "confidence" in data.data else Change(*bounds)
+    )
 
 
 def _share(data: Fields, name: str) -> float:
