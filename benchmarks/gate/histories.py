@@ -19,7 +19,7 @@ from rules import measurement
 
 from pytest_tfthreads.core.baseline import History
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.suite import Drifts, drifts_of
+from pytest_tfthreads.core.suite import drifts_of
 from pytest_tfthreads.core.verdict import Policy, judge
 
 SUITE = 26
@@ -81,22 +81,15 @@ def _any_regression(suite: Sequence[Replay], reference: bool) -> bool:
     ]
     drifts = drifts_of(history for _, history in tests)
     return any(
-        _status(now, history, 2 * len(tests), drifts) == "regression"
-        or _status(now, history, 2 * len(tests), drifts, 1) == "regression"
+        verdict.status == "regression"
         for now, history in tests
+        for verdict in judge("a test", now, History(history), Policy(), 2 * len(tests), drifts)
     )
 
 
-def _status(
-    now: Measurement,
-    history: Sequence[Measurement],
-    hypotheses: int = SUITE,
-    drifts: Drifts | None = None,
-    metric: int = 0,
-) -> str:
-    return judge("a test", now, History(tuple(history)), Policy(), hypotheses, drifts)[
-        metric
-    ].status
+def _status(now: Measurement, history: Sequence[Measurement]) -> str:
+    """Of throughput."""
+    return judge("a test", now, History(tuple(history)), Policy(), SUITE)[0].status
 
 
 def found_within(
