@@ -1,4 +1,4 @@
-"""Rows of `replay` about more than one verdict: whole suites, lasting losses, accepted steps.
+"""Rows of `replay` beyond what was recorded: whole suites, lasting losses, accepted steps, noise.
 
 Whole suites are recorded: one sitting is new and others are saved runs, for all workloads alike.
 Histories are longer than what was recorded, so they are drawn: normal noise with the spread between
@@ -18,6 +18,7 @@ from recorded import ALL, WITHOUT_TF_DATA, Process, Replay, draw_suite
 from rules import measurement
 
 from pytest_tfthreads.core.baseline import History
+from pytest_tfthreads.core.duet import LOOKS, status_by_looks
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.suite import drifts_of
 from pytest_tfthreads.core.verdict import Policy, judge
@@ -128,6 +129,16 @@ def found_after_step(
     return found / count
 
 
+def fails_far_apart(count: int, spread: float, hypotheses: int, seed: int = SEED) -> float:
+    """Share of duets of unchanged code whose pairs spread so (normal) that are regressions."""
+    rng = random.Random(seed)
+    return fmean(
+        status_by_looks([rng.gauss(0, spread) for _ in range(LOOKS[-1])], 0.05, hypotheses)
+        == "regression"
+        for _ in range(count)
+    )
+
+
 def lines(count: int) -> Iterator[str]:
     """The rows: `count` suites, and a quarter of that histories a figure."""
     yield "\nwhole suites of unchanged code with any false regression (promised: 5 %), %"
@@ -139,6 +150,13 @@ def lines(count: int) -> Iterator[str]:
                 how = f"{name}{', reference' if reference else ''}, {stored} × {processes}"
                 shares = f"{100 * rates.any_regression:5.1f}  {100 * rates.worst_sitting:5.0f}"
                 yield f"{how:44s} {shares}"
+    yield "\nduets of unchanged code that fail, by the spread of their pairs, %"
+    for hypotheses in (SUITE, 2):
+        shares = ", ".join(
+            f"{100 * spread:.0f} %: {100 * fails_far_apart(10 * count, spread, hypotheses):.2f}"
+            for spread in (0.03, 0.06, 0.12, 0.25)
+        )
+        yield f"{f'm {hypotheses}, promised {5 / hypotheses:.2f} %':44s} {shares}"
     rng = random.Random(SEED)
     histories = max(1, count // 4)
     yield f"\nextra work from run {RUNS + 1} on, every run saved: found within 1 / 5 / 20 runs, %"
