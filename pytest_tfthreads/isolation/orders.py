@@ -6,23 +6,30 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from pytest_tfthreads import collection
+from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.lockstep import Ring
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import WorkOrder
+from pytest_tfthreads.resolved import settled_options
+from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 
 class Orders:
     """Writes the orders of one pytest session."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, machine: Machine) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, machine: Machine, attempts: Attempts
+    ) -> None:
         self._config = config
+        self._attempts = attempts
         self._settings = settings
         self._machine = machine
         self._numbers = itertools.count()
@@ -77,6 +84,8 @@ class Orders:
             iterations=iterations,
             # A debugger's process shares the terminal's group with pytest, and must not stop it.
             rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
+            left_out=self._attempts.left_out,
+            options=_settled(config),
         )
 
 
@@ -95,6 +104,14 @@ def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]
         yield (0, 1, 2)
     finally:
         manager.resume_global_capture()
+
+
+def _settled(config: pytest.Config) -> dict[str, Any]:
+    """Options that plugins have settled, here or in the controller of pytest-xdist."""
+    briefing = read_briefing(config)
+    of_the_run = [] if briefing is None else briefing.settled
+    inherited = {name: getattr(config.option, name, None) for name in of_the_run}
+    return {**inherited, **settled_options(config)}
 
 
 def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
