@@ -1,9 +1,8 @@
 """Options that plugins have settled for the whole run, such as a seed that they have drawn.
 
 A measuring process reads the same command line, and would settle them anew, each one differently.
-pytest-xdist hands its workers all options for the same reason. Here it is only those that were
-changed since the command line was read: others may name paths, which a duet's other side has
-elsewhere.
+It gets only those that were changed since the command line was read: others may name paths, which a
+duet's other side has elsewhere.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,6 @@ from pytest_tfthreads.process.lockstep import Ring
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import WorkOrder
 from pytest_tfthreads.resolved import settled_options
-from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 
 class Orders:
@@ -85,7 +83,7 @@ class Orders:
             # A debugger's process shares the terminal's group with pytest, and must not stop it.
             rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
             left_out=self._attempts.left_out,
-            options=_settled(config),
+            options=settled_options(config),
         )
 
 
@@ -104,14 +102,6 @@ def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]
         yield (0, 1, 2)
     finally:
         manager.resume_global_capture()
-
-
-def _settled(config: pytest.Config) -> dict[str, Any]:
-    """Options that plugins have settled, here or in the controller of pytest-xdist."""
-    briefing = read_briefing(config)
-    of_the_run = [] if briefing is None else briefing.settled
-    inherited = {name: getattr(config.option, name, None) for name in of_the_run}
-    return {**inherited, **settled_options(config)}
 
 
 def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:

@@ -25,15 +25,13 @@ class Briefing:
 
     `seed` is that of the run. `whole_groups`: all configurations of a test come to this worker,
     if one does. `copies`: so many workers run each test. `baseline` is what `judges_by` was told,
-    and `None` where this run compares nothing. `settled`: names of options that plugins have
-    settled there. `channel` leads to the controller.
+    and `None` where this run compares nothing. `channel` leads to the controller.
     """
 
     seed: int
     whole_groups: bool
     copies: int
     baseline: str | None
-    settled: list[str]
     channel: Any
 
     def send_to(self, node: Any) -> None:

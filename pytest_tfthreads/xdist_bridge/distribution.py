@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.resolved import settled_options
 from pytest_tfthreads.xdist_bridge.briefing import (
     MARKED,
     REFUSED,
@@ -82,7 +81,6 @@ class Distribution:
             whole_groups=all(one.plugin in own for one in deciding),
             copies=node.workerinput["workercount"] if self._is_each else 1,
             baseline=self.baseline,
-            settled=list(settled_options(self._config)),
             channel=listen(node, functools.partial(self._hear, node.gateway.id)),
         ).send_to(node)
         self._paths.prepare(node.gateway)
