@@ -11,6 +11,7 @@ import functools
 import itertools
 import marshal
 import os
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -171,15 +172,25 @@ def read_settings(item: pytest.Item) -> BenchmarkSettings | None:
 def budget_s(item: pytest.Item) -> float:
     """For how long rounds of the item are to be measured, in each process; 0 if nobody knows."""
     try:
-        settings = read_settings(item) if measures(item) else None
+        settings = read_settings(item)
     except (TypeError, ValueError):  # an option that is no number: its own process will tell
         return 0.0
     return 0.0 if settings is None else settings.max_time_s
 
 
-def is_pedantic(item: pytest.Item) -> bool:
-    """Whether the item's `benchmark` runs in pedantic mode, with the user's own rounds."""
-    fixture = getattr(item, "funcargs", {}).get(_FIXTURE)
+def is_fixture(value: object) -> bool:
+    """Whether this is what pytest-benchmark's `benchmark` gives to a test."""
+    module = sys.modules.get("pytest_benchmark.fixture")  # absent where it is switched off
+    return module is not None and isinstance(value, module.BenchmarkFixture)
+
+
+def was_called(fixture: object) -> bool:
+    """Whether the test has measured something with this `benchmark`, or tried to."""
+    return getattr(fixture, "_mode", None) is not None
+
+
+def is_pedantic(fixture: object) -> bool:
+    """Whether this `benchmark` runs in pedantic mode, with the user's own rounds."""
     return getattr(fixture, "_mode", None) == "benchmark.pedantic(...)"
 
 
@@ -381,11 +392,38 @@ def is_skipped(item: pytest.Item) -> bool:
     return session is not None and session.skip and _uses_benchmark(item)
 
 
+def is_enabled(config: pytest.Config) -> bool:
+    """Whether benchmarks are measured, and not only tried out (--benchmark-disable)."""
+    off = config.getoption("benchmark_disable", False)
+    return bool(config.getoption("benchmark_enable", False) or not off)
+
+
 def measures(item: pytest.Item) -> bool:
-    """Whether the item is a benchmark, and not only to be tried out (--benchmark-disable)."""
-    off = item.config.getoption("benchmark_disable", False)
-    on = item.config.getoption("benchmark_enable", False)
-    return _uses_benchmark(item) and (on or not off)
+    """Whether the item is to be measured, as far as its arguments and their fixtures say.
+
+    Another item may ask for `benchmark` while it runs (`request.getfixturevalue`), as steps of
+    pytest-bdd do; and this one may have a fixture of that name which is not pytest-benchmark's. So
+    what was measured is decided by what its process recorded.
+    """
+    return _uses_benchmark(item) and is_enabled(item.config)
+
+
+def may_measure(item: pytest.Item) -> bool:
+    """Whether the item is to be measured, or could ask for `benchmark` while it runs.
+
+    It could if it, or a fixture of the project that it uses, has `request`; fixtures of installed
+    plugins nearly always have, and are not counted.
+    """
+    if measures(item):
+        return True
+    fixtures = getattr(item, "_fixtureinfo", None)
+    if fixtures is None or not is_enabled(item.config):
+        return False
+    return "request" in fixtures.argnames or any(
+        "request" in one.argnames and one.has_location
+        for definitions in fixtures.name2fixturedefs.values()
+        for one in definitions
+    )
 
 
 def _uses_benchmark(item: pytest.Item) -> bool:

@@ -48,7 +48,9 @@ class Keeper:
         self._saw_marked = False
         self._session: pytest.Session | None = None
         self._saving: benchmark_bridge.Saving | None = None
-        self._finished = 0
+        self._ended = 0  # tests that were run to their end here
+        self._ended_in_workers: set[tuple[object, ...]] = set()
+        self._to_be_run_again: set[tuple[object, ...]] = set()
         self._all_collected = True
         if settings.report is not None and not roles.is_worker(config):
             report_file = ReportFile(settings.report, self._content)
@@ -80,6 +82,9 @@ class Keeper:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
+        self._note_end(report)
+        if not outcomes.is_final(report):
+            return  # the test is run again, and only its last run is a result
         found = attached_to(report)
         if found.has_failed:
             self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
@@ -115,8 +120,25 @@ class Keeper:
             tf_threads=measured.recorded,
         )
 
-    def pytest_runtest_logfinish(self) -> None:
-        self._finished += 1
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, Any, None]:
+        # Once for each test, however often a plugin runs it.
+        outcome = yield
+        self._ended += outcome.excinfo is None
+
+    def _note_end(self, report: pytest.TestReport) -> None:
+        """Of a test that a worker runs, perhaps several times."""
+        key = getattr(report, "worker_id", None), getattr(report, "item_index", None)
+        if None in key:
+            return
+        if not outcomes.is_final(report):
+            self._to_be_run_again.add(key)
+        if report.when != "teardown":
+            return
+        if key in self._to_be_run_again:
+            self._to_be_run_again.remove(key)
+        else:
+            self._ended_in_workers.add(key)
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
@@ -230,7 +252,8 @@ class Keeper:
         """Whether all selected tests were run to their end, in whatever process."""
         session = self._session
         return session is not None and (
-            self._all_collected and self._finished >= session.testscollected
+            self._all_collected
+            and self._ended + len(self._ended_in_workers) >= session.testscollected
         )
 
     def _why_no_traces(self) -> list[str]:

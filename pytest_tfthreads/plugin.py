@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from pytest_tfthreads import collection, hookspecs
+from pytest_tfthreads.attempts import CONTROLLER
 from pytest_tfthreads.collection import CASE_FIXTURE
 from pytest_tfthreads.controller import Controller
 from pytest_tfthreads.core.threads import Case
@@ -14,7 +16,9 @@ from pytest_tfthreads.fixtures import tf_benchmark, tf_threads, tf_threads_proce
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads.resolved import note_options
 from pytest_tfthreads.sharing import Sharing
+from pytest_tfthreads.snapshots import SYRUPY, ReceivedSnapshots, SentSnapshots
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
@@ -32,13 +36,23 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
+    note_options(config)
+    yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     settings = read_settings(config)
     settings = replace(settings, seed=roles.seed_of_run(config, settings.seed))
     config.stash[_SETTINGS] = settings
-    if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
+    is_measuring = config.pluginmanager.hasplugin(MEASURING_PLUGIN)
+    if not is_measuring:
         _register_plugins(config, settings)
+    if config.pluginmanager.hasplugin(SYRUPY):
+        snapshots = SentSnapshots() if is_measuring else ReceivedSnapshots()
+        config.pluginmanager.register(snapshots, "tfthreads-snapshots")
 
 
 def _register_plugins(config: pytest.Config, settings: Settings) -> None:
@@ -53,7 +67,7 @@ def _register_plugins(config: pytest.Config, settings: Settings) -> None:
         config.pluginmanager.register(distribution, "tfthreads-distribution")
     keeper = Keeper(config, settings, sharing, distribution)
     controller = Controller(config, settings, sharing, ticker, keeper, distribution)
-    config.pluginmanager.register(controller, "tfthreads-controller")
+    config.pluginmanager.register(controller, CONTROLLER)
     config.pluginmanager.register(keeper, "tfthreads-keeper")
 
 

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from pytest_tfthreads import collection
+from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.lockstep import Ring
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import WorkOrder
+from pytest_tfthreads.resolved import settled_options
 from pytest_tfthreads.xdist_bridge import roles
 
 _PAIR = 2  # of a duet
@@ -24,8 +26,11 @@ _PAIR = 2  # of a duet
 class Orders:
     """Writes the orders of one pytest session."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, machine: Machine) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, machine: Machine, attempts: Attempts
+    ) -> None:
         self._config = config
+        self._attempts = attempts
         self._settings = settings
         self._machine = machine
         self._numbers = itertools.count()
@@ -84,6 +89,8 @@ class Orders:
             iterations=iterations,
             # A debugger's process shares the terminal's group with pytest, and must not stop it.
             rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
+            left_out=self._attempts.left_out,
+            options=settled_options(config),
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preloa
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
 from pytest_tfthreads.process.protocol import Reply
+from pytest_tfthreads.raised import Described
 
 _MOST_IDS = 5
 _SAME_TESTS = (
@@ -62,6 +64,9 @@ class Progress:
         self.ending: BaseException | None = None  # with which it asks the session to end
         self._config = config
         self._reports: list[list[pytest.TestReport]] = []
+        self._raised: list[Mapping[str, Described]] = []  # of each of those, by phase
+        self._states: list[Mapping[str, Any]] = []
+        self._uses_benchmark = False
 
     @property
     def has_reports(self) -> bool:
@@ -100,6 +105,27 @@ class Progress:
         return [run for run in self.runs if run.reply.sample is not None]
 
     @property
+    def uses_benchmark(self) -> bool:
+        """Whether one of its processes asked for pytest-benchmark's fixture."""
+        return self._uses_benchmark
+
+    @property
+    def states(self) -> list[Mapping[str, Any]]:
+        """What plugins sent from its processes."""
+        return self._states
+
+    @property
+    def raised(self) -> Mapping[str, Described]:
+        """By phase, what the process raised whose reports are told."""
+        return self._raised[self._told] if self._reports else {}
+
+    @property
+    def _told(self) -> int:
+        """Which process's reports are told: the first that did not pass, else the first."""
+        passed = [outcomes.passed(reports) for reports in self._reports]
+        return passed.index(False) if False in passed else 0
+
+    @property
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
         sample = self.runs[0].reply.sample if self.runs else None
@@ -123,13 +149,15 @@ class Progress:
             self.fail(str(failure), begun_s)
             return
         self.runs.append(result)
+        self._uses_benchmark |= result.reply.uses_benchmark
+        self._states += result.reply.states
         reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
         for report in reports:
             report.nodeid = self.item.nodeid  # which pytest-xdist may have changed here
             hint = outcomes.hint_for(report.longreprtext) if report.failed else ""
             if hint:
                 report.sections.append(("tf_threads", hint))
-        self._add(reports)
+        self._add(reports, result.reply.raised)
         if result.reply.sample is None:
             self.goes_on = False
 
@@ -152,13 +180,15 @@ class Progress:
 
     def fail(self, message: str, begun_s: float, by_test: bool = False) -> None:
         """It has no result; `by_test`: through what the test itself did."""
-        self._add(outcomes.failed(self.item, message, begun_s, by_test))
+        self._add(outcomes.failed(self.item, message, begun_s, by_test), {})
 
     def skip(self, reason: str) -> None:
         self._reports.append(outcomes.skipped(self.item, reason))
+        self._raised.append({})
 
-    def _add(self, reports: list[pytest.TestReport]) -> None:
+    def _add(self, reports: list[pytest.TestReport], raised: Mapping[str, Described]) -> None:
         self._reports.append(reports)
+        self._raised.append(raised)
         if not outcomes.passed(reports):
             self.goes_on = False
             outcomes.note_process(reports, len(self._reports) - 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
+from pytest_tfthreads.raised import Described
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,17 @@ class IsolatedRun:
 
     Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
     `mistake`: how the project is set up makes its baseline worthless; this must not pass.
+    `measures`: it is a test that measures, whether or not it came to a measurement. `raised`: what
+    it raised, by phase. `states`: what plugins sent from its processes.
     """
 
     reports: list[pytest.TestReport]
     measured: MeasuredTest | None = None
     ending: BaseException | None = None
     mistake: str = ""
+    measures: bool = False
+    raised: Mapping[str, Described] = field(default_factory=dict)
+    states: Sequence[Mapping[str, Any]] = ()
 
 
 class Results:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.isolation.orders import Orders, terminal
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
@@ -32,6 +33,7 @@ class Rings:
         launcher: Launcher,
         leases: Leases,
         ticker: Ticker,
+        attempts: Attempts,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -39,7 +41,7 @@ class Rings:
         self._launcher = launcher
         self._leases = leases
         self._ticker = ticker
-        self._orders = Orders(config, settings, machine)
+        self._orders = Orders(config, settings, machine, attempts)
         self._ids = itertools.count()
 
     @property

@@ -129,6 +129,7 @@ class AtRevision:
             invocation_dir=self.home.cwd,
             sys_path=self._path(order.sys_path),
             roots=(str(self._checkout.top), str(self._checkout.root)),
+            left_out=tuple(map(self._moved, order.left_out)),  # a conftest.py is named by its path
         )
 
     def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:

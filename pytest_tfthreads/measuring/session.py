@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes, raised
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.measuring import runtime
@@ -32,6 +32,7 @@ from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRec
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
+from pytest_tfthreads.resolved import settle_options
 
 # A round is long against the clocks' resolution, and short against the half second for which a
 # shared CPU keeps its speed.
@@ -60,9 +61,15 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "htmlpath": None,  # pytest-html
     "report_log": None,  # pytest-reportlog
     "json_report": False,  # pytest-json-report
+    "ignore_unknown_dependency": True,  # pytest-dependency, which asks in the pytest process
 }
 _MACHINERY = {"_pytest", "pluggy", "importlib", "<frozen importlib._bootstrap>"}
 _OWN_DIRECTORY = Path(__file__).parents[1]
+_RUN_AGAIN = (
+    "A plugin runs this test again in the same process, where it cannot be measured once more: "
+    "caches are warm, and functions traced. Have it run again by pytest-rerunfailures or flaky, "
+    "which makes each run a measurement of its own, or leave the other plugin out."
+)
 _PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pytest's cache
 
 
@@ -98,6 +105,10 @@ class MeasuringSession:
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
         self._benchmark: dict[str, Any] | None = None
         self._sample: Sample | None = None
+        self._has_called_benchmark = False
+        self._fixture: object = None  # pytest-benchmark's, however the test came by it
+        self._raised: dict[str, list[dict[str, Any]]] = {}
+        self._states: list[Mapping[str, Any]] = []
 
     @property
     def effective(self) -> Pools | None:
@@ -125,6 +136,9 @@ class MeasuringSession:
             flags=tuple(self.recorder.all_flags()),
             modules=_modules(self.order.roots) if self.order.roots else {},
             profile=None if self._traced is None else self._told_of(self._traced),
+            uses_benchmark=self._fixture is not None,
+            raised=self._raised,
+            states=tuple(self._states),
         )
 
     def _told_of(self, traced: TracedRounds) -> Mapping[str, Any]:
@@ -144,13 +158,14 @@ class MeasuringSession:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
-        for name, value in _OPTIONS_OF_THE_RUN.items():
-            if hasattr(config.option, name):
-                setattr(config.option, name, value)
+        settle_options(config, self.order.options)
+        settle_options(config, _OPTIONS_OF_THE_RUN)
         config.option.basetemp = self.order.basetemp
         config.args = [self._target.argument]
         if self.order.workerinput is not None:
             config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
+            # Plugins that find themselves in a worker leave there what only its controller reads.
+            config.workeroutput = {}  # type: ignore[attr-defined]
         benchmark_bridge.prepare_options(config)
         outcome = yield
         if outcome.excinfo is not None and not self._problems:
@@ -214,7 +229,16 @@ class MeasuringSession:
             return True
         self._lay_out(self._item)
         self._outcome = protocol.FINISHED
-        session.config.hook.pytest_runtest_protocol(item=self._item, nextitem=None)
+        manager = session.config.pluginmanager
+        left_out = [manager.get_plugin(name) for name in self.order.left_out]
+        # Those run the test again, elsewhere, or in another way, in the pytest process: there, each
+        # of their attempts is a measurement of its own.
+        run = manager.subset_hook_caller("pytest_runtest_protocol", remove_plugins=left_out)
+        run(item=self._item, nextitem=None)
+        states = session.config.hook.pytest_tfthreads_send_state(
+            config=session.config, item=self._item
+        )
+        self._states = [state for state in states if state]
         return True
 
     def _lay_out(self, item: pytest.Item) -> None:
@@ -234,7 +258,7 @@ class MeasuringSession:
             )
             options["min_rounds"] = 1
         recorder = self.recorder
-        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(item))
+        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(self._fixture))
         min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
         options |= {"timer": recorder, "min_time": min_round_s}
         if settings.own_timer is not None:
@@ -257,6 +281,18 @@ class MeasuringSession:
                 self._options["max_time"] = settings.max_time_s
         benchmark_bridge.override(item, **options)
 
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self) -> Generator[None, Any, None]:
+        outcome = yield
+        if outcome.excinfo is None and benchmark_bridge.is_fixture(outcome.get_result()):
+            self._fixture = outcome.get_result()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, None, None]:
+        yield
+        if call.excinfo is not None:
+            self._raised[call.when] = raised.describe(call.excinfo.value)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # pytest captures into files that die with this process: lend them to who has to explain
@@ -266,8 +302,11 @@ class MeasuringSession:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
+        if self._has_called_benchmark:
+            pytest.fail(_RUN_AGAIN, pytrace=False)
         self._first_call_s = time.monotonic()
         outcome = yield
+        self._has_called_benchmark = benchmark_bridge.was_called(self._fixture)
         if self._traced is not None:
             self._traced.finish()
         if outcome.excinfo is None:

@@ -62,6 +62,8 @@ class WorkOrder:
     budget_share: float = 1.0  # of the time for which its rounds would be measured
     roots: tuple[str, ...] = ()  # directories: which modules it imported from there is to be told
     traces: str | None = None  # a directory: nothing is measured, but a trace is written there
+    left_out: tuple[str, ...] = ()  # plugins whose own ways of running a test are not for it
+    options: Mapping[str, Any] = field(default_factory=dict)  # which plugins settled for the run
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine
@@ -72,7 +74,7 @@ class WorkOrder:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> WorkOrder:
         values = dict(data)
-        for name in ("cpus", "args", "plugins", "argv", "sys_path", "roots"):
+        for name in ("cpus", "args", "plugins", "argv", "sys_path", "roots", "left_out"):
             values[name] = tuple(values[name])
         return cls(**values)
 
@@ -117,6 +119,9 @@ class Reply:
     flags: tuple[str, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)  # files by name, for `roots`
     profile: Mapping[str, Any] | None = None  # what its trace says, or `problem`: why there is none
+    uses_benchmark: bool = False  # whether pytest-benchmark's fixture was set up
+    raised: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # by phase
+    states: tuple[Mapping[str, Any], ...] = ()  # of plugins, for the pytest process
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -124,7 +129,7 @@ class Reply:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reply:
         values = dict(data)
-        for name in ("other_ids", "reports", "warnings", "flags"):
+        for name in ("other_ids", "reports", "warnings", "flags", "states"):
             values[name] = tuple(values[name])
         return cls(**values)
 
