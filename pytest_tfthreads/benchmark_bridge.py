@@ -7,9 +7,10 @@ its files and its comparisons take them.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads.core.baseline import short_commit
 from pytest_tfthreads.process import files
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
 _ONLY = pytest.StashKey[bool]()
 _COMPARES = pytest.StashKey[bool]()
+_COMPARED = pytest.StashKey[Any]()  # what pytest-benchmark was to compare with
 UNMEASURED = (
     "--benchmark-only: pytest-benchmark measures nothing under pytest-xdist; mark tests with "
     "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
@@ -234,6 +235,8 @@ def commit_of(config: pytest.Config) -> str:
     """Of which code a run is, as its saved file would say; empty where nobody knows."""
     if getattr(config, "_benchmarksession", None) is None:
         return ""
+    from pytest_tfthreads.core.baseline import short_commit
+
     info = config.hook.pytest_benchmark_generate_commit_info(config=config)
     return short_commit(info.get("id"), bool(info.get("dirty")))
 
@@ -257,7 +260,17 @@ def leave_comparing_to_the_controller(config: pytest.Config) -> None:
     """
     if config.getoption("benchmark_compare", []) not in ([], None):
         config.stash[_COMPARES] = True
+        config.stash[_COMPARED] = config.option.benchmark_compare
         config.option.benchmark_compare = []
+
+
+def return_comparing(config: pytest.Config) -> None:
+    """Have a worker's pytest-benchmark look for saved runs after all: nothing there is ours."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.stash.get(_COMPARES, False):
+        config.stash[_COMPARES] = False
+        session.compare = config.option.benchmark_compare = config.stash[_COMPARED]
+        session.handle_loading()
 
 
 def return_only(config: pytest.Config) -> None:
@@ -300,6 +313,20 @@ def leave_files_to_the_controller(config: pytest.Config) -> None:
     session: Any = getattr(config, "_benchmarksession", None)
     if session is not None:
         session.json = session.save = session.autosave = session.histogram = None
+
+
+@contextlib.contextmanager
+def unmeasured(config: pytest.Config) -> Iterator[None]:
+    """Meanwhile `benchmark` calls what it is given once, as with --benchmark-disable."""
+    session: Any = getattr(config, "_benchmarksession", None)
+    if session is None:
+        yield
+        return
+    before, session.disabled = session.disabled, True
+    try:
+        yield
+    finally:
+        session.disabled = before
 
 
 def is_missing(item: pytest.Item) -> bool:
@@ -361,7 +388,7 @@ def add(
 
 
 class Saving:
-    """Has pytest-benchmark's session write its files whole or not at all, numbers used only once.
+    """A plugin: pytest-benchmark's session writes files whole or not at all, numbers once only.
 
     pytest-benchmark itself looks for the next number and then writes the file in place: two jobs
     may take one number, and a job that is killed leaves half a run. Storages that are no
@@ -385,6 +412,12 @@ class Saving:
         self._session.save_json = self._save_json
         if getattr(type(self._session.storage), "save", None) is FileStorage.save:
             self._session.storage.save = self._save_run
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # Not `exitstatus`: others may have changed it meanwhile, and pytester's sessions have none.
+        if getattr(session, "exitstatus", None) == pytest.ExitCode.OK and self.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _save_run(self, output_json: Mapping[str, Any], save: str) -> None:
         storage = self._session.storage

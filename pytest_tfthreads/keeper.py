@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, outcomes
 from pytest_tfthreads.findings import Findings
 from pytest_tfthreads.gate import is_asked_for
 from pytest_tfthreads.isolation.attached import attached_to
@@ -40,7 +40,6 @@ class Keeper:
         self._notes: list[str] = []
         self._saw_marked = False
         self._session: pytest.Session | None = None
-        self._saving: benchmark_bridge.Saving | None = None
         self._finished = 0
         self._all_collected = True
         if settings.report is not None and not roles.is_worker(config):
@@ -51,13 +50,15 @@ class Keeper:
         """What is to be said below the verdicts."""
         self._notes += notes
 
+    def saw_marked(self) -> None:
+        """There are marked tests, here or in a worker of pytest-xdist."""
+        self._saw_marked = True
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        self._saving = benchmark_bridge.Saving(self._config)
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        self._saw_marked = self._saw_marked or collection.is_marked(item)
+        # Where this is registered in the midst of a collection: some of it may have failed before.
+        self._all_collected = not session.testsfailed
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._all_collected &= not report.failed
@@ -123,6 +124,8 @@ class Keeper:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        if not self._saw_marked:
+            return  # a suite that has nothing of ours
         # Called once for each file that is written: the same each time.
         output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
             self._settings.seed, self._is_complete
@@ -132,15 +135,13 @@ class Keeper:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """What fails a run that no test failed.
 
-        A gate that judged nothing, where a missing baseline is to fail; a run that
-        pytest-benchmark would have refused, if it measured nothing; and a file that could not be
-        written.
+        A gate that judged nothing, where a missing baseline is to fail; and a run that
+        pytest-benchmark would have refused, if it measured nothing.
         """
-        if session.exitstatus != pytest.ExitCode.OK:
+        # A session that pytester makes for a plugin's own test may have no exit status.
+        if getattr(session, "exitstatus", pytest.ExitCode.OK) != pytest.ExitCode.OK:
             return
-        if self._measured_nothing_asked_for or (
-            self._saving is not None and self._saving.has_failed
-        ):
+        if self._measured_nothing_asked_for:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
             "no-baseline" in self._settings.policy.fail_on

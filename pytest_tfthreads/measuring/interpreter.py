@@ -23,8 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.measuring.door import Door
 from pytest_tfthreads.process import kernel
@@ -308,9 +306,8 @@ class Interpreter:
 
     def _kill(self, pid: int) -> None:
         if self._measuring[pid].order.interactive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(pid).children(recursive=True):
-                    _kill_process(child)
+            for child in kernel.descendants(pid):
+                _kill_process(child)
             os.kill(pid, signal.SIGKILL)
         else:
             with contextlib.suppress(ProcessLookupError):
@@ -324,10 +321,10 @@ class Interpreter:
             os.killpg(pid, signal.SIGKILL)
         if self._measuring.keys() - {pid}:
             return  # another one is running, and a daemon may be its own
-        for child in psutil.Process().children(recursive=True):
+        for child in kernel.descendants(os.getpid()):
             _kill_process(child)
 
 
-def _kill_process(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
+def _kill_process(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

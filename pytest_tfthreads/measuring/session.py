@@ -27,6 +27,7 @@ from pytest_tfthreads.measuring.recorder import (
 from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
+from pytest_tfthreads.names import MEASURING_PLUGIN
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
 
@@ -64,7 +65,7 @@ _PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pyte
 class MeasuringSession:
     """The plugin that turns a pytest session into the run of one order."""
 
-    __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
+    __name__ = MEASURING_PLUGIN  # pytest registers it under this name
 
     def __init__(self, order: WorkOrder, connection: Connection, effective: Pools | None) -> None:
         self.order = order

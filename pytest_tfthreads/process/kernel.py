@@ -84,6 +84,22 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
                 pin(cpus, child)
 
 
+def descendants(pid: int) -> list[int]:
+    """Ids of the processes that a process has started, and of those that they have."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        # A process may end between the listing and the reading.
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+                # After the command's name, which may hold anything: the state, then the parent.
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found = list(children.get(pid, ()))
+    for child in found:
+        found += children.get(child, ())
+    return found
+
+
 def stop() -> None:
     """Stop this process with all its threads. Returns when somebody has sent SIGCONT."""
     # Sent to the process it would go to the main thread, and another one would run on for a while.

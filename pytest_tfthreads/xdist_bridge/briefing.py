@@ -13,6 +13,7 @@ _INPUT = "tf_threads"  # our place in what pytest-xdist hands its workers
 # What workers tell:
 VERSION = "version"  # of their plugin, as soon as it is there
 MARKED = "marked"  # that they have marked tests: the first one's id
+ELSEWHERE = "elsewhere"  # that they have some, on a platform that cannot measure
 WAITING = "waiting"  # for CPUs: who has them
 REFUSED = "refused"  # that they cannot do what the user wants, and why
 
