@@ -6,7 +6,9 @@ it, and has no hook that is called for each test that runs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 _SETTINGS = pytest.StashKey[Settings]()
 _SAVING = ("benchmark_save", "benchmark_autosave", "benchmark_json")
+_PACKAGE = __name__.partition(".")[0]
+# Of ours, by name. pytester runs pytest in its own process, and then forgets what was imported
+# meanwhile, but packages keep their modules as attributes: imported anew, only half would be new.
+_imported: dict[str, ModuleType] = {}
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -52,6 +58,8 @@ class Watch:
 
     def start(self) -> None:
         """Do what cannot wait for a marked test. Raises `pytest.UsageError`."""
+        for name, module in _imported.items():
+            sys.modules.setdefault(name, module)
         config = self._config
         if is_any_given(config):
             settings_of(config)  # a mistake in them is told in any case
@@ -87,6 +95,11 @@ class Watch:
                 from pytest_tfthreads.xdist_bridge.briefing import REFUSED
 
                 self._briefing.tell(REFUSED, str(error))
+
+    def pytest_unconfigure(self) -> None:
+        for name, module in tuple(sys.modules.items()):
+            if name.startswith(_PACKAGE):
+                _imported[name] = module
 
     # -- marked tests -----------------------------------------------------------------------------
 

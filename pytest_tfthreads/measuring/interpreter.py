@@ -85,9 +85,7 @@ def _preload() -> dict[str, Any]:
     gc.freeze()  # forks share these objects, and neither they nor the collector touch them
     threads = kernel.thread_count()
     reason = ""
-    if threads is None:
-        reason = f"threads cannot be counted on {sys.platform}"
-    elif threads > 1:
+    if threads > 1:
         reason = f"{threads} threads run after importing TensorFlow and pytest's plugins"
     return {
         "forkable": not reason,
@@ -299,8 +297,7 @@ class Interpreter:
                     {
                         "pid": pid,
                         "code": os.waitstatus_to_exitcode(status),
-                        "max_rss_bytes": usage.ru_maxrss
-                        * (1 if sys.platform == "darwin" else 1024),
+                        "max_rss_bytes": usage.ru_maxrss * 1024,
                     },
                 )
 

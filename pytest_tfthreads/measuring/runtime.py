@@ -34,7 +34,7 @@ class MisconfiguredError(RuntimeError):
 def start(intra: int, inter: int, cpus: Sequence[int]) -> Pools | None:
     """Pin the process, set both pools, start TensorFlow's runtime and count its threads.
 
-    Returns what it really runs with, `None` where the platform cannot tell.
+    Returns what it really runs with, `None` where the names of threads cannot tell.
     Raises `MisconfiguredError` if that is not what was asked for.
 
     `tf.config.threading.get_…` only echoes the request. But pool threads inherit the name of the
@@ -54,10 +54,7 @@ def start(intra: int, inter: int, cpus: Sequence[int]) -> Pools | None:
             "Something that Python loads at its start uses TensorFlow: sitecustomize, a .pth file "
             "or a pytest plugin."
         ) from error
-    after = kernel.thread_names()
-    if before is None or after is None:
-        return None
-    return _verified(intra, inter, len(cpus), after - before)
+    return _verified(intra, inter, len(cpus), kernel.thread_names() - before)
 
 
 def _verified(intra: int, inter: int, cpus: int, started: Counter[str]) -> Pools | None:

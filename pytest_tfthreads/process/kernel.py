@@ -1,4 +1,4 @@
-"""What Linux offers beyond Python's `os`; each does nothing, or says so, on other platforms."""
+"""What Linux offers beyond Python's `os`. Other platforms cannot import this module."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import contextlib
 import ctypes
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-IS_LINUX = sys.platform == "linux"
-
 # A real-time signal that no common library uses; asks a process for the stacks of its threads.
-STACKS_SIGNAL = signal.SIGRTMIN + 7 if IS_LINUX else signal.SIGUSR2
+STACKS_SIGNAL = signal.SIGRTMIN + 7
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,27 +20,23 @@ _TASKS = "/proc/self/task"
 
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when its parent dies, even of SIGKILL."""
-    if IS_LINUX:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:  # it died before the call
-            os._exit(1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before the call
+        os._exit(1)
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be found."""
-    if IS_LINUX:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def thread_count() -> int | None:
-    """Threads of this process as the kernel sees them, native ones too; None if it cannot tell."""
-    return len(os.listdir(_TASKS)) if IS_LINUX else None
+def thread_count() -> int:
+    """Threads of this process as the kernel sees them, native ones too."""
+    return len(os.listdir(_TASKS))
 
 
-def thread_names() -> Counter[str] | None:
-    """How many threads of this process bear each name; None where the kernel cannot tell."""
-    if not IS_LINUX:
-        return None
+def thread_names() -> Counter[str]:
+    """How many threads of this process bear each name."""
     names: Counter[str] = Counter()
     for task in os.listdir(_TASKS):
         # A thread may end between the listing and the reading.
@@ -55,9 +48,6 @@ def thread_names() -> Counter[str] | None:
 @contextlib.contextmanager
 def main_thread_named(name: str) -> Iterator[None]:
     """Give the main thread a name of ours for a while: threads that it starts inherit it."""
-    if not IS_LINUX:
-        yield
-        return
     with open("/proc/self/comm") as comm:
         before = comm.read().strip()
     _rename_main_thread(name)
@@ -73,8 +63,6 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
     Without a `pid` it is this process. Threads that a running process starts meanwhile may escape:
     stop it first.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        return
     tasks = f"/proc/{pid or 'self'}/task"
     with contextlib.suppress(FileNotFoundError):  # it has ended
         for task in os.listdir(tasks):

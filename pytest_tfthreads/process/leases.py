@@ -50,8 +50,8 @@ class Leases:
     `timeout_s` seconds gets a `LeaseTimeoutError`; with None it waits for ever. After a second of
     waiting, and then every minute, `on_wait` is told who is in front, as far as that is known.
 
-    `unavailable` says why leases cannot be kept here, and is empty where they can: Windows has no
-    such locks, and some file systems have none. Then whoever asks for CPUs has them at once. It may
+    `unavailable` says why leases cannot be kept here, and is empty where they can: some
+    file systems have no such locks. Then whoever asks for CPUs has them at once. It may
     turn out with the first lease only.
 
     Leases may be nested in one process. Computing within any lease is part of it. Measuring within
@@ -70,9 +70,6 @@ class Leases:
         self.unavailable = ""
         self.timeout_s = timeout_s
         self.on_wait = on_wait
-        if not lease_line.HAS_LOCKS:
-            self.unavailable = "this platform has no locks that end with their process"
-            return
         self._place = place or find_place()
         try:
             self._folder = self.folder()

@@ -15,7 +15,7 @@ FLAGS = {
     "fewer-cpus": "the marker asks for more CPUs than this process may use",
     "quota": "a cgroup quota is below the CPUs granted: the process is throttled",
     "fresh": "measured in a fresh process, which forked results are not compared with",
-    "unverified": "this platform does not let TensorFlow's threads be counted",
+    "unverified": "TensorFlow's threads could not be counted",
     "retraced": "a tf.function was traced again while measuring",
     "unsettled": "times had not settled when the warm-up ended (raise max_time)",
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
