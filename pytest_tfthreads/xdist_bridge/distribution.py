@@ -52,7 +52,8 @@ class Distribution:
         self._elsewhere = elsewhere
         self._make_scheduler: Callable[[], Any] | None = None
         self._paths = ModulePaths()
-        self._collections: dict[Any, Sequence[str]] = {}  # node ids, by pytest-xdist's worker
+        self._collected: dict[str, Any] = {}  # workers by name
+        self._collections: dict[str, Sequence[str]] = {}  # their tests' ids, in the same way
         self._to_do: dict[tuple[int, str, int, str], Callable[[], None]] = {}
         self._versions: dict[str, str] = {}  # of the plugin, by worker
         self._saw_marked = False
@@ -128,7 +129,8 @@ class Distribution:
         if self._saw_marked:
             self._marked()
             self._keep_groups_together()
-        self._collections[node] = ids
+        self._collected[node.gateway.id] = node
+        self._collections[node.gateway.id] = ids
         if self._saw_marked:
             self._refuse_unfit()
 
@@ -171,14 +173,14 @@ class Distribution:
         successor = GroupScheduling(self._make_scheduler())
         for worker in scheduler.nodes:
             successor.add_node(worker)
-            if worker in self._collections:
-                successor.add_node_collection(worker, self._collections[worker])
+            if (ids := self._collections.get(worker.gateway.id)) is not None:
+                successor.add_node_collection(worker, ids)
         session.sched = successor
 
     def _refuse_unfit(self) -> None:
         """Raises `pytest.UsageError` if a worker cannot measure the marked tests."""
-        for node in self._collections:
-            version = self._versions.get(node.gateway.id)
+        for worker, node in self._collected.items():
+            version = self._versions.get(worker)
             if version is None:
                 raise pytest.UsageError(_without_plugin(node))
             if version != __version__:

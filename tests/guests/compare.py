@@ -108,7 +108,7 @@ def compare(guest: Guest, place: Path) -> list[str]:
 def install(guest: Guest, place: Path) -> tuple[Path, Path]:
     """An interpreter that has the guest and all that its tests need, and the guest's sources."""
     python = place / "venv" / "bin" / "python"
-    if not python.exists():
+    if not list(place.glob("*.tar.gz")):  # the last that is fetched
         subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
         # pytest-benchmark, for both sides have what this plugin depends on.
         pip(python, "install", guest.name, "pytest-benchmark", *guest.needs)

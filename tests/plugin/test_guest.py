@@ -169,7 +169,7 @@ def test_the_scheduler_is_pytest_xdists_own_until_a_test_is_marked(plain):
             assert now.config is config
             assert now.log
             assert now.numnodes == 1
-            assert now.maxschedchunk == config.made.maxschedchunk
+            assert now.pending == []
             assert not hasattr(now, "no_such_thing")
     """
     plain.write("def test_plain(): pass", conftest=conftest)
