@@ -22,6 +22,11 @@ def text_of(config: pytest.Config, name: str) -> str | None:
     return _text(_value(config, name), name)
 
 
+def is_given(config: pytest.Config, name: str) -> bool:
+    """Whether the key says anything."""
+    return _value(config, name) not in (None, "", False, [], {})
+
+
 def _value(config: pytest.Config, name: str) -> object:
     # Since pytest 9 `getini` wants one type for each key, and refuses or warns of all others.
     raw = getattr(getattr(config, "_inicfg", {}).get(name), "value", None)

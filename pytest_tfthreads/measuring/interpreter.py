@@ -23,8 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.measuring.door import Door
 from pytest_tfthreads.process import kernel
@@ -87,9 +85,7 @@ def _preload() -> dict[str, Any]:
     gc.freeze()  # forks share these objects, and neither they nor the collector touch them
     threads = kernel.thread_count()
     reason = ""
-    if threads is None:
-        reason = f"threads cannot be counted on {sys.platform}"
-    elif threads > 1:
+    if threads > 1:
         reason = f"{threads} threads run after importing TensorFlow and pytest's plugins"
     return {
         "forkable": not reason,
@@ -301,16 +297,14 @@ class Interpreter:
                     {
                         "pid": pid,
                         "code": os.waitstatus_to_exitcode(status),
-                        "max_rss_bytes": usage.ru_maxrss
-                        * (1 if sys.platform == "darwin" else 1024),
+                        "max_rss_bytes": usage.ru_maxrss * 1024,
                     },
                 )
 
     def _kill(self, pid: int) -> None:
         if self._measuring[pid].order.interactive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(pid).children(recursive=True):
-                    _kill_process(child)
+            for child in kernel.descendants(pid):
+                _kill_process(child)
             os.kill(pid, signal.SIGKILL)
         else:
             with contextlib.suppress(ProcessLookupError):
@@ -324,10 +318,10 @@ class Interpreter:
             os.killpg(pid, signal.SIGKILL)
         if self._measuring.keys() - {pid}:
             return  # another one is running, and a daemon may be its own
-        for child in psutil.Process().children(recursive=True):
+        for child in kernel.descendants(os.getpid()):
             _kill_process(child)
 
 
-def _kill_process(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
+def _kill_process(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

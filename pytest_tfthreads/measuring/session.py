@@ -30,6 +30,7 @@ from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
+from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
 from pytest_tfthreads.resolved import settle_options
@@ -76,7 +77,7 @@ _PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pyte
 class MeasuringSession:
     """The plugin that turns a pytest session into the run of one order."""
 
-    __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
+    __name__ = MEASURING_PLUGIN  # pytest registers it under this name
 
     def __init__(
         self, order: WorkOrder, connection: Connection, own_runtime: runtime.Runtime
@@ -151,7 +152,7 @@ class MeasuringSession:
         self, early_config: pytest.Config
     ) -> Generator[None, Any, None]:
         # As early as any conftest file may look for it.
-        setattr(early_config, protocol.PROCESS_ATTRIBUTE, self.order.process)
+        setattr(early_config, PROCESS_ATTRIBUTE, self.order.process)
         outcome = yield
         if outcome.excinfo is not None:
             self._problems.append(Problem.of(outcome.excinfo[1]))

@@ -1,4 +1,4 @@
-"""What Linux offers beyond Python's `os`; each does nothing, or says so, on other platforms."""
+"""What Linux offers beyond Python's `os`. Other platforms cannot import this module."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import contextlib
 import ctypes
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-IS_LINUX = sys.platform == "linux"
-
 # A real-time signal that no common library uses; asks a process for the stacks of its threads.
-STACKS_SIGNAL = signal.SIGRTMIN + 7 if IS_LINUX else signal.SIGUSR2
+STACKS_SIGNAL = signal.SIGRTMIN + 7
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,30 +20,26 @@ _TASKS = "/proc/self/task"
 
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when its parent dies, even of SIGKILL."""
-    if IS_LINUX:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:  # it died before the call
-            os._exit(1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before the call
+        os._exit(1)
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be found."""
-    if IS_LINUX:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def thread_count() -> int | None:
-    """Threads of this process as the kernel sees them, native ones too; None if it cannot tell."""
-    return len(os.listdir(_TASKS)) if IS_LINUX else None
+def thread_count() -> int:
+    """Threads of this process as the kernel sees them, native ones too."""
+    return len(os.listdir(_TASKS))
 
 
-def thread_names() -> Counter[str] | None:
-    """How many threads of this process bear each name; None where the kernel cannot tell.
+def thread_names() -> Counter[str]:
+    """How many threads of this process bear each name.
 
     The main thread, and others that Python's `threading` knows of, are left out.
     """
-    if not IS_LINUX:
-        return None
     names: Counter[str] = Counter()
     # The main thread's id is the process's, and in a fork Python may not know that yet.
     of_python = {str(os.getpid()), *(str(thread.native_id) for thread in threading.enumerate())}
@@ -60,9 +53,6 @@ def thread_names() -> Counter[str] | None:
 @contextlib.contextmanager
 def main_thread_named(name: str) -> Iterator[None]:
     """Give the main thread a name of ours for a while: threads that it starts inherit it."""
-    if not IS_LINUX:
-        yield
-        return
     with open("/proc/self/comm") as comm:
         before = comm.read().strip()
     _rename_main_thread(name)
@@ -78,8 +68,6 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
     Without a `pid` it is this process. Threads that a running process starts meanwhile may escape:
     stop it first.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        return
     tasks = f"/proc/{pid or 'self'}/task"
     with contextlib.suppress(FileNotFoundError):  # it has ended
         for task in os.listdir(tasks):
@@ -87,6 +75,22 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
                 os.sched_setaffinity(int(task), cpus)
             for child in _children(f"{tasks}/{task}/children"):
                 pin(cpus, child)
+
+
+def descendants(pid: int) -> list[int]:
+    """Ids of the processes that a process has started, and of those that they have."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        # A process may end between the listing and the reading.
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+                # After the command's name, which may hold anything: the state, then the parent.
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found = list(children.get(pid, ()))
+    for child in found:
+        found += children.get(child, ())
+    return found
 
 
 def stop() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_tfthreads.process import failure
@@ -29,8 +28,6 @@ class Launcher:
 
     def prepare(self, home: Home, env: Env) -> None:
         """Start the interpreter of this environment, without waiting for it."""
-        if os.name != "posix":
-            return
         with contextlib.suppress(OSError):  # `interpreter` will tell
             self._started((home, env))
 
@@ -71,12 +68,6 @@ class Launcher:
 
     def _interpreter(self, key: _Key) -> Interpreter | Failure:
         """The interpreter of this home and environment, ready to start processes."""
-        if os.name != "posix":
-            return Failure(
-                "unsupported",
-                "tf_threads tests need processes as POSIX has them: use Linux, or run the tests "
-                "here with -p no:tfthreads, unmeasured by configuration.",
-            )
         try:
             interpreter = self._started(key)
         except OSError as error:

@@ -12,14 +12,12 @@ import hashlib
 import json
 import os
 import re
+import resource
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-CAN_MEET = sys.platform == "linux"
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
@@ -82,8 +80,6 @@ def is_own(connection: socket.socket) -> bool:
 
 def _inherited() -> list[object]:
     """What a process has from the one that starts it, beside directory and environment."""
-    import resource  # absent on Windows
-
     status = Path("/proc/self/status").read_text()
     return [
         [os.getuid(), os.geteuid(), os.getgid(), sorted(os.getgroups())],

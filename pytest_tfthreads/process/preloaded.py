@@ -114,7 +114,7 @@ class Interpreter:
             )
 
         ours = None
-        if run and meeting.CAN_MEET:
+        if run:
             what = (home.python, home.cwd, home.sys_path, flags, preload)
             ours = meeting.meet(meeting.address(run, environment, *what), start)
         self._is_shared = ours is not None

@@ -15,14 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# The name of the plugin that runs an order; where it is registered, we are in a measuring process.
-MEASURING_PLUGIN = "tfthreads-measuring"
-
-# How users know a measuring process and its number, as `workerinput` and PYTEST_XDIST_WORKER tell a
-# worker of pytest-xdist.
-PROCESS_ATTRIBUTE = "tf_threads_process"
-PROCESS_VARIABLE = "PYTEST_TFTHREADS_PROCESS"
-
 # A measuring process ends with this code where it could not answer.
 MUTE_EXIT_CODE = 70
 

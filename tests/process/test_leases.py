@@ -20,8 +20,6 @@ from pytest_tfthreads.process.lease_notes import Holder, read_notes, write_note
 from pytest_tfthreads.process.lease_place import find_place, machine_folder
 from pytest_tfthreads.process.leases import Leases
 
-pytestmark = pytest.mark.skipif(not lease_line.HAS_LOCKS, reason="there are no locks here")
-
 # A process that does what it is told, line by line, and says what came of it. It says that it
 # leaves before it does, and that it has entered after it has: who enters together is in the pipe.
 ACTOR = """

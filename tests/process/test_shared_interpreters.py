@@ -15,7 +15,6 @@ from pytest_tfthreads.process.preloaded import Home, Interpreter
 
 pytestmark = [
     pytest.mark.usefixtures("no_leftovers"),
-    pytest.mark.skipif(not meeting.CAN_MEET, reason="interpreters are shared on Linux only"),
 ]
 
 FAKE_TENSORFLOW = Path(__file__).parents[1] / "fake_tensorflow"
