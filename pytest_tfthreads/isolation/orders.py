@@ -30,7 +30,7 @@ class Orders:
     @property
     def is_interactive(self) -> bool:
         """Whether tests have the terminal to themselves, for a debugger."""
-        return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
+        return is_interactive(self._config)
 
     def granted(self, member: Progress) -> int:
         """How many CPUs it runs on."""
@@ -78,6 +78,11 @@ class Orders:
             # A debugger's process shares the terminal's group with pytest, and must not stop it.
             rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
         )
+
+
+def is_interactive(config: pytest.Config) -> bool:
+    """Whether tests have the terminal to themselves, for a debugger."""
+    return bool(config.getoption("usepdb") or config.getoption("trace"))
 
 
 @contextlib.contextmanager
