@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_tfthreads import collection, outcomes
-from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.benchmark_bridge import BenchmarkRecord
+from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.isolation.sides import Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
@@ -28,6 +29,11 @@ _HEADLINES = {
     ),
 }
 """Outcomes without a test run, in words."""
+_UNREADABLE = (
+    "garbled: What the measuring process reported of this test cannot be read here. Either a "
+    "plugin's reports are not those that it makes in this process, or the test wrote to a file "
+    "descriptor that it does not own."
+)
 
 
 class Progress:
@@ -112,8 +118,13 @@ class Progress:
         if failure is not None:
             self.fail(str(failure), begun_s)
             return
+        try:
+            reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+            _check_measurement(result.reply)
+        except Exception as error:  # plugins restore their own reports, and may raise anything
+            self.fail(f"{_UNREADABLE} ({error!r})", begun_s)
+            return
         self.runs.append(result)
-        reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
         for report in reports:
             report.nodeid = self.item.nodeid  # which pytest-xdist may have changed here
         self._add(reports)
@@ -138,6 +149,13 @@ class Progress:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)
         return outcomes.merge(self._reports) if self._reports else []
+
+
+def _check_measurement(reply: Reply) -> None:
+    """Raises what its later readers would raise, where a measurement is none of ours."""
+    if reply.sample is not None:
+        Sample.from_json(reply.sample)
+        BenchmarkRecord.from_json(reply.benchmark or {})
 
 
 def _failure_of(reply: Reply) -> Failure | None:
