@@ -165,7 +165,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._chunks: list[bytes] = []
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[tuple[bytes, list[int]]] = deque()
         self._fds: list[int] = []
         self._begun = b""  # of the message that is coming
 
@@ -201,19 +201,22 @@ class Connection:
                 raise ConnectionClosedError from error
             if not data:
                 raise ConnectionClosedError
-            self._fds += fds
             self._chunks.append(data)
             self._begun += data[: len(_BEGINNING) - len(self._begun)]
             self._check_beginning()
+            # Descriptors came with the last byte, which is the first one of their message.
             if b"\n" not in data:
+                self._fds += fds
                 return None
             *lines, rest = b"".join(self._chunks).split(b"\n")
-            self._lines.extend(lines)
+            self._lines.extend(
+                (line, [] if number else self._fds) for number, line in enumerate(lines)
+            )
+            self._fds = fds
             self._chunks = [rest]
             self._begun = rest[: len(_BEGINNING)]
-        message = _parsed(self._lines.popleft())
-        fds, self._fds = self._fds, []
-        return message, fds
+        line, fds = self._lines.popleft()
+        return _parsed(line), fds
 
     def poll_all(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Read once; all messages that are complete. Raises as `poll` does."""

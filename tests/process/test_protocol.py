@@ -92,3 +92,13 @@ def test_a_stream_without_end_is_not_read_to_its_end(pair):
     theirs.sock.sendall(b"x" * 1000)
     with pytest.raises(GarbledMessageError):
         ours.receive()
+
+
+def test_descriptors_do_not_come_with_the_message_before_theirs(pair):
+    ours, theirs = pair
+    theirs.send("before", {})
+    theirs.send("theirs", {}, [0])
+    theirs.send("after", {})
+    told = [ours.receive() for _ in range(3)]
+    assert [len(fds) for _, fds in told] == [0, 1, 0]
+    os.close(told[1][1][0])
