@@ -21,6 +21,7 @@ from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.duets import Duets
+from pytest_tfthreads.isolation.orders import is_interactive
 from pytest_tfthreads.isolation.profiles import Profiles
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest, Results
@@ -58,7 +59,12 @@ class Isolation:
         self._settings = settings
         self._ticker = ticker
         self._machine = Machine.read()
-        self._launcher = Launcher(settings.start, leases, roles.shared_run(config))
+        self._launcher = Launcher(
+            settings.start,
+            leases,
+            run=roles.shared_run(config),
+            shares_terminal=is_interactive(config),
+        )
         self._rings = Rings(
             config, settings, self._machine, self._launcher, leases, ticker, attempts
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 import warnings
@@ -298,8 +299,9 @@ class MeasuringSession:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # pytest captures into files that die with this process: lend them to who has to explain
         # a crash.
-        if item.config.getoption("capture") == "fd":
-            self._connection.send("capturing", {}, [1, 2])
+        lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
+        if lent and item.config.getoption("capture") == "fd":
+            self._connection.send("capturing", {}, lent)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
@@ -438,6 +440,13 @@ def _in_a_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     name = "" if isinstance(error, pytest.UsageError) else f"{type(error).__name__}: "
     return f"{name}{lines[0].strip() if lines else ''}".removesuffix(": ")
+
+
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:  # it is closed
+        return False
 
 
 def _modules(roots: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,10 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,11 +19,14 @@ STACKS_SIGNAL = signal.SIGRTMIN + 7
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TASKS = "/proc/self/task"
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
+_PATIENCE_S = 5.0  # for processes that were killed to be gone
+_NAP_S = 0.001
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies, even of SIGKILL."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent_pid: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent dies, even of SIGKILL."""
+    _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent_pid:  # it died before the call
         os._exit(1)
 
@@ -28,6 +34,79 @@ def die_with_parent(parent_pid: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be found."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def kill_children() -> None:
+    """Kill and reap all children of this process, and all descendants that it adopts by that.
+
+    It signals no process but its own children, whose ids cannot become another process's before
+    they are reaped. What cannot be killed, a child that became another user's say, is given up
+    after some seconds.
+    """
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline_s:
+        for child in children():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:  # there are none
+            return
+        time.sleep(_NAP_S)
+
+
+def children(pid: int | None = None) -> list[int]:
+    """The children of a process, this one if there is no `pid`; none where that cannot be told."""
+    pid = pid or os.getpid()
+    tasks = f"/proc/{pid}/task"
+    found: list[int] = []
+    try:
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:  # it or a thread has ended, or the kernel was built without these files
+        return [process for process, parent in _all_processes() if parent == pid]
+    return found
+
+
+def wakeup_at(*numbers: int) -> int:
+    """A descriptor that becomes readable when one of these signals comes; `drain` empties it.
+
+    The signals have no other effect on this process, and none at all on programs that it starts.
+    """
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wake_write)
+    return wake_read
+
+
+def drain(fd: int) -> bytes:
+    """What can be read from it at once: of `wakeup_at`, the numbers of the signals that came."""
+    try:
+        return os.read(fd, 4096)
+    except BlockingIOError:
+        return b""
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """The process that opened the other side of a Unix socket, and its user."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, user, _ = _CREDENTIALS.unpack(told)
+    return pid, user
+
+
+def end_of_peer(connection: socket.socket) -> int | None:
+    """A descriptor that becomes readable when that process ends; None where that cannot be told."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(peer_of(connection)[0])
+    except OSError:  # another process namespace, or an old kernel
+        return None
 
 
 def thread_count() -> int:
@@ -73,24 +152,8 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
         for task in os.listdir(tasks):
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task), cpus)
-            for child in _children(f"{tasks}/{task}/children"):
-                pin(cpus, child)
-
-
-def descendants(pid: int) -> list[int]:
-    """Ids of the processes that a process has started, and of those that they have."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        # A process may end between the listing and the reading.
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
-                # After the command's name, which may hold anything: the state, then the parent.
-                parent = int(stat.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
-    found = list(children.get(pid, ()))
-    for child in found:
-        found += children.get(child, ())
-    return found
+        for child in children(pid):
+            pin(cpus, child)
 
 
 def stop() -> None:
@@ -99,11 +162,15 @@ def stop() -> None:
     signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
-def _children(file: str) -> list[int]:
-    # Absent where the kernel was built without it.
-    with contextlib.suppress(OSError), open(file) as children:
-        return [int(child) for child in children.read().split()]
-    return []
+def _all_processes() -> Iterator[tuple[int, int]]:
+    """All processes of the machine that can be seen, each with its parent."""
+    for name in os.listdir("/proc"):
+        # One may end between the listing and the reading.
+        with contextlib.suppress(OSError):
+            if name.isdigit():
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    # The name in parentheses may hold anything, parentheses too.
+                    yield int(name), int(file.read().rpartition(b")")[2].split()[1])
 
 
 def _rename_main_thread(name: str) -> None:

@@ -14,12 +14,12 @@ import os
 import re
 import resource
 import socket
-import struct
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
+from pytest_tfthreads.process import kernel
+
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 # Each connection by ssh has these, and a control group, of its own; that makes no difference.
 _OF_A_LOGIN = {"SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "XDG_SESSION_ID"}
@@ -73,9 +73,8 @@ def meet(name: str, start: Callable[[socket.socket], None]) -> socket.socket | N
 
 def is_own(connection: socket.socket) -> bool:
     """Whether the other side is a process of this user."""
-    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(told)
-    return bool(user == os.getuid())
+    _, user = kernel.peer_of(connection)
+    return user == os.getuid()
 
 
 def _inherited() -> list[object]:

@@ -407,7 +407,7 @@ def test_a_host_by_ssh_that_is_lost_while_it_measures(suite, sshd, eventually, a
         def test_lost(benchmark, tf_threads):
             state = os.environ.get("STATE")
             if state and not pathlib.Path(state).exists() and tf_threads.intra == 1:
-                worker = psutil.Process().parents()[1]
+                interpreter, guard, worker, *_ = psutil.Process().parents()
                 family = [worker, *worker.children(recursive=True)]
                 pathlib.Path(state).write_text(json.dumps([one.pid for one in family]))
                 next(one for one in worker.parents() if one.name().startswith("sshd")).kill()

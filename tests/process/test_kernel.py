@@ -13,13 +13,14 @@ if sys.argv[1:]:
 """
 
 
-def test_children_of_children_are_descendants():
+def test_children_are_those_of_a_process_and_not_their_own():
     command = [sys.executable, "-c", CHILD, "a name with ) 1 in it"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             grandchild = int(child.stdout.readline())
-            assert {child.pid, grandchild} <= set(kernel.descendants(os.getpid()))
-            assert kernel.descendants(child.pid) == [grandchild]
-            assert kernel.descendants(grandchild) == []
+            assert child.pid in kernel.children()
+            assert grandchild not in kernel.children()
+            assert kernel.children(child.pid) == [grandchild]
+            assert kernel.children(grandchild) == []
         finally:
             os.kill(grandchild, 9)
