@@ -666,20 +666,6 @@ def test_where_nothing_can_be_made_everybody_goes_on_and_says_so(tmp_path):
         assert cpus == (3,)
 
 
-def test_without_fcntl_everybody_goes_on_and_says_so(tmp_path):
-    script = """
-import os, sys
-sys.modules["fcntl"] = None
-del os.getuid, os.O_CLOEXEC, os.O_NOFOLLOW
-from pytest_tfthreads.process.leases import Leases
-leases = Leases()
-with leases.shared("a"), leases.paused(), leases.exclusive("b"), leases.packed("c", 1, [3]) as cpus:
-    print(cpus, leases.unavailable)
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.stdout.startswith("(3,) this platform has no locks"), run.stderr
-
-
 # -- the place ------------------------------------------------------------------------------
 
 
