@@ -15,9 +15,9 @@ from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.commands.output import flush
 from pytest_tfthreads.core.changes import ChangesUnavailableError
 from pytest_tfthreads.core.saved_runs import BaselineError
+from pytest_tfthreads.core.words import one_line
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.page import LibraryMissingError
-from pytest_tfthreads.report.text import one_line
 
 USAGE_ERROR = 2
 # As a shell has it: 128 and the signal's number.

@@ -12,8 +12,8 @@ from typing import Any
 
 from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.words import one_line, printable
 from pytest_tfthreads.process.files import why_unwritable, write_file
-from pytest_tfthreads.report.text import one_line, printable
 
 Cell = str | float | bool | None
 """What a CSV file holds: numbers in full, true or false, nothing where there is none."""

@@ -13,7 +13,7 @@ from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.core.lines import Run
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
-from pytest_tfthreads.report.text import one_line
+from pytest_tfthreads.core.words import one_line
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"

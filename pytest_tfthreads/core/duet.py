@@ -46,9 +46,9 @@ from pytest_tfthreads.core.verdict import (
     Verdict,
     conclude,
     level_of_one,
-    percent,
     status_of,
 )
+from pytest_tfthreads.core.words import round_percent
 
 LOOKS = (3, 6, 12)
 """Numbers of pairs after which the verdict is looked at."""
@@ -180,7 +180,7 @@ def _with_rule(verdict: Verdict) -> Verdict:
     """A regression with the two limits that it exceeds, both of which are below the tolerance."""
     if verdict.status != "regression":
         return verdict
-    certain, measured = (percent(share * verdict.tolerance) for share in (MARGIN, BEYOND))
+    certain, measured = (round_percent(share * verdict.tolerance) for share in (MARGIN, BEYOND))
     return replace(
         verdict,
         rule=(

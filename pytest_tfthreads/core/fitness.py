@@ -11,8 +11,15 @@ from pytest_tfthreads.core.detection import PROCESSES, SAVED_RUNS, Fitness, Tria
 from pytest_tfthreads.core.limits import Limit
 from pytest_tfthreads.core.statistics import Estimate, spread_of
 from pytest_tfthreads.core.steadiness import CpuSpeed, Steadiness
-from pytest_tfthreads.core.verdict import percent
-from pytest_tfthreads.core.words import duration, plural, ranges
+from pytest_tfthreads.core.words import (
+    duration,
+    metric_name,
+    percent,
+    plural,
+    ranges,
+    round_percent,
+    with_bounds,
+)
 
 _ALIKE = 0.05  # CPUs that differ by less are of one kind
 _HELD_UP = 0.02
@@ -72,10 +79,11 @@ def of_trial(trial: Trial, tolerance: float) -> list[Finding]:
 def decision(found: Fitness) -> str:
     """Fit or not for the tolerance asked for, by either way, in one line."""
     worst = max((one.smallest for one in found.duet.values()), key=lambda one: one.value)
-    duet = f"{'fit' if found.is_fit_for_duet else 'not fit'} (detects {_with_interval(worst)})"
+    fit = "fit" if found.is_fit_for_duet else "not fit"
+    duet = f"{fit} (detects {with_bounds(worst, percent)})"
     enough = found.enough
     if enough is None:
-        saved = f"not fit (detect {_share(_smallest_by_saved_runs(found))} at best)"
+        saved = f"not fit (detect {round_percent(_smallest_by_saved_runs(found))} at best)"
     else:
         saved = f"fit at best, from {plural(enough.runs, 'saved run')} on"
         if enough.processes != PROCESSES[0]:
@@ -95,9 +103,9 @@ def advice_on_options(found: Fitness) -> list[str]:
     else:
         possible = found.detectable_tolerance
         advice += [
-            f"even side by side a loss of {asked} is not found, only one of {_share(possible)} or "
-            f"more: with --tf-threads-duet --tf-threads-tolerance={_option(possible)} unchanged "
-            "tests pass",
+            f"even side by side a loss of {asked} is not found, only one of "
+            f"{round_percent(possible)} or more: with --tf-threads-duet "
+            f"--tf-threads-tolerance={_option(possible)} unchanged tests pass",
             "measure each process for longer (--benchmark-max-time=3), with fewer threads than "
             "CPUs, or on a quieter machine",
         ]
@@ -114,8 +122,8 @@ def advice_on_options(found: Fitness) -> list[str]:
     else:
         advice.append(
             f"even {SAVED_RUNS[-1]} saved runs tell no loss below "
-            f"{_share(_smallest_by_saved_runs(found))} here: --benchmark-compare is for gross "
-            "regressions"
+            f"{round_percent(_smallest_by_saved_runs(found))} here: --benchmark-compare is for "
+            "gross regressions"
         )
     return advice
 
@@ -136,8 +144,10 @@ def _tolerance_option(limits: Mapping[str, Limit]) -> str:
 def tolerance_text(tolerance: Mapping[str, float]) -> str:
     """Such as "5 %", or by metric where they differ."""
     if len(set(tolerance.values())) == 1:
-        return _share(next(iter(tolerance.values())))
-    return ", ".join(f"{metric} {_share(share)}" for metric, share in tolerance.items())
+        return round_percent(next(iter(tolerance.values())))
+    return ", ".join(
+        f"{metric_name(metric)} {round_percent(share)}" for metric, share in tolerance.items()
+    )
 
 
 def _cpu_speeds(found: Steadiness) -> Finding:
@@ -179,7 +189,7 @@ def _flips(cpus: Sequence[CpuSpeed]) -> Iterator[str]:
         both = one.two_speeds
         yield (
             f"CPU {one.cpu} {both.slow_s / both.fast_s:.2f} times apart, slow "
-            f"{both.slow_share:.0%} of the time"
+            f"{percent(both.slow_share)} of the time"
         )
     if len(cpus) > _SHOWN:
         yield f"and {len(cpus) - _SHOWN} more"
@@ -236,17 +246,8 @@ def _status_of_spread(spread: float, tolerated: float) -> str:
 
 
 def _spread(estimate: Estimate) -> str:
-    return f"{_with_interval(estimate)} (standard deviation)"
-
-
-def _with_interval(estimate: Estimate) -> str:
-    bounds = [f"{100 * one:.1f}" for one in (estimate.low, estimate.high) if one is not None]
-    return f"{100 * estimate.value:.1f} % [{', '.join(bounds)}]"
-
-
-def _share(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{with_bounds(estimate, percent)} (standard deviation)"
 
 
 def _option(share: float) -> str:
-    return f"{100 * share:.3g}%"
+    return round_percent(share).replace(" ", "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.words import printable
 
 _Thing = TypeVar("_Thing")
 
@@ -48,7 +49,7 @@ class Host:
             f"{_counted(self.physical, 'core')}{quota}, Python {self.python}, TensorFlow "
             f"{self.tensorflow}"
         )
-        return "".join(one if one.isprintable() else "?" for one in text)
+        return printable(text)
 
 
 def by_host(

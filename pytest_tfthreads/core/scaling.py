@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.core.statistics import Estimate, student_t
+from pytest_tfthreads.core.words import percent, small_percent, tenths, with_bounds
 
 Ring = Sequence[tuple[int, float]]
 """Threads and log throughput of the members of one ring; only differences within it count."""
@@ -107,7 +108,7 @@ def fit(axis: str, fixed: int, rings: Sequence[Ring], expected_variance: float) 
     law: Law | None = None
     reason: str | None = None
     if profiles.misfit > _WORST_MISFIT:
-        reason = f"it would miss the measured throughput by {100 * profiles.misfit:.0f} %"
+        reason = f"it would miss the measured throughput by {percent(profiles.misfit)}"
     else:
         law = profiles.law()
         low, high = law.contention.low or 0.0, law.contention.high or 0.0
@@ -124,16 +125,20 @@ def _sentence(law: Law, threads: str) -> str:
     gain = max(speedup(n, law.contention.value, law.coherency.value) for n in counts)
     if gain < _WORTH_A_THREAD:
         return f"{threads}: no number up to {law.most} gives more than {gain:.2f} times one thread"
-    serial = f"{_percent(law.contention)} serial"
+    serial = f"{with_bounds(law.contention, percent)} serial"
     useful = _last_useful(law)
     if useful is not None:
-        crosstalk = f"{_percent(law.coherency, digits=1)} crosstalk a pair"
+        crosstalk = f"{with_bounds(law.coherency, small_percent)} crosstalk a pair"
         return f"{serial}, {crosstalk}: more than {useful} {threads} cannot help"
     if law.efficiency.value >= _SCALES or not law.contention.low:
-        return f"scales to {law.most} {threads} at {_percent(law.efficiency)} efficiency"
-    farther = f"{_FARTHEST * law.most} {threads} would give {_times(law.farther)} times one thread"
-    limit = law.contention.inverse
-    return f"{serial}: {farther}, no number more than {_times(limit)} times"
+        efficiency = with_bounds(law.efficiency, percent)
+        return f"scales to {law.most} {threads} at {efficiency} efficiency"
+    farther = with_bounds(law.farther, tenths)
+    limit = with_bounds(law.contention.inverse, tenths)
+    return (
+        f"{serial}: {_FARTHEST * law.most} {threads} would give {farther} times one thread, no "
+        f"number more than {limit} times"
+    )
 
 
 def _last_useful(law: Law) -> int | None:
@@ -258,14 +263,3 @@ def _least(function: Callable[[float], float], high: float) -> tuple[float, floa
 
     inside = minimize_scalar(function, bounds=(0, high), method="bounded", options={"xatol": 1e-7})
     return min((function(0.0), 0.0), (function(high), high), (float(inside.fun), float(inside.x)))
-
-
-def _percent(estimate: Estimate, digits: int = 0) -> str:
-    value, low, high = (
-        f"{100 * (one or 0.0):.{digits}f}" for one in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} % [{low}, {high}]"
-
-
-def _times(estimate: Estimate) -> str:
-    return f"{estimate.value:.1f} [{estimate.low or 0:.1f}, {estimate.high or 0:.1f}]"

@@ -49,6 +49,7 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.statistics import Estimate, LogRatio, holm
 from pytest_tfthreads.core.suite import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.words import percent, round_percent, signed_percent
 
 STATUSES = (
     "regression",
@@ -73,7 +74,6 @@ REFERENCE_SHIFT = 0.1
 ENOUGH_RUNS = 10
 """Saved runs from which on more of them teach little."""
 
-_NOTHING = 1e-9
 ENOUGH_S = 0.5
 """A process that measured for less may owe its speed to the state that a CPU happened to be in."""
 
@@ -480,7 +480,7 @@ def _reason(
     if status in ("regression", "improvement"):
         text = _taken_apart(judged, change)
     elif status == "pass":
-        text = f"{signed_percent(change.value)}; a loss of {percent(tolerance)} is ruled out"
+        text = f"{signed_percent(change.value)}; a loss of {round_percent(tolerance)} is ruled out"
     elif judged.corrected and change.high < -tolerance < measured:
         text = (
             f"{_taken_apart(judged, change)}; but as measured {signed_percent(measured)}, and a "
@@ -489,7 +489,7 @@ def _reason(
     else:
         text = (
             f"{_taken_apart(judged, change)}; too noisy to tell from a tolerated "
-            f"{percent(tolerance)}: a loss of {percent(detectable)} would have been seen"
+            f"{round_percent(tolerance)}: a loss of {percent(detectable)} would have been seen"
         )
     return text + _shift(judged)
 
@@ -549,14 +549,3 @@ def _remedies(
     if prediction.within > prediction.between / 2:
         remedies.append(f"more processes, such as --tf-threads-processes={2 * processes}")
     return tuple(remedies)
-
-
-def percent(share: float) -> str:
-    """0.314 → "31 %", 0.0314 → "3.1 %"."""
-    digits = 0 if abs(share) >= 0.0995 else 1
-    return f"{100 * share:.{digits}f} %"
-
-
-def signed_percent(share: float) -> str:
-    """With a sign, a true minus: -0.314 → "−31 %"; what rounding left of nothing is "+0.0 %"."""
-    return f"{'−' if share < -_NOTHING else '+'}{percent(abs(share))}"

@@ -1,8 +1,90 @@
-"""Figures in words."""
+"""Figures and texts as every report, message and table writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+NOTHING = "–"
+"""Where there is no figure."""
+
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_ROUNDED_TO_ZERO = 1e-9
+_METRIC_NAMES = {"throughput": "throughput", "cpu_efficiency": "CPU efficiency"}
+_PER = {"throughput": "s", "cpu_efficiency": "CPU-s"}
+
+
+class Interval(Protocol):
+    """A figure with its interval: an estimate, a change, a shift between two levels."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+Writer = Callable[[float], str]
+"""How a figure is written: `number`, `percent`, `hundredths`, ..."""
+
+
+def number(value: float) -> str:
+    """Four significant digits, thousands set apart: 1234.5 → "1,234", 0.12345 → "0.1235"."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def whole(value: float) -> str:
+    """2.6 → "3"."""
+    return f"{value:.0f}"
+
+
+def tenths(value: float) -> str:
+    """2.56 → "2.6"."""
+    return f"{value:.1f}"
+
+
+def hundredths(value: float) -> str:
+    """2.567 → "2.57"."""
+    return f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """0.314 → "31 %", 0.0314 → "3.1 %"."""
+    digits = 0 if abs(share) >= 0.0995 else 1
+    return f"{100 * share:.{digits}f} %"
+
+
+def signed_percent(share: float) -> str:
+    """With a sign, a true minus: -0.314 → "−31 %"; what rounding left of nothing is "+0.0 %"."""
+    return f"{'−' if share < -_ROUNDED_TO_ZERO else '+'}{percent(abs(share))}"
+
+
+def small_percent(share: float) -> str:
+    """Two significant digits, for shares that may be far below one percent: 0.00031 → "0.031 %"."""
+    return f"{100 * share:.2g} %"
+
+
+def round_percent(share: float) -> str:
+    """A share as people set it: 0.05 → "5 %", 0.125 → "12.5 %"."""
+    return f"{100 * share:.3g} %"
+
+
+def bounds(found: Interval, write: Writer = number) -> str:
+    """The interval alone, without a percent sign: "[28, 34]"; "[–]" where there is none."""
+    if found.low is None and found.high is None:
+        return f"[{NOTHING}]"
+    low, high = (
+        NOTHING if one is None else write(one).removesuffix(" %") for one in (found.low, found.high)
+    )
+    return f"[{low}, {high}]"
+
+
+def with_bounds(found: Interval, write: Writer = number) -> str:
+    """A figure and its interval: "31 % [28, 34]"."""
+    return f"{write(found.value)} {bounds(found, write)}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -21,9 +103,50 @@ def ranges(cpus: Sequence[int]) -> str:
     return ",".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in parts)
 
 
+def time_unit(seconds: float) -> tuple[float, str]:
+    """The unit in which a time is written, as its length in seconds and its name."""
+    return next((one for one in _TIMES if seconds >= one[0]), _TIMES[-1])
+
+
 def duration(seconds: float) -> str:
     """0.0123 → "12.3 ms"."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+    size, unit = time_unit(seconds)
+    figure = seconds / size
+    # From 1000 on three significant digits would need an exponent.
+    return f"{figure:.3g} {unit}" if figure < 999.5 else f"{figure:,.0f} {unit}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """The figure alone, for a column of milliseconds: 0.0123 → "12.3"."""
+    return NOTHING if seconds is None else f"{1000 * seconds:.3g}"
+
+
+def clock(seconds: float) -> str:
+    """A time as clocks show it: 0:05, 12:05, 1:02:05."""
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest_s:02}" if hours else f"{minutes}:{rest_s:02}"
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words: "cpu_efficiency" → "CPU efficiency"; an unknown one stays as it is."""
+    return _METRIC_NAMES.get(metric, metric)
+
+
+def metric_unit(metric: str, unit: str = "units") -> str:
+    """The unit of a metric, where `unit` is that of the work: "images/s", "images/CPU-s"."""
+    per = _PER.get(metric)
+    return metric if per is None else f"{unit}/{per}"
+
+
+def one_line(text: str) -> str:
+    """A text from a test or a file in one line, without anything that a terminal would obey."""
+    return " ".join(printable(text).split())
+
+
+def printable(text: str) -> str:
+    """A text without anything that a terminal would obey; its spaces stay, as in a table's line.
+
+    White space becomes a space, any other character that cannot be printed a question mark.
+    """
+    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_tfthreads.core.words import printable
+
 _MOST_CHARACTERS = 200  # of one text
 _MOST_BYTES = 10_000  # of a note
 
@@ -110,7 +112,7 @@ def _read(file: Path) -> Holder | None:
 
 
 def _shown(text: object) -> str:
-    return "".join(one if one.isprintable() else "?" for one in _cut(str(text)))
+    return printable(_cut(str(text)))
 
 
 def _cut(text: str) -> str:

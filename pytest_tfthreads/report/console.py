@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pytest_tfthreads.core.hosts import by_host
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.words import hundredths, percent, with_bounds
+from pytest_tfthreads.report.table import aligned, rule
 
 FLAGS = {
     "oversubscribed": "more threads than CPUs granted",
@@ -37,7 +38,7 @@ _HEADERS = (
     "Cores used",
     "Odd",
 )
-_LEFT_ALIGNED = (0, len(_HEADERS) - 1)
+_FIGURES = range(1, len(_HEADERS) - 1)
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,9 @@ def render(rows: Sequence[Row], notes: Sequence[str] = ()) -> list[str]:
     """Lines of text: a table, by host if there are several, what its flags mean, and notes."""
     groups = by_host(rows, lambda row: row.measurement)
     cells = [_HEADERS, *(_cells(row) for group in groups.values() for row in group)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADERS))]
-    header, *aligned = (_aligned(line, widths) for line in cells)
-    lines = [header, "-" * max(map(len, (header, *aligned)))]
-    remaining = iter(aligned)
+    header, *measured = aligned(cells, _FIGURES)
+    lines = [header, rule([header, *measured])]
+    remaining = iter(measured)
     for host, group in groups.items():
         if len(groups) > 1:
             lines.append(f"on {host.title}")
@@ -73,30 +73,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.name,
         f"{pools.intra}×{pools.inter}",
         str(len(measurement.cpus)),
-        f"{_with_interval(measurement.throughput)} {measurement.unit}/s",
-        _with_interval(measurement.cpu_efficiency),
-        f"{measurement.cores_used.value:.2f} ({measurement.utilization:.0%})",
+        f"{with_bounds(measurement.throughput)} {measurement.unit}/s",
+        with_bounds(measurement.cpu_efficiency),
+        f"{hundredths(measurement.cores_used.value)} ({percent(measurement.utilization)})",
         ", ".join(measurement.flags),
     )
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (
-        cell.ljust(width) if column in _LEFT_ALIGNED else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join(padded).rstrip()
-
-
-def _with_interval(estimate: Estimate) -> str:
-    value = number(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return f"{value} [–]"
-    return f"{value} [{number(estimate.low)}, {number(estimate.high)}]"
-
-
-def number(value: float) -> str:
-    """Four significant digits, thousands set apart, no exponent where people count items."""
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"

@@ -11,8 +11,10 @@ from pytest_tfthreads.core.checkup import STATUSES, Finding
 from pytest_tfthreads.core.detection import SAVED_RUNS, Fitness
 from pytest_tfthreads.core.fitness import Examination, advice_on_options, decision, tolerance_text
 from pytest_tfthreads.core.limits import Limit
-from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.steadiness import Steadiness
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.words import metric_name, percent, plural, with_bounds
+from pytest_tfthreads.report.table import aligned
 
 SCHEMA = 1
 
@@ -104,9 +106,9 @@ def _terms(found: Examination) -> str:
 def _detectable(fitness: Fitness) -> Iterator[str]:
     yield (
         "Smallest regression that is detected, 4 times of 5 "
-        f"([95 %]; {fitness.tests} test{'s' if fitness.tests != 1 else ''} in the suite)"
+        f"([95 %]; {plural(fitness.tests, 'test')} in the suite)"
     )
-    rows = [("", "throughput", "CPU efficiency"), _row(_WAYS, fitness.duet)]
+    rows = [("", *map(metric_name, METRICS)), _row(_WAYS, fitness.duet)]
     for runs in SAVED_RUNS:
         name = f"against {runs} saved run{'s' if runs > 1 else ', the default drift'}"
         rows.append(_row(name + (", at best" if runs > 1 else ""), fitness.saved_runs[runs]))
@@ -119,24 +121,19 @@ def _detectable(fitness: Fitness) -> Iterator[str]:
             at_tolerance=True,
         )
     )
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        yield f"  {row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}"
+    yield from (f"  {line}" for line in aligned(rows, (1, 2)))
 
 
 def _row(
     name: str, limits: Mapping[str, Limit], at_tolerance: bool = False
 ) -> tuple[str, str, str]:
     throughput, cpu_efficiency = (
-        _interval(limits[metric].at_tolerance if at_tolerance else limits[metric].smallest)
-        for metric in ("throughput", "cpu_efficiency")
+        with_bounds(
+            limits[metric].at_tolerance if at_tolerance else limits[metric].smallest, percent
+        )
+        for metric in METRICS
     )
     return name, throughput, cpu_efficiency
-
-
-def _interval(estimate: Estimate) -> str:
-    bounds = [100 * one for one in (estimate.low, estimate.high) if one is not None]
-    return f"{100 * estimate.value:.1f} % [{', '.join(f'{one:.1f}' for one in bounds)}]"
 
 
 def _advice(found: Examination) -> Iterator[str]:

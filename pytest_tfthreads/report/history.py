@@ -7,12 +7,10 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from pytest_tfthreads.core.changes import ENOUGH_SITTINGS, Course, Shift
+from pytest_tfthreads.core.changes import ENOUGH_SITTINGS, Course
 from pytest_tfthreads.core.lines import VERSIONS, Line
-from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.verdict import signed_percent
-from pytest_tfthreads.report.console import number
+from pytest_tfthreads.core.words import NOTHING, number, plural, signed_percent, with_bounds
 from pytest_tfthreads.report.sparkline import sparkline
 from pytest_tfthreads.report.table import table
 from pytest_tfthreads.report.timeline import (
@@ -54,24 +52,9 @@ def render(timeline: Timeline) -> list[str]:
     return lines
 
 
-def shift_words(shift: Shift) -> str:
-    """A relative change with its interval: "+31 % [+28, +34]"."""
-    low, high = (signed_percent(one).removesuffix(" %") for one in (shift.low, shift.high))
-    return f"{signed_percent(shift.value)} [{low}, {high}]"
-
-
-def estimate_words(estimate: Estimate) -> str:
-    """A speed with its interval, if it has one."""
-    value = number(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [{number(estimate.low)}, {number(estimate.high)}]"
-
-
 def _about(timeline: Timeline) -> list[str]:
     runs = timeline.runs
-    count = f"{len(runs)} saved {'run' if len(runs) == 1 else 'runs'}"
-    lines = [f"{count}: {timeline.title(runs[0])}"]
+    lines = [f"{plural(len(runs), 'saved run')}: {timeline.title(runs[0])}"]
     if len(runs) > 1:
         lines[0] += f" to {timeline.title(runs[-1])}"
     for machine, letter in timeline.machines.items():
@@ -116,9 +99,9 @@ def _row(timeline: Timeline, line: Line, metric: str, course: Course) -> list[st
         str(len(line.points)) if first else "",
         unit_words(line, metric),
         number(course.levels[0].speed.value),
-        estimate_words(course.levels[-1].speed),
+        with_bounds(course.levels[-1].speed),
         sparkline(speeds, len(timeline.runs), _COURSE_WIDTH),
-        ", ".join(changes) or "–",
+        ", ".join(changes) or NOTHING,
     ]
 
 
@@ -134,15 +117,20 @@ def _place(timeline: Timeline, group: Sequence[Found]) -> list[str]:
             lines.append(f"      {versions}")
     rows = [
         [
-            shift_words(found.change.shift),
+            with_bounds(found.change.shift, signed_percent),
             unit_words(found.line, found.metric),
             f"{found.line.test}, {line_words(found.line, timeline.machines[found.line.machine])}",
-            "" if found.reference is None else f"reference {shift_words(found.reference)}",
+            _reference(found),
             "" if _is_plain(found) else _likely(timeline, found),
         ]
         for found in group
     ]
     return [*lines, *(f"    {row}" for row in table([""] * len(rows[0]), rows, (0,))[2:])]
+
+
+def _reference(found: Found) -> str:
+    shift = found.reference
+    return "" if shift is None else f"reference {with_bounds(shift, signed_percent)}"
 
 
 def _is_plain(found: Found) -> bool:

@@ -7,13 +7,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_tfthreads.core.changes import Course
+from pytest_tfthreads.core.changes import Course, Shift
 from pytest_tfthreads.core.lines import Line, Point, Run
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.report.history import estimate_words, no_change, shift_words
+from pytest_tfthreads.core.words import metric_name, one_line, signed_percent, with_bounds
+from pytest_tfthreads.report.history import no_change
 from pytest_tfthreads.report.html.elements import element, markup, table
 from pytest_tfthreads.report.page import Section, figure, page
-from pytest_tfthreads.report.text import one_line
 from pytest_tfthreads.report.timeline import (
     Found,
     Timeline,
@@ -29,7 +29,6 @@ from pytest_tfthreads.report.timeline import (
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_METRIC_WORDS = {"throughput": "Throughput", "cpu_efficiency": "CPU efficiency"}
 # Variables of page.css: they follow the colour scheme.
 _COLOURS = ("--series-1", "--series-2", "--series-3", "--series-4", "--series-5")
 # One more than there are colours, so that thirty lines are told apart.
@@ -78,8 +77,8 @@ def _changes(timeline: Timeline) -> str:
         same.setdefault((found.line.test, name, *place), []).append(found)
     rows = [
         [
-            [f"{shift_words(one.change.shift)} {unit_words(one.line, one.metric)}" for one in group]
-            + [f"{shift_words(one.reference)} reference" for one in group[:1] if one.reference],
+            [_shift(one.change.shift, unit_words(one.line, one.metric)) for one in group]
+            + [_shift(one.reference, "reference") for one in group[:1] if one.reference],
             [test, f"line {name}"],
             [
                 timeline.title(timeline.runs[earlier]),
@@ -101,6 +100,10 @@ def _changes(timeline: Timeline) -> str:
     )
 
 
+def _shift(shift: Shift, of: str) -> str:
+    return f"{with_bounds(shift, signed_percent)} {of}"
+
+
 def _lines(timeline: Timeline) -> str:
     rows = []
     for line, courses in timeline.lines:
@@ -112,8 +115,8 @@ def _lines(timeline: Timeline) -> str:
                     line_words(line, timeline.machines[line.machine]),
                     unit_words(line, metric),
                     str(len(line.points)),
-                    estimate_words(levels[0].speed),
-                    estimate_words(levels[-1].speed),
+                    with_bounds(levels[0].speed),
+                    with_bounds(levels[-1].speed),
                     str(len(courses[metric].changes)),
                 ]
             )
@@ -127,7 +130,8 @@ def _lines(timeline: Timeline) -> str:
 def _figures(timeline: Timeline, anchor: str, lines: Sequence[DrawnLine]) -> str:
     parts = []
     for metric in METRICS:
-        parts.append(markup(element("h3", _METRIC_WORDS[metric])))
+        name = metric_name(metric)
+        parts.append(markup(element("h3", name[:1].upper() + name[1:])))
         parts.append(_figure(timeline, f"{anchor}-{metric}", lines, metric))
     return "\n".join(parts)
 
@@ -208,7 +212,7 @@ def _levels(line: Line, course: Course, colour: str, words: str) -> dict[str, An
     for level in course.levels:
         x += [*_ends(line, level.start, level.stop), None]
         y += [_short(level.speed.value)] * 2 + [None]
-        text += [html.escape(estimate_words(level.speed))] * 2 + [None]
+        text += [html.escape(with_bounds(level.speed))] * 2 + [None]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -276,7 +280,7 @@ def _size(found: Found) -> dict[str, Any]:
         "yanchor": "top",
         "showarrow": False,
         "textangle": -90,
-        "text": html.escape(shift_words(found.change.shift)),
+        "text": html.escape(with_bounds(found.change.shift, signed_percent)),
     }
 
 
@@ -334,7 +338,7 @@ def _spread(places: Sequence[int]) -> Sequence[int]:
 def _hover(timeline: Timeline, run: Run, point: Point, metric: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in point.versions.items())
     lines = [
-        f"{estimate_words(point.estimate(metric))}, {len(point.speeds[metric])} processes",
+        f"{with_bounds(point.estimate(metric))}, {len(point.speeds[metric])} processes",
         timeline.title(run),
         versions,
     ]

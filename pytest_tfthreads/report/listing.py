@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pytest_tfthreads.core.commits import Commits
 from pytest_tfthreads.core.lines import Facts, Run
+from pytest_tfthreads.core.words import NOTHING
 from pytest_tfthreads.report.table import table
 from pytest_tfthreads.report.timeline import commit_words, letter, machine_words
 
@@ -20,12 +21,12 @@ def render(runs: Sequence[Run], commits: Commits) -> list[str]:
     letters = {machine: letter(index) for index, machine in enumerate(machines)}
     rows = [
         [
-            run.number or "–",
+            run.number or NOTHING,
             run.name,
             run.datetime[:_MINUTES].replace("T", " "),
             commit_words(run, commits),
             ", ".join(letters[machine] for machine in machines_of(run)),
-            ", ".join(versions_of(run, "tensorflow")) or "–",
+            ", ".join(versions_of(run, "tensorflow")) or NOTHING,
             str(len(run.points)),
             _odd(run),
         ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from pytest_tfthreads.core.words import clock, printable
+
 
 @dataclass(frozen=True)
 class Doing:
@@ -27,18 +29,11 @@ def line(doing: Doing) -> str:
     what = "trace" if doing.number is None else f"pass {doing.number}"
     told = [what + ("" if doing.passes is None else f" of {doing.passes}")]
     if doing.left_s is not None:
-        all_left = "" if doing.all_left_s is None else f" (all: {duration(doing.all_left_s)})"
-        told.append(f"about {duration(doing.left_s)} left{all_left}")
+        all_left = "" if doing.all_left_s is None else f" (all: {clock(doing.all_left_s)})"
+        told.append(f"about {clock(doing.left_s)} left{all_left}")
     # Nothing in a name may move the cursor.
-    test = "".join(one if one.isprintable() else "?" for one in doing.test)
+    test = printable(doing.test)
     return f"tf_threads: {', '.join(told)}: {test}"
-
-
-def duration(seconds: float) -> str:
-    """As clocks show it: 0:05, 12:05, 1:02:05."""
-    minutes, rest_s = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest_s:02}" if hours else f"{minutes}:{rest_s:02}"
 
 
 def fitted(text: str, columns: int) -> str:

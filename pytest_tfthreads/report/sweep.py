@@ -10,8 +10,8 @@ from pytest_tfthreads.core.recommendation import Configuration, Recommendation
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.sweep import Sweep
-
-_NOTHING = "–"
+from pytest_tfthreads.core.words import NOTHING, hundredths, percent, whole, with_bounds
+from pytest_tfthreads.report.table import aligned
 
 
 def render(sweep: Sweep) -> list[str]:
@@ -61,15 +61,7 @@ def _table(recommendation: Recommendation) -> list[str]:
         ("intra×inter", "× best", "× 1×1", "CPU eff. × best", "parallel eff., %", ""),
         *(_cells(one, recommendation) for one in recommendation.configurations),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(
-            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return [f"  {line}" for line in aligned(rows, range(1, len(rows[0]) - 1))]
 
 
 def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
@@ -78,9 +70,9 @@ def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
         verdict = "best"
     return (
         label(one.candidate),
-        _ratio(one.throughput_to_best),
-        _ratio(one.throughput_to_single),
-        _ratio(one.cpu_efficiency_to_best),
+        times(one.throughput_to_best),
+        times(one.throughput_to_single),
+        times(one.cpu_efficiency_to_best),
         of_percent(one.parallel_efficiency),
         verdict,
     )
@@ -110,26 +102,23 @@ def advice(recommendation: Recommendation) -> list[str]:
 
 
 def _worth(one: Configuration) -> str:
-    cpu, throughput = _ratio(one.cpu_efficiency_to_best), _ratio(one.throughput_to_best)
+    cpu, throughput = times(one.cpu_efficiency_to_best), times(one.throughput_to_best)
     return f"{label(one.candidate)} ({cpu} × the best's, at {throughput} × its throughput)"
 
 
-def _ratio(ratio: Ratio | None) -> str:
+def times(ratio: Ratio | None) -> str:
+    """A ratio of speeds: "1.23 [1.10, 1.37]", or "1" of a configuration to itself."""
     if ratio is None:
-        return _NOTHING
-    estimate = ratio.estimate
-    if ratio.rings == 0:  # with itself
-        return f"{estimate.value:.0f}"
-    return f"{estimate.value:.2f} [{_bound(estimate.low)}, {_bound(estimate.high)}]"
-
-
-def _bound(bound: float | None) -> str:
-    return _NOTHING if bound is None else f"{bound:.2f}"
+        return NOTHING
+    if ratio.rings == 0:  # to itself
+        return whole(ratio.estimate.value)
+    return with_bounds(ratio.estimate, hundredths)
 
 
 def of_percent(estimate: Estimate | None) -> str:
     """Percent with their interval, without the sign."""
     if estimate is None:
-        return _NOTHING
-    value, low, high = (100 * (one or 0.0) for one in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.0f}" if low == high else f"{value:.0f} [{low:.0f}, {high:.0f}]"
+        return NOTHING
+    if estimate.low == estimate.high:
+        return percent(estimate.value).removesuffix(" %")
+    return with_bounds(estimate, percent).replace(" %", "")

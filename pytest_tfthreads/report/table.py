@@ -4,23 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tfthreads.report.text import one_line
+from pytest_tfthreads.core.words import one_line
+
+_BETWEEN = "  "
+_LEAST_WIDTH = 12
 
 
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
 ) -> list[str]:
     """Lines: the headers, a rule, the rows. `right`: columns of figures, aligned to the right."""
-    cells = [list(headers), *([_fit(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    header, *lines = aligned([headers, *rows], right)
+    return [header, rule([header, *lines]), *lines]
+
+
+def rule(lines: Sequence[str]) -> str:
+    """A line as long as the longest of these."""
+    return "-" * max(map(len, lines))
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], right: Sequence[int] = (), *, width: int | None = None
+) -> list[str]:
+    """A line for each row, with columns as wide as their widest cells.
+
+    `right`: columns of figures, aligned to the right. `width`: characters that a line may have; the
+    first column is then cut, down to 12 characters.
+    """
+    cells = [[_fit(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if width is not None:
+        others = sum(widths[1:]) + len(_BETWEEN) * (len(widths) - 1)
+        widths[0] = max(_LEAST_WIDTH, min(widths[0], width - others))
+    return [
+        _BETWEEN.join(
+            _padded(cell, columns, column in right)
+            for column, (cell, columns) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
     ]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _padded(cell: str, columns: int, is_right: bool) -> str:
+    # Of a long name the end is kept: it tells the configurations apart.
+    shown = cell if len(cell) <= columns else "…" + cell[len(cell) - columns + 1 :]
+    return shown.rjust(columns) if is_right else shown.ljust(columns)
 
 
 def _fit(cell: str) -> str:

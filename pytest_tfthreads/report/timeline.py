@@ -14,7 +14,7 @@ from pytest_tfthreads.core.changes import Change, Course, Shift
 from pytest_tfthreads.core.commits import Between, Commits
 from pytest_tfthreads.core.lines import Facts, Line, Run, reference_shift, version_changes
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.report.text import one_line
+from pytest_tfthreads.core.words import metric_unit, one_line, plural
 
 _SHORT_ID = 12
 
@@ -111,7 +111,7 @@ def line_words(line: Line, letter: str) -> str:
 
 
 def unit_words(line: Line, metric: str) -> str:
-    return one_line(f"{line.unit}/{'s' if metric == 'throughput' else 'CPU-s'}")
+    return one_line(metric_unit(metric, line.unit))
 
 
 def commits_words(found: Found, timeline: Timeline) -> str:
@@ -128,7 +128,7 @@ def commits_words(found: Found, timeline: Timeline) -> str:
         else:
             count = found.commits.count
             tags = "".join(f", {one_line(tag)}" for tag in found.commits.tags)
-            words += f" ({count} {'commit' if count == 1 else 'commits'}{tags})"
+            words += f" ({plural(count, 'commit')}{tags})"
     dirty = [word for word, run in (("earlier", earlier), ("later", later)) if run.dirty]
     return f"{words}, with changes beside the {' and the '.join(dirty)}" if dirty else words
 

@@ -11,13 +11,21 @@ from pytest_tfthreads.core.verdict import (
     STATUSES,
     Verdict,
     judged_nothing,
-    percent,
-    signed_percent,
 )
-from pytest_tfthreads.report.console import number
-from pytest_tfthreads.report.text import one_line
+from pytest_tfthreads.core.words import (
+    NOTHING,
+    metric_name,
+    metric_unit,
+    number,
+    one_line,
+    percent,
+    round_percent,
+    signed_percent,
+    whole,
+    with_bounds,
+)
+from pytest_tfthreads.report.table import aligned, rule
 
-_NOTHING = "–"
 _WIDTH = 118
 _HEADERS = (
     "Test",
@@ -29,8 +37,7 @@ _HEADERS = (
     "Detectable",
     "Verdict",
 )
-_LEFT_ALIGNED = (0, 2, len(_HEADERS) - 1)
-_METRICS = {"throughput": "units/s", "cpu_efficiency": "units/CPU-s"}
+_FIGURES = (1, *range(3, len(_HEADERS) - 1))
 _EXPLAINED = ("regression", "improvement")  # of inconclusive ones the table says it all
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:.-])")
 
@@ -41,10 +48,8 @@ def render(verdicts: Sequence[Verdict]) -> list[str]:
         return []
     ordered = _worst_first(verdicts)
     rows = [_HEADERS, *(_cells(verdict) for verdict in ordered)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
-    widths[0] = max(12, min(widths[0], _WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    lines = [_aligned(row, widths) for row in rows]
-    lines.insert(1, "-" * max(len(line) for line in lines))
+    lines = aligned(rows, _FIGURES, width=_WIDTH)
+    lines.insert(1, rule(lines))
     for sentence in _notes(ordered):
         lines += textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines
@@ -68,12 +73,13 @@ def markdown(verdicts: Sequence[Verdict], place: str = "") -> str:
 
 def failure_message(verdict: Verdict) -> str:
     """Why a test fails: the fact against the limit, what it was judged by, what to do."""
-    lines = [f"{verdict.status}: {_metric(verdict)}: {verdict.reason}"]
+    lines = [f"{verdict.status}: {metric_name(verdict.metric)}: {verdict.reason}"]
     if verdict.baseline is not None:
         lines.append(
-            f"  {number(verdict.baseline.value)} → {number(verdict.now.value)} {_unit(verdict)}, "
+            f"  {number(verdict.baseline.value)} → {number(verdict.now.value)} "
+            f"{metric_unit(verdict.metric, verdict.unit)}, "
             f"change {_change(verdict)} ({_confidence(verdict)} % interval), tolerated "
-            f"{percent(verdict.tolerance)}"
+            f"{round_percent(verdict.tolerance)}"
         )
     if verdict.rule:
         lines.append(f"  {verdict.rule}")
@@ -84,7 +90,7 @@ def failure_message(verdict: Verdict) -> str:
 
 
 def _confidence(verdict: Verdict) -> str:
-    return "" if verdict.change is None else f"{100 * verdict.change.confidence:.0f}"
+    return "" if verdict.change is None else whole(100 * verdict.change.confidence)
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -113,7 +119,7 @@ def _notes(ordered: Sequence[Verdict]) -> list[str]:
     """The count, each reason worth reading, then each piece of advice and each baseline once."""
     notes = [summary(ordered)]
     notes += [
-        f"{one.status}: {one.test} {_metric(one)}: {one.reason}"
+        f"{one.status}: {one.test} {metric_name(one.metric)}: {one.reason}"
         for one in ordered
         if one.status in _EXPLAINED
     ]
@@ -141,22 +147,13 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
     return (
         one_line(verdict.test),
         verdict.configuration,
-        _METRICS.get(verdict.metric, verdict.metric),
-        _NOTHING if verdict.baseline is None else number(verdict.baseline.value),
+        metric_unit(verdict.metric),
+        NOTHING if verdict.baseline is None else number(verdict.baseline.value),
         number(verdict.now.value),
         _change(verdict),
-        _NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}",
+        NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}",
         verdict.status,
     )
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = []
-    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        # Of a long name the end is kept: it tells the configurations apart.
-        shown = cell if len(cell) <= width else "…" + cell[len(cell) - width + 1 :]
-        padded.append(shown.ljust(width) if column in _LEFT_ALIGNED else shown.rjust(width))
-    return "  ".join(padded).rstrip()
 
 
 def _markdown_row(cells: Sequence[str], escape: bool = True) -> str:
@@ -167,17 +164,6 @@ def _escaped(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))
 
 
-def _metric(verdict: Verdict) -> str:
-    return verdict.metric.replace("_", " ").replace("cpu", "CPU")
-
-
-def _unit(verdict: Verdict) -> str:
-    return f"{verdict.unit}/{'s' if verdict.metric == 'throughput' else 'CPU-s'}"
-
-
 def _change(verdict: Verdict) -> str:
     change = verdict.change
-    if change is None:
-        return _NOTHING
-    low, high = (signed_percent(one).removesuffix(" %") for one in (change.low, change.high))
-    return f"{signed_percent(change.value)} [{low}, {high}]"
+    return NOTHING if change is None else with_bounds(change, signed_percent)

@@ -33,7 +33,7 @@ def test_saved_runs_and_what_was_odd(storage, command):
     assert third.split()[-3:] == ["B", "2.21.0", "1"]
     assert machines == [
         "machine A: Model X (physical CPUs granted: 2, logical CPUs granted: 4)",
-        "machine B: Model [31mY (physical CPUs granted: 2, logical CPUs granted: 4)",
+        "machine B: Model ?[31mY (physical CPUs granted: 2, logical CPUs granted: 4)",
     ]
 
 

@@ -55,7 +55,7 @@ def test_a_verdict_that_fails_its_test_is_an_error():
     assert line == (
         "::error file=tests/test_a.py,line=7,title=regression%3A tests/test_a.py%3A%3Atest_x::"
         "regression: throughput: 31 %25 slower%0A  1,000 → 690 images/s, change −31 %25 [−38, −24] "
-        "(90 %25 interval), tolerated 5.0 %25%0A  judged against 0001_x.json "
+        "(90 %25 interval), tolerated 5 %25%0A  judged against 0001_x.json "
         "(2025-11-23, commit abc)%0A  try this"
     )
 

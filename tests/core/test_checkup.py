@@ -18,7 +18,6 @@ from pytest_tfthreads.core.checkup import (
 from pytest_tfthreads.core.fitness import of_speeds
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.steadiness import CpuSpeed, Steadiness, TwoSpeeds
-from pytest_tfthreads.core.words import duration, plural, ranges
 
 FINE = Clock(40e-9, 60e-9)
 QUIET = Facts(
@@ -148,7 +147,7 @@ def speed(cpu, median_s=1e-3, width=1.01, held_up=0.0, both=None):
             (speed(0), speed(1, both=TwoSpeeds(1e-3, 1.8e-3, 0.35))),
             "CPU speed",
             "bad",
-            "CPU 1 1.80 times apart, slow 35% of the time",
+            "CPU 1 1.80 times apart, slow 35 % of the time",
         ),
         ((speed(0), speed(1, held_up=0.3)), "CPU shared", "bad", "CPU 1 for 30 %"),
         ((speed(0),), "CPU shared", "ok", "CPU 0"),
@@ -160,13 +159,6 @@ def test_speeds(cpus, name, status, told):
     found = next(one for one in findings if one.name == name)
     assert found.status == status
     assert told in found.value
-
-
-def test_words():
-    assert ranges((3, 0, 1, 8)) == "0-1,3,8"
-    assert ranges(()) == ""
-    assert [duration(one) for one in (2, 0.0123, 4e-6, 5e-8)] == ["2 s", "12.3 ms", "4 µs", "50 ns"]
-    assert (plural(1, "CPU"), plural(2, "CPU")) == ("1 CPU", "2 CPUs")
 
 
 def test_several_nodes_are_a_warning_that_says_how_many_threads_stay_within_one():

@@ -91,7 +91,7 @@ def test_tolerance_by_metric(examined):
     tolerance = {"throughput": 0.05, "cpu_efficiency": 0.1}
     found = examined(spread=0.005)
     found = replace(found, tolerance=tolerance, fitness=fitness(found.trial, tolerance, 10))
-    assert "for throughput 5 %, cpu_efficiency 10 %: side by side fit" in render(found)[-1]
+    assert "for throughput 5 %, CPU efficiency 10 %: side by side fit" in render(found)[-1]
 
 
 def keys(data):

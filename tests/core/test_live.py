@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_tfthreads.core.pace import AROUND_S, Pace, left_s
-from pytest_tfthreads.report.live import Doing, duration, fitted, line
+from pytest_tfthreads.report.live import Doing, fitted, line
 
 
 def test_before_anything_ran_the_budget_tells():
@@ -23,21 +23,13 @@ def test_processes_that_take_too_long_do_not_eat_up_the_time_of_later_ones():
     assert left_s(pace, running=2, running_s=1000, later=0) == 0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0:00"), (5.4, "0:05"), (59.6, "1:00"), (725, "12:05"), (3725, "1:02:05")],
-)
-def test_durations_are_shown_as_on_a_clock(seconds, shown):
-    assert duration(seconds) == shown
-
-
 def test_the_line_tells_what_is_known():
     test = "test_it.py::test_x, 4 configurations"
     assert line(Doing(test, 2, 3, 42, 370)) == (
         "tf_threads: pass 2 of 3, about 0:42 left (all: 6:10): test_it.py::test_x, 4 configurations"
     )
     assert line(Doing(test, 2, 3, 42)) == f"tf_threads: pass 2 of 3, about 0:42 left: {test}"
-    assert line(Doing("a\x1b[2Jb\r\n", 7)) == "tf_threads: pass 7: a?[2Jb??"
+    assert line(Doing("a\x1b[2Jb\r\n", 7)) == "tf_threads: pass 7: a?[2Jb  "
 
 
 def test_a_line_fits_into_any_terminal():

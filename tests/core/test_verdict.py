@@ -150,7 +150,7 @@ def test_burnt_cpu_is_not_corrected_away():
 def test_inconclusive_says_what_would_help():
     verdict, _ = judge("t", around(90, 0.1), History((around(100, 0.1, seed=2),)), Policy(), 26)
     assert verdict.status == "inconclusive"
-    assert "too noisy to tell from a tolerated 5.0 %: a loss of" in verdict.reason
+    assert "too noisy to tell from a tolerated 5 %: a loss of" in verdict.reason
     assert verdict.detectable > 0.2
     assert "there is 1" in verdict.advice[0]
     assert "--tf-threads-processes=6" in verdict.advice[1]

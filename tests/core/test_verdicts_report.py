@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.verdict import Change, Verdict, percent, signed_percent
+from pytest_tfthreads.core.verdict import Change, Verdict
 from pytest_tfthreads.report.verdicts import (
     failure_message,
     markdown,
@@ -93,7 +93,7 @@ def test_corrected_changes_are_marked():
         ("<script>&", "&lt;script&gt;&amp;"),
         ("[x](http://y)", "\\[x\\]\\(http\\://y\\)"),
         ("`*_~#!", "\\`\\*\\_\\~\\#\\!"),
-        ("a\nb\r\n\x1b[31m", "a b \\[31m"),
+        ("a\nb\r\n\x1b[31m", "a b ?\\[31m"),
         ("@someone", "\\@someone"),
         ("back\\slash", "back\\\\slash"),
     ],
@@ -113,7 +113,7 @@ def test_failure_message():
     assert message.splitlines() == [
         "regression: throughput: 31 % slower: CPU work +2.0 %, parallelism −29 % "
         "(3.6 → 2.5 cores used)",
-        "  1,000 → 690 images/s, change −31 % [−38, −24] (90 % interval), tolerated 5.0 %",
+        "  1,000 → 690 images/s, change −31 % [−38, −24] (90 % interval), tolerated 5 %",
         "  judged against 0001_x.json (2025-11-23, commit abc)",
         "  try this",
     ]
@@ -132,8 +132,3 @@ def test_a_duet_that_compared_nothing_says_so():
     assert "not one test could be compared" in line
     assert nothing_compared([none, verdict("pass")]) == []
     assert nothing_compared([]) == []
-
-
-def test_percent():
-    assert [percent(x) for x in (0, 0.0314, 0.0996, 0.314)] == ["0.0 %", "3.1 %", "10 %", "31 %"]
-    assert [signed_percent(x) for x in (-0.314, 0.02)] == ["−31 %", "+2.0 %"]

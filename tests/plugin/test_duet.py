@@ -120,7 +120,7 @@ def test_regression_against_a_revision(project):
     assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert "% slower: CPU work" in project.told
-    assert "more than 3.5 % as measured and more than 2.0 % for certain" in project.told
+    assert "more than 3.5 % as measured and more than 2 % for certain" in project.told
     assert "not one test could be compared" not in project.told
     assert "v1.0" in project.told
     assert "side by side in 3 pairs" in project.told

@@ -90,7 +90,7 @@ def test_gross_regression_fails_its_test_and_says_why(saved, args):
     text = flat(result)
     assert "regression: throughput: " in text
     assert "% slower: CPU work " in text
-    assert "tolerated 5.0 %" in text
+    assert "tolerated 5 %" in text
     assert "0001_first.json" in text
     assert "test_it.py::test_fast" in (saved.path / "junit.xml").read_text().replace(
         'classname="test_it" name="', "test_it.py::"

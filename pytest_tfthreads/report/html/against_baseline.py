@@ -7,14 +7,11 @@ from collections.abc import Sequence
 
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.verdict import STATUSES, Verdict, percent
+from pytest_tfthreads.core.verdict import STATUSES, Verdict
+from pytest_tfthreads.core.words import metric_name, round_percent
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars, height, name_axis, vertical
-from pytest_tfthreads.report.html.words import (
-    change,
-    name_of,
-    plot_text,
-)
+from pytest_tfthreads.report.html.words import change, name_of, plot_text
 from pytest_tfthreads.report.page import figure
 
 _TITLE_PX = 20
@@ -24,7 +21,6 @@ _STATUS_MARKS = {
     "pass": ("--series-3", "circle"),
     "inconclusive": ("--series-5", "diamond-open"),
 }
-_METRIC_NAMES = {"throughput": "throughput", "cpu_efficiency": "CPU efficiency"}
 
 
 def changes(anchor: str, subject: Subject) -> list[str]:
@@ -72,7 +68,7 @@ def pairs(anchor: str, subject: Subject) -> list[str]:
                     "yaxis": name_axis(subject),
                     "shapes": [vertical(0.0, "--faint", "solid")],
                 },
-                caption=f"Pairs of processes side by side: {_METRIC_NAMES[metric]}",
+                caption=f"Pairs of processes side by side: {metric_name(metric)}",
                 details="A point for each pair; left of 0 is slower.",
             )
         )
@@ -119,6 +115,6 @@ def _changes_of(
                 *(vertical(-100 * one, "--series-2", "dash") for one in tolerances),
             ],
         },
-        caption=f"Change of {_METRIC_NAMES[metric]} against the baseline, with intervals",
-        details=f"Dashed: the loss that is tolerated, {', '.join(map(percent, tolerances))}.",
+        caption=f"Change of {metric_name(metric)} against the baseline, with intervals",
+        details=f"Dashed: the loss that is tolerated, {', '.join(map(round_percent, tolerances))}.",
     )

@@ -7,16 +7,10 @@ from typing import Any
 
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.report.console import number
+from pytest_tfthreads.core.words import time_unit, with_bounds
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars, height, name_axis
-from pytest_tfthreads.report.html.words import (
-    bounds,
-    name_of,
-    plot_text,
-    seconds_of_a_call,
-    time_unit,
-)
+from pytest_tfthreads.report.html.words import name_of, plot_text, seconds_of_a_call
 from pytest_tfthreads.report.page import figure
 
 
@@ -92,7 +86,7 @@ def _estimates(
             "y": names,
             "error_x": error_bars(estimates, colour),
             "marker": {"color": colour, "size": 8},
-            "text": [f"{number(one.value)} {bounds(one)}" for one in estimates],
+            "text": [with_bounds(one) for one in estimates],
             "hovertemplate": "%{y}: %{text}<extra></extra>",
         }
     ]

@@ -8,14 +8,10 @@ from statistics import stdev
 from typing import Any
 
 from pytest_tfthreads.core.measurement import Measurement, Sample
-from pytest_tfthreads.report.console import number
+from pytest_tfthreads.core.words import number, time_unit
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.lines import name_axis, vertical
-from pytest_tfthreads.report.html.words import (
-    name_of,
-    plot_text,
-    time_unit,
-)
+from pytest_tfthreads.report.html.words import name_of, plot_text
 from pytest_tfthreads.report.page import figure
 
 _VIOLIN_PX = 38

@@ -7,10 +7,7 @@ from typing import Any
 
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.report.html.content import Subject
-from pytest_tfthreads.report.html.words import (
-    name_of,
-    plot_text,
-)
+from pytest_tfthreads.report.html.words import name_of, plot_text
 
 _LINE_PX = 24
 _FRAME_PX = 80

@@ -12,10 +12,17 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.recommendation import Configuration, Recommendation
 from pytest_tfthreads.core.scaling import Law, Scaling, speedup
 from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.report.console import number
+from pytest_tfthreads.core.words import (
+    bounds,
+    hundredths,
+    number,
+    percent,
+    small_percent,
+    with_bounds,
+)
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars
-from pytest_tfthreads.report.html.words import bounds, name_of, plot_text, pool
+from pytest_tfthreads.report.html.words import name_of, plot_text, pool
 from pytest_tfthreads.report.page import figure
 
 _CELL_PX = 52
@@ -95,7 +102,7 @@ def _heat_map(
                 "x": plot_text(column),
                 "y": plot_text(row),
                 "text": _cell(one, len(columns)),
-                "hovertext": f"{plot_text(name_of(case))}: {number(one.value)} {bounds(one)}",
+                "hovertext": f"{plot_text(name_of(case))}: {with_bounds(one)}",
                 "color": _ON_BRIGHT if one.value > least + _BRIGHT * (most - least) else _ON_DARK,
             }
             for column, case, one in zip(columns, found, estimates, strict=True)
@@ -189,7 +196,7 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
                 "error_y": error_bars(ratios, colour),
                 "line": {"color": colour, "width": 1.5},
                 "marker": {"color": colour, "symbol": mark, "size": 8},
-                "text": [f"{one.value:.2f} {bounds(one)}" for one in ratios],
+                "text": [with_bounds(one, hundredths) for one in ratios],
                 "hovertemplate": f"{axis} %{{customdata}}, {other} {fixed}: %{{text}} × {over}"
                 "<extra></extra>",
             }
@@ -269,13 +276,9 @@ def _law_in_words(along: Scaling, other: str) -> str:
         return f"No law was fitted: {along.refusal}."
     return (
         f"The law (Universal Scalability Law, at {other} {along.fixed}): "
-        f"{_share(along.law.contention)} contention, {_share(along.law.coherency)} coherency."
+        f"{with_bounds(along.law.contention, percent)} contention, "
+        f"{with_bounds(along.law.coherency, small_percent)} coherency."
     )
-
-
-def _share(estimate: Estimate) -> str:
-    low, high = (100 * (one or 0.0) for one in (estimate.low, estimate.high))
-    return f"{100 * estimate.value:.2g} % [{low:.2g}, {high:.2g}]"
 
 
 def _speed(one: Configuration, to_single: bool) -> Estimate:

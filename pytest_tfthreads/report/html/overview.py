@@ -6,19 +6,11 @@ from collections import Counter
 from xml.etree.ElementTree import Element
 
 from pytest_tfthreads.core.verdict import STATUSES
-from pytest_tfthreads.report.console import number
+from pytest_tfthreads.core.words import NOTHING, bounds, hundredths, number
 from pytest_tfthreads.report.html.content import RunContent, Subject
 from pytest_tfthreads.report.html.elements import element, markup, number_cell, table
-from pytest_tfthreads.report.html.words import (
-    NOTHING,
-    badge,
-    bounds,
-    change,
-    file_and_name,
-    name_of,
-    times,
-    worst,
-)
+from pytest_tfthreads.report.html.words import badge, change, file_and_name, name_of, worst
+from pytest_tfthreads.report.sweep import times
 
 _TABLE = "tests"
 _MEASURED = "measured"
@@ -115,8 +107,8 @@ def _speeds(subject: Subject) -> list[Element]:
         ),
         number_cell(number(efficiency.value), bounds(efficiency), data_sort=repr(efficiency.value)),
         number_cell(
-            f"{cores.value:.2f} of {len(measurement.cpus)}",
-            bounds(cores),
+            f"{hundredths(cores.value)} of {len(measurement.cpus)}",
+            bounds(cores, hundredths),
             data_sort=repr(cores.value),
         ),
     ]

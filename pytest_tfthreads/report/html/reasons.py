@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.core.words import metric_name
 from pytest_tfthreads.report.html.content import Subject
-from pytest_tfthreads.report.html.words import metric, name_of
+from pytest_tfthreads.report.html.words import name_of
 
 _EXPLAINED = ("regression", "improvement")  # of others the table says it all
 
@@ -17,7 +18,8 @@ def reasons(subject: Subject) -> list[str]:
         for verdict in case.verdicts:
             if verdict.status in _EXPLAINED:
                 sentences.append(
-                    f"{verdict.status}: {name_of(case)}, {metric(verdict)}: {verdict.reason}"
+                    f"{verdict.status}: {name_of(case)}, {metric_name(verdict.metric)}: "
+                    f"{verdict.reason}"
                 )
             elif verdict.change is None:
                 unjudged.setdefault(f"{verdict.status}: {verdict.reason}", []).append(name_of(case))

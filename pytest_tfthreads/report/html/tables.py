@@ -6,8 +6,18 @@ import math
 from xml.etree.ElementTree import Element
 
 from pytest_tfthreads.core.recommendation import Configuration
-from pytest_tfthreads.core.verdict import percent, signed_percent
-from pytest_tfthreads.report.console import number
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.words import (
+    NOTHING,
+    bounds,
+    hundredths,
+    metric_name,
+    milliseconds,
+    number,
+    percent,
+    signed_percent,
+    time_unit,
+)
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.elements import (
     element,
@@ -15,20 +25,8 @@ from pytest_tfthreads.report.html.elements import (
     number_cell,
     table,
 )
-from pytest_tfthreads.report.html.words import (
-    NOTHING,
-    badge,
-    bounds,
-    change,
-    metric,
-    name_of,
-    seconds_of_a_call,
-    time_unit,
-    times,
-)
-from pytest_tfthreads.report.sweep import of_percent
-
-_METRICS = (("throughput", "throughput"), ("cpu_efficiency", "CPU efficiency"))
+from pytest_tfthreads.report.html.words import badge, change, name_of, seconds_of_a_call
+from pytest_tfthreads.report.sweep import of_percent, times
 
 
 def speeds(subject: Subject) -> Element:
@@ -71,7 +69,7 @@ def _worth(one: Configuration | None, is_best: bool) -> list[Element]:
         return [*(number_cell(NOTHING) for _ in range(4)), element("td", "not compared")]
     single = one.throughput_to_single
     texts = (
-        NOTHING if single is None else times(single),
+        times(single),
         times(one.throughput_to_best),
         times(one.cpu_efficiency_to_best),
         of_percent(one.parallel_efficiency),
@@ -97,9 +95,9 @@ def taken_apart(subject: Subject) -> Element:
             name_cell(name_of(case)),
             number_cell(number(wall.value), bounds(wall)),
             number_cell(number(cpu.value), bounds(cpu)),
-            number_cell(f"{cores.value:.2f}", bounds(cores)),
+            number_cell(hundredths(cores.value), bounds(cores, hundredths)),
             number_cell(str(len(measurement.cpus))),
-            number_cell(f"{measurement.utilization:.0%}".replace("%", " %")),
+            number_cell(percent(measurement.utilization)),
             element("td", ", ".join(measurement.flags) or NOTHING),
         ]
         rows.append(_row(cells, subject, case))
@@ -129,9 +127,9 @@ def processes(subject: Subject) -> Element:
             number_cell(str(sum(len(sample.wall_s) for sample in samples))),
             number_cell(number(min(speeds))),
             number_cell(number(max(speeds))),
-            number_cell(f"{max(speeds) / min(speeds):.2f}"),
+            number_cell(hundredths(max(speeds) / min(speeds))),
             number_cell(
-                f"{1e3 * min(references):.3g} to {1e3 * max(references):.3g}"
+                f"{milliseconds(min(references))} to {milliseconds(max(references))}"
                 if references
                 else NOTHING
             ),
@@ -157,7 +155,7 @@ def verdicts(subject: Subject) -> Element:
         _row(
             [
                 name_cell(name_of(case)),
-                element("td", metric(verdict)),
+                element("td", metric_name(verdict.metric)),
                 number_cell(
                     NOTHING if verdict.baseline is None else number(verdict.baseline.value),
                     "" if verdict.baseline is None else bounds(verdict.baseline),
@@ -193,13 +191,14 @@ def pairs(subject: Subject) -> Element:
     """What each pair of a duet says."""
     rows = []
     for case in subject.cases:
-        for name, metric_name in (
-            ("throughput", "throughput"),
-            ("cpu_efficiency", "CPU efficiency"),
-        ):
-            logs = [getattr(pair, name) for pair in case.pairs]
+        for metric in METRICS:
+            logs = [getattr(pair, metric) for pair in case.pairs]
             changes = ", ".join(signed_percent(math.expm1(log)) for log in logs)
-            cells = [name_cell(name_of(case)), element("td", metric_name), element("td", changes)]
+            cells = [
+                name_cell(name_of(case)),
+                element("td", metric_name(metric)),
+                element("td", changes),
+            ]
             rows.append(_row(cells, subject, case))
     headers = ("intra×inter", "Metric", "Change of each pair")
     return table("Pairs of processes side by side", headers, rows)

@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
+from pytest_tfthreads.core.words import NOTHING, milliseconds
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.elements import (
     bullets,
@@ -16,7 +17,7 @@ from pytest_tfthreads.report.html.elements import (
     number_cell,
     table,
 )
-from pytest_tfthreads.report.html.words import NOTHING, name_of, plot_text
+from pytest_tfthreads.report.html.words import name_of, plot_text
 from pytest_tfthreads.report.page import figure
 
 _TOP = 8
@@ -47,13 +48,13 @@ def _list(cases: list[tuple[MeasuredCase, Traces]]) -> Element:
         if traces.now is None:
             continue
         profile = traces.now.profile
-        ops = ", ".join(f"{one.op} {_ms(one.self_s)}" for one in profile.ops[:_TOP])
+        ops = ", ".join(f"{one.op} {milliseconds(one.self_s)}" for one in profile.ops[:_TOP])
         rows.append(
             element(
                 "tr",
                 name_cell(name_of(case)),
-                number_cell(_ms(profile.wall_s)),
-                number_cell(_ms(profile.outside_s)),
+                number_cell(milliseconds(profile.wall_s)),
+                number_cell(milliseconds(profile.outside_s)),
                 element("td", ops or NOTHING),
                 element("td", _link(traces, traces.now)),
             )
@@ -81,7 +82,9 @@ def _link(traces: Traces, trace: Trace) -> Element | str:
 def _side_by_side(name: str, now: OpProfile, baseline: Trace) -> Element:
     then = baseline.profile
     rows = [
-        element("tr", name_cell(op), number_cell(_ms(mine)), number_cell(_ms(theirs)))
+        element(
+            "tr", name_cell(op), number_cell(milliseconds(mine)), number_cell(milliseconds(theirs))
+        )
         for op, mine, theirs in (
             *((op, now.self_s(op), then.self_s(op)) for op in _top(now, then)),
             (_OUTSIDE, now.outside_s, then.outside_s),
@@ -147,7 +150,3 @@ def _top(now: OpProfile, then: OpProfile) -> list[str]:
 
 def _short(op: str) -> str:
     return plot_text(op if len(op) <= _SHOWN else f"{op[: _SHOWN - 1]}…")
-
-
-def _ms(seconds: float | None) -> str:
-    return NOTHING if seconds is None else f"{1000 * seconds:.3g}"
