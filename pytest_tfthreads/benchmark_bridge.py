@@ -47,8 +47,6 @@ UNMEASURED = (
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
 # How pytest-benchmark's storage looks for files of saved runs.
 _NUMBERED = "[0-9][0-9][0-9][0-9]_"
-# More of them teach a machine's drift no better, and take time to read.
-_MOST_RUNS = 30
 _WARMUP_OPTIONS = {"warmup", "warmup_iterations"}
 
 # What pytest-benchmark's session does once for the whole run, in the pytest process.
@@ -279,11 +277,11 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
     from pytest_tfthreads.core.saved_runs import BaselineError
-    from pytest_tfthreads.core.storage import Storage
+    from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
 
     found = Storage(Path(storage.path), storage.default_machine_id)
     if session.compare is True or session.compare in ([], None):
-        latest, elsewhere = found.latest(_MOST_RUNS), found.latest_elsewhere(_MOST_RUNS)
+        latest, elsewhere = found.latest(ENOUGH_FOR_DRIFT), found.latest_elsewhere(ENOUGH_FOR_DRIFT)
         problem = f"there is no saved run in {storage}; make one with --benchmark-save"
         return SavedRuns(
             tuple(latest), tuple(elsewhere), problem="" if latest or elsewhere else problem
@@ -293,7 +291,7 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
         last = found.find(text)[-1]
     except BaselineError as error:
         return SavedRuns(named=True, mistake=_mistake(text, str(error)))
-    return SavedRuns((*found.before(last, _MOST_RUNS), last), named=True)
+    return SavedRuns((*found.before(last, ENOUGH_FOR_DRIFT), last), named=True)
 
 
 def useless(config: pytest.Config, problem: str) -> str:

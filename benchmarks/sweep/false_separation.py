@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, variance
 
-from pytest_tfthreads.core.comparison import FAMILYWISE_ERROR, separate
+from pytest_tfthreads.core.comparison import separate
 from pytest_tfthreads.core.noise import Difference, Pair, median_se
-from pytest_tfthreads.core.statistics import student_p
+from pytest_tfthreads.core.statistics import FAMILYWISE_ERROR, student_p
 
 DATA = Path(__file__).parents[2] / "tests" / "core" / "data" / "unchanged_pairs.json"
 CASES = json.loads(DATA.read_text(encoding="utf-8"))["cases"]

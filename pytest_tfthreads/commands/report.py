@@ -13,6 +13,7 @@ from pytest_tfthreads.commands.saved import add_runs, read_runs
 from pytest_tfthreads.core.baseline import history_of
 from pytest_tfthreads.core.recommendation import recommend
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
+from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge_all
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.report.html.document import render
@@ -26,7 +27,6 @@ example:
 Figures are drawn by plotly: pip install 'pytest-tfthreads[report]'
 """
 _OUTPUT = "report.html"
-_MOST_RUNS = 31  # more of them teach a machine's drift no better, and take time to read
 
 
 def add_to(commands: Commands) -> None:
@@ -62,7 +62,7 @@ def add_to(commands: Commands) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     check_page(options.output, "-o")
-    *before, now = read_runs(options, _MOST_RUNS)
+    *before, now = read_runs(options, ENOUGH_FOR_DRIFT + 1)
     policy = Policy().with_tolerance(options.tolerance)
     try:
         verdicts = _verdicts(now, before, bool(options.runs), policy)

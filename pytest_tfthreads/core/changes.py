@@ -38,13 +38,18 @@ from pytest_tfthreads.core.drift import (
     dof_of_steps,
     semivariance,
 )
-from pytest_tfthreads.core.statistics import Estimate, LogRatio, student_t
+from pytest_tfthreads.core.statistics import (
+    FAMILYWISE_ERROR,
+    Estimate,
+    LogRatio,
+    moderated_variance,
+    student_t,
+    sum_of_squares,
+)
 
 MISSING_LIBRARY = (
     "change points are found by ruptures, which is not installed: pip install ruptures"
 )
-FAMILYWISE_ERROR = 0.05
-"""How often all the unchanged histories that are looked at together may show any change."""
 LEAST_SITTINGS = 2
 """Sittings that make a level: what only one has seen may be that sitting's own."""
 ENOUGH_SITTINGS = 2 * LEAST_SITTINGS
@@ -205,12 +210,8 @@ def noise_of(sittings: Sequence[Sitting], alike: float = 0.0) -> Noise:
     if steps < 1:
         return Noise(default, default, EXPECTED_DOF)
     dof = dof_of_steps(steps)
-    # Spreads of machines differ by orders of magnitude, so logarithms are averaged. That of a
-    # sample variance is too small by about 1/dof in the mean (Smyth 2004, see `noise`).
-    log_learned = math.log(max(semivariance(points), FLOOR**2)) + 1 / dof
-    moderated = math.exp(
-        (dof * log_learned + NOISE.weight * math.log(default)) / (dof + NOISE.weight)
-    )
+    learned = max(semivariance(points), FLOOR**2)
+    moderated = moderated_variance(learned, dof, default, NOISE.weight)
     of_points = moderated / (1 - alike)
     return Noise(of_points, of_points * (1 + alike) / (1 - alike), dof + EXPECTED_DOF)
 
@@ -228,7 +229,7 @@ def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:
     for start, stop in itertools.pairwise(starts):
         level = points[start:stop]
         mean = fmean(level)
-        squares += sum((point - mean) ** 2 for point in level)
+        squares += sum_of_squares(level)
         products += sum((one - mean) * (next_ - mean) for one, next_ in itertools.pairwise(level))
     chance = (_CHANCE * math.sqrt(len(points)) - (len(starts) - 1)) / len(points)
     correlation = products / max(squares, FLOOR**2 * len(points)) - chance

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_tfthreads.core.rounds import MIN_ROUND_S
 from pytest_tfthreads.core.words import duration, plural, ranges
 
 STATUSES = ("bad", "warning", "unknown", "ok")
 """Worst first. `unknown`: it is hidden here, or was not looked at."""
 
-LEAST_ROUND_S = 0.005
-"""Rounds take that long or a little more: clocks must be fine against it."""
 _CLOCK_SHARE = 0.001
 _FEW_PERCENT = 0.05
 _SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "refined-jiffies")
@@ -381,13 +380,13 @@ def _clock(facts: Facts) -> Finding:
             ),
         )
     coarsest_s = max(wall.step_s, used.step_s, used.reading_s)
-    if coarsest_s <= _CLOCK_SHARE * LEAST_ROUND_S:
+    if coarsest_s <= _CLOCK_SHARE * MIN_ROUND_S:
         return Finding("clock", "ok", value)
     longer_s = coarsest_s / _CLOCK_SHARE
     return Finding(
         "clock",
-        "bad" if coarsest_s > _FEW_PERCENT * LEAST_ROUND_S else "warning",
-        f"{value}: coarse for rounds of {duration(LEAST_ROUND_S)}",
+        "bad" if coarsest_s > _FEW_PERCENT * MIN_ROUND_S else "warning",
+        f"{value}: coarse for rounds of {duration(MIN_ROUND_S)}",
         (f"longer rounds: --benchmark-min-time={longer_s:.2g}",),
     )
 

@@ -10,11 +10,14 @@ from statistics import fmean
 
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.noise import Contrast, Difference, Pair, contrasts, difference
-from pytest_tfthreads.core.statistics import Estimate, holm, student_p, student_t
+from pytest_tfthreads.core.statistics import (
+    FAMILYWISE_ERROR,
+    Estimate,
+    holm,
+    student_p,
+    student_t,
+)
 from pytest_tfthreads.core.threads import ThreadConfig
-
-FAMILYWISE_ERROR = 0.05
-"""How often a group without any difference may show one, per figure (throughput, CPU)."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from pytest_tfthreads.core.statistics import LogRatio
+from pytest_tfthreads.core.statistics import (
+    SIGMA_OF_MAD,
+    LogRatio,
+    log_mean,
+    moderated_variance,
+    sum_of_squares,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,6 @@ WITHIN_DOF = 2.0
 FLOOR = 0.01
 """Spread between sittings that is always believed possible, however quiet the history."""
 _CLIP = 4.0  # standard deviations beyond which a difference counts no more for the noise
-_SIGMA_OF_MAD = 1.4826  # of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def predict(
     chosen = [history[index] for index in (range(len(history)) if level is None else level)]
     if not chosen or not all(sittings):
         raise ValueError("a prediction needs a new and a stored sitting of one process or more")
-    squares = sum(_sum_of_squares(sitting) for sitting in sittings)
+    squares = sum(sum_of_squares(sitting) for sitting in sittings)
     within_dof = sum(len(sitting) - 1 for sitting in sittings) + WITHIN_DOF
     within = (squares + WITHIN_DOF * default_within(measured_s)) / within_dof
     between = _moderated(learned_drift(history, within), suite or expected_drift(expected))
@@ -141,7 +146,7 @@ def semivariance(points: Sequence[float]) -> float:
     """
     squares = [(later - earlier) ** 2 for earlier, later in itertools.pairwise(points)]
     # Of equal points too, a difference is not the first sign of noise.
-    typical = max(_SIGMA_OF_MAD**2 * median(squares), 2 * FLOOR**2)
+    typical = max(SIGMA_OF_MAD**2 * median(squares), 2 * FLOOR**2)
     return fmean(min(one, _CLIP**2 * typical) for one in squares) / 2
 
 
@@ -183,7 +188,7 @@ def suite_drift(histories: Iterable[Sequence[Sequence[float]]], expected: Expect
     variance = sum(one.dof * one.variance for one in known) / total
     dof = total / len(known) * min(expected.tests, len(known))
     prior = expected_drift(expected)
-    moderated = _log_mean(variance, dof, prior.variance, prior.dof)
+    moderated = log_mean(variance, dof, prior.variance, prior.dof)
     return Drift(moderated, max(prior.dof, SUITE_WEIGHT))
 
 
@@ -191,25 +196,12 @@ def _moderated(own: Drift | None, prior: Drift) -> Drift:
     """A test's own drift, drawn towards that of its suite, or what is expected."""
     if own is None:
         return Drift(prior.variance, EXPECTED_DOF)
-    # The logarithm of a sample variance is too small by about 1/dof in the mean (Smyth 2004, see
-    # `noise`).
-    unbiased = own.variance * math.exp(1 / own.dof)
-    return Drift(_log_mean(unbiased, own.dof, prior.variance, prior.dof), own.dof + EXPECTED_DOF)
-
-
-def _log_mean(one: float, weight: float, other: float, other_weight: float) -> float:
-    """Weighted mean of logarithms: spreads of machines differ by orders of magnitude."""
-    logs = weight * math.log(one) + other_weight * math.log(other)
-    return math.exp(logs / (weight + other_weight))
+    moderated = moderated_variance(own.variance, own.dof, prior.variance, prior.dof)
+    return Drift(moderated, own.dof + EXPECTED_DOF)
 
 
 def _within(history: Sequence[Sequence[float]]) -> float:
     """Variance between the processes of a test, as far as its own sittings tell it."""
     dof = sum(len(sitting) - 1 for sitting in history) + WITHIN_DOF
-    squares = sum(_sum_of_squares(sitting) for sitting in history)
+    squares = sum(sum_of_squares(sitting) for sitting in history)
     return (squares + WITHIN_DOF * WITHIN**2) / dof
-
-
-def _sum_of_squares(figures: Sequence[float]) -> float:
-    mean = fmean(figures)
-    return sum((figure - mean) ** 2 for figure in figures)

@@ -35,7 +35,7 @@ from statistics import fmean
 
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Pair
-from pytest_tfthreads.core.statistics import LogRatio
+from pytest_tfthreads.core.statistics import LogRatio, sum_of_squares
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import (
     MARGIN,
@@ -162,14 +162,14 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
     all_stored_dof = sum(len(run) - 1 for run in stored if run)
     stored_dof = min(STORED_DOF, all_stored_dof)
     stored_variance = (
-        sum(_sum_of_squares(run) for run in stored if run) / all_stored_dof
+        sum(sum_of_squares(run) for run in stored if run) / all_stored_dof
         if all_stored_dof
         else 0.0
     )
     prior_dof = stored_dof + expected_dof
     prior = (stored_dof * stored_variance + expected_dof * expected**2) / prior_dof
     own_dof = len(logs) - 1
-    squares = _sum_of_squares(logs)
+    squares = sum_of_squares(logs)
     if squares > own_dof * prior:
         prior_dof *= (own_dof * prior / squares) ** 2
     dof = own_dof + prior_dof
@@ -203,8 +203,3 @@ def _remedies(ratio: LogRatio, pairs: int, pass_error: float) -> tuple[str, ...]
     if would_pass < 100:
         remedies.append(f"or tolerate more: --tf-threads-tolerance={would_pass}% would have passed")
     return tuple(remedies)
-
-
-def _sum_of_squares(figures: Sequence[float]) -> float:
-    mean = fmean(figures)
-    return sum((figure - mean) ** 2 for figure in figures)

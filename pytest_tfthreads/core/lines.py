@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from pytest_tfthreads.core.changes import (
-    FAMILYWISE_ERROR,
     Change,
     Course,
     Shift,
@@ -27,7 +26,7 @@ from pytest_tfthreads.core.changes import (
 from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import StoredRun, moment_of
-from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
+from pytest_tfthreads.core.statistics import FAMILYWISE_ERROR, Estimate, mean_of_ratios
 from pytest_tfthreads.core.tolerance import METRICS
 
 VERSIONS = {

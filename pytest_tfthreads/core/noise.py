@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from pytest_tfthreads.core.statistics import SIGMA_OF_MAD, sum_of_squares
+
 FLOOR = 0.01
 """Spread (of a logarithm) between processes that no number of rounds removes."""
 WITHIN_WEIGHT = 2.0
@@ -37,7 +39,6 @@ _EXPECTED_DOF = (0.6, 0.8)  # the same of the expected variance
 BLOCK_SPREAD = 0.02
 """The least spread that is believed of single blocks: a handful may agree by luck."""
 
-_SIGMA_OF_MAD = 1.4826  # of a normal distribution
 _MEDIAN_SE = math.sqrt(math.pi / 2)  # of its median, against that of its mean
 
 Pair = tuple[str, str]
@@ -76,7 +77,7 @@ def difference(first_s: Sequence[float], second_s: Sequence[float]) -> Differenc
     if not logs:
         raise ValueError("no block was measured in both members")
     middle = median(logs)
-    spread = _SIGMA_OF_MAD * median(abs(log - middle) for log in logs)
+    spread = SIGMA_OF_MAD * median(abs(log - middle) for log in logs)
     return Difference(middle, median_se(spread, len(logs)))
 
 
@@ -127,7 +128,10 @@ def _variances(
 
     members = list(dict.fromkeys(itertools.chain.from_iterable(observed)))
     places = {member: place for place, member in enumerate(members)}
-    squares = {pair: _sum_of_squares(differences) for pair, differences in observed.items()}
+    squares = {
+        pair: sum_of_squares([one.log_ratio for one in differences])
+        for pair, differences in observed.items()
+    }
     mean = sum(squares.values()) / sum(dofs.values()) / 2
     ridge = ALIKE * sum(dofs.values()) / len(observed)
     matrix = [[ridge * (row == column) for column in members] for row in members]
@@ -140,8 +144,3 @@ def _variances(
         sides[other] += squares[pair]
     found = solve(matrix, sides, assume_a="pos")
     return {member: max(0.0, float(one)) for member, one in zip(members, found, strict=True)}
-
-
-def _sum_of_squares(differences: Sequence[Difference]) -> float:
-    mean = fmean(one.log_ratio for one in differences)
-    return sum((one.log_ratio - mean) ** 2 for one in differences)

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+MIN_ROUND_S = 0.005
+"""A round takes at least this long, or a little more: long against the clocks' resolution, and
+short against the half second for which a shared CPU keeps its speed."""
+
 
 @dataclass(frozen=True)
 class Ready:

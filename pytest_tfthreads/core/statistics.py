@@ -15,6 +15,12 @@ from statistics import fmean, stdev
 
 from pytest_tfthreads.core.decode import NotNegative
 
+FAMILYWISE_ERROR = 0.05
+"""How often all that is tested together (a suite of unchanged code, the pairs of a sweep, unchanged
+histories) may show any difference that is not there."""
+SIGMA_OF_MAD = 1.4826
+"""Standard deviation of a normal distribution, over its median absolute deviation."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -114,6 +120,28 @@ def spread_with_interval(
     return Estimate(spread, low, high)
 
 
+def sum_of_squares(figures: Sequence[float]) -> float:
+    """About their mean."""
+    mean = fmean(figures)
+    return sum((figure - mean) ** 2 for figure in figures)
+
+
+def moderated_variance(own: float, own_dof: float, prior: float, prior_dof: float) -> float:
+    """A sample variance, drawn towards what is expected by the weight of their degrees of freedom.
+
+    The logarithm of a sample variance is too small by about 1/dof in the mean: G. K. Smyth, "Linear
+    models and empirical Bayes methods for assessing differential expression in microarray
+    experiments" (2004).
+    """
+    return log_mean(own * math.exp(1 / own_dof), own_dof, prior, prior_dof)
+
+
+def log_mean(one: float, weight: float, other: float, other_weight: float) -> float:
+    """Weighted mean of logarithms: spreads of machines differ by orders of magnitude."""
+    logs = weight * math.log(one) + other_weight * math.log(other)
+    return math.exp(logs / (weight + other_weight))
+
+
 @functools.lru_cache(maxsize=1024)
 def student_t(probability: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t distribution."""
@@ -130,7 +158,7 @@ def student_p(statistic: float, degrees_of_freedom: float) -> float:
     return 2 * float(stdtr(degrees_of_freedom, -abs(statistic)))
 
 
-def holm(p_values: Sequence[float], error: float = 0.05) -> list[float]:
+def holm(p_values: Sequence[float], error: float = FAMILYWISE_ERROR) -> list[float]:
     """The level at which Holm's step-down test (1979) tests each: rejected if p <= level.
 
     The smallest p is tested at error/m, the next at error/(m - 1), and so on; the first that is

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pytest_tfthreads.core.saved_runs import BaselineError
 
+ENOUGH_FOR_DRIFT = 30
+"""Saved runs that are read: more of them teach a machine's drift no better, and take time."""
 _NUMBERED = "[0-9][0-9][0-9][0-9]_*.json"
 _IN_A_GLOB = frozenset("*?[")
 _MOST_CHOICES = 5

@@ -46,7 +46,7 @@ from pytest_tfthreads.core.decode import NotNegative, OneOf, Within, decode, enc
 from pytest_tfthreads.core.drift import Prediction, predict
 from pytest_tfthreads.core.level import present_level
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.statistics import Estimate, LogRatio, holm
+from pytest_tfthreads.core.statistics import FAMILYWISE_ERROR, Estimate, LogRatio, holm
 from pytest_tfthreads.core.suite import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.words import percent, round_percent, signed_percent
@@ -62,8 +62,6 @@ STATUSES = (
 """Worst first."""
 FAILING = ("regression", "inconclusive", "no-baseline", "not-comparable")
 """Those that may fail a test, if the user says so."""
-FAMILYWISE_ERROR = 0.05
-"""How often a suite of unchanged code may show any regression."""
 PASS_ERROR = 0.05
 POWER = 0.8
 MARGIN = 0.4

@@ -17,6 +17,7 @@ from _pytest.terminal import TerminalReporter
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes, raised
 from pytest_tfthreads.core.measurement import Pools, Sample
+from pytest_tfthreads.core.rounds import MIN_ROUND_S
 from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.recorder import (
@@ -35,10 +36,6 @@ from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
 from pytest_tfthreads.resolved import settle_options
-
-# A round is long against the clocks' resolution, and short against the half second for which a
-# shared CPU keeps its speed.
-MIN_ROUND_S = 0.005
 
 # What the pytest process does for the whole run, and one measuring process must not do again.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
