@@ -1,6 +1,6 @@
 """Recorded noise: sittings of processes, pairs of processes, and what is drawn from them.
 
-All from tests/core/data; each file says in "about" what it holds.
+All from recordings/; each file says in "about" what it holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_tfthreads.core.pairs import Pair
 
-_DATA = Path(__file__).parents[2] / "tests" / "core" / "data"
+_DATA = Path(__file__).parents[2] / "recordings"
 SITTINGS = 6
 STORED_PAIRS = 5
 """So many of a case's recorded pairs are saved runs in a replay; the others are measured anew."""

@@ -2,7 +2,7 @@
 
     python benchmarks/sweep/false_separation.py [GROUPS]
 
-Replays recorded pairs of unchanged processes (tests/core/data/unchanged_pairs.json, see "about"
+Replays recorded pairs of unchanged processes (recordings/unchanged_pairs.json, see "about"
 there) as sweeps: a configuration's deviation in a pass is that of one recorded pair, with a random
 sign, divided by √2 (half of a pair's variance is each member's), so two configurations of one
 workload differ like a recorded pair. Prints for each kind of sweep the share of groups with any
@@ -26,7 +26,7 @@ from pytest_tfthreads.core.comparison import separate
 from pytest_tfthreads.core.noise import Difference, Pair, median_se
 from pytest_tfthreads.core.statistics import FAMILYWISE_ERROR, student_p
 
-DATA = Path(__file__).parents[2] / "tests" / "core" / "data" / "unchanged_pairs.json"
+DATA = Path(__file__).parents[2] / "recordings" / "unchanged_pairs.json"
 CASES = json.loads(DATA.read_text(encoding="utf-8"))["cases"]
 TF_DATA = [case for case in CASES if case.startswith("tfdata")]
 OTHERS = [case for case in CASES if case not in TF_DATA]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
-from pytest_tfthreads.core.words import milliseconds, printable
+from pytest_tfthreads.core.words import milliseconds, one_line, printable
 from pytest_tfthreads.report.table import aligned
 
 _TOP = 5
@@ -43,11 +43,11 @@ def _of_test(row: Row) -> Iterator[str]:
         else:
             yield from (f"  {line}" for line in _side_by_side(traces.now, traces.baseline))
     for problem in traces.problems:
-        yield f"{row.name}: {printable(problem)}"
+        yield f"{row.name}: {one_line(problem)}"
 
 
 def _in_a_line(profile: OpProfile) -> str:
-    ops = ", ".join(f"{printable(one.op)} {milliseconds(one.self_s)}" for one in profile.ops[:_TOP])
+    ops = ", ".join(f"{one_line(one.op)} {milliseconds(one.self_s)}" for one in profile.ops[:_TOP])
     return (
         f"ms a call: {milliseconds(profile.wall_s)}; {_OUTSIDE} {milliseconds(profile.outside_s)}; "
         f"the ops' own: {ops or 'none'}"
@@ -60,11 +60,11 @@ def _side_by_side(now: Trace, then: Trace) -> Iterator[str]:
     rows = [
         ("ms a call", "now", "baseline"),
         *(
-            (printable(op), milliseconds(mine.self_s(op)), milliseconds(theirs.self_s(op)))
+            (one_line(op), milliseconds(mine.self_s(op)), milliseconds(theirs.self_s(op)))
             for op in shown
         ),
         (_OUTSIDE, milliseconds(mine.outside_s), milliseconds(theirs.outside_s)),
         ("in all", milliseconds(mine.wall_s), milliseconds(theirs.wall_s)),
     ]
-    yield f"baseline: {printable(then.title)}" + (f": {printable(then.path)}" if then.path else "")
+    yield f"baseline: {one_line(then.title)}" + (f": {printable(then.path)}" if then.path else "")
     yield from aligned(rows, (1, 2))

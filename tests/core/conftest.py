@@ -1,9 +1,7 @@
 """Configurations whose speed is known, as if they had been measured in turns."""
 
-import importlib
 import math
 import random
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +9,7 @@ from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.detection import Trial
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+from repository import program
 
 PHYSICAL = 4
 
@@ -63,9 +62,7 @@ def candidate():
 @pytest.fixture(scope="session")
 def replay():
     """benchmarks/gate/replay.py as a module; its neighbours are `replay.rules` and so on."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "benchmarks" / "gate")
-        return importlib.import_module("replay")
+    return program("gate/replay.py")
 
 
 def unchanged_process(round_s, cpu_share=1.0, ring=0, reference_s=0.001):

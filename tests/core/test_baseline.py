@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+import builders
 from pytest_tfthreads.core.baseline import history_of, pairs_of
 from pytest_tfthreads.core.comparable import why_not_comparable
 from pytest_tfthreads.core.json_text import loads
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.saved_runs import (
     BaselineError,
@@ -59,18 +60,9 @@ WHOSE = {
 
 
 def measurement(**fields):
-    sample = Sample((0.5, 1.5), (1.0, 2.0), 10, 50, 0.1, 1 << 20, 3, 4, (0, 2))
-    known = {
-        "requested": Pools(2, 1),
-        "effective": Pools(2, 1),
-        "cpus": (0, 2),
-        "start": "fork",
-        "items": 4,
-        "unit": "images",
-        "samples": (sample, sample),
-        "machine": MACHINE,
-    }
-    return Measurement(**{**known, **fields})
+    one = builders.sample((0.5, 1.5), (1.0, 2.0), warmup_rounds=50, cpus=(0, 2))
+    known = {"cpus": (0, 2), "items": 4, "samples": (one, one), "machine": MACHINE}
+    return builders.measurement(**{**known, **fields})
 
 
 DUET = {

@@ -4,7 +4,6 @@ import json
 import math
 import random
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +14,11 @@ from pytest_tfthreads.core.changes import (
     course,
     noise_of,
 )
+from repository import RECORDINGS
 
 pytest.importorskip("ruptures", reason="the extra `report` is not installed")
 
-RECORDED = Path(__file__).parent / "data" / "sittings.json"
+RECORDED = RECORDINGS / "sittings.json"
 
 
 def sittings(*levels, spread=0.03, seed=1, processes=3):

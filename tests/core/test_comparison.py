@@ -4,8 +4,6 @@ import itertools
 import json
 import math
 import random
-import runpy
-from pathlib import Path
 
 import pytest
 
@@ -20,10 +18,10 @@ from pytest_tfthreads.core.noise import (
     expected_variance,
 )
 from pytest_tfthreads.core.statistics import student_t
+from repository import RECORDINGS, program
 
-replay = runpy.run_path(
-    str(Path(__file__).parents[2] / "benchmarks" / "sweep" / "false_separation.py")
-)
+replay = program("sweep/false_separation.py")
+coverage = program("sweep/coverage.py")
 
 
 def test_a_ring_says_the_median_over_blocks():
@@ -192,58 +190,55 @@ def test_after_the_first_that_fails_nothing_is_distinct():
     assert separate({("a", "b"): observed["a", "b"]})["a", "b"].confidence == pytest.approx(0.95)
 
 
-def groups(members, passes, count=250, cases=replay["OTHERS"], metric="wall", noise=1.0):
+def groups(members, passes, count=250, cases=replay.OTHERS, metric="wall", noise=1.0):
     rng = random.Random(5)
-    draw = replay["draw"]
+    draw = replay.draw
     return [draw(rng, members, passes, cases, metric, noise) for _ in range(count)]
 
 
 @pytest.mark.parametrize("metric", ["wall", "cpu"])
 @pytest.mark.parametrize(("members", "passes"), [(3, 1), (6, 1), (3, 3), (6, 3), (3, 8)])
 def test_recorded_noise_is_seldom_taken_for_a_difference(members, passes, metric):
-    rate = replay["false_separation"](groups(members, passes, metric=metric), replay["sweep_rule"])
+    rate = replay.false_separation(groups(members, passes, metric=metric), replay.sweep_rule)
     assert rate <= 0.05
 
 
 def test_twice_the_noise_does_not_fool_a_single_pass():
     loud = groups(6, 1, noise=2.0)
-    assert replay["false_separation"](loud, replay["sweep_rule"]) <= 0.05
+    assert replay.false_separation(loud, replay.sweep_rule) <= 0.05
 
 
 def test_recorded_noise_hides_no_large_difference():
     three = groups(6, 3, count=150)
-    assert replay["power"](three, replay["sweep_rule"], 1.05) >= 0.35
-    assert replay["power"](three, replay["sweep_rule"], 1.10) >= 0.9
+    assert replay.power(three, replay.sweep_rule, 1.05) >= 0.35
+    assert replay.power(three, replay.sweep_rule, 1.10) >= 0.9
 
 
 def test_naive_rules_would_break_these_bounds():
     three = groups(6, 3, count=150)
-    assert replay["false_separation"](three, replay["rounds_rule"]) > 0.3
-    assert replay["false_separation"](three, replay["uncorrected_rule"]) > 0.2
-    assert replay["power"](three, replay["unmoderated_rule"], 1.05) < 0.3
+    assert replay.false_separation(three, replay.rounds_rule) > 0.3
+    assert replay.false_separation(three, replay.uncorrected_rule) > 0.2
+    assert replay.power(three, replay.unmoderated_rule, 1.05) < 0.3
 
 
 def test_two_rings_with_a_shared_member_are_as_safe():
     linked = groups(9, 3, count=100)
-    assert replay["false_separation"](linked, replay["linked_rule"]) <= 0.05
+    assert replay.false_separation(linked, replay.linked_rule) <= 0.05
 
 
 def test_the_recorded_noise_is_small_enough_to_ship():
-    file = Path(__file__).parent / "data" / "unchanged_pairs.json"
+    file = RECORDINGS / "unchanged_pairs.json"
     assert file.stat().st_size < 50_000
     assert sum(len(case["pairs"]) for case in json.loads(file.read_text())["cases"].values()) == 195
-
-
-coverage = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "sweep" / "coverage.py"))
 
 
 @pytest.mark.parametrize(("members", "passes", "noise"), [(6, 3, 0.03), (8, 1, 0.03), (3, 3, 0.03)])
 def test_intervals_hold_all_together(members, passes, noise):
     """At Holm's levels they did in 56 to 84 % of groups."""
-    assert coverage["coverage"](100, [noise] * members, passes) >= 0.93
+    assert coverage.coverage(100, [noise] * members, passes) >= 0.93
 
 
 @pytest.mark.parametrize("passes", [2, 3])
 def test_unequal_noise_does_not_separate(passes):
     """Where all pairs' variances were pooled, 15 to 20 % of groups did."""
-    assert coverage["false_separation"](100, [0.048] + [0.012] * 5, passes) <= 0.09
+    assert coverage.false_separation(100, [0.048] + [0.012] * 5, passes) <= 0.09

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from builders import measurement, sample
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.correction import (
     BY_BOTH,
@@ -16,7 +17,6 @@ from pytest_tfthreads.core.correction import (
     log_speeds,
     stands_for_test,
 )
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.suite import drifts_of
 from pytest_tfthreads.core.verdict import Policy, judge
 
@@ -26,15 +26,17 @@ CALLS = 1000
 def process(speed=100.0, cores=1.0, wall=0.001, cpu=0.001):
     """`wall` and `cpu` are the reference workload's, in seconds a call."""
     wall_s = CALLS / speed
-    return Sample(
-        (wall_s,), (cores * wall_s,), CALLS, 1, 0, 0, 0, 0, (0,),
-        reference_wall_s=wall, reference_cpu_s=cpu,
-    )  # fmt: skip
+    return sample(
+        (wall_s,),
+        (cores * wall_s,),
+        iterations=CALLS,
+        reference_wall_s=wall,
+        reference_cpu_s=cpu,
+    )
 
 
 def measured(**fields):
-    samples = tuple(process(**fields) for _ in range(3))
-    return Measurement(Pools(2, 1), Pools(2, 1), (0, 1), "fork", 1, "calls", samples)
+    return measurement(*(process(**fields) for _ in range(3)))
 
 
 def verdicts(now, then, hypotheses=2, runs=10):

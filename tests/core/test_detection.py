@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from builders import measurement
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.detection import (
     SAVED_RUNS,
@@ -16,7 +17,6 @@ from pytest_tfthreads.core.detection import (
 )
 from pytest_tfthreads.core.duet import LOOKS, is_decided, judge_duet, status_by_looks
 from pytest_tfthreads.core.limits import Limit, duet_limit
-from pytest_tfthreads.core.measurement import Measurement, Pools
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.verdict import METRICS, Policy, judge
 
@@ -24,16 +24,12 @@ TOLERANCE = dict.fromkeys(METRICS, 0.05)
 HYPOTHESES = 20
 
 
-def measured(samples):
-    return Measurement(Pools(2, 1), Pools(2, 1), (0, 1), "fork", 1, "calls", tuple(samples))
-
-
 @pytest.mark.parametrize("runs", SAVED_RUNS)
 @pytest.mark.parametrize("reference_s", [0.001, None])
 def test_the_gate_says_the_same_of_saved_runs(runs, reference_s, trial):
     made = trial(count=6, reference_s=reference_s)
     sides = [[pair[side] for pair in made.pairs] for side in (0, 1)]
-    sittings = [measured(side[start : start + 3]) for side in sides for start in (0, 3)]
+    sittings = [measurement(*side[start : start + 3]) for side in sides for start in (0, 3)]
     *history, now = itertools.islice(itertools.cycle(sittings), runs + 1)
     verdicts = judge("test_x", now, History(tuple(history)), Policy(), HYPOTHESES)
     limits = by_saved_runs(made, runs, 3, TOLERANCE, HYPOTHESES)
@@ -44,7 +40,7 @@ def test_the_gate_says_the_same_of_saved_runs(runs, reference_s, trial):
 def found_by_duets(sample, loss, spread, tolerance, duets=300):
     """Share of duets, judged look by look as a run does, that call this loss a regression."""
     rng = random.Random(7)
-    one = measured([sample(0.01)])
+    one = measurement(sample(0.01))
     policy = Policy().with_tolerance(dict.fromkeys(METRICS, tolerance))
     found = 0
     for _ in range(duets):

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from builders import measurement, sample
 from pytest_tfthreads.core.duet import (
     BEYOND,
     EXPECTED,
@@ -20,23 +21,17 @@ from pytest_tfthreads.core.duet import (
     share_spent,
     status_by_looks,
 )
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.pairs import Pair, pair_of
 from pytest_tfthreads.core.statistics import student_t
 from pytest_tfthreads.core.verdict import MARGIN, METRICS, Policy
 
 
-def sample(wall_s, cpu_s=None, ring=0, iterations=10, turn_rounds=2):
-    return Sample(
-        tuple(wall_s), tuple(cpu_s or wall_s), iterations, 10, 0.1, 0, 0, 0, (0,),
-        ring=ring, turn_rounds=turn_rounds,
-    )  # fmt: skip
+def in_turns(wall_s, cpu_s=None, ring=0, **fields):
+    return sample(wall_s, cpu_s, ring=ring, **{"turn_rounds": 2, **fields})
 
 
 def measured(cores):
-    return Measurement(
-        Pools(2, 1), Pools(2, 1), (0, 1), "fork", 1, "images", (sample([1.0] * 4, [cores] * 4),)
-    )
+    return measurement(in_turns([1.0] * 4, [cores] * 4))
 
 
 def pairs_around(log_ratio, count, spread=0.0, cpu=None, seed=1):
@@ -69,8 +64,8 @@ def statuses(*args, **fields):
 
 def test_a_pair_is_the_median_of_its_turns():
     # Turns of 2 rounds: 3 against 2, 4 against 2, and one in which the machine stumbled.
-    candidate = sample([1, 2, 2, 2, 90, 90], [1, 1, 1, 1, 1, 1])
-    baseline = sample([1, 1, 1, 1, 1, 1])
+    candidate = in_turns([1, 2, 2, 2, 90, 90], [1, 1, 1, 1, 1, 1])
+    baseline = in_turns([1, 1, 1, 1, 1, 1])
     pair = pair_of(candidate, baseline)
     assert pair.throughput == pytest.approx(math.log(2 / 4))
     assert pair.cpu_efficiency == 0
@@ -79,19 +74,19 @@ def test_a_pair_is_the_median_of_its_turns():
 
 
 def test_a_pair_counts_calls_not_rounds():
-    twice_the_calls = sample([2.0] * 4, iterations=20)
-    assert pair_of(twice_the_calls, sample([1.0] * 6, iterations=10)).throughput == 0
+    twice_the_calls = in_turns([2.0] * 4, iterations=20)
+    assert pair_of(twice_the_calls, in_turns([1.0] * 6, iterations=10)).throughput == 0
 
 
 @pytest.mark.parametrize(("one", "other"), [(None, None), (0, 1), (None, 0)])
 def test_no_pair_without_turns(one, other):
     with pytest.raises(ValueError, match="no turns with each other"):
-        pair_of(sample([1.0] * 4, ring=one), sample([1.0] * 4, ring=other))
+        pair_of(in_turns([1.0] * 4, ring=one), in_turns([1.0] * 4, ring=other))
 
 
 def test_no_pair_where_clocks_stood():
     with pytest.raises(ValueError, match="clock did not move in any block"):
-        pair_of(sample([1.0] * 4, [0, 0, 1, 1]), sample([1.0] * 4, [1, 1, 0, 0]))
+        pair_of(in_turns([1.0] * 4, [0, 0, 1, 1]), in_turns([1.0] * 4, [1, 1, 0, 0]))
 
 
 def test_the_spread_is_moderated():

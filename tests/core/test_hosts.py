@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from builders import measurement
 from pytest_tfthreads.core.baseline import history_of, pairs_of
 from pytest_tfthreads.core.hosts import Host, by_host
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.saved_runs import StoredRun, parse_run
 from pytest_tfthreads.core.statistics import Estimate
@@ -31,8 +32,10 @@ SMALL = {**BIG, "host": "farm-2", "cpu": "Model Y", "physical": 1, "logical": 1,
 
 
 def measured(machine, seconds=1.0):
-    sample = replace(SAMPLE, wall_s=tuple(seconds * one for one in SAMPLE.wall_s))
-    return Measurement(Pools(1, 1), Pools(1, 1), (0,), "fork", 4, "images", (sample,) * 2, machine)
+    one = replace(SAMPLE, wall_s=tuple(seconds * wall_s for wall_s in SAMPLE.wall_s))
+    return measurement(
+        one, one, requested=Pools(1, 1), effective=Pools(1, 1), cpus=(0,), items=4, machine=machine
+    )
 
 
 def row(measurement, worker="", **fields):

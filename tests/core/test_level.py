@@ -6,11 +6,12 @@ import random
 
 import pytest
 
+from builders import measurement, sample
 from pytest_tfthreads.core.baseline import history_of
 from pytest_tfthreads.core.changes import Sitting
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.level import present_level
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, parse_run
 from pytest_tfthreads.core.threads import Configuration
@@ -69,22 +70,23 @@ def test_half_of_a_loss_made_good_is_no_improvement():
 
 
 def measured(speed, reference_s=0.001):
-    return Measurement(
+    samples = (
+        sample(
+            (1000 / one,),
+            iterations=1000,
+            reference_wall_s=reference_s,
+            reference_cpu_s=reference_s,
+        )
+        for one in (0.997 * speed, speed, 1.003 * speed)
+    )
+    return measurement(
+        *samples,
         requested=Pools(1, 1),
         effective=Pools(1, 1),
         cpus=(0,),
-        start="fork",
-        items=1,
         unit="calls",
-        samples=tuple(
-            Sample(
-                (1000 / one,), (1000 / one,), 1000, 1, 0, 0, 0, 0, (0,),
-                reference_wall_s=reference_s, reference_cpu_s=reference_s,
-            )
-            for one in (0.997 * speed, speed, 1.003 * speed)
-        ),
         machine={"cpu": "x", "physical": 1, "logical": 1, "quota": None},
-    )  # fmt: skip
+    )
 
 
 def run(number, speed, regressed=False, named="", pairs=()):

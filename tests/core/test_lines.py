@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import builders
 from pytest_tfthreads.core.lines import (
     close_names,
     in_order,
@@ -12,7 +13,7 @@ from pytest_tfthreads.core.lines import (
     run_of,
     version_changes,
 )
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.threads import Configuration
@@ -28,8 +29,8 @@ TESTS = [
 
 
 def measurement(machine=MACHINE, **fields):
-    known = {"items": 4, "unit": "images", "samples": (SAMPLE, SAMPLE), "machine": machine}
-    return Measurement(Pools(2, 1), Pools(2, 1), (0, 2), "fork", **{**known, **fields})
+    known = {"cpus": (0, 2), "items": 4, "samples": (SAMPLE, SAMPLE), "machine": machine}
+    return builders.measurement(**{**known, **fields})
 
 
 def stored(*measurements, **fields):

@@ -110,7 +110,7 @@ def test_summary_of_a_trace():
     ]
     assert render([Row("test_x", traced(now=None, problems=("no\n",)))], "elsewhere") == [
         "Traces: tensorboard --logdir /traces",
-        "  test_x: no?",
+        "  test_x: no",
     ]
     assert render([], "here") == []
 

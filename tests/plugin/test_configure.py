@@ -3,10 +3,7 @@
 import re
 from pathlib import Path
 
-
-def flat(result):
-    return " ".join(result.stdout.str().split())
-
+from builders import flat
 
 HOOK = """
     import tensorflow as tf
@@ -52,6 +49,7 @@ def test_the_hook_in_a_directory_below_configures_the_tests_there_only(suite):
     beside = suite.pytester.mkpydir("beside")
     source = """
 import pytest
+from builders import flat
 import tensorflow as tf
 
 @pytest.mark.tf_threads(intra=1, inter=1)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from builders import flat
+
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
 # What a plugin may make of standard output and standard error, for native code or another process.
@@ -31,10 +33,6 @@ def pytest_runtest_setup(item):
             os.close(fd) if new is None else os.dup2(new, fd)
     yield
 """
-
-
-def flat(result):
-    return " ".join(result.stdout.str().split())
 
 
 def test_end_is_told_whatever_standard_output_is(suite):

@@ -5,6 +5,8 @@ import os
 import psutil
 import pytest
 
+from builders import flat
+
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
 AFTER = """
@@ -27,11 +29,6 @@ def run_faulty(suite, body, *args, mark="intra=1", **kwargs):
     result = suite.run("-rA", *args, **kwargs)
     result.assert_outcomes(passed=2, failed=1)
     return flat(result)
-
-
-def flat(result):
-    """The output without its line breaks."""
-    return " ".join(result.stdout.str().split())
 
 
 @pytest.mark.parametrize("start", ["fork", "fresh"])

@@ -7,6 +7,8 @@ import warnings
 
 import pytest
 
+from builders import flat
+
 # Calls that sleep: their wall time is what it is however busy the machine is. Their CPU time is
 # next to nothing, and nothing is made of it. Nor do they need a warm-up.
 SUITE = """
@@ -62,10 +64,6 @@ def compare(suite, *args, processes=2, **kwargs):
         # pytest-benchmark warns of files and machines, and here inside warnings are errors.
         warnings.simplefilter("ignore")
         return suite.run(SHORT, "--benchmark-compare", *args, processes=processes, **kwargs)
-
-
-def flat(result):
-    return " ".join((result.stdout.str() + result.stderr.str()).split())
 
 
 def test_unchanged_code_passes(saved):

@@ -11,6 +11,8 @@ from importlib.metadata import version
 
 import pytest
 
+from builders import flat
+
 UNMARKED = """
 pytestmark = pytest.mark.benchmark(warmup=False, max_time=0.002, min_time=0.0002)
 
@@ -71,10 +73,6 @@ def saved(suite):
     """The one file that --benchmark-save wrote."""
     (file,) = (suite.path / ".benchmarks").glob("*/*")
     return json.loads(file.read_text())
-
-
-def flat(result):
-    return " ".join((result.stdout.str() + result.stderr.str()).split())
 
 
 @pytest.mark.parametrize("source", [ONE, UNMARKED], ids=["marked", "unmarked"])

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from builders import flat
+
 SHORT = "--benchmark-max-time=0.2"
 
 # Time that passes by the clock only: four threads are 2.5 times as fast as one, eight no more.
@@ -21,10 +23,6 @@ SCALING = SPEED.format(speed="{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}[threads]")
 
 def sweeps(suite):
     return json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
-
-
-def flat(result):
-    return " ".join(result.stdout.str().split())
 
 
 def test_recommendation_in_summary_and_json(suite, alone):
