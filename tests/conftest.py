@@ -120,12 +120,6 @@ def real_suite(bare_pytester):
 
 
 @pytest.fixture
-def once_of_three(alone):
-    """For what a rule errs in by chance, in a few percent of runs: not in three runs of three."""
-    return lambda holds: any(holds() for _ in range(3))
-
-
-@pytest.fixture
 def eventually():
     """Waits for what no machine, however busy, needs two minutes for."""
 

@@ -124,11 +124,12 @@ def test_busy(benchmark, tf_threads):
         inside = {True: 0, False: 0}
         for owner, began, ended in rounds:
             for who, at in marks:
-                # To stop takes a moment; a round of 6 ms has room for it.
-                if began + 0.002 < at < ended:
+                if began < at < ended:
                     inside[who == owner] += 1
-        assert inside[True] > 50
-        assert inside[False] == 0
+        # To stop takes a moment, once a turn. What was not stopped would be seen as often in the
+        # rounds of the others as in its own.
+        assert inside[True] > 10
+        assert inside[False] < inside[True] / 4
 
 
 def test_sets_of_cpus_move_on_with_all_threads(suite):
@@ -554,9 +555,10 @@ def test_no_round_holds_time_off_turn_in_whatever_thread_it_runs(suite):
     result.assert_outcomes(passed=3)
     for one in benchmarks.values():
         (process,) = processes(one)
-        # Two others have turns of two rounds each in between.
-        held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 0.024]
-        assert len(held_up) <= len(process["wall_s"]) / 10
+        # Two others have turns of two rounds each in between: held up, every other round would
+        # take that long too.
+        held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 5 * 0.006]
+        assert len(held_up) < len(process["wall_s"]) / 4
 
 
 @pytest.mark.parametrize("end", ["pytest.exit('enough')", "raise KeyboardInterrupt('enough')"])
@@ -591,6 +593,7 @@ def test_a_single_round_is_a_turn_too(suite):
         """
     )
     result, benchmarks = suite.results(processes=2)
-    flags = [one["extra_info"]["tf_threads"]["flags"] for one in benchmarks.values()]
-    assert flags == [[], ["oversubscribed"]] or flags == [[], []]
+    one, two = (one["extra_info"]["tf_threads"] for one in benchmarks.values())
+    assert one["flags"] == []
+    assert two["flags"] == (["oversubscribed"] if len(two["cpus"]) < 2 else [])
     result.stdout.fnmatch_lines(["*test_once: 1×1 is recommended*"])

@@ -34,6 +34,27 @@ def measurement(*samples, **fields):
     return Measurement(**{**known, **fields})
 
 
+DO_NOT_HELP = "more threads do not help: no configuration is measurably faster than 1×1"
+HELP_IS_OPEN = "whether more threads help is open: no configuration is measurably faster than 1×1"
+_WORTH = 1.25  # a gain up to which more threads are not said to be open
+ON_MORE_THREADS = (DO_NOT_HELP, HELP_IS_OPEN)
+
+
+def on_more_threads(advice):
+    """The sentences of `ON_MORE_THREADS` that a stored recommendation bears out: one or none.
+
+    How often the comparison errs is asked in tests/core; here the words have to follow from it.
+    """
+    ratios = [
+        one["throughput_to_single"]
+        for one in advice["configurations"]
+        if one["id"] != "intra1-inter1"
+    ]
+    if any(one["distinct"] and one["value"] > 1 for one in ratios):
+        return []
+    return [DO_NOT_HELP if max(one["high"] for one in ratios) <= _WORTH else HELP_IS_OPEN]
+
+
 def flat(result):
     """All that a run has written, in one line: tables and paragraphs without their line breaks."""
     return " ".join((result.stdout.str() + result.stderr.str()).split())

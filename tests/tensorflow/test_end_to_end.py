@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from builders import ON_MORE_THREADS, flat, on_more_threads
+
 
 @pytest.fixture
 def suite(real_suite):
@@ -317,49 +319,48 @@ def test_sweep_of_six_is_reported_one_by_one_and_recommends(suite):
     )
 
 
-def test_one_thread_against_one_thread_is_a_tie(suite, once_of_three):
-    def is_tied():
-        run(
-            suite,
-            """
-            @pytest.mark.tf_threads(1, 1, timeout=100)
-            @pytest.mark.tf_threads(1, 1, timeout=101)
-            def test_twins(benchmark):
-                import tensorflow as tf
-                factor = tf.random.stateless_uniform((128, 128), seed=(1, 1))
-                benchmark(tf.function(lambda: factor @ factor))
-            """,
-            processes=3,
-        )
-        written = json.loads((suite.path / "out.json").read_text())
-        (sweep,) = written["tf_threads"]["sweeps"]
-        return len(sweep["recommendation"]["tied"]) == 2
+def test_one_thread_against_one_thread_is_a_tie_unless_they_are_told_apart(suite):
+    run(
+        suite,
+        """
+        @pytest.mark.tf_threads(1, 1, timeout=100)
+        @pytest.mark.tf_threads(1, 1, timeout=101)
+        def test_twins(benchmark):
+            import tensorflow as tf
+            factor = tf.random.stateless_uniform((128, 128), seed=(1, 1))
+            benchmark(tf.function(lambda: factor @ factor))
+        """,
+        processes=3,
+    )
+    written = json.loads((suite.path / "out.json").read_text())
+    (sweep,) = written["tf_threads"]["sweeps"]
+    advice = sweep["recommendation"]
+    (other,) = (one for one in advice["configurations"] if one["id"] != advice["best"])
+    assert (other["id"] in advice["tied"]) is not other["throughput_to_best"]["distinct"]
+    assert other["throughput_to_best"]["rings"] == 3
 
-    assert once_of_three(is_tied)
 
+def test_work_without_parallelism_says_whether_more_threads_help(suite):
+    result, _ = run(
+        suite,
+        """
+        @pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
+        def test_scalars(benchmark):
+            import tensorflow as tf
 
-def test_work_without_parallelism_says_that_more_threads_do_not_help(suite, once_of_three):
-    def says_so():
-        result, _ = run(
-            suite,
-            """
-            @pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
-            def test_scalars(benchmark):
-                import tensorflow as tf
+            @tf.function
+            def chain(x):
+                for _ in range(200):
+                    x = tf.tanh(x) + 1.0
+                return x
 
-                @tf.function
-                def chain(x):
-                    for _ in range(200):
-                        x = tf.tanh(x) + 1.0
-                    return x
-
-                benchmark(chain, tf.constant(1.0))
-            """,
-            processes=3,
-        )
-        return "more threads do not help" in " ".join(result.stdout.str().split())
-
-    assert once_of_three(says_so)
+            benchmark(chain, tf.constant(1.0))
+        """,
+        processes=3,
+    )
+    (sweep,) = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
+    expected = on_more_threads(sweep["recommendation"])
+    assert [one for one in ON_MORE_THREADS if one in flat(result)] == expected
 
 
 def test_prefetching_pipelines_take_turns(suite):
