@@ -65,7 +65,10 @@ class _Forgotten:
 
 
 class TfBenchmark:
-    """Calls a step under pytest-benchmark and says how many items a call does."""
+    """Calls a step under pytest-benchmark and says how many items a call does.
+
+    It is what the fixture `tf_benchmark` gives a test, not made by tests themselves.
+    """
 
     def __init__(self, benchmark: Any, recorder: Notes, threads: ThreadsInForce) -> None:
         self._benchmark = benchmark
@@ -85,10 +88,24 @@ class TfBenchmark:
         unit: str = "calls",
         **kwargs: Any,
     ) -> _Result:
-        """Measure `step(*args, **kwargs)`, which does `items` of `unit` a call.
+        """Measure `step(*args, **kwargs)`.
 
-        Returns what `step` returns. The clock stops when the result is really there: where
-        TensorFlow runs asynchronously, each call waits for its ops.
+        The clock stops when the result is really there: where TensorFlow runs asynchronously, each
+        call waits for its ops.
+
+        Args:
+            step: What is measured. It is called many times.
+            *args: Its arguments.
+            items: The number of items that one call does, above 0. Throughput is items a second.
+            unit: The items' name, as a plural: "images".
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            What `step` returns.
+
+        Raises:
+            ValueError: `items` is no finite number above 0, or `unit` no name.
+
         """
         self._note(items, unit)
         return cast(_Result, self._benchmark(self._awaited(step), *args, **kwargs))
@@ -103,7 +120,24 @@ class TfBenchmark:
         unit: str = "calls",
         **options: Any,
     ) -> _Result:
-        """`benchmark.pedantic` (setup, teardown, rounds, warmup_rounds, iterations) with a unit."""
+        """Measure `target` as `benchmark.pedantic` does, in the user's unit.
+
+        Args:
+            target: What is measured.
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+            items: The number of items that one call does, above 0.
+            unit: The items' name, as a plural.
+            **options: Those of `benchmark.pedantic`: setup, teardown, rounds, warmup_rounds,
+                iterations.
+
+        Returns:
+            What `target` returns.
+
+        Raises:
+            ValueError: `items` is no finite number above 0, or `unit` no name.
+
+        """
         self._note(items, unit)
         return cast(
             _Result, self._benchmark.pedantic(self._awaited(target), args, kwargs, **options)
@@ -118,12 +152,22 @@ class TfBenchmark:
         items: float = 1,
         unit: str = "elements",
     ) -> None:
-        """Measure how fast a `tf.data.Dataset` yields, `batches` elements a call.
+        """Measure how fast a `tf.data.Dataset` yields its elements.
 
-        One iterator over the repeated dataset runs through warm-up and rounds. `threads` is the
-        size of the pipeline's private pool, which TensorFlow's intra and inter do not reach;
-        without one, only the CPUs granted limit it, which is flagged. `items` is what one element
-        holds: the batch size, where throughput is to be in images.
+        One iterator over the repeated dataset runs through warm-up and rounds.
+
+        Args:
+            dataset: The `tf.data.Dataset`.
+            batches: How many elements are taken in one call.
+            threads: The size of the pipeline's private pool, which TensorFlow's intra and inter do
+                not reach. Without it only the CPUs granted limit the pool, which is flagged.
+            items: How many items one element holds: the batch size, for a throughput in images.
+            unit: The items' name, as a plural.
+
+        Raises:
+            ValueError: `batches` or `threads` is no integer above 0, `items` no finite number
+                above 0, or `unit` no name.
+
         """
         _check_count("batches", batches)
         if threads is not None:

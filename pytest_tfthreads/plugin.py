@@ -102,7 +102,10 @@ def _case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture(scope="session")
 def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
-    """The configuration in force: intra, inter (counted threads) and cpus (CPU numbers)."""
+    """The configuration in force: intra, inter (counted threads) and cpus (CPU numbers).
+
+    The type is `pytest_tfthreads.ThreadsInForce`.
+    """
     from pytest_tfthreads.fixtures import threads_in_force
 
     return threads_in_force(pytestconfig)
@@ -112,7 +115,12 @@ def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
 def tf_benchmark(
     tf_threads: ThreadsInForce, benchmark: Any, pytestconfig: pytest.Config
 ) -> TfBenchmark:
-    """Benchmark a step with throughput in your unit: (step, *args, items=64, unit="images")."""
+    """Benchmark a step with throughput in your unit: (step, *args, items=1, unit="calls").
+
+    Beside pytest-benchmark's own `benchmark`, whose arguments and options keep their meaning:
+    `tf_benchmark.pedantic`, and `tf_benchmark.dataset` for tf.data pipelines. The type is
+    `pytest_tfthreads.TfBenchmark`.
+    """
     from pytest_tfthreads.fixtures import benchmark_with_unit
 
     return benchmark_with_unit(pytestconfig, benchmark, tf_threads)

@@ -83,7 +83,7 @@ def decision(found: Fitness) -> str:
     duet = f"{fit} (detects {with_bounds(worst, percent)})"
     enough = found.enough
     if enough is None:
-        saved = f"not fit (detect {round_percent(_smallest_by_saved_runs(found))} at best)"
+        saved = f"not fit (detect {percent(_smallest_by_saved_runs(found))} at best)"
     else:
         saved = f"fit at best, from {plural(enough.runs, 'saved run')} on"
         if enough.processes != PROCESSES[0]:
@@ -122,7 +122,7 @@ def advice_on_options(found: Fitness) -> list[str]:
     else:
         advice.append(
             f"even {SAVED_RUNS[-1]} saved runs tell no loss below "
-            f"{round_percent(_smallest_by_saved_runs(found))} here: --benchmark-compare is for "
+            f"{percent(_smallest_by_saved_runs(found))} here: --benchmark-compare is for "
             "gross regressions"
         )
     return advice

@@ -140,11 +140,11 @@ class Configuration:
 
 @dataclass(frozen=True)
 class ThreadsInForce:
-    """The configuration under which a test runs: TensorFlow's pools, and the CPUs granted."""
+    """The configuration under which a test runs: what the fixture `tf_threads` gives it."""
 
-    intra: int
-    inter: int
-    cpus: tuple[int, ...]
+    intra: int  # threads of TensorFlow's intra-op pool, counted where they could be
+    inter: int  # the same of the inter-op pool; 0 and 0 where nothing is measured
+    cpus: tuple[int, ...]  # numbers of the CPUs granted
 
 
 @dataclass(frozen=True)
