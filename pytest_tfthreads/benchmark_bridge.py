@@ -679,7 +679,7 @@ class Saving:
             histogram.make_histogram = make_histogram
 
     def _make_histogram(self, make_histogram: Callable[..., Any], *args: Any) -> Any:
-        """What pytest-benchmark's own answers: the path of the file, of which it then tells."""
+        """What pytest-benchmark's own answers: the path of the file, which it then prints."""
         try:
             return make_histogram(*args)
         except OSError as error:

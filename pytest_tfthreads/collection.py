@@ -62,7 +62,7 @@ def marked_ids(config: pytest.Config) -> Collection[str]:
 
 
 def mistake_of(item: pytest.Item) -> str | None:
-    """Why this marked item cannot be run, in words."""
+    """Why this marked item cannot be run."""
     return item.stash.get(_MISTAKE, None)
 
 

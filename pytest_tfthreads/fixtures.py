@@ -46,7 +46,7 @@ def benchmark_with_unit(
 
 
 class Notes(Protocol):
-    """What a measuring process is told of the calls that it measures."""
+    """What a test says of the calls that are measured."""
 
     items: float
     unit: str

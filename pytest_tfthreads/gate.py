@@ -33,9 +33,9 @@ def is_asked_for(config: pytest.Config, duet: str | None) -> bool:
 
 
 class Gate:
-    """Judges by saved runs, oldest first, of which the last is the baseline unless it regressed.
+    """Judges by saved runs, oldest first; the last is the baseline unless it regressed.
 
-    `named`: the user chose it. `problem`: why it cannot be one, in words. `mistake`: what is wrong
+    `named`: the user chose it. `problem`: why it cannot be one. `mistake`: what is wrong
     with the user's choice; then nothing is to be measured. `notes` tell of other files that are no
     use. `hypotheses` is how many verdicts the run will have.
     """

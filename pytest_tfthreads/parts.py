@@ -43,7 +43,7 @@ class Parts:
             self.keeper.pytest_sessionstart(session)
 
     def share(self, is_collecting: bool) -> None:
-        """From the first marked test on, what computes here waits for whoever measures."""
+        """From the first marked test on, what computes here waits for processes that measure."""
         self._manager.register(self.sharing, "tfthreads-sharing")
         if is_collecting:
             self.sharing.collect()

@@ -1,4 +1,4 @@
-"""What a test raised in a measuring process, told as data and raised again in the pytest process.
+"""What a test raised in a measuring process, sent as data and raised again in the pytest process.
 
 Plugins that run failed tests again look at the exception: its class, its text, its attributes and
 its causes. Nothing is pickled, and no module is imported for it: a class that this process does not

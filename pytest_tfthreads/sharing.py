@@ -1,4 +1,4 @@
-"""Sharing the machine: what computes in this process waits for whoever measures."""
+"""Sharing the machine: what computes in this process waits for processes that measure."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _COLUMNS = (
 
 
 def add_to(commands: Commands) -> None:
-    """Put the command on the line."""
+    """Register the sub-command with its options."""
     compare = add_command(
         commands,
         "compare",
@@ -117,7 +117,7 @@ def _row(verdict: Verdict) -> list[Cell]:
 
 
 def _missing(before: StoredRun, now: StoredRun) -> list[str]:
-    """A test that is gone is no regression, but nobody should have to notice by himself."""
+    """A test that is gone is no regression, but it has to be pointed out."""
     gone = before.tests.keys() - now.tests.keys()
     return [f"  only in {before.label}: {test}" for test in sorted(gone)]
 

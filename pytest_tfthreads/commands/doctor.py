@@ -51,7 +51,7 @@ exit code: 0 where a loss of the tolerance can be detected here, side by side or
 
 
 def add_to(commands: Commands) -> None:
-    """Put the command on the line."""
+    """Register the sub-command with its options."""
     doctor = add_command(
         commands,
         "doctor",

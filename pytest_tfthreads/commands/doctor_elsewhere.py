@@ -11,7 +11,7 @@ from pytest_tfthreads.names import NEEDS_LINUX
 
 
 def add_to(commands: Commands) -> None:
-    """Put the command on the line."""
+    """Register the sub-command with its options."""
     doctor = add_command(
         commands,
         "doctor",

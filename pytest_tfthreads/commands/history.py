@@ -80,7 +80,7 @@ _COLUMNS = (
 
 
 def add_to(commands: Commands) -> None:
-    """Put the command on the line."""
+    """Register the sub-command with its options."""
     parser = add_command(
         commands,
         "history",

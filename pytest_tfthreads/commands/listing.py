@@ -43,7 +43,7 @@ _COLUMNS = (
 
 
 def add_to(commands: Commands) -> None:
-    """Put the command on the line."""
+    """Register the sub-command with its options."""
     listing = add_command(
         commands,
         "list",

@@ -30,7 +30,7 @@ _OUTPUT = "report.html"
 
 
 def add_to(commands: Commands) -> None:
-    """Put the command on the line."""
+    """Register the sub-command with its options."""
     report = add_command(
         commands,
         "report",

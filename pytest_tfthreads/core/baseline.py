@@ -99,7 +99,7 @@ def _accepted(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozens
 
 
 def _unmeasured(runs: Sequence[StoredRun], test: str) -> str:
-    """In words why a test is in none of these runs."""
+    """Why a test is in none of these runs."""
     last = runs[-1]
     failed = [run for run in runs if test in run.failed]
     if failed:

@@ -58,7 +58,7 @@ CONFIDENCE = 0.95
 NOISE = Expected(spread=0.07, weight=3.0, tests=1.0)
 """The spread of points about a level that is expected, beside that of their processes."""
 _FAR = 3.0  # standard deviations from both neighbours that a point needs one of them to bear out
-_MOST_ALIKE = 0.9  # correlation of neighbours beyond which no change could ever be told
+_MOST_ALIKE = 0.9  # correlation of neighbours beyond which no change could ever be found
 _CHANCE = 0.5  # standard errors of that correlation that are put down to chance
 # LR statistic of a change's place that is exceeded in 5 % of cases: -2 log(1 - √0.95), from
 # B. E. Hansen, "Sample splitting and threshold estimation" (2000).
@@ -222,8 +222,10 @@ def _within(sittings: Sequence[Sitting]) -> float:
 
 
 def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:
-    """Correlation of neighbours that levels with these bounds leave over, as far as it is beyond
-    chance: 0 for independent points, and rounded, or there would be no end.
+    """How much neighbouring points correlate within the levels with these bounds, beyond chance.
+
+    0 for independent points. It is rounded, so that `course`, which repeats until it no longer
+    grows, comes to an end.
     """
     products = squares = 0.0
     for start, stop in itertools.pairwise(starts):

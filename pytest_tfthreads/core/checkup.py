@@ -32,7 +32,7 @@ _BUILDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `status` of `STATUSES`, `value` in words."""
+    """One thing that was looked at: `status` of `STATUSES`, `value` as text."""
 
     name: str
     status: str
@@ -75,24 +75,19 @@ class Clock:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the machine tells of itself; `None` where it does not.
-
-    `cpus` are allowed to this process, `online` all of the machine. `physical` cores count the
-    quota. `siblings` are the CPUs of each core that has an allowed one. `nodes` are the allowed
-    CPUs of each NUMA node, `last_caches` those that share a last-level cache.
-    """
+    """What the machine shows of itself; `None` where it hides that."""
 
     cpu_model: str
-    cpus: tuple[int, ...]
-    online: tuple[int, ...] | None
-    physical: int
+    cpus: tuple[int, ...]  # those that this process may use
+    online: tuple[int, ...] | None  # all of the machine
+    physical: int  # cores that this process may use, the quota counted
     quota_cpus: float | None
     hides_groups: bool
     is_virtual: bool | None
     is_container: bool
-    siblings: tuple[tuple[int, ...], ...] | None
-    nodes: tuple[tuple[int, ...], ...] | None
-    last_caches: tuple[tuple[int, ...], ...] | None
+    siblings: tuple[tuple[int, ...], ...] | None  # CPUs of each core that has an allowed one
+    nodes: tuple[tuple[int, ...], ...] | None  # allowed CPUs of each NUMA node
+    last_caches: tuple[tuple[int, ...], ...] | None  # allowed CPUs with one last-level cache
     governors: tuple[str, ...] | None
     turbo: Turbo | None
     load: Load | None
@@ -106,7 +101,7 @@ class Import:
     """How importing TensorFlow went, in the process from which others are forked.
 
     `problem`: it failed, and why. `not_forkable`: why no process can be forked, if so. `onednn`:
-    whether its kernels are used, `cuda` whether it was built for GPUs too; `None`: not told.
+    whether its kernels are used, `cuda` whether it was built for GPUs too; `None`: unknown.
     `onednn_variable`: TF_ENABLE_ONEDNN_OPTS.
     """
 
@@ -135,7 +130,7 @@ def of_machine(facts: Facts) -> list[Finding]:
 
 
 def of_leases(others: Sequence[str], unavailable: str, mend: str) -> Finding:
-    """Of who else measures here, in words; and why leases cannot be kept, if so, and the mend."""
+    """Who else measures here, and why leases cannot be kept, if so, and the mend."""
     if unavailable:
         return Finding(
             "leases",

@@ -49,7 +49,7 @@ class History:
 
 
 def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
-    """In words what differs so that speeds cannot be compared, or `None`.
+    """What differs so that speeds cannot be compared, as a sentence, or `None`.
 
     Clock readings and the versions of TensorFlow and Python may differ: releases are what people
     compare.
@@ -65,12 +65,12 @@ def why_not_comparable(now: Measurement, then: Measurement) -> str | None:
 
 
 def fingerprint(measurement: Measurement) -> dict[str, Any]:
-    """What must be the same of two machines for speeds to be compared, in words."""
+    """What must be the same of two machines for speeds to be compared, by name."""
     return {words: measurement.machine.get(key) for key, words in _FINGERPRINT.items()}
 
 
 def conditions(measurement: Measurement) -> dict[str, Any]:
-    """What must be the same of two measurements of a test beside their machines, in words."""
+    """What must be the same of two measurements of a test beside their machines, by name."""
     return {
         "CPUs of the test": len(measurement.cpus),
         "intra-op threads asked for": measurement.requested.intra,

@@ -233,7 +233,7 @@ def _directed(direct: Mapping[Pair, Contrast], first: str, second: str) -> Contr
 def _linked(
     direct: Mapping[Pair, Contrast], first: str, second: str, members: Sequence[str]
 ) -> Contrast | None:
-    """Through the partner that shared the most rings with both, which the data did not pick."""
+    """By the member that shared the most rings with both: a choice that no speed influences."""
     best: Contrast | None = None
     for member in members:
         one, other = _directed(direct, first, member), _directed(direct, member, second)

@@ -1,4 +1,4 @@
-"""Where a measurement was made: hosts and environments, as who reads many results tells them apart."""  # noqa: E501
+"""Where a measurement was made: the host and its environment, as results name them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Host:
 
     @property
     def title(self) -> str:
-        """In words, without what a terminal would obey: they come from elsewhere."""
+        """One line for people. Facts of other hosts are in it: nothing acts on a terminal."""
         quota = "" if self.quota is None else f", quota {self.quota:g}"
         text = (
             f"{self.name or 'a host'}: {self.cpu}, {_counted(self.logical, 'CPU')} of "

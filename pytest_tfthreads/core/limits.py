@@ -10,8 +10,8 @@ find if all that is to come spread so:
 
 A loss is detected where it is called a regression with 80 % probability. That depends on the
 tolerance that is set: a loss that is hardly more than the tolerance is not reported. So the
-smallest loss of all is that of a tolerance near none; where the tolerance is that loss itself, one
-up to half as large again is found.
+smallest detectable loss is found with a tolerance near zero. With a tolerance as large as that
+loss, the detectable loss is up to half as large again.
 """
 
 from __future__ import annotations

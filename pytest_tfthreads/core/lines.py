@@ -41,7 +41,7 @@ _CLOSE_NAMES = 4
 _LEAST_LIKENESS = 0.4
 
 Facts = tuple[tuple[str, str], ...]
-"""What something is, name by name, in words."""
+"""What something is, name by name."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Run:
     """A saved run without its rounds; `points` by test (node id).
 
     A test has several points where several workers ran it (pytest-xdist's --dist=each).
-    `name` is the file's, of which the leading digits are the run's `number`.
+    `name` is the file's; its leading digits are the run's `number`.
     """
 
     path: str
@@ -214,7 +214,7 @@ def courses_of(lines: Sequence[Line]) -> list[dict[str, Course]]:
 def reference_shift(line: Line, change: Change) -> Shift | None:
     """How the reference workload's speed moved with a change; None where a run lacks it.
 
-    What moves it is the machine, or TensorFlow, of which it is a product of matrices.
+    What moves it is the machine, or TensorFlow, which multiplies its matrices.
     """
     points = line.points.values()
     if not all(point.reference_speeds for point in points):
@@ -253,7 +253,7 @@ def close_names(text: str, tests: Iterable[str]) -> list[str]:
 
 
 def _by_place(points: Sequence[tuple[int, Point]]) -> list[tuple[Facts, dict[int, Point]]]:
-    """Points of runs, of which one may have several, as lines: what tells each, and its points."""
+    """Points of runs as lines: what distinguishes each, and its points. A run may have several."""
     by_run: dict[int, list[Point]] = {}
     for index, point in points:
         by_run.setdefault(index, []).append(point)

@@ -1,11 +1,11 @@
-"""How long a run will still take: as its processes took so far, or as their budget lets expect."""
+"""How long a run will still take: learned from its processes so far, or else from their budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 AROUND_S = 1.5
-"""What a process takes beside its rounds, before any has told: its start, set-up and warm-up."""
+"""Expected time of a process beside its rounds, before one has run: start, set-up, warm-up."""
 
 
 @dataclass(frozen=True)

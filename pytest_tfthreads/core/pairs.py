@@ -33,7 +33,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Duet:
-    """What was found side by side with a baseline; `problem`: why nothing, in words.
+    """What was found side by side with a baseline; `problem`: why nothing was.
 
     `is_mistake`: the problem is how the project is set up, and would be every test's.
     """

@@ -15,8 +15,8 @@ def plan_rings(
     `processes[i]` is how many processes the i-th configuration gets, one in each pass. A pass is
     one ring, or, where there are more than `limit` configurations, several that all have the
     `shared` one among them, by which the others can be compared. The orders are random, drawn
-    from `seed`, but each second pass reverses that of the one before: whoever was set up first is
-    1 to 4 % slower, so everyone is before everyone else as often as after.
+    from `seed`, but each second pass reverses the order of the one before. A member that was set
+    up first is 1 to 4 % slower, so each is before every other as often as after.
     """
     draw = random.Random(seed)  # noqa: S311 - an order that can be repeated, no secret
     rings: list[tuple[int, ...]] = []

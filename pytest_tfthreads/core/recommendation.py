@@ -27,17 +27,16 @@ class Configuration:
     """What one configuration is worth.
 
     `..._to_best` is against the recommended configuration, `..._to_single` against intra 1,
-    inter 1 under the same terms, `None` where that was not measured. `parallel_efficiency` is
-    the speed-up over it, divided by the threads that the configuration can keep busy: the larger
-    of its pools. `tied`: no configuration is measurably faster.
+    inter 1 under the same terms, `None` where that was not measured.
     """
 
     candidate: Candidate
-    tied: bool
+    tied: bool  # no configuration is measurably faster
     throughput_to_best: Ratio
     throughput_to_single: Ratio | None
     cpu_efficiency_to_best: Ratio
     cpu_efficiency_to_single: Ratio | None
+    # Speed-up over one thread, divided by the threads that it can keep busy: its larger pool.
     parallel_efficiency: Estimate | None
 
     @property
@@ -62,26 +61,22 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Advice for one test; configurations in the order given, without those not compared.
-
-    `best` is the recommended one: of those that none is measurably faster than (and that do not
-    seem to be more than 10 % slower than the fastest), that of the fewest CPU-seconds an item, and
-    of those tied in that too, the one with the most throughput × CPU efficiency. `most_efficient`
-    is that of the most items a CPU-second; of those tied in it, none is measurably faster. `knee`
-    has the most throughput × CPU efficiency; it is one of the other two unless that is measurably
-    beaten. `limits` are sentences on what limits
-    the workload, `settings` lines to paste for `best`.
-    """
+    """Advice for one test."""
 
     test: str
-    configurations: tuple[Configuration, ...]
+    configurations: tuple[Configuration, ...]  # in the order given, without those not compared
+    # The recommended one. No configuration is measurably faster, and the fastest does not seem to
+    # be more than 10 % faster. Of these it takes the fewest CPU-seconds an item; of those tied in
+    # that too, it has the most throughput × CPU efficiency.
     best: Configuration
+    # The most items a CPU-second. Of those tied in that, none is measurably faster.
     most_efficient: Configuration
+    # The most throughput × CPU efficiency: one of the other two, unless that is measurably beaten.
     knee: Configuration
-    scalings: tuple[Scaling, ...]
-    limits: tuple[str, ...]
-    settings: tuple[str, ...]
-    not_compared: tuple[str, ...]
+    scalings: tuple[Scaling, ...]  # along each pool
+    limits: tuple[str, ...]  # sentences on what limits the workload
+    settings: tuple[str, ...]  # lines to paste for `best`
+    not_compared: tuple[str, ...]  # ids
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -79,21 +79,17 @@ class StoredMeasurement:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One saved run of a suite: `tests` has the measurements of each test by its node id.
+    """One saved run of a suite."""
 
-    Those are several where several workers ran the test (pytest-xdist's --dist=each), on other
-    hosts perhaps; they stand in the order of the file, and there is one at least. `label` names the
-    file, `datetime` and `commit` are as the file has them. `failed` are tests that were to be
-    measured then, but failed; a run is not `complete` if it ended before all its tests.
-    """
-
-    label: str
-    datetime: str
-    commit: str | None
-    dirty: bool
+    label: str  # names the file
+    datetime: str  # as the file has it
+    commit: str | None  # the same
+    dirty: bool  # the working tree had changes beside the commit
+    # By node id, one measurement at least, in the order of the file. There are several where
+    # several workers ran the test (pytest-xdist's --dist=each), perhaps on other hosts.
     tests: Mapping[str, tuple[StoredMeasurement, ...]]
-    failed: frozenset[str] = frozenset()
-    complete: bool = True
+    failed: frozenset[str] = frozenset()  # tests that were to be measured, but failed
+    complete: bool = True  # the run did not end before all its tests
 
     @property
     def has_regressed(self) -> bool:

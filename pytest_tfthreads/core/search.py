@@ -27,22 +27,17 @@ _NO_GAIN = 1.05  # what certainly gains no more than this is not worth the secon
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known so far; configurations by their number in the grid.
+    """What is known so far; configurations by their number in the grid."""
 
-    `processes` is how many have measured each, `in_full` who was not only glanced at. `alive` are
-    those that none has beaten with confidence, the fastest first, `beaten` the others and those
-    that failed. `is_settled`: the others alive are certainly no better than the first. `centre` is
-    the one whose neighbours are looked at: of a plateau not always the fastest, or the climb would
-    wander about on it. `hub` took part in every glance, so that all can be compared.
-    """
-
-    processes: Mapping[int, int]
-    in_full: frozenset[int]
-    alive: tuple[int, ...]
-    beaten: frozenset[int]
-    is_settled: bool
+    processes: Mapping[int, int]  # how many processes have measured each configuration
+    in_full: frozenset[int]  # measured in full, not only in a glance
+    alive: tuple[int, ...]  # beaten by none with confidence; the fastest first
+    beaten: frozenset[int]  # beaten by one of those, or failed
+    is_settled: bool  # the others alive are certainly no better than the first
+    # The neighbours of this configuration are measured next. On a plateau it stays where it is,
+    # even if another seems to be faster: else the climb would wander about.
     centre: int | None
-    hub: int | None
+    hub: int | None  # took part in every glance, so that all can be compared
 
 
 NOTHING_KNOWN = Standing({}, frozenset(), (), frozenset(), is_settled=False, centre=None, hub=None)
@@ -61,7 +56,7 @@ def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
 
 @dataclass(frozen=True)
 class Look:
-    """Who is measured next, one process each, in turns; only a `glance` to find the way."""
+    """What is measured next, one process each, in turns; only a `glance` to find the way."""
 
     members: tuple[int, ...]
     is_glance: bool

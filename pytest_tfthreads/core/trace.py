@@ -133,7 +133,7 @@ class Trace:
 class Traces:
     """The traces of one test under one configuration, below `directory` of the machine `host`.
 
-    `problems`: why some could not be taken, in words.
+    `problems`: why some could not be taken.
     """
 
     directory: str

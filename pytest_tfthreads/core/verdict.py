@@ -141,7 +141,7 @@ class Verdict:
     that would have been reported as a regression with 80 % probability. `change` and `detectable`
     are `None` where nothing was judged. `rule` says by what a regression is one, where the
     tolerance alone does not. `named` is when the baseline was measured, if the user chose the
-    baseline: whoever names a run accepts its speed.
+    baseline: the user who names a run accepts its speed.
     """
 
     test: str
@@ -514,7 +514,7 @@ def _cores(measurement: Measurement) -> str:
 
 
 def _shift(judged: Judged) -> str:
-    """A large change of the machine's own speed, in words."""
+    """A sentence on a large change of the machine's own speed."""
     if not judged.corrected:
         return ""
     now, then = (

@@ -39,7 +39,7 @@ _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
     "and a tf_threads test measures with it: leave that option out, or deselect this test."
 )
-# Of the time to measure, where a search only looks around: a third of the rounds tells 10 %.
+# Share of the time to measure in a glance of a search: a third of the rounds shows 10 %.
 _GLANCE = 0.3
 _ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 

@@ -1,4 +1,4 @@
-"""What a measuring process is told: the work order of one item."""
+"""The work order of one item, which says what a measuring process has to do."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_directory(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Taken:
-    """Traces, and what was not written of them, in words that name the option."""
+    """Traces, and messages on those that were not written, which name the option."""
 
     traces: Traces
     unwritten: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Profiles:
     def take(self, now: Progress, then: Progress | None) -> Taken:
         """Of a test that has not been run yet, and of its baseline's side where there is one.
 
-        A trace that cannot be taken is a problem in words, and no failure of any test.
+        A trace that cannot be taken is a message, and no failure of any test.
         """
         traces: dict[str, Trace | None] = {"now": None, "baseline": None}
         problems: list[str] = []
@@ -81,7 +81,7 @@ class Profiles:
             self._rings.trace(member, partial)
             if member.problem:
                 raise _NoTraceError(member.problem)
-            told = member.runs[-1].reply.profile or {"problem": "nothing was told of it"}
+            told = member.runs[-1].reply.profile or {"problem": "the process says nothing of it"}
             if "problem" in told:
                 kind = _NotStoredError if told.get("is_unwritten") else _NoTraceError
                 raise kind(str(told["problem"]))

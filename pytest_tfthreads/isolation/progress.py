@@ -36,7 +36,7 @@ _HEADLINES = {
         "test is not to blame."
     ),
 }
-"""Outcomes without a test run, in words."""
+"""How outcomes without a test run are called."""
 _UNREADABLE = (
     "garbled: What the measuring process reported of this test cannot be read here. Either a "
     "plugin's reports are not those that it makes in this process, or the test wrote to a file "
@@ -122,12 +122,12 @@ class Progress:
 
     @property
     def raised(self) -> Mapping[str, Described]:
-        """By phase, what the process raised whose reports are told."""
+        """What was raised, by phase, in the process whose reports are shown."""
         return self._raised[self._told] if self._reports else {}
 
     @property
     def _told(self) -> int:
-        """Which process's reports are told: the first that did not pass, else the first."""
+        """Which process's reports are shown: the first that did not pass, else the first."""
         passed = [outcomes.passed(reports) for reports in self._reports]
         return passed.index(False) if False in passed else 0
 
@@ -205,7 +205,7 @@ class Progress:
             outcomes.note_process(reports, len(self._reports) - 1)
 
     def reports(self) -> list[pytest.TestReport]:
-        """Of all its processes, as pytest is told; its warnings go to the session at once."""
+        """Of all its processes, as pytest gets them; its warnings go to the session at once."""
         if self.runs:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)

@@ -44,7 +44,7 @@ class MeasuredTest:
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
     traces: Traces | None = None
-    unwritten: tuple[str, ...] = ()  # which of its own files could not be written, in words
+    unwritten: tuple[str, ...] = ()  # why its own files could not be written
     worker: str = ""  # where several measure each test: whose this is
 
     @property

@@ -58,7 +58,7 @@ class Baseline(Side, Protocol):
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Directories of the current tree: which modules it imports from there is to be told."""
+        """Directories of the current tree: processes list what they import from them."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -72,7 +72,7 @@ class Baseline(Side, Protocol):
 class Here:
     """The current tree in this environment.
 
-    `roots`: directories, of whose modules is to be told which were imported.
+    `roots`: directories; a process lists the modules that it imports from them.
     """
 
     home: Home
@@ -230,7 +230,7 @@ class InEnvironment:
             for name in _packages_in(one)
         }
         for directory in _added(sys_path):
-            # Whoever installs tests does not compare them.
+            # Installed tests are not compared.
             for name in sorted((_packages_in(directory) & there) - {_OWN_NAME, "tests"}):
                 yield (
                     f"{name} is installed in {self._environment.python} too, but both sides run "

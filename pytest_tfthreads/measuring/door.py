@@ -1,4 +1,4 @@
-"""Those for whom an interpreter works: pytest, or the workers of one run on this host."""
+"""The clients of an interpreter: pytest, or the workers of one run on this host."""
 
 from __future__ import annotations
 

@@ -70,16 +70,12 @@ class Switches:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure: rounds of `min_round_s` or a little more, for `budget_s` in all.
+    """How long to measure."""
 
-    `iterations` is the number of calls a round, where another process of the same measurement has
-    settled it; `max_warmup_s` ends a warm-up that does not settle.
-    """
-
-    min_round_s: float
-    budget_s: float
-    max_warmup_s: float = MAX_WARMUP_S
-    iterations: int | None = None
+    min_round_s: float  # a round takes this long, or a little more
+    budget_s: float  # all rounds together
+    max_warmup_s: float = MAX_WARMUP_S  # ends a warm-up that does not settle
+    iterations: int | None = None  # calls a round, where another process has settled the number
 
     def calls_a_round(self, call_s: float) -> int:
         # A round that falls short by a hundredth needs no further call.

@@ -13,7 +13,7 @@ from time import perf_counter, process_time
 # After so much time in rounds: at a turn's end, or anywhere.
 DUE_S = 0.04
 OVERDUE_S = 0.08
-# Measured less often, or so seldom, it tells too little of the rounds in between.
+# With fewer measurements, or longer gaps between them, the rounds in between are not covered.
 MIN_TIMES = 3
 MAX_APART_S = 0.25
 # The first call finds cold caches. It is a tenth slower, but counts: what is measured for twice as

@@ -58,7 +58,7 @@ class Runtime:
         """
         kernel.pin(self._cpus)
         self._before = kernel.thread_names()
-        # Until the start, for who has to configure TensorFlow before may start the runtime, too.
+        # Until the start, because code that configures TensorFlow may start the runtime too.
         self._naming.enter_context(kernel.main_thread_named(_POOL_NAME))
         try:
             tf.config.threading.set_intra_op_parallelism_threads(self._intra)
@@ -94,7 +94,7 @@ class Runtime:
         self.pools = _verified(self._intra, self._inter, len(self._cpus), started)
 
     def verify_again(self) -> bool:
-        """Whether the pools are the same as at the start, as far as can be told.
+        """Whether the pools are the same as at the start, as far as can be counted.
 
         False: there are more threads, which may or may not have worked. Raises
         `MisconfiguredError` where others were asked for. TensorFlow never takes a pool down: who

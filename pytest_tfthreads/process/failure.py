@@ -1,4 +1,4 @@
-"""Why a measuring process gave no result, in words that say whose fault it is."""
+"""Why a measuring process gave no result, and whose fault that is."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Files that are there whole or not at all, whoever else writes and whatever is killed meanwhile.
+"""Files that are there whole or not at all, even if others write them too or a process is killed.
 
 A file is written under another name in its directory, as a *part*, and gets its own name when it
-is complete. Who writes a part holds a lock on it, which the kernel releases when he dies: so the
-part of a killed process is known for what it is and removed by the next one that saves. Nobody
-waits for a lock. Where the file system knows no locks all this holds but one thing: parts of killed
-processes stay.
+is complete. The process that writes a part locks it, and the kernel releases the lock when that
+process ends. So the part of a killed process is recognised, and the next process that saves removes
+it. Nobody waits for a lock. On a file system without locks, the parts of killed processes stay; all
+else holds there too.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def why_unwritable(path: Path, makes_directories: bool = False) -> str:
-    """What will keep a file from being written, in words; empty where nothing is known against it.
+    """Why a file cannot be written, as a sentence; empty where nothing is known against it.
 
     Nothing is opened or made for the answer. So a full disk, say, is not known before.
     `makes_directories`: missing directories above the file will be made.

@@ -57,7 +57,7 @@ def kill_children() -> None:
 
 
 def children(pid: int | None = None) -> list[int]:
-    """The children of a process, this one if there is no `pid`; none where that cannot be told."""
+    """The children of a process, by default this one; none where they cannot be listed."""
     pid = pid or os.getpid()
     tasks = f"/proc/{pid}/task"
     found: list[int] = []
@@ -100,7 +100,7 @@ def peer_of(connection: socket.socket) -> tuple[int, int]:
 
 
 def end_of_peer(connection: socket.socket) -> int | None:
-    """A descriptor that becomes readable when that process ends; None where that cannot be told."""
+    """A descriptor that becomes readable when the process ends; None where that is impossible."""
     if not hasattr(os, "pidfd_open"):
         return None
     try:

@@ -1,9 +1,9 @@
 """A line of processes that want CPUs of one machine, kept by kernel locks on an empty file.
 
-Whoever wants CPUs takes a ticket. Who is first in the line waits for what it wants, takes it and
-leaves the line. So nobody is overtaken and nobody starves, however others come and go; and as only
-the first one takes, and who has something waits for nothing, there is no deadlock. Those that only
-share pass the line together.
+A process that wants CPUs takes a ticket. The first in the line waits for what it wants, takes it
+and leaves the line. So no process is overtaken and none starves, however others come and go. There
+is no deadlock, because only the first takes, and a process that has something waits for nothing.
+Those that only share pass the line together.
 
 Bytes of the file stand for things, whether it has them or not, and a lock says who has what:
 

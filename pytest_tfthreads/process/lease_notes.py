@@ -1,4 +1,4 @@
-"""What those who wait are told of those who have CPUs: a note each, beside the file with the locks.
+"""Notes on the processes that have CPUs, for those that wait: files beside the file with the locks.
 
 A note is shown and never relied on. Its process may have been killed, or be another version of
 this one; so nothing in it is believed to have the right type, and what a terminal would obey is
@@ -46,7 +46,7 @@ class Holder:
 
 
 def write_note(folder: Path, number: int, holder: Holder) -> None:
-    """Tell whoever has to wait what the owner of this ticket does."""
+    """Write what the owner of this ticket does, for the processes that have to wait."""
     note = {
         name: _cut(value) if isinstance(value, str) else value
         for name, value in vars(holder).items()

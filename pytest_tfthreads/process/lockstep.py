@@ -31,8 +31,8 @@ class Member(Protocol):
     def set_up(self, cpus: Cpus) -> Ready | None:
         """Start on these CPUs and run until the rounds can begin.
 
-        None: it has gone, or lays out its rounds itself and waits for its turn all the same; then
-        `take_turn` tells.
+        None: the process has ended, or it lays out its rounds itself. `take_turn` shows which: the
+        second kind waits for its turn all the same.
         """
 
     def take_turn(self, cpus: Cpus, layout: Layout | None) -> bool:
@@ -44,14 +44,10 @@ class Member(Protocol):
 
 @dataclass(frozen=True)
 class Ring:
-    """How the members of a group take turns.
+    """How the members of a group take turns."""
 
-    `rounds_a_turn` is how many rounds a member runs before the next has its turn; `first_set` is
-    the place in the rotation over the machine's CPUs from which it starts.
-    """
-
-    rounds_a_turn: int
-    first_set: int = 0
+    rounds_a_turn: int  # rounds that a member runs before the next has its turn
+    first_set: int = 0  # place in the rotation over the machine's CPUs at which the ring starts
 
     def place(self, lap: int) -> int:
         """The place in the rotation at which a lap (a turn of each member) is run."""

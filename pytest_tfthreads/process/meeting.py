@@ -43,8 +43,8 @@ def address(run: str, environment: Mapping[str, str], *what: object) -> str:
 def meet(name: str, start: Callable[[socket.socket], None]) -> socket.socket | None:
     """A connection to the interpreter behind this name; None if there cannot be one.
 
-    Who finds the name free takes it and starts the interpreter with it. Whoever comes while that
-    is still importing waits in its line.
+    A process that finds the name free takes it and starts the interpreter with it. Processes that
+    come while the interpreter still imports wait in its line.
     """
     deadline_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline_s:

@@ -256,7 +256,7 @@ class _Process:
             self._read_what_was_sent()
 
     def _hear_out(self) -> None:
-        """What it said before it stopped, its readiness say, which may be several messages."""
+        """Read all that the process sent before it stopped, such as its message `ready`."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._answers, selectors.EVENT_READ)
             while self._answering and selector.select(0):

@@ -61,7 +61,7 @@ class Home:
 
 
 class Listener(Protocol):
-    """Whoever started a process, and is told what becomes of it."""
+    """The caller that started a process, and hears what becomes of it."""
 
     def started(self, pid: int) -> None: ...
 
@@ -200,7 +200,7 @@ class Interpreter:
     # -- its end ------------------------------------------------------------------------
 
     def failure(self, what: str) -> Failure:
-        """It has gone, or is of no use: why, in words. Said once for each process it had."""
+        """Report, once for each of its processes, why it has gone or is of no use."""
         self.give_up()
         return failure.interpreter_failure(what, self._last_words)
 

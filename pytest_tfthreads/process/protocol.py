@@ -58,10 +58,10 @@ class WorkOrder:
     has_hook: bool  # pytest_tfthreads_configure is implemented: the runtime has to wait for it
     workerinput: Mapping[str, Any] | None  # of the pytest-xdist worker that orders, if it is one
     iterations: int | None  # calls a round, where a process before has settled them
-    rounds_a_turn: int | None  # after so many rounds it stops until told to go on; None: never
+    rounds_a_turn: int | None  # after so many rounds it stops until it is continued; None: never
     ring: int | None = None  # which processes of its test take turns with it
     budget_share: float = 1.0  # of the time for which its rounds would be measured
-    roots: tuple[str, ...] = ()  # directories: which modules it imported from there is to be told
+    roots: tuple[str, ...] = ()  # directories: it lists the modules that it imported from them
     traces: str | None = None  # a directory: nothing is measured, but a trace is written there
     left_out: tuple[str, ...] = ()  # plugins whose own ways of running a test are not for it
     options: Mapping[str, Any] = field(default_factory=dict)  # which plugins settled for the run

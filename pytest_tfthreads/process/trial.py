@@ -45,15 +45,12 @@ class TrialError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """How many pairs of processes, each with rounds for `budget_s`; sizes of the thread pools.
+    """What the trial measures."""
 
-    0 threads: TensorFlow's own choice.
-    """
-
-    pairs: int
-    budget_s: float
-    intra: int
-    inter: int = 1
+    pairs: int  # pairs of processes
+    budget_s: float  # time of the rounds of one process
+    intra: int  # threads of the intra-op pool; 0: TensorFlow's own choice
+    inter: int = 1  # the same of the inter-op pool
 
     @classmethod
     def for_seconds(cls, seconds: float, intra: int) -> Plan:

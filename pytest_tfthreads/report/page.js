@@ -43,7 +43,7 @@
 
   const redraw = () => widths.forEach((_, plot) => draw(plot));
 
-  // Whoever has a hundred figures should not wait for those that he does not look at.
+  // A page may have a hundred figures: each is drawn only when it comes into view.
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;

@@ -77,9 +77,9 @@ def figure(
 ) -> str:
     """The HTML of a figure that plotly draws; `data` and `layout` are plotly's own JSON.
 
-    `caption` and `details` are text: what it is, which is also its name for who cannot see it, and
-    how to read it. A colour may be a variable of page.css, such as "--series-1": it follows the
-    colour scheme. The width is that of the place where the figure stands.
+    `caption` and `details` are text: what the figure is, and how to read it. To a screen reader the
+    caption is its name. A colour may be a variable of page.css, such as "--series-1": it follows
+    the colour scheme. The width is that of the place where the figure stands.
     """
     spec = json.dumps({"data": _plain(data), "layout": _plain(layout)}, separators=(",", ":"))
     # A "</script>" in a text would end the element, a "<!--" begin another state of the parser.

@@ -58,7 +58,7 @@ def render(verdicts: Sequence[Verdict]) -> list[str]:
 def markdown(verdicts: Sequence[Verdict], place: str = "") -> str:
     """The same for a GitHub step summary; text from tests and files cannot become markup.
 
-    `place`: where all of them were measured, if that is to be told.
+    `place`: where all of them were measured, for the heading; empty for none.
     """
     if not verdicts:
         return ""

@@ -1,4 +1,4 @@
-"""The controller's hooks: which tests there are, who runs which, and whether each worker can.
+"""The controller's hooks: which tests there are, which worker runs which, and whether it can.
 
 pytest-xdist makes its scheduler before workers have collected, and nothing is known of marked
 tests then. So the scheduler stays as pytest-xdist made it. Workers tell of marked tests while they

@@ -45,7 +45,7 @@ class GroupScheduling:
         self._workers: dict[Any, _Worker] = {}
         self._units = Units(())
         self._shown = False  # whether `inner` has seen the tests
-        self._torn: list[int] = []  # units of which a worker that died has left some
+        self._torn: list[int] = []  # units that a dead worker left unfinished
         # The scope schedulers do, with all of the unit; the others leave the lost unit out.
         self._deals_lost_again = hasattr(inner, "workqueue")
 
@@ -176,7 +176,7 @@ class GroupScheduling:
             self._inner.mark_test_pending(self._units.leaders()[unit])
 
     def _pass_over(self) -> None:
-        """Tell `inner` that units are complete of which a worker was to run nothing any more."""
+        """Mark units as complete in `inner` where the worker has nothing left to run of them."""
         while any(worker.empty for worker in self._workers.values()):
             for worker in list(self._workers.values()):
                 empty, worker.empty = worker.empty, []
@@ -252,7 +252,7 @@ class _Worker:
         self.node = node
         self.gateway = node.gateway
         self.queue: list[int] = []  # tests, by index, that it is still to complete
-        self.empty: list[int] = []  # units dealt to it of which nothing is left to run
+        self.empty: list[int] = []  # units dealt to it that have nothing left to run
         self._units = units
 
     def __repr__(self) -> str:

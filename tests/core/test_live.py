@@ -1,4 +1,4 @@
-"""What is told of a measurement while it runs, and how long it will still take."""
+"""What is shown of a measurement while it runs, and how long it will still take."""
 
 import pytest
 

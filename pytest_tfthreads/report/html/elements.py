@@ -60,7 +60,7 @@ def table(caption: str, headers: Sequence[Child], rows: Iterable[Element], **mor
 
 
 def folded(boxed: Element, summary: str = "The same as a table") -> Element:
-    """A table beside figures that say the same: there for who wants its figures."""
+    """A folded table beside figures that show the same, for readers who want the numbers."""
     return element("details", element("summary", summary), boxed, class_="table")
 
 

@@ -1,4 +1,4 @@
-"""What a reader should know before he believes the figures, and what they were measured on."""
+"""What readers should know before they believe the figures, and what these were measured on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a test got its verdicts, in sentences of which none is said twice."""
+"""Why a test got its verdicts: each sentence once."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def worst(verdicts: Sequence[Verdict]) -> str:
 
 
 def badge(status: str, more: str = "") -> Element:
-    """A verdict that is told from others by its words and its sign, not only by its colour."""
+    """A verdict; its word and its sign show which one, not only its colour."""
     words = " ".join(filter(None, (_SYMBOLS.get(status, "?"), status, more)))
     return element("span", words, class_=f"badge {_CLASSES.get(status, 'open')}")
 
