@@ -84,7 +84,7 @@ class Sharing:
             pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
 
     def _tell_of_waiting(self, in_front: Sequence[Holder]) -> None:
-        names = "; ".join(map(str, in_front)) or "somebody who left no note"
+        names = "; ".join(map(str, in_front)) or "a process that left no note"
         briefing = read_briefing(self._config)
         if briefing is None:
             self._ticker.erase()

@@ -57,7 +57,7 @@ def add_to(commands: Commands) -> None:
         "doctor",
         _doctor,
         help="is this machine fit to measure, and what to change",
-        description="Look at this machine, measure unchanged code on it, and tell the smallest "
+        description="Look at this machine, measure unchanged code on it, and report the smallest "
         "regression that can be detected here.",
         epilog=_EXAMPLE,
     )

@@ -14,6 +14,7 @@ from pytest_tfthreads.core.noise import Pair, expected_variance
 from pytest_tfthreads.core.scaling import Scaling, fit
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.threads import ThreadCount
+from pytest_tfthreads.core.words import percent
 
 SCHEMA = 1
 
@@ -222,12 +223,12 @@ def _no_gain(
         where = f" ({terms.lstrip('-')})" if terms else ""
         nothing = "no configuration is measurably faster than 1×1"
         if most <= _HELP:
-            bound = f"at most {100 * (most - 1):.0f} %" if most > 1 else "none"
+            bound = f"at most {percent(most - 1)}" if most > 1 else "none"
             sentences.append(f"more threads do not help{where}: {nothing} (gain: {bound})")
         else:
             sentences.append(
                 f"whether more threads help is open{where}: {nothing}, but a gain of "
-                f"{100 * (most - 1):.0f} % is not ruled out; --tf-threads-processes=N measures more"
+                f"{percent(most - 1)} is not ruled out; --tf-threads-processes=N measures more"
             )
     return sentences
 

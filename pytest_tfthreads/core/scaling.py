@@ -115,7 +115,7 @@ def fit(axis: str, fixed: int, rings: Sequence[Ring], expected_variance: float) 
         if high - low > _WIDEST_CONTENTION and _last_useful(law) is None:
             law, reason = (
                 None,
-                f"the serial share may be anything from {100 * low:.0f} to {100 * high:.0f} %",
+                f"the serial share may be anything from {percent(low)} to {percent(high)}",
             )
     return Scaling(axis, fixed, counts, law, reason)
 

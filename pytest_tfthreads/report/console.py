@@ -17,7 +17,7 @@ FLAGS = {
     "numa": "its CPUs are of several NUMA nodes: part of the memory is slower for each thread",
     "quota": "a cgroup quota is below the CPUs granted: the process is throttled",
     "fresh": "measured in a fresh process, which forked results are not compared with",
-    "unverified": "TensorFlow's threads could not be told from others, or more came while it ran",
+    "unverified": "TensorFlow's threads could not be counted apart from others, or more came",
     "retraced": "a tf.function was traced again while measuring",
     "unsettled": "times had not settled when the warm-up ended (raise max_time)",
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
