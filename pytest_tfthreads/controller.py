@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
@@ -17,10 +17,12 @@ from pytest_tfthreads.gate import Gate, is_asked_for
 from pytest_tfthreads.isolation import profiles
 from pytest_tfthreads.isolation.attached import Attached, attach
 from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
+from pytest_tfthreads.isolation.executor import Executor
 from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.raised import rebuilt
 from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.sharing import Sharing
@@ -40,6 +42,7 @@ class Controller:
     """The hooks of a process that collects tests: pytest, or a worker of pytest-xdist.
 
     Where pytest only distributes (`distribution`), it tells its workers what they judge by.
+    `executor_on` makes what runs the processes, when the first marked test needs it.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Controller:
         ticker: Ticker,
         keeper: Keeper,
         distribution: Distribution | None,
+        executor_on: Callable[[Machine], Executor],
     ) -> None:
         self._config = config
         self._settings = settings
@@ -57,6 +61,7 @@ class Controller:
         self._ticker = ticker
         self._keeper = keeper
         self._distribution = distribution
+        self._executor_on = executor_on
         self._isolation: Isolation | None = None
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
@@ -75,8 +80,15 @@ class Controller:
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
+            machine = Machine.read()
             self._isolation = Isolation(
-                self._config, self._settings, self._sharing.leases, self._ticker, self._attempts
+                self._config,
+                self._settings,
+                machine,
+                self._executor_on(machine),
+                self._sharing.leases,
+                self._ticker,
+                self._attempts,
             )
         return self._isolation
 

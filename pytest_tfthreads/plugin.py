@@ -13,8 +13,11 @@ from pytest_tfthreads.collection import CASE_FIXTURE
 from pytest_tfthreads.controller import Controller
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.fixtures import tf_benchmark, tf_threads, tf_threads_process
+from pytest_tfthreads.isolation.executor import Executor, Processes
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
 from pytest_tfthreads.resolved import note_options
 from pytest_tfthreads.sharing import Sharing
@@ -66,9 +69,25 @@ def _register_plugins(config: pytest.Config, settings: Settings) -> None:
         )
         config.pluginmanager.register(distribution, "tfthreads-distribution")
     keeper = Keeper(config, settings, sharing, distribution)
-    controller = Controller(config, settings, sharing, ticker, keeper, distribution)
+    controller = Controller(
+        config,
+        settings,
+        sharing,
+        ticker,
+        keeper,
+        distribution,
+        lambda machine: executor_of(config, settings, machine, sharing, ticker),
+    )
     config.pluginmanager.register(controller, CONTROLLER)
     config.pluginmanager.register(keeper, "tfthreads-keeper")
+
+
+def executor_of(
+    config: pytest.Config, settings: Settings, machine: Machine, sharing: Sharing, ticker: Ticker
+) -> Executor:
+    """What runs this session's measuring processes."""
+    launcher = Launcher(settings.start, sharing.leases, roles.shared_run(config))
+    return Processes(config, settings, machine, launcher, sharing.leases, ticker)
 
 
 @pytest.hookimpl(trylast=True)

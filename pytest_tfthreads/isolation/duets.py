@@ -11,14 +11,12 @@ from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.results import Results
 from pytest_tfthreads.isolation.rings import Rings
 from pytest_tfthreads.process.member import Launched
-from pytest_tfthreads.ticker import Ticker
 
 
 class Duets:
     """Runs tests side by side with their baseline."""
 
-    def __init__(self, rings: Rings, results: Results, ticker: Ticker) -> None:
-        self._ticker = ticker
+    def __init__(self, rings: Rings, results: Results) -> None:
         self._rings = rings
         self._results = results
 
@@ -41,7 +39,7 @@ class Duets:
         for number, ring in enumerate(plan_rings([most] * 2, limit=2, shared=0, seed=seed)):
             both = [(now, then)[place] for place in ring]
             upcoming = next((look for look in looks if look > number), most)
-            self._ticker.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
+            self._rings.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
             self._rings.run(number, [one for one in both if one.goes_on])
             if not now.goes_on:
                 return duet
