@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from pytest_tfthreads import __version__, benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.attempts import Attempt, Attempts
 from pytest_tfthreads.collection import case_of
 from pytest_tfthreads.core.tolerance import METRICS
@@ -28,13 +27,7 @@ from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
-from pytest_tfthreads.xdist_bridge.briefing import (
-    MARKED,
-    MEASURES,
-    REFUSED,
-    VERSION,
-    read_briefing,
-)
+from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
 
@@ -70,7 +63,6 @@ class Controller:
         self._attempts = Attempts(config)
         self._briefing = read_briefing(config)
         if self._briefing is not None:
-            self._briefing.tell(VERSION, __version__)
             benchmark_bridge.leave_comparing_to_the_controller(config)
         if distribution is not None:
             distribution.before_measuring = keeper.check_places
@@ -103,22 +95,11 @@ class Controller:
             if self._settings.duet:
                 self._keeper.add_notes(check_baseline(self._settings.duet, gate, self._config))
 
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        if not collection.is_marked(item):
-            return
-        if not self._saw_marked and self._briefing is not None:
-            self._briefing.tell(MARKED, item.nodeid)
+    def saw_marked(self, item: pytest.Item) -> None:
+        """A marked test was collected."""
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_collection(self) -> Generator[None, Any, None]:
-        outcome = yield
-        if self._briefing is not None and outcome.excinfo is not None:
-            error = outcome.excinfo[1]
-            if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
-                self._briefing.tell(REFUSED, str(error))
 
     @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -126,9 +107,11 @@ class Controller:
         if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
-            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
             if self._saw_marked:
+                benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
                 benchmark_bridge.leave_files_to_the_controller(self._config)
+            else:
+                benchmark_bridge.return_comparing(self._config)
         to_run = [
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
@@ -199,7 +182,6 @@ class Controller:
         if self._config.getoption("collectonly"):
             return
         for item in items:
-            collection.assign_cases([item], self._settings.configs)
             case = case_of(item)
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)

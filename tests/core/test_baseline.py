@@ -251,6 +251,8 @@ MAY_BE_MISSING = {
         "corrected",
         "advice",
         "rule",
+        "named",
+        "confidence",
     },
     "configuration": set(),
     "duet": set(),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pytest_tfthreads import plugin
+from pytest_tfthreads import parts
 from pytest_tfthreads.isolation.executor import Answers
 from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.member import Launched
@@ -160,7 +160,7 @@ class ScriptedSuite:
         self.pytester = pytester
         self.path = pytester.path
         self.script = lambda process: 0.01
-        monkeypatch.setattr(plugin, "executor_of", self._executor)
+        monkeypatch.setattr(parts, "executor_of", self._executor)
 
     def _executor(self, config, *_):
         self.executor.config = config
