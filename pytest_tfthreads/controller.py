@@ -15,9 +15,10 @@ from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate, is_asked_for
 from pytest_tfthreads.isolation import profiles
 from pytest_tfthreads.isolation.attached import Attached, attach
-from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
+from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline, open_saved_commit
 from pytest_tfthreads.isolation.executor import Executor
 from pytest_tfthreads.isolation.groups import Isolation
+from pytest_tfthreads.isolation.on_demand import BaselineOnDemand
 from pytest_tfthreads.isolation.results import IsolatedRun
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import Settings
@@ -129,8 +130,8 @@ class Controller:
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
         is_measured = to_run and benchmark_bridge.is_enabled(self._config)
-        if self._gate is not None and self._settings.duet and is_measured:
-            self._compare_with_baseline(self._settings.duet, self._gate, to_run)
+        if self._gate is not None and is_measured:
+            self._make_baseline_ready(self._gate, to_run)
         if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
@@ -206,11 +207,17 @@ class Controller:
             processes[item.nodeid] = count
         return processes
 
-    def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
-        """Have these tests run side by side with the baseline that the user wants."""
-        baseline = open_baseline(
-            wanted, gate, self._config, self.isolation.home, [item.path for item in items]
-        )
+    def _make_baseline_ready(self, gate: Gate, items: Sequence[pytest.Item]) -> None:
+        """Have these tests run side by side with what the user wants, or with it if need be."""
+        wanted, modules = self._settings.duet, [item.path for item in items]
+        config, home = self._config, self.isolation.home
+        if wanted is None:
+            if self._settings.duet_if_open:
+                self.isolation.compare_if_open(
+                    BaselineOnDemand(lambda: open_saved_commit(gate, config, home, modules))
+                )
+            return
+        baseline = open_baseline(wanted, gate, config, home, modules)
         self.isolation.compare_with(baseline)
         self._keeper.add_notes(baseline.notes)
         self._prepare_first(items)

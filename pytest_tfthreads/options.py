@@ -33,6 +33,7 @@ MARKER_HELP = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
+AUTO, OFF = "auto", "off"  # of --tf-threads-duet
 REGRESSED = "regressed"
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
@@ -101,7 +102,8 @@ class Settings:
     seed: int = field(default_factory=_any_seed)
     search: bool = False
     policy: Policy = field(default_factory=_stock_policy)
-    duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+    duet: str | None = None  # asked for by name: BASELINES_COMMIT, a revision, or python=PATH
+    duet_if_open: bool = True  # what saved runs leave open is measured side by side
     report: Path | None = None
     profile: ProfileWish | None = None
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
@@ -214,10 +216,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--tf-threads-duet",
         nargs="?",
         const=BASELINES_COMMIT,
-        metavar="REV",
-        help="measure each test side by side with the commit of the saved run that "
-        "--benchmark-compare names (or the latest), with another revision (=REV), or with another "
-        "environment (=python=PATH)",
+        metavar="WHAT",
+        help="auto (the default): with --benchmark-compare, what saved runs leave open or would "
+        "fail is measured side by side with the commit of the saved run; off: saved runs alone "
+        "judge; no value: every test is measured side by side with that commit; REV, python=PATH: "
+        "with another revision, with another environment",
     )
     parser.addini("tf_threads_duet", "the same as --tf-threads-duet", default=None)
     group.addoption(
@@ -278,6 +281,9 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     if duet == "":
         duet = BASELINES_COMMIT
+    duet_if_open = duet in (None, AUTO)
+    if duet in (AUTO, OFF):
+        duet = None
     if search and duet:
         raise pytest.UsageError(
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
@@ -302,6 +308,7 @@ def read_settings(config: pytest.Config) -> Settings:
         search=search,
         policy=policy,
         duet=duet,
+        duet_if_open=duet_if_open,
         report=report,
         profile=profile,
         elsewhere=elsewhere or defaults.elsewhere,

@@ -40,6 +40,7 @@ from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import (
     MARGIN,
     PASS_ERROR,
+    SIDE_BY_SIDE,
     Errors,
     Judged,
     Policy,
@@ -115,7 +116,7 @@ def judge_duet(
         )
         for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
     )
-    return _with_rule(throughput), _with_rule(cpu_efficiency)
+    return _by_duet(throughput), _by_duet(cpu_efficiency)
 
 
 def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
@@ -176,8 +177,9 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
     return LogRatio(fmean(logs), (squares + prior_dof * prior) / dof / len(logs), dof)
 
 
-def _with_rule(verdict: Verdict) -> Verdict:
-    """A regression with the two limits that it exceeds, both of which are below the tolerance."""
+def _by_duet(verdict: Verdict) -> Verdict:
+    """As the duet's; a regression with its two limits, both of which are below the tolerance."""
+    verdict = replace(verdict, judged_by=SIDE_BY_SIDE)
     if verdict.status != "regression":
         return verdict
     certain, measured = (percent(share * verdict.tolerance) for share in (MARGIN, BEYOND))

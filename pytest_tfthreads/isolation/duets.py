@@ -27,15 +27,16 @@ class Duets:
         looks: Sequence[int],
         seed: str,
         has_enough: Callable[[Duet], bool],
+        goes_on_alone: bool = True,
     ) -> Duet:
         """Run both, a process of each in turns, until there are enough or the looks are over.
 
         `looks` are the numbers of pairs after which `has_enough` is asked. What fails on the
         baseline's side fails no test: the current side is then measured alone, in as many
-        processes as ever.
+        processes as ever; or, where it has been before (not `goes_on_alone`), no more.
         """
         duet = Duet(then.side.title)
-        most = max(looks[-1], now.processes)
+        most = max(looks[-1], now.processes if goes_on_alone else 1)
         for number, ring in enumerate(plan_rings([most] * 2, limit=2, shared=0, seed=seed)):
             both = [(now, then)[place] for place in ring]
             upcoming = next((look for look in looks if look > number), most)
@@ -48,7 +49,7 @@ class Duets:
                 then.goes_on = not duet.problem
             done = number + 1
             if duet.problem:
-                is_over = done >= now.processes
+                is_over = not goes_on_alone or done >= now.processes
             else:
                 is_over = done == looks[-1] or (done in looks and has_enough(duet))
             if is_over:

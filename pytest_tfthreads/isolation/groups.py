@@ -19,6 +19,7 @@ from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.duets import Duets
 from pytest_tfthreads.isolation.executor import Executor
+from pytest_tfthreads.isolation.on_demand import BaselineOnDemand
 from pytest_tfthreads.isolation.orders import Orders
 from pytest_tfthreads.isolation.profiles import Profiles
 from pytest_tfthreads.isolation.progress import Progress
@@ -28,6 +29,7 @@ from pytest_tfthreads.isolation.sides import Baseline, Here, Side
 from pytest_tfthreads.isolation.strategies.common import end_early, seed_of
 from pytest_tfthreads.isolation.strategies.look_again import look_again
 from pytest_tfthreads.isolation.strategies.search import search
+from pytest_tfthreads.isolation.strategies.side_by_side import Beside, SideBySide, judged
 from pytest_tfthreads.isolation.strategies.sweep import sweep
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.leases import Leases
@@ -35,6 +37,10 @@ from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.preloaded import Home
 from pytest_tfthreads.ticker import Ticker
 
+_OFF = (
+    "--tf-threads-duet=off keeps to the saved runs; without it this is measured side by side with "
+    "the baseline's commit"
+)
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
     "and a tf_threads test measures with it: leave that option out, or deselect this test."
@@ -66,7 +72,8 @@ class Isolation:
         self._rings = Rings(settings, orders, executor, ticker)
         self._results = Results(machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
-        self._baseline: Baseline | None = None
+        self._baseline: Baseline | None = None  # of every test
+        self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
         self._profiles: Profiles | None = None
         self._found_to_measure: set[str] = set()  # tests whose arguments do not say so
         if settings.profile is not None and not self._rings.are_interactive:
@@ -88,10 +95,15 @@ class Isolation:
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
 
+    def compare_if_open(self, baseline: BaselineOnDemand) -> None:
+        """From now on, run what saved runs do not settle side by side with this; ours to close."""
+        self._on_demand = baseline
+
     def close(self) -> None:
         self._executor.close()
-        if self._baseline is not None:
-            self._baseline.close()
+        for one in (self._baseline, self._on_demand):
+            if one is not None:
+                one.close()
 
     def run(self, group: Sequence[pytest.Item], gate: Gate | None = None) -> dict[str, IsolatedRun]:
         """Run the configurations of one test, each in as many processes as its measurement takes.
@@ -111,7 +123,7 @@ class Isolation:
             if first.uses_benchmark and benchmark_bridge.is_enabled(self._config):
                 self._found_to_measure.add(collection.group_of(group[0]))
             if not first.goes_on:
-                return self._results_of([first], None, {}, gate)
+                return self._results_of([first], None, {}, gate, {})
             # It measures, which nobody could know. Beside others it has to be measured in turns
             # with them from its first process on.
             if len(group) > 1 or self._baseline is not None:
@@ -133,6 +145,7 @@ class Isolation:
                 one.fail(_NO_BENCHMARK, time.time())
         cost = None
         duets: dict[str, Duet] = {}
+        beside: dict[str, Beside] = {}
         if gate is not None and self._baseline is not None:
             for one in members:
                 if one.goes_on:
@@ -143,10 +156,30 @@ class Isolation:
         else:
             sweep(members, self._rings, self._settings)
         if gate is not None and self._baseline is None:
+            beside = self._side_by_side(members, gate)
+            compared = {nodeid for nodeid, one in beside.items() if one.is_compared}
             look_again(
-                members, self._rings, self._settings, lambda one: self._would_fail(one, gate)
+                members,
+                self._rings,
+                self._settings,
+                lambda one: one.item.nodeid not in compared and self._would_fail(one, gate),
             )
-        return self._results_of(members, cost, duets, gate)
+        return self._results_of(members, cost, duets, gate, beside)
+
+    def _side_by_side(self, members: Sequence[Progress], gate: Gate) -> dict[str, Beside]:
+        """What saved runs do not settle, beside their commit."""
+        if self._on_demand is None:
+            if self._settings.duet_if_open:
+                return {}
+            return {one.item.nodeid: Beside(why=_OFF) for one in members}
+        return SideBySide(
+            self._rings,
+            self._results,
+            self._settings,
+            self._on_demand,
+            self._here,
+            lambda member, side: self._progress(member.item, side),
+        ).run(members, gate)
 
     def _results_of(
         self,
@@ -154,6 +187,7 @@ class Isolation:
         cost: SearchCost | None,
         duets: Mapping[str, Duet],
         gate: Gate | None,
+        besides: Mapping[str, Beside],
     ) -> dict[str, IsolatedRun]:
         """By node id, of those that were run; each is judged by the rule that it was run for."""
         runs = {}
@@ -161,10 +195,13 @@ class Isolation:
             duet = duets.get(one.item.nodeid)
             measured = self._results.measured(one, cost, duet)
             if measured is not None and gate is not None:
-                verdicts = self._verdicts(one, measured.measurement, gate, duet)
+                beside = besides.get(one.item.nodeid)
+                verdicts = self._verdicts(one, measured.measurement, gate, duet, beside)
                 measured = replace(measured, verdicts=verdicts)
+                if beside is not None and beside.duet is not None:
+                    measured = replace(measured, duet=beside.duet.to_json(), notes=beside.notes)
             if measured is not None:
-                measured = self._traced(one, measured, duet, gate)
+                measured = self._traced(one, measured, gate)
             if one.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
                 runs[one.item.nodeid] = IsolatedRun(
@@ -178,17 +215,16 @@ class Isolation:
                 )
         return runs
 
-    def _traced(
-        self, member: Progress, measured: MeasuredTest, duet: Duet | None, gate: Gate | None
-    ) -> MeasuredTest:
+    def _traced(self, member: Progress, measured: MeasuredTest, gate: Gate | None) -> MeasuredTest:
         """A test that was measured, with its traces, if they are wanted of it."""
         wanted = self._settings.profile
         has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
         if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
             return measured
         then = None
-        if has_regressed and duet is not None and duet.baseline is not None and self._baseline:
-            then = self._progress(member.item, self._baseline)
+        side = self._baseline or (None if self._on_demand is None else self._on_demand.made)
+        if has_regressed and side is not None and (measured.duet or {}).get("baseline"):
+            then = self._progress(member.item, side)
         taken = self._profiles.take(self._progress(member.item, self._here), then)
         traces = taken.traces
         if then is None and gate is not None and traces.now is not None:
@@ -222,11 +258,16 @@ class Isolation:
         )
 
     def _verdicts(
-        self, member: Progress, measurement: Measurement, gate: Gate, duet: Duet | None = None
+        self,
+        member: Progress,
+        measurement: Measurement,
+        gate: Gate,
+        duet: Duet | None = None,
+        beside: Beside | None = None,
     ) -> tuple[Verdict, ...]:
         test = collection.nodeid_of(member.item)
         if self._baseline is None:
-            return gate.judge(test, measurement, member.case)
+            return judged(test, measurement, member, gate, beside)
         assert duet is not None, f"{test} was measured without its baseline"
         return gate.judge_duet(test, measurement, member.case, duet)
 

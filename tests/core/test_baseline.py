@@ -244,6 +244,9 @@ MAY_BE_MISSING = {
     "machine": {"tensorflow"},
     "profile": {"now", "baseline", "problems"},
     "verdicts": {
+        "measured",
+        "judged_by",
+        "no_duet",
         "judged_against",
         "baseline",
         "change",
