@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.attempts import Attempt, Attempts
 from pytest_tfthreads.collection import case_of
+from pytest_tfthreads.core.pace import Pace
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate, is_asked_for
@@ -24,7 +26,7 @@ from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.raised import rebuilt
-from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.report.verdicts import expectation, failure_message
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
@@ -57,6 +59,7 @@ class Controller:
         self._distribution = distribution
         self._executor_on = executor_on
         self._isolation: Isolation | None = None
+        self._planned: list[str] = []  # how long the gate will take, in words
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
@@ -131,6 +134,7 @@ class Controller:
                 raise pytest.UsageError(self._gate.mistake)
         is_measured = to_run and benchmark_bridge.is_enabled(self._config)
         if self._gate is not None and is_measured:
+            self._plan(to_run)
             self._make_baseline_ready(self._gate, to_run)
         if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
@@ -140,6 +144,9 @@ class Controller:
                 ),
                 stacklevel=2,
             )
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return self._planned
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -187,6 +194,28 @@ class Controller:
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)
                 return
+
+    def _plan(self, items: Sequence[pytest.Item]) -> None:
+        """Settle how long the gate may measure, and say how long it will."""
+        foreseen = self._foreseen(items)
+        if not foreseen:
+            return
+        process_s = fmean(Pace.of_budget(benchmark_bridge.budget_s(one)).process_s for one in items)
+        workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
+        budget = self.isolation.plan(foreseen, process_s, 1 / workers)
+        looks = self._settings.looks
+        if self._settings.duet is not None:
+            pairs = looks[-1] - looks[0]
+        else:
+            pairs = looks[-1] if self._settings.duet_if_open else 0
+        self._planned = [
+            expectation(
+                len(foreseen),
+                budget.expected_s,
+                len(foreseen) * pairs * budget.pair_s,
+                budget.total_s,
+            )
+        ]
 
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""

@@ -27,6 +27,27 @@ def is_settled(stored: Sequence[Verdict], beside: Sequence[Verdict], pairs: int)
     return is_decided(asked, pairs)
 
 
+def pairs_wanted(stored: Sequence[Verdict], beside: Sequence[Verdict]) -> int | None:
+    """With how many pairs all that was asked about would be decided; None: that is not to be seen.
+
+    0 where it is decided.
+    """
+    wanted = [
+        mine.pairs_to_decide
+        for theirs, mine in zip(stored, beside, strict=True)
+        if is_open(theirs) and mine.status == "inconclusive"
+    ]
+    known = [pairs for pairs in wanted if pairs is not None]
+    return max(known, default=0) if len(known) == len(wanted) else None
+
+
+def with_advice(verdicts: Sequence[Verdict], advice: str) -> tuple[Verdict, ...]:
+    """Verdicts of which the inconclusive ones have this advice, and no other."""
+    return tuple(
+        replace(one, advice=(advice,)) if one.status == "inconclusive" else one for one in verdicts
+    )
+
+
 def combined(stored: Sequence[Verdict], beside: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """The verdicts that stand, metric by metric.
 

@@ -42,7 +42,7 @@ from pytest_tfthreads.core.correction import (
     is_usable,
     log_speeds,
 )
-from pytest_tfthreads.core.decode import NotNegative, OneOf, Within, decode, encode
+from pytest_tfthreads.core.decode import Count, NotNegative, OneOf, Within, decode, encode
 from pytest_tfthreads.core.drift import Prediction, predict
 from pytest_tfthreads.core.level import present_level
 from pytest_tfthreads.core.measurement import Measurement
@@ -148,7 +148,8 @@ class Verdict:
     tolerance alone does not. `named` is when the baseline was measured, if the user chose the
     baseline: whoever names a run accepts its speed. `measured` is the change without the
     correction, where there is one. `judged_by` says which rule judged, and `no_duet` why saved runs
-    alone had to judge what should have been measured side by side.
+    alone had to judge what should have been measured side by side. `pairs_to_decide`: how many
+    pairs of processes all together would have decided it, if they are as those that were measured.
     """
 
     test: str
@@ -170,6 +171,7 @@ class Verdict:
     measured: ChangeOfSpeed | None = None
     judged_by: Annotated[str, OneOf(JUDGES)] = SAVED_RUNS
     no_duet: str = ""
+    pairs_to_decide: Count | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""

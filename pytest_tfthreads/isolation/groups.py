@@ -10,11 +10,13 @@ import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.attempts import Attempts
+from pytest_tfthreads.core.budget import Budget
 from pytest_tfthreads.core.duet import is_decided
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.core.two_rules import pairs_wanted, with_advice
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.duets import Duets
@@ -29,7 +31,12 @@ from pytest_tfthreads.isolation.sides import Baseline, Here, Side
 from pytest_tfthreads.isolation.strategies.common import end_early, seed_of
 from pytest_tfthreads.isolation.strategies.look_again import look_again
 from pytest_tfthreads.isolation.strategies.search import search
-from pytest_tfthreads.isolation.strategies.side_by_side import Beside, SideBySide, judged
+from pytest_tfthreads.isolation.strategies.side_by_side import (
+    Beside,
+    SideBySide,
+    end_by,
+    judged,
+)
 from pytest_tfthreads.isolation.strategies.sweep import sweep
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.leases import Leases
@@ -69,12 +76,15 @@ class Isolation:
         self._machine = machine
         self._executor = executor
         orders = Orders(config, settings, machine, attempts)
-        self._rings = Rings(settings, orders, executor, ticker)
+        self._budget = Budget()
+        self._rings = Rings(settings, orders, executor, ticker, self._budget)
         self._results = Results(machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
         self._baseline: Baseline | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
         self._profiles: Profiles | None = None
+        self._foreseen: Mapping[str, int] = {}
+        self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
         self._found_to_measure: set[str] = set()  # tests whose arguments do not say so
         if settings.profile is not None and not self._rings.are_interactive:
             self._profiles = Profiles(self._rings, settings.profile.directory)
@@ -94,6 +104,21 @@ class Isolation:
         """From now on, run every test that measures side by side with this; it is ours to close."""
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
+
+    def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
+        """What the gate may spend of its budget; this process measures a `share` of the tests.
+
+        `foreseen` is how many processes the first look of each test takes, by node id, and
+        `process_s` how long one is expected to take.
+        """
+        self._foreseen = foreseen
+        total_s = self._settings.budget_s
+        self._budget.total_s = None if total_s is None else total_s * share
+        self._budget.first_looks = sum(foreseen.values()) * share
+        self._budget.tests = len(foreseen) * share
+        self._budget.process_s = process_s
+        self._budget.first_pairs = self._settings.looks[0]
+        return self._budget
 
     def compare_if_open(self, baseline: BaselineOnDemand) -> None:
         """From now on, run what saved runs do not settle side by side with this; ours to close."""
@@ -140,6 +165,8 @@ class Isolation:
         )
 
     def _run(self, members: Sequence[Progress], gate: Gate | None) -> dict[str, IsolatedRun]:
+        foreseen = [self._foreseen.get(one.item.nodeid, one.processes) for one in members]
+        self._budget.begin(sum(foreseen), len(members))
         for one in members:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
@@ -162,7 +189,11 @@ class Isolation:
                 members,
                 self._rings,
                 self._settings,
-                lambda one: one.item.nodeid not in compared and self._would_fail(one, gate),
+                lambda one: (
+                    one.item.nodeid not in compared
+                    and self._budget.allows_first(self._settings.looks[0])
+                    and self._would_fail(one, gate)
+                ),
             )
         return self._results_of(members, cost, duets, gate, beside)
 
@@ -179,6 +210,7 @@ class Isolation:
             self._on_demand,
             self._here,
             lambda member, side: self._progress(member.item, side),
+            self._budget,
         ).run(members, gate)
 
     def _results_of(
@@ -245,9 +277,15 @@ class Isolation:
 
         def has_enough(duet: Duet) -> bool:
             measurement = self._results.measurement(member)
-            return measurement is not None and is_decided(
-                self._verdicts(member, measurement, gate, duet), len(duet.pairs)
+            if measurement is None:
+                return False
+            verdicts, done = self._verdicts(member, measurement, gate, duet), len(duet.pairs)
+            if is_decided(verdicts, done):
+                return True
+            self._ended[member.item.nodeid] = end_by(
+                self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks
             )
+            return bool(self._ended[member.item.nodeid])
 
         return Duets(self._rings, self._results).run(
             now=member,
@@ -269,7 +307,9 @@ class Isolation:
         if self._baseline is None:
             return judged(test, measurement, member, gate, beside)
         assert duet is not None, f"{test} was measured without its baseline"
-        return gate.judge_duet(test, measurement, member.case, duet)
+        verdicts = gate.judge_duet(test, measurement, member.case, duet)
+        advice = self._ended.get(member.item.nodeid, "")
+        return with_advice(verdicts, advice) if advice else verdicts
 
     def _would_fail(self, member: Progress, gate: Gate) -> bool:
         """Whether it would fail for its speed, as far as it is measured."""

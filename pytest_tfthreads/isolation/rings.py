@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_tfthreads.core.budget import Budget
 from pytest_tfthreads.isolation.executor import Batch, Executor, Job
 from pytest_tfthreads.isolation.orders import Orders
 from pytest_tfthreads.isolation.progress import Progress
@@ -19,12 +20,13 @@ class Rings:
     """Writes the orders of each ring of one pytest session, and hands the answers out."""
 
     def __init__(
-        self, settings: Settings, orders: Orders, executor: Executor, ticker: Ticker
+        self, settings: Settings, orders: Orders, executor: Executor, ticker: Ticker, budget: Budget
     ) -> None:
         self._settings = settings
         self._orders = orders
         self._executor = executor
         self._ticker = ticker
+        self._budget = budget
         self._ids = itertools.count()
 
     @property
@@ -76,4 +78,5 @@ class Rings:
         answers = self._executor.run(Batch(tuple(jobs), ring, members[0].item.nodeid, pass_number))
         for one, result in zip(members, answers.results, strict=True):
             one.take(result, answers.begun_s)
+        self._budget.spend(len(jobs), answers.seconds)
         return answers.seconds

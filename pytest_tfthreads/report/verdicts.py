@@ -14,7 +14,9 @@ from pytest_tfthreads.core.verdict import (
     percent,
     signed_percent,
 )
+from pytest_tfthreads.core.words import plural
 from pytest_tfthreads.report.console import number
+from pytest_tfthreads.report.live import duration
 from pytest_tfthreads.report.text import one_line
 
 _NOTHING = "–"
@@ -101,6 +103,24 @@ def failure_message(verdict: Verdict) -> str:
 
 def _confidence(verdict: Verdict) -> str:
     return "" if verdict.change is None else f"{100 * verdict.change.confidence:.0f}"
+
+
+def expectation(tests: int, first_s: float, open_s: float, budget_s: float | None) -> str:
+    """How long the gate will measure, said before it does.
+
+    `first_s` is for the first looks, `open_s` for all others if every verdict stays open.
+    """
+    text = (
+        f"tf_threads: {plural(tests, 'test')} to judge, about {duration(first_s)} for a first look"
+    )
+    if budget_s is not None and first_s > budget_s:
+        return f"{text}, which is more than --tf-threads-budget ({duration(budget_s)}) has"
+    if budget_s is not None:
+        open_s = min(open_s, budget_s - first_s)
+    if open_s <= 0:
+        return text
+    limit = "" if budget_s is None else f" within --tf-threads-budget ({duration(budget_s)})"
+    return f"{text}, and up to {duration(open_s)} more{limit} where verdicts stay open"
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

@@ -247,6 +247,7 @@ MAY_BE_MISSING = {
         "measured",
         "judged_by",
         "no_duet",
+        "pairs_to_decide",
         "judged_against",
         "baseline",
         "change",

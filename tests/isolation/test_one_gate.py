@@ -222,3 +222,72 @@ def test_busy(benchmark):
     )
     gate(project, "-x").assert_outcomes(passed=1, failed=1)
     assert ("test_busy at the baseline", 4, 1) not in project.executor.counts
+
+
+FIVE = """
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.tf_threads(1, 1)
+def test_work(benchmark, number):
+    benchmark(sum, range(10))
+"""
+
+
+@pytest.fixture
+def five(project):
+    """Five tests, each left open by the saved run; every process takes about 1.2 s."""
+    project.write(FIVE)
+    git(project.path, "commit", "-aqm", "five tests")
+    project.run("--benchmark-save=five", processes=FIRST_LOOK).assert_outcomes(passed=5)
+    return project
+
+
+def processes_by_test(project):
+    """In the order of tests: processes of the current side, and of the baseline's."""
+    found = {}
+    for batch in project.executor.batches:
+        for job in batch.jobs:
+            here = job.home.cwd == str(project.executor.config.invocation_params.dir)
+            name = job.order.nodeid.rpartition("::")[2]
+            found.setdefault(name, [0, 0])[0 if here else 1] += 1
+    return list(found.values())
+
+
+def test_budget_gives_every_test_its_first_look_and_keeps_to_its_time(five):
+    result = gate(five, "--tf-threads-budget=40")
+    result.assert_outcomes(passed=5)
+    looks = processes_by_test(five)
+    assert all(here >= FIRST_LOOK for here, _ in looks)
+    assert five.executor.seconds <= 40
+    assert 0 < sum(beside > 0 for _, beside in looks) < 5
+    assert "5 tests to judge, about" in flat(result)
+    assert "more within --tf-threads-budget (" in flat(result)
+    assert "--tf-threads-budget was used up; about" in flat(result)
+    gate(five)  # without a limit all are decided
+    assert all(beside for _, beside in processes_by_test(five))
+
+
+def test_budget_ends_a_duet_that_is_not_likely_to_close_and_says_what_would_help(five):
+    noise = [1.0, 1.05, 0.95, 1.04]
+
+    def script(process):
+        return 0.01 if process.is_baseline else 0.01 * noise[process.number % 4]
+
+    five.script = script
+    result = gate(five, "-k", "[0-", "--tf-threads-budget=30")
+    result.assert_outcomes(passed=1, deselected=4)
+    told = flat(result)
+    statuses = {status for status, _ in judged(five).values()}
+    assert statuses == {"inconclusive"}
+    assert five.executor.seconds <= 30
+    assert "more would have decided it" in told or "did not decide it" in told
+
+
+def test_budget_by_ini_key_and_what_is_no_time(scripted):
+    scripted.write(SUITE)
+    result = scripted.run("--benchmark-compare", "--tf-threads-budget=10h")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--tf-threads-budget: '10h' is no time; write seconds or minutes" in flat(result)
+    scripted.pytester.makeini("[pytest]\nfilterwarnings = default\ntf_threads_budget = 2s\n")
+    result = scripted.run("--benchmark-compare", processes=3)
+    result.assert_outcomes(passed=2)
+    assert "more than --tf-threads-budget" in flat(result)
