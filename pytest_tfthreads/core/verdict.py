@@ -316,10 +316,10 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
 
 def _rule(tolerance: float) -> str:
     """By what a regression against saved runs is one."""
+    certain, estimated = (round_percent(share * tolerance) for share in (MARGIN, 1))
     return (
-        f"against saved runs, a loss is a regression if it is more than {round_percent(tolerance)} as "
-        f"estimated and more than {round_percent(MARGIN * tolerance)} for certain (the tolerance, and "
-        f"{MARGIN} of it)"
+        f"against saved runs, a loss is a regression if it is more than {estimated} as estimated "
+        f"and more than {certain} for certain (the tolerance, and {MARGIN} of it)"
     )
 
 
