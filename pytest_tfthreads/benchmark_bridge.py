@@ -7,9 +7,14 @@ its files and its comparisons take them.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
+import marshal
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads.core.saved_runs import BaselineError, short_commit
-from pytest_tfthreads.core.storage import Storage, looks_like_tests
+from pytest_tfthreads.names import SAVING_PLUGIN
 from pytest_tfthreads.process import files
+from pytest_tfthreads.xdist_bridge import roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +32,12 @@ if TYPE_CHECKING:
 _FIXTURE = "benchmark"
 EXTRA_INFO = "tf_threads"
 _ONLY = pytest.StashKey[bool]()
+_DUMP = pytest.StashKey[str]()
+_DUMP_OPTION = "--benchmark-cprofile-dump"
+_STORAGE = "mend that, or save in another directory with --benchmark-storage"
+_ANOTHER_FILE = "mend that, or name another file"
 _COMPARES = pytest.StashKey[bool]()
+_COMPARED = pytest.StashKey[Any]()  # what pytest-benchmark was to compare with
 UNMEASURED = (
     "--benchmark-only: pytest-benchmark measures nothing under pytest-xdist; mark tests with "
     "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
@@ -63,6 +73,7 @@ class BenchmarkRecord:
     options: Mapping[str, Any]
     extra_info: Mapping[str, Any]
     cprofile: tuple[tuple[Any, ...], ...] | None
+    unwritten: str = ""  # why the file of its profile could not be written
 
     @property
     def rounds(self) -> int:
@@ -81,6 +92,7 @@ class BenchmarkRecord:
             options=data["options"],
             extra_info=data["extra_info"],
             cprofile=None if profile is None else tuple(tuple(row) for row in profile),
+            unwritten=data["unwritten"],
         )
 
 
@@ -125,7 +137,13 @@ def leave_git_alone() -> None:
 
 
 def prepare_options(config: pytest.Config) -> None:
-    """Leave to the pytest process what is done once for the whole run."""
+    """Leave to the pytest process what is done once for the whole run, and profiles to `extract`.
+
+    pytest-benchmark writes a profile within the test, which would fail where that is impossible.
+    """
+    if dump := _cprofile_dump(config):
+        config.stash[_DUMP] = dump
+        config.option.benchmark_cprofile_dump = []
     for name, value in _OPTIONS_OF_THE_RUN.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
@@ -155,15 +173,25 @@ def read_settings(item: pytest.Item) -> BenchmarkSettings | None:
 def budget_s(item: pytest.Item) -> float:
     """For how long rounds of the item are to be measured, in each process; 0 if nobody knows."""
     try:
-        settings = read_settings(item) if measures(item) else None
+        settings = read_settings(item)
     except (TypeError, ValueError):  # an option that is no number: its own process will tell
         return 0.0
     return 0.0 if settings is None else settings.max_time_s
 
 
-def is_pedantic(item: pytest.Item) -> bool:
-    """Whether the item's `benchmark` runs in pedantic mode, with the user's own rounds."""
-    fixture = getattr(item, "funcargs", {}).get(_FIXTURE)
+def is_fixture(value: object) -> bool:
+    """Whether this is what pytest-benchmark's `benchmark` gives to a test."""
+    module = sys.modules.get("pytest_benchmark.fixture")  # absent where it is switched off
+    return module is not None and isinstance(value, module.BenchmarkFixture)
+
+
+def was_called(fixture: object) -> bool:
+    """Whether the test has measured something with this `benchmark`, or tried to."""
+    return getattr(fixture, "_mode", None) is not None
+
+
+def is_pedantic(fixture: object) -> bool:
+    """Whether this `benchmark` runs in pedantic mode, with the user's own rounds."""
     return getattr(fixture, "_mode", None) == "benchmark.pedantic(...)"
 
 
@@ -177,7 +205,8 @@ def override(item: pytest.Item, **options: Any) -> None:
 def extract(config: pytest.Config, options: Mapping[str, Any]) -> BenchmarkRecord | None:
     """What the item measured; None if it measured nothing (no fixture, disabled, failed).
 
-    `options` are recorded instead of those that pytest-benchmark was given.
+    `options` are recorded instead of those that pytest-benchmark was given. The file of
+    --benchmark-cprofile-dump is written, if it can be.
     """
     session = getattr(config, "_benchmarksession", None)
     measured = [one for one in session.benchmarks if one and not one.has_error] if session else []
@@ -194,7 +223,30 @@ def extract(config: pytest.Config, options: Mapping[str, Any]) -> BenchmarkRecor
         cprofile=None
         if profile is None
         else tuple((*function, *figures[:4]) for function, figures in profile.stats.items()),
+        unwritten=_dumped(config, metadata),
     )
+
+
+def _dumped(config: pytest.Config, metadata: Any) -> str:
+    """Write the profile, if a file of it is wanted; why that was impossible, or nothing."""
+    prefix = config.stash.get(_DUMP, "")
+    if not prefix or metadata.cprofile_stats is None:
+        return ""
+    from pytest_benchmark.utils import slugify
+
+    path = Path(f"{prefix}-{slugify(metadata.name)}.prof")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_file(path, marshal.dumps(metadata.cprofile_stats.stats))
+    except OSError as error:
+        return f"{_DUMP_OPTION}: {path} was not written: {error.strerror}; {_ANOTHER_FILE}"
+    return ""
+
+
+def _cprofile_dump(config: pytest.Config) -> str:
+    """The value of --benchmark-cprofile-dump, which pytest-benchmark before 5.0 does not have."""
+    given = config.getoption("benchmark_cprofile_dump", None) or [""]
+    return str(given[0])
 
 
 # -- in the pytest process ------------------------------------------------------------------------
@@ -226,6 +278,9 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
+    from pytest_tfthreads.core.saved_runs import BaselineError
+    from pytest_tfthreads.core.storage import Storage
+
     found = Storage(Path(storage.path), storage.default_machine_id)
     if session.compare is True or session.compare in ([], None):
         latest, elsewhere = found.latest(_MOST_RUNS), found.latest_elsewhere(_MOST_RUNS)
@@ -247,6 +302,8 @@ def useless(config: pytest.Config, problem: str) -> str:
 
 
 def _mistake(text: str, problem: str) -> str:
+    from pytest_tfthreads.core.storage import looks_like_tests
+
     if looks_like_tests(text):
         return (
             f"--benchmark-compare={text}: {problem}. Was {text} to be tested? Then write it before "
@@ -262,6 +319,8 @@ def commit_of(config: pytest.Config) -> str:
     """Of which code a run is, as its saved file would say; empty where nobody knows."""
     if getattr(config, "_benchmarksession", None) is None:
         return ""
+    from pytest_tfthreads.core.saved_runs import short_commit
+
     info = config.hook.pytest_benchmark_generate_commit_info(config=config)
     return short_commit(info.get("id"), bool(info.get("dirty")))
 
@@ -285,7 +344,17 @@ def leave_comparing_to_the_controller(config: pytest.Config) -> None:
     """
     if config.getoption("benchmark_compare", []) not in ([], None):
         config.stash[_COMPARES] = True
+        config.stash[_COMPARED] = config.option.benchmark_compare
         config.option.benchmark_compare = []
+
+
+def return_comparing(config: pytest.Config) -> None:
+    """Have a worker's pytest-benchmark look for saved runs after all: nothing there is ours."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.stash.get(_COMPARES, False):
+        config.stash[_COMPARES] = False
+        session.compare = config.option.benchmark_compare = config.stash[_COMPARED]
+        session.handle_loading()
 
 
 def return_only(config: pytest.Config) -> None:
@@ -330,6 +399,20 @@ def leave_files_to_the_controller(config: pytest.Config) -> None:
         session.json = session.save = session.autosave = session.histogram = None
 
 
+@contextlib.contextmanager
+def unmeasured(config: pytest.Config) -> Iterator[None]:
+    """Meanwhile `benchmark` calls what it is given once, as with --benchmark-disable."""
+    session: Any = getattr(config, "_benchmarksession", None)
+    if session is None:
+        yield
+        return
+    before, session.disabled = session.disabled, True
+    try:
+        yield
+    finally:
+        session.disabled = before
+
+
 def is_missing(item: pytest.Item) -> bool:
     """Whether the item needs pytest-benchmark, but it does not run here at all."""
     return _uses_benchmark(item) and not hasattr(item.config, "_benchmarksession")
@@ -341,11 +424,38 @@ def is_skipped(item: pytest.Item) -> bool:
     return session is not None and session.skip and _uses_benchmark(item)
 
 
+def is_enabled(config: pytest.Config) -> bool:
+    """Whether benchmarks are measured, and not only tried out (--benchmark-disable)."""
+    off = config.getoption("benchmark_disable", False)
+    return bool(config.getoption("benchmark_enable", False) or not off)
+
+
 def measures(item: pytest.Item) -> bool:
-    """Whether the item is a benchmark, and not only to be tried out (--benchmark-disable)."""
-    off = item.config.getoption("benchmark_disable", False)
-    on = item.config.getoption("benchmark_enable", False)
-    return _uses_benchmark(item) and (on or not off)
+    """Whether the item is to be measured, as far as its arguments and their fixtures say.
+
+    Another item may ask for `benchmark` while it runs (`request.getfixturevalue`), as steps of
+    pytest-bdd do; and this one may have a fixture of that name which is not pytest-benchmark's. So
+    what was measured is decided by what its process recorded.
+    """
+    return _uses_benchmark(item) and is_enabled(item.config)
+
+
+def may_measure(item: pytest.Item) -> bool:
+    """Whether the item is to be measured, or could ask for `benchmark` while it runs.
+
+    It could if it, or a fixture of the project that it uses, has `request`; fixtures of installed
+    plugins nearly always have, and are not counted.
+    """
+    if measures(item):
+        return True
+    fixtures = getattr(item, "_fixtureinfo", None)
+    if fixtures is None or not is_enabled(item.config):
+        return False
+    return "request" in fixtures.argnames or any(
+        "request" in one.argnames and one.has_location
+        for definitions in fixtures.name2fixturedefs.values()
+        for one in definitions
+    )
 
 
 def _uses_benchmark(item: pytest.Item) -> bool:
@@ -388,8 +498,58 @@ def add(
     config._benchmarksession.benchmarks.append(metadata)  # type: ignore[attr-defined]
 
 
+def why_unwritable(config: pytest.Config) -> list[str]:
+    """What will keep pytest-benchmark's files from being written, as far as that is known before.
+
+    Each names its option and the mend. In a process that only distributes tests, profiles are left
+    out: they are written where the tests run.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    if session is None:
+        return []
+    found = []
+    path = _path(session.json)
+    if path is not None and (why := files.why_unwritable(path)):
+        found.append(f"--benchmark-json: {path} cannot be written: {why}; {_ANOTHER_FILE}")
+    storage = session.storage
+    if (session.save or session.autosave) and _is_directory(storage):
+        directory = Path(storage.path, storage.default_machine_id or "")
+        if why := files.why_no_file_in(directory, makes_directories=True):
+            found.append(f"--benchmark-save: no run can be saved in {directory}: {why}; {_STORAGE}")
+    prefixes = {"--benchmark-histogram": session.histogram}
+    if not roles.is_controller(config):
+        prefixes[_DUMP_OPTION] = _cprofile_dump(config)
+    for option, prefix in prefixes.items():
+        if not prefix:
+            continue
+        directory = Path(f"{prefix}.file").parent
+        if why := files.why_no_file_in(directory, makes_directories=True):
+            found.append(
+                f"{option}: no file can be written in {directory.absolute()}: {why}; mend that, or "
+                "give another prefix of files"
+            )
+    if session.histogram and (why := _why_no_histograms()):
+        found.append(f"--benchmark-histogram: {why}")
+    return found
+
+
+def _why_no_histograms() -> str:
+    try:
+        import pytest_benchmark.histogram  # noqa: F401
+    except ImportError:
+        return "pygal draws it, and is not installed: pip install 'pytest-benchmark[histogram]'"
+    return ""
+
+
+def _is_directory(storage: Any) -> bool:
+    """Whether runs are saved as files, in the way that `Saving` takes over."""
+    from pytest_benchmark.storage.file import FileStorage
+
+    return getattr(type(storage), "save", None) is FileStorage.save
+
+
 class Saving:
-    """Has pytest-benchmark's session write its files whole or not at all, numbers used only once.
+    """A plugin: pytest-benchmark's session writes files whole or not at all, numbers once only.
 
     pytest-benchmark itself looks for the next number and then writes the file in place: two jobs
     may take one number, and a job that is killed leaves half a run. Storages that are no
@@ -398,21 +558,44 @@ class Saving:
     --benchmark-json is replaced as a whole too, where its directory allows. Before version 5.3
     pytest-benchmark empties that file when it reads its options; then it stays empty until the
     whole text is there.
+
+    All that holds in runs without marked tests too: a number is safe only if all who save take it
+    in the same way, and suites with and without marked tests share a directory. What pytest is to
+    survive beyond that begins with `guard`.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        # In runs without marked tests too: a number is safe only if all who save take it in the
-        # same way, and suites with and without marked tests share a directory.
         self.has_failed = False
+        self.is_broken = False  # pytest-benchmark raised, and its traceback was shown
+        self._is_guarding = False
         self._session: Any = getattr(config, "_benchmarksession", None)
         if self._session is None:
             return
-        from pytest_benchmark.storage.file import FileStorage
-
         self._write_json_in_place = self._session.save_json
         self._session.save_json = self._save_json
-        if getattr(type(self._session.storage), "save", None) is FileStorage.save:
+        if _is_directory(self._session.storage):
             self._session.storage.save = self._save_run
+
+    def guard(self) -> None:
+        """From now on, what pytest-benchmark cannot write or do keeps nobody else's results back.
+
+        What it raises would end pytest before all tables, verdicts and counts.
+        """
+        session = self._session
+        if session is None or self._is_guarding:
+            return
+        self._is_guarding = True
+        if not _is_directory(session.storage):
+            session.storage.save = functools.partial(self._save_elsewhere, session.storage.save)
+        session.handle_saving = functools.partial(self._unbroken, session.handle_saving)
+        session.finish = functools.partial(self._unbroken, session.finish)
+        session.display = functools.partial(self._display, session.display)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # Not `exitstatus`: others may have changed it meanwhile, and pytester's sessions have none.
+        if getattr(session, "exitstatus", None) == pytest.ExitCode.OK and self.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _save_run(self, output_json: Mapping[str, Any], save: str) -> None:
         storage = self._session.storage
@@ -432,32 +615,95 @@ class Saving:
         except OSError as error:
             self._fail(
                 f"--benchmark-save: this run was not saved in {directory}: {error.strerror}; "
-                "mend that, or save in another directory with --benchmark-storage"
+                f"{_STORAGE}"
             )
         else:
             storage.logger.info(f"Saved benchmark data in: {path}")
+
+    def _save_elsewhere(
+        self, save_run: Callable[..., None], output_json: Mapping[str, Any], save: str
+    ) -> None:
+        try:
+            save_run(output_json, save)
+        except Exception as error:  # each kind of storage has errors of its own
+            self._fail(
+                f"--benchmark-save: this run was not saved in {self._session.storage}: "
+                f"{type(error).__name__}: {error}; {_STORAGE}"
+            )
 
     def _save_json(self, output_json: Mapping[str, Any]) -> None:
         target = self._session.json
         path = _path(target)
         try:
             is_done = path is not None and files.replace_whole(path, _text(output_json))
+            if not is_done and self._is_guarding:
+                self._write_json_in_place(output_json)
         except OSError as error:
+            name = path or getattr(target, "name", target)
             self._fail(
-                f"--benchmark-json: {path} was not written: {error.strerror}; mend that, or name "
-                "another file"
+                f"--benchmark-json: {name} was not written: {error.strerror}; {_ANOTHER_FILE}"
             )
             return
-        if not is_done:
+        if is_done:
+            if not isinstance(target, Path):
+                target.close()
+            self._session.logger.info(f"Wrote benchmark data in: {target}", purple=True)
+        elif not self._is_guarding:
             self._write_json_in_place(output_json)
+
+    def _unbroken(self, step: Callable[[], None]) -> None:
+        told = ""
+        try:
+            step()
+        except Exception:  # of whatever hooks other plugins have for it
+            told = traceback.format_exc()
+        if told:
+            self.is_broken = True
+            self._session.logger.error(f"\n{told}")
+
+    def _display(self, display: Callable[[pytest.TerminalReporter], None], to: Any) -> None:
+        """Show the tables, also of groups whose histogram cannot be written."""
+        if not self._session.histogram:
+            display(to)
             return
-        if not isinstance(target, Path):
-            target.close()
-        self._session.logger.info(f"Wrote benchmark data in: {target}", purple=True)
+        if why := _why_no_histograms():
+            self._fail(f"--benchmark-histogram: {why}")
+            self._session.histogram = None
+            display(to)
+            return
+        from pytest_benchmark import histogram
+
+        make_histogram = histogram.make_histogram
+        histogram.make_histogram = functools.partial(self._make_histogram, make_histogram)
+        try:
+            display(to)
+        finally:
+            histogram.make_histogram = make_histogram
+
+    def _make_histogram(self, make_histogram: Callable[..., Any], *args: Any) -> Any:
+        """What pytest-benchmark's own answers: the path of the file, of which it then tells."""
+        try:
+            return make_histogram(*args)
+        except OSError as error:
+            path = error.filename or self._session.histogram
+            self._fail(
+                f"--benchmark-histogram: {path} was not written: {error.strerror}; mend that, or "
+                "give another prefix of files"
+            )
+            return "none, see above"
 
     def _fail(self, message: str) -> None:
         self.has_failed = True
         self._session.logger.error(message)
+
+
+def saving_of(config: pytest.Config) -> Saving:
+    """The run's, which begins with the first call."""
+    saving: Saving | None = config.pluginmanager.get_plugin(SAVING_PLUGIN)
+    if saving is None:
+        saving = Saving(config)
+        config.pluginmanager.register(saving, SAVING_PLUGIN)
+    return saving
 
 
 def _text(output_json: Mapping[str, Any]) -> bytes:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from pytest_tfthreads.core.threads import Case, ConfigError, ThreadConfig, parse_marker, select
+from pytest_tfthreads.names import CASE_FIXTURE, MARKER
 
-MARKER = "tf_threads"
-# Parametrised through a fixture that no test names; `_` keeps it out of --fixtures.
-CASE_FIXTURE = "_tf_threads_case"
 _CASE = pytest.StashKey[Case]()
 _MISTAKE = pytest.StashKey[str]()
 _NODEID = pytest.StashKey[str]()
+_READ = pytest.StashKey[dict[int, tuple[pytest.Mark, tuple[Case, ...]]]]()
+_MARKED_IDS = pytest.StashKey[set[str]]()
 
 
 def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> None:
     """One test for each configuration; a collection error where a marker cannot be used."""
+    cases: tuple[Case, ...] = ()
+    mistake = ""
     try:
         cases = _cases(metafunc.definition, override)
     except ConfigError as error:
-        pytest.fail(_blame(metafunc.definition, error), pytrace=False)
+        mistake = _blame(metafunc.definition, error)
+    if mistake:  # not while the error is handled: pytest would show that one first
+        pytest.fail(mistake, pytrace=False)
     if cases:
         metafunc.fixturenames.append(CASE_FIXTURE)
         # Scope "function", or pytest would reorder the tests to group them by configuration.
@@ -30,20 +35,30 @@ def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> 
         )
 
 
-def assign_cases(items: Sequence[pytest.Item], override: Sequence[ThreadConfig]) -> None:
-    """Note each marked item's case, or what forbids that it has one.
+def assign_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> None:
+    """Note a marked item's case, or what forbids that it has one.
 
-    Unittest methods and doctests are among them, which cannot be parametrised.
+    It may be a unittest method or a doctest, which cannot be parametrised.
     """
-    for item in items:
-        item.stash.setdefault(_NODEID, item.nodeid)
-        try:
-            case = _case(item, override)
-        except ConfigError as error:
-            item.stash[_MISTAKE] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
-        else:
-            if case is not None:
-                item.stash[_CASE] = case
+    item.stash.setdefault(_NODEID, item.nodeid)
+    try:
+        case = _case(item, override)
+    except ConfigError as error:
+        item.stash[_MISTAKE] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
+    else:
+        if case is not None:
+            item.stash[_CASE] = case
+            item.config.stash.setdefault(_MARKED_IDS, set()).add(nodeid_of(item))
+
+
+def is_assigned(item: pytest.Item) -> bool:
+    """Whether `assign_case` was there."""
+    return _CASE in item.stash or _MISTAKE in item.stash
+
+
+def marked_ids(config: pytest.Config) -> Collection[str]:
+    """The ids of all marked items that were collected, deselected ones too."""
+    return config.stash.get(_MARKED_IDS, set())
 
 
 def mistake_of(item: pytest.Item) -> str | None:
@@ -52,7 +67,18 @@ def mistake_of(item: pytest.Item) -> str | None:
 
 
 def is_marked(item: pytest.Item) -> bool:
-    return item.get_closest_marker(MARKER) is not None
+    return next(_marks(item), None) is not None
+
+
+def _marks(node: pytest.Item) -> Iterator[tuple[Any, pytest.Mark]]:
+    """The markers that hold for an item, closest first, with the nodes that bear them.
+
+    The mark of a module or a class is meant for its test functions; what else is collected there
+    (a doctest, items of other plugins) has to bear one itself.
+    """
+    for at, mark in node.iter_markers_with_node(MARKER):
+        if at is node or isinstance(node, pytest.Function):
+            yield at, mark
 
 
 def case_of(item: pytest.Item) -> Case | None:
@@ -63,6 +89,22 @@ def case_of(item: pytest.Item) -> Case | None:
 def nodeid_of(item: pytest.Item) -> str:
     """The item's id as it was collected; pytest-xdist adds the name of an `xdist_group` to it."""
     return item.stash.get(_NODEID, item.nodeid)
+
+
+def own_part_of(item: pytest.Item) -> str:
+    """By which pytest is asked for an item in its file: its id's part from the first `::`.
+
+    It is without parameters, and empty (for all of the file) where pytest would misread it.
+    """
+    if not isinstance(item, pytest.Function):  # named as its plugin likes
+        return ""
+    chain = item.listchain()
+    file = next(node for node in chain if isinstance(node, pytest.File))
+    names = [node.name for node in chain[chain.index(file) + 1 : -1]]
+    names.append(item.originalname)
+    if any("[" in name or "::" in name for name in names):
+        return ""
+    return "".join(f"::{name}" for name in names)
 
 
 def group_of(item: pytest.Item) -> str:
@@ -138,10 +180,17 @@ def _cases(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case, .
 def _levels(node: pytest.Item) -> Iterator[list[Case]]:
     """The cases of each level's markers, closest level (function, class, module) first."""
     levels: dict[str, list[Case]] = {}
-    for at, mark in node.iter_markers_with_node(MARKER):
-        cases = parse_marker(mark.args, mark.kwargs)
-        levels.setdefault(at.nodeid, []).extend(cases)
+    for at, mark in _marks(node):
+        levels.setdefault(at.nodeid, []).extend(_cases_of(mark, node.config))
     yield from levels.values()
+
+
+def _cases_of(mark: pytest.Mark, config: pytest.Config) -> tuple[Case, ...]:
+    """What a marker asks for; it is read once, for a generator can be read only once."""
+    read = config.stash.setdefault(_READ, {})
+    if id(mark) not in read:  # a mark that holds a list has no hash
+        read[id(mark)] = (mark, parse_marker(mark.args, mark.kwargs))
+    return read[id(mark)][1]
 
 
 def _blame(node: pytest.Item, error: ConfigError) -> str:

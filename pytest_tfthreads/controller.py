@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
-from pytest_tfthreads import __version__, benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads.attempts import Attempt, Attempts
 from pytest_tfthreads.collection import case_of
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate, is_asked_for
+from pytest_tfthreads.isolation import profiles
 from pytest_tfthreads.isolation.attached import Attached, attach
 from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
 from pytest_tfthreads.isolation.groups import Isolation
 from pytest_tfthreads.isolation.results import IsolatedRun
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import Settings
+from pytest_tfthreads.raised import rebuilt
 from pytest_tfthreads.report.verdicts import failure_message
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
-from pytest_tfthreads.xdist_bridge.briefing import MARKED, REFUSED, VERSION, read_briefing
+from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
 
@@ -53,10 +55,12 @@ class Controller:
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
         self._saw_marked = False
+        self._attempts = Attempts(config)
         self._briefing = read_briefing(config)
         if self._briefing is not None:
-            self._briefing.tell(VERSION, __version__)
             benchmark_bridge.leave_comparing_to_the_controller(config)
+        if distribution is not None:
+            distribution.before_measuring = keeper.check_places
         if distribution is not None or roles.is_worker(config):
             benchmark_bridge.hold_only(config)
 
@@ -64,7 +68,7 @@ class Controller:
     def isolation(self) -> Isolation:
         if self._isolation is None:
             self._isolation = Isolation(
-                self._config, self._settings, self._sharing.leases, self._ticker
+                self._config, self._settings, self._sharing.leases, self._ticker, self._attempts
             )
         return self._isolation
 
@@ -79,49 +83,42 @@ class Controller:
             if self._settings.duet:
                 self._keeper.add_notes(check_baseline(self._settings.duet, gate, self._config))
 
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        if not collection.is_marked(item):
-            return
-        if not self._saw_marked and self._briefing is not None:
-            self._briefing.tell(MARKED, item.nodeid)
+    def saw_marked(self, item: pytest.Item) -> None:
+        """A marked test was collected."""
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_collection(self) -> Generator[None, Any, None]:
-        outcome = yield
-        if self._briefing is not None and outcome.excinfo is not None:
-            error = outcome.excinfo[1]
-            if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
-                self._briefing.tell(REFUSED, str(error))
-
+    @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._prepare_first(session.items)
         if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
-            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
             if self._saw_marked:
+                benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
                 benchmark_bridge.leave_files_to_the_controller(self._config)
-        to_judge = [
-            item
-            for item in session.items
-            if case_of(item) is not None
-            and benchmark_bridge.measures(item)
-            and not _runs_here(item)
+            else:
+                benchmark_bridge.return_comparing(self._config)
+        to_run = [
+            item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
         if not self._config.getoption("collectonly"):
+            measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
+            if measuring:
+                self._check_places(measuring[0])
             self._ticker.plan(self._foreseen(session.items))
         if self._is_judging:
-            hypotheses = len(METRICS) * len(to_judge)
+            # Which tests measure is known for certain only when they have.
+            hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
             self._keeper.add_notes(self._gate.notes)
-            must_judge = bool(to_judge) or "no-baseline" in self._settings.policy.fail_on
+            must_judge = bool(to_run) or "no-baseline" in self._settings.policy.fail_on
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
-        if self._gate is not None and self._settings.duet and to_judge:
-            self._compare_with_baseline(self._settings.duet, self._gate, to_judge)
+        is_measured = to_run and benchmark_bridge.is_enabled(self._config)
+        if self._gate is not None and self._settings.duet and is_measured:
+            self._compare_with_baseline(self._settings.duet, self._gate, to_run)
         if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
@@ -135,14 +132,30 @@ class Controller:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
-        mistake = collection.mistake_of(item)
-        if (case_of(item) is None and mistake is None) or _runs_here(item):
+        if not _is_ours(item):
             return None
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(item, nextitem, mistake):
-            item.ihook.pytest_runtest_logreport(report=report)
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        self._attempts.run(item, nextitem, lambda: self._attempt(item))
         return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if _is_ours(item):
+            pytest.fail(
+                f"{item.nodeid}: another plugin, or a conftest.py, runs this test in the pytest "
+                "process, before pytest-tfthreads is asked. A tf_threads test is measured in "
+                "processes of its own: leave that plugin's pytest_runtest_protocol out for it, "
+                "or implement it without tryfirst=True in a plugin or the topmost conftest.py",
+                pytrace=False,
+            )
+
+    def _check_places(self, first: pytest.Item) -> None:
+        """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
+        if self._settings.profile is not None:
+            profiles.check_directory(self._settings.profile.directory)
+        if self._briefing is None:
+            self._keeper.check_places()
+        else:  # the files are the controller's
+            self._briefing.tell(MEASURES, first.nodeid)
 
     @property
     def _is_judging(self) -> bool:
@@ -157,7 +170,6 @@ class Controller:
         if self._config.getoption("collectonly"):
             return
         for item in items:
-            collection.assign_cases([item], self._settings.configs)
             case = case_of(item)
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)
@@ -194,8 +206,7 @@ class Controller:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        one_by_one = self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet
-        if one_by_one or not benchmark_bridge.measures(item):
+        if self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet:
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
@@ -208,9 +219,9 @@ class Controller:
         }
         return list(members.values())
 
-    def _reports(
-        self, item: pytest.Item, nextitem: pytest.Item | None, mistake: str | None
-    ) -> Sequence[pytest.TestReport]:
+    def _attempt(self, item: pytest.Item) -> Attempt:
+        """What became of the item, which is measured now if it was not with others before."""
+        mistake = collection.mistake_of(item)
         if mistake is not None:
             self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
         if item.nodeid not in self._runs:
@@ -218,25 +229,21 @@ class Controller:
         run = self._runs.pop(item.nodeid)
         if run.ending is not None:
             raise run.ending
+        for state in run.states:
+            item.ihook.pytest_tfthreads_receive_state(config=self._config, item=item, state=state)
         reports = run.reports
+        raised = {when: rebuilt(described) for when, described in run.raised.items()}
         if run.measured is not None:
-            called = next(report for report in reports if report.when == "call")
+            called = [report for report in reports if report.when == "call"][-1]
             self._fail_by(run.measured.verdicts, run.mistake, called)
             attach(called, Attached(run.measured))
-        elif benchmark_bridge.measures(item):
+        elif run.measures:
             for report in reports:
                 if report.failed:
                     attach(report, Attached(has_failed=True))
         elif self._settings.profile and self._settings.profile.holds_for(has_regressed=False):
             attach(reports[0], Attached(is_untraced=True))
-        # Fixtures of tests that ran here before, which this item shares a module or class with,
-        # may end with it.
-        call = pytest.CallInfo.from_call(
-            lambda: item.session._setupstate.teardown_exact(nextitem), when="teardown"
-        )
-        if call.excinfo is not None:
-            reports[-1] = item.ihook.pytest_runtest_makereport(item=item, call=call)
-        return reports
+        return Attempt(reports, raised)
 
     def _fail_by(
         self, verdicts: Sequence[Verdict], mistake: str, called: pytest.TestReport
@@ -257,6 +264,12 @@ def _may_deselect(item: pytest.Item) -> bool:
         item.config.getoption(name, None)
         for name in ("keyword", "markexpr", "deselect", "lf", "stepwise")
     )
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether the item is marked, and to be run in measuring processes (or known to be wrong)."""
+    is_marked = case_of(item) is not None or collection.mistake_of(item) is not None
+    return is_marked and not _runs_here(item)
 
 
 def _runs_here(item: pytest.Item) -> bool:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
-from pytest_tfthreads.core.baseline import history_of, pairs_of
+from pytest_tfthreads.core.baseline import histories_of, history_of, pairs_of
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.duet import judge_duet
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.suite import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.core.trace import Trace
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge
@@ -56,6 +57,7 @@ class Gate:
         self._runs = tuple(runs)
         self._named = named
         self._problem = problem
+        self._drifts: dict[str, Drifts] = {}
 
     @classmethod
     def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate:
@@ -127,7 +129,7 @@ class Gate:
             else history_of(self._runs, test, now, self._named)
         )
         policy = self._policy.with_tolerance(dict(case.tolerance))
-        return judge(test, now, history, policy, self._hypotheses)
+        return judge(test, now, history, policy, self._hypotheses, self._drifts_of(now))
 
     def judge_duet(
         self, test: str, now: Measurement, case: Case, duet: Duet
@@ -153,6 +155,13 @@ class Gate:
         if self._problem:
             return None
         return history_of(self._runs, test, now, self._named).trace
+
+    def _drifts_of(self, now: Measurement) -> Drifts:
+        """How far the suite's tests drift on a machine such as this."""
+        machine = machine_of(now)
+        if machine not in self._drifts:
+            self._drifts[machine] = drifts_of(histories_of(self._runs, machine))
+        return self._drifts[machine]
 
     def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Those that fail their test."""

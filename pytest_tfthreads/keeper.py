@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, outcomes
 from pytest_tfthreads.findings import Findings
 from pytest_tfthreads.gate import is_asked_for
 from pytest_tfthreads.isolation.attached import attached_to
@@ -20,6 +20,7 @@ from pytest_tfthreads.options import REGRESSED, Settings
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report_file import ReportFile
+from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
@@ -31,17 +32,24 @@ class Keeper:
     """
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, distribution: Distribution | None
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        sharing: Sharing,
+        distribution: Distribution | None,
     ) -> None:
         self._config = config
         self._settings = settings
+        self._sharing = sharing
         self._distribution = distribution
         self._findings = Findings()
         self._notes: list[str] = []
+        self._unwritten: dict[str, None] = {}  # files that could not be written, in words
         self._saw_marked = False
         self._session: pytest.Session | None = None
-        self._saving: benchmark_bridge.Saving | None = None
-        self._finished = 0
+        self._ended = 0  # tests that were run to their end here
+        self._ended_in_workers: set[tuple[object, ...]] = set()
+        self._to_be_run_again: set[tuple[object, ...]] = set()
         self._all_collected = True
         if settings.report is not None and not roles.is_worker(config):
             report_file = ReportFile(settings.report, self._content)
@@ -51,13 +59,21 @@ class Keeper:
         """What is to be said below the verdicts."""
         self._notes += notes
 
+    def check_places(self) -> None:
+        """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
+        if found := benchmark_bridge.why_unwritable(self._config):
+            raise pytest.UsageError("\n".join(found))
+
+    def saw_marked(self) -> None:
+        """There are marked tests, here or in a worker of pytest-xdist."""
+        self._saw_marked = True
+        self._guard()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        self._saving = benchmark_bridge.Saving(self._config)
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        self._saw_marked = self._saw_marked or collection.is_marked(item)
+        # Where this is registered in the midst of a collection: some of it may have failed before.
+        self._all_collected = not session.testsfailed
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._all_collected &= not report.failed
@@ -66,6 +82,9 @@ class Keeper:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
+        self._note_end(report)
+        if not outcomes.is_final(report):
+            return  # the test is run again, and only its last run is a result
         found = attached_to(report)
         if found.has_failed:
             self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
@@ -74,6 +93,8 @@ class Keeper:
         measured = found.measured
         if measured is None:
             return
+        self._guard()  # under pytest-xdist nothing is collected here
+        self._unwritten |= dict.fromkeys(measured.unwritten)
         place = _place(self._config.rootpath, report.location)
         if self._distribution is None:
             self._record(measured, place)
@@ -81,6 +102,10 @@ class Keeper:
         if worker := self._distribution.worker_to_name(report):
             measured = measured.by(worker)
         self._distribution.in_order(report, functools.partial(self._record, measured, place))
+
+    def _guard(self) -> None:
+        if not roles.is_worker(self._config):
+            benchmark_bridge.saving_of(self._config).guard()
 
     def _record(self, measured: MeasuredTest, place: Place) -> None:
         """Add it to what this run has found."""
@@ -95,8 +120,25 @@ class Keeper:
             tf_threads=measured.recorded,
         )
 
-    def pytest_runtest_logfinish(self) -> None:
-        self._finished += 1
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, Any, None]:
+        # Once for each test, however often a plugin runs it.
+        outcome = yield
+        self._ended += outcome.excinfo is None
+
+    def _note_end(self, report: pytest.TestReport) -> None:
+        """Of a test that a worker runs, perhaps several times."""
+        key = getattr(report, "worker_id", None), getattr(report, "item_index", None)
+        if None in key:
+            return
+        if not outcomes.is_final(report):
+            self._to_be_run_again.add(key)
+        if report.when != "teardown":
+            return
+        if key in self._to_be_run_again:
+            self._to_be_run_again.remove(key)
+        else:
+            self._ended_in_workers.add(key)
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_terminal_summary(
@@ -109,7 +151,6 @@ class Keeper:
         if self._must_judge and not was_refused:
             notes = [f"  {note}" for note in self._notes]
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
-            _append_to_step_summary(self._findings.judgement_as_markdown())
         lines += self._findings.advice(self._settings.seed)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
@@ -119,14 +160,19 @@ class Keeper:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
+        lines += [*self._sharing.warnings, *self._unwritten]
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
         for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
+        if self._session is not None:  # the histogram comes with pytest-benchmark's table
+            self._fail_if_unwritten(self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        if not self._saw_marked:
+            return  # a suite that has nothing of ours
         # Called once for each file that is written: the same each time.
         output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
             self._settings.seed, self._is_complete
@@ -136,15 +182,15 @@ class Keeper:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """What fails a run that no test failed.
 
-        A gate that judged nothing, where a missing baseline is to fail; a run that
-        pytest-benchmark would have refused, if it measured nothing; and a file that could not be
-        written.
+        A gate that judged nothing, where a missing baseline is to fail; and a run that
+        pytest-benchmark would have refused, if it measured nothing.
         """
-        if session.exitstatus != pytest.ExitCode.OK:
+        if self._must_judge and not roles.is_worker(self._config):
+            self._append_to_step_summary(self._findings.judgement_as_markdown())
+        self._fail_if_unwritten(session)
+        if _has_ended_badly(session):
             return
-        if self._measured_nothing_asked_for or (
-            self._saving is not None and self._saving.has_failed
-        ):
+        if self._measured_nothing_asked_for:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
             self._must_judge
@@ -152,6 +198,31 @@ class Keeper:
             and not roles.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _fail_if_unwritten(self, session: pytest.Session) -> None:
+        """A failed test outweighs a file that could not be written."""
+        if _has_ended_badly(session) or roles.is_worker(self._config):
+            return
+        saving = benchmark_bridge.saving_of(self._config)
+        if saving.is_broken:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        elif self._unwritten or saving.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _append_to_step_summary(self, markdown: str) -> None:
+        """What GitHub Actions shows of a job."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path or not markdown:
+            return
+        try:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(markdown)
+        except OSError as error:
+            message = (
+                f"GITHUB_STEP_SUMMARY: {path} was not written: {error.strerror}; mend that, or "
+                "take the variable out of the environment"
+            )
+            self._unwritten[message] = None
 
     def _content(self) -> RunContent:
         """For the report, as this run ends."""
@@ -161,7 +232,7 @@ class Keeper:
                 source=f"tests of {self._config.rootpath.name}",
                 commit=benchmark_bridge.commit_of(self._config),
                 complete=self._is_complete,
-                notes=tuple(self._notes),
+                notes=(*self._notes, *self._sharing.warnings),
             )
         )
 
@@ -183,7 +254,8 @@ class Keeper:
         """Whether all selected tests were run to their end, in whatever process."""
         session = self._session
         return session is not None and (
-            self._all_collected and self._finished >= session.testscollected
+            self._all_collected
+            and self._ended + len(self._ended_in_workers) >= session.testscollected
         )
 
     def _why_no_traces(self) -> list[str]:
@@ -206,14 +278,6 @@ class Keeper:
         return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
 
 
-def _append_to_step_summary(markdown: str) -> None:
-    """What GitHub Actions shows of a job."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path and markdown:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(markdown)
-
-
 def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
     """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
     file, line, _ = location
@@ -222,3 +286,8 @@ def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
     if workspace and path.is_relative_to(Path(workspace).resolve()):
         file = str(path.relative_to(Path(workspace).resolve()))
     return Place(file, None if line is None else line + 1)
+
+
+def _has_ended_badly(session: pytest.Session) -> bool:
+    # A session that pytester makes for a plugin's own test may have no exit status.
+    return getattr(session, "exitstatus", pytest.ExitCode.OK) != pytest.ExitCode.OK

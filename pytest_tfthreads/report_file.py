@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.process.files import write_file
+from pytest_tfthreads.process.files import why_unwritable, write_file
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report.page import MISSING_LIBRARY
 
@@ -32,8 +32,10 @@ class ReportFile:
             return
         if importlib.util.find_spec("plotly") is None:
             raise pytest.UsageError(f"{_OPTION}: {MISSING_LIBRARY}")
-        if self._path.is_dir():
-            raise pytest.UsageError(f"{_OPTION}: {self._path} is a directory; name a file")
+        if why := why_unwritable(self._path, makes_directories=True):
+            raise pytest.UsageError(
+                f"{_OPTION}: {self._path} cannot be written: {why}; mend that, or name another file"
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

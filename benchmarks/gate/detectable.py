@@ -22,7 +22,7 @@ from statistics import fmean, quantiles
 import rules
 from recorded import ALL, SITTINGS, WITHOUT_TF_DATA, Duet, Process, draw, draw_duet
 
-from pytest_tfthreads.core.drift import BETWEEN_CORRECTED
+from pytest_tfthreads.core.drift import CORRECTED
 from pytest_tfthreads.core.duet import LOOKS
 from pytest_tfthreads.core.limits import Limit, duet_limit, saved_runs_limit
 
@@ -51,7 +51,7 @@ def against_saved_runs(rng: random.Random, cases: Sequence[str]) -> tuple[float,
             SITTINGS - 1,
             TOLERANCE,
             SUITE,
-            BETWEEN_CORRECTED,
+            CORRECTED,
             fmean(one.wall_s for one in drawn.now),
         )
     )

@@ -119,15 +119,34 @@ def draw(
     case = rng.choice([name for name in cases if variant in _FIGURES[name]])
     sitting = rng.choice(list(_FIGURES[case][variant]))
     others = [str(one) for one in range(SITTINGS) if str(one) != sitting]
+    now = _some(rng, case, variant, sitting, processes)
+    return Replay(
+        now,
+        [_some(rng, case, "unchanged", one, processes) for one in rng.sample(others, stored)],
+    )
 
-    def some(variant: str, sitting: str) -> list[Process]:
-        figures = _FIGURES[case][variant][sitting]
-        rounds = _ROUNDS[case].get(variant, {}).get(sitting, [()] * len(figures))
-        picked = rng.sample(range(len(figures)), min(processes, len(figures)))
-        return [Process(*figures[n], tuple(one / 1e5 for one in rounds[n])) for n in picked]
 
-    now = some(variant, sitting)
-    return Replay(now, [some("unchanged", other) for other in rng.sample(others, stored)])
+def draw_suite(
+    rng: random.Random, sitting: int, stored: int, processes: int, cases: Sequence[str] = ALL
+) -> list[Replay]:
+    """Unchanged code of all cases, measured in one sitting, and in the same `stored` others."""
+    others = rng.sample([str(one) for one in range(SITTINGS) if one != sitting], stored)
+    return [
+        Replay(
+            _some(rng, case, "unchanged", str(sitting), processes),
+            [_some(rng, case, "unchanged", other, processes) for other in others],
+        )
+        for case in cases
+    ]
+
+
+def _some(
+    rng: random.Random, case: str, variant: str, sitting: str, processes: int
+) -> list[Process]:
+    figures = _FIGURES[case][variant][sitting]
+    rounds = _ROUNDS[case].get(variant, {}).get(sitting, [()] * len(figures))
+    picked = rng.sample(range(len(figures)), min(processes, len(figures)))
+    return [Process(*figures[n], tuple(one / 1e5 for one in rounds[n])) for n in picked]
 
 
 @dataclass(frozen=True)

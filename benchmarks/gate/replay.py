@@ -10,6 +10,7 @@ Side by side: recorded pairs of unchanged processes of one workload; no slowed o
 so all extra work is unchanged pairs that are shifted. 5 % of extra work is a loss of 4.8 % of
 speed, a little less than what is tolerated. A judgement counts as found where the rule says
 "regression" (naive rules: where they fail). "burn20" is real: a thread burns 20 % of a core.
+At the end come rows about more than one verdict: whole suites, lasting losses and accepted steps.
 
 The constants of the plugin's rules were chosen on the same recordings, so take its rates for
 estimates. No TensorFlow is needed.
@@ -23,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import histories
 import rules
 from recorded import ALL, WITHOUT_TF_DATA, Duet, Replay, draw, draw_duet
 from rules import LOOKS, Rule
@@ -99,6 +101,8 @@ def main(count: int) -> None:
         for line in _duet_lines(10 * count, cases):
             print(line, flush=True)
     print("\nfails: of duets also of either metric, the test")
+    for line in histories.lines(count):
+        print(line, flush=True)
 
 
 def _naive_lines(count: int, cases: Sequence[str]) -> Iterator[str]:

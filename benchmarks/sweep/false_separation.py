@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, variance
 
-from pytest_tfthreads.core.comparison import FAMILYWISE_ERROR, Pair, separate
-from pytest_tfthreads.core.noise import Difference, median_se
+from pytest_tfthreads.core.comparison import FAMILYWISE_ERROR, separate
+from pytest_tfthreads.core.noise import Difference, Pair, median_se
 from pytest_tfthreads.core.statistics import student_p
 
 DATA = Path(__file__).parents[2] / "tests" / "core" / "data" / "unchanged_pairs.json"

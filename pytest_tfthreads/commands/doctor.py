@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import math
 import os
 import secrets
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.output import print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.core.checkup import Finding, Import, of_leases, of_machine, of_tensorflow
 from pytest_tfthreads.core.detection import Trial, fitness
@@ -23,7 +23,7 @@ from pytest_tfthreads.core.threads import ConfigError, ThreadCount
 from pytest_tfthreads.core.verdict import Policy
 from pytest_tfthreads.process.inspection import read_facts
 from pytest_tfthreads.process.lease_notes import Holder
-from pytest_tfthreads.process.lease_place import UnsafePlaceError
+from pytest_tfthreads.process.lease_place import HOW_TO_CHOOSE
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.pinned_loop import LoopError, run_processes
@@ -106,20 +106,17 @@ def add_to(commands: Commands) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     tolerance = Policy().with_tolerance(options.tolerance).tolerance
     machine = Machine.read()
-    try:
-        leases = Leases(timeout_s=options.lease_timeout, on_wait=_tell_of_waiting)
-        others = [str(holder) for holder in leases.holders()]
-        with _leased(leases, options):
-            facts = read_facts(machine)
-            findings = [*of_machine(facts), of_leases(others, leases.unavailable)]
-            found = Examination(tolerance, options.tests, tuple(findings))
-            found = _examine(found, machine, options)
-    except UnsafePlaceError as error:
-        raise CommandError(str(error)) from error
+    leases = Leases(timeout_s=options.lease_timeout, on_wait=_tell_of_waiting)
+    others = [str(holder) for holder in leases.holders()]
+    with _leased(leases, options):
+        facts = read_facts(machine)
+        findings = [*of_machine(facts), of_leases(others, leases.unavailable, HOW_TO_CHOOSE)]
+        found = Examination(tolerance, options.tests, tuple(findings))
+        found = _examine(found, machine, options)
     if options.json:
-        print(json.dumps(report.to_json(found), indent=2))
+        print_json(report.to_json(found))
     else:
-        print("\n".join(report.render(found)))
+        print_lines(report.render(found))
     return int(not found.is_fit)
 
 

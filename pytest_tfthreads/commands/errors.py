@@ -3,3 +3,7 @@
 
 class CommandError(Exception):
     """The command cannot be carried out; the message says why and what to do."""
+
+
+class OutputError(Exception):
+    """What was found cannot be printed; the message says why."""

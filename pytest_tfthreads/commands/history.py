@@ -9,7 +9,15 @@ from typing import Any
 
 from pytest_tfthreads.commands.axis import commits_of
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
+from pytest_tfthreads.commands.output import (
+    Cell,
+    bounds,
+    check_page,
+    print_csv,
+    print_json,
+    print_lines,
+    write_page,
+)
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
 from pytest_tfthreads.commands.saved import add_storage, read_summaries
 from pytest_tfthreads.core.changes import Shift
@@ -23,7 +31,6 @@ from pytest_tfthreads.core.lines import (
     matcher,
 )
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.process.files import write_file
 from pytest_tfthreads.report import history, history_page
 from pytest_tfthreads.report.timeline import (
     Found,
@@ -46,6 +53,7 @@ of the runs around; change, with its interval, stands in the first run of a new 
 
 exit code: 0, or 2 where no saved run or test is found, or a library is missing
 """
+_HTML = "--html"
 _COLUMNS = (
     "test",
     "machine",
@@ -90,11 +98,13 @@ def add_to(commands: Commands) -> None:
         help="a part of node ids, or a glob of * and ? (default: all tests)",
     )
     add_storage(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page, too")
+    parser.add_argument(_HTML, type=Path, metavar="FILE", help="write it as a page, too")
     add_formats(parser, "all points and changes", "point")
 
 
 def _history(options: argparse.Namespace) -> int:
+    if options.html is not None:
+        check_page(options.html, _HTML)
     saved = read_summaries(options)
     commits = commits_of(options)
     wanted = matcher(options.test)
@@ -103,14 +113,17 @@ def _history(options: argparse.Namespace) -> int:
         raise CommandError(_not_found(options.test, saved))
     lines = lines_of(runs, wanted)
     timeline = Timeline(runs, list(zip(lines, courses_of(lines), strict=True)), commits)
-    if options.html is not None:
-        _write(options.html, history_page.render(timeline))
+    page = b""
+    if options.html is not None:  # before anything is printed: a library may be missing
+        page = history_page.render(timeline).encode("utf-8", errors="replace")
     if options.json:
         print_json(_json(timeline))
     elif options.csv:
         print_csv(_COLUMNS, _rows(timeline))
     else:
         print_lines(history.render(timeline))
+    if options.html is not None:
+        write_page(options.html, page, _HTML)
     return 0
 
 
@@ -120,15 +133,6 @@ def _not_found(text: str, runs: Sequence[Run]) -> str:
     if close:
         return f"no saved test matches {text!r}; close to it: {', '.join(close)}"
     return f"no saved test matches {text!r}; `pytest-tfthreads history` shows all {len(tests)}"
-
-
-def _write(path: Path, text: str) -> None:
-    data = text.encode("utf-8", errors="replace")
-    try:
-        # False: it is a pipe, say, or its directory takes no other file.
-        write_file(path, data)
-    except OSError as error:
-        raise CommandError(f"--html: {path} cannot be written: {error.strerror}") from error
 
 
 def _json(timeline: Timeline) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""What commands print, for people and for other programs."""
+"""What commands print and write, for people and for other programs."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.process.files import why_unwritable, write_file
 from pytest_tfthreads.report.text import one_line, printable
 
 Cell = str | float | bool | None
@@ -17,19 +21,59 @@ Cell = str | float | bool | None
 
 def print_lines(lines: Iterable[str]) -> None:
     """Nothing in them can act on a terminal."""
-    print("\n".join(printable(line) for text in lines for line in text.split("\n")))
+    _print("\n".join(printable(line) for text in lines for line in text.split("\n")) + "\n")
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))
+    _print(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Each row in one line, the names of the columns in the first."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(cell) for cell in row])
+    _print(text.getvalue())
+
+
+def check_page(path: Path, option: str) -> None:
+    """Before anything is read: raises `CommandError` for a page that cannot be written."""
+    if why := why_unwritable(path):
+        raise CommandError(f"{path} cannot be written: {why}; {_mend(option)}")
+
+
+def write_page(path: Path, page: bytes, option: str) -> None:
+    """Raises `CommandError`, which names the option."""
+    try:
+        write_file(path, page)
+    except OSError as error:
+        raise CommandError(f"{path} was not written: {error.strerror}; {_mend(option)}") from error
+
+
+def _mend(option: str) -> str:
+    return f"mend that, or name another file with {option}"
+
+
+def flush() -> None:
+    """Have all that was printed come to where it goes, or raise as the functions that print."""
+    _print("")
+
+
+def _print(text: str) -> None:
+    """Raises `OutputError` where stdout does not take it, and `BrokenPipeError` as ever."""
+    if sys.stdout is None:  # closed before Python began
+        if text:
+            raise OutputError("stdout is closed")
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"stdout cannot be written: {error.strerror}") from error
 
 
 def bounds(estimate: Estimate | None) -> tuple[Cell, Cell, Cell]:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.output import print_lines
+from pytest_tfthreads.commands.output import check_page, print_lines, write_page
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
 from pytest_tfthreads.core.baseline import history_of
 from pytest_tfthreads.core.recommendation import recommend
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
 from pytest_tfthreads.core.verdict import Policy, Verdict, judge_all
-from pytest_tfthreads.process.files import write_file
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.report.html.document import render
 
@@ -62,6 +61,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
+    check_page(options.output, "-o")
     *before, now = read_runs(options, _MOST_RUNS)
     policy = Policy().with_tolerance(options.tolerance)
     try:
@@ -70,13 +70,7 @@ def _report(options: argparse.Namespace) -> int:
     # Each figure of a file may be a number, and their ratios none.
     except (ArithmeticError, ValueError) as error:
         raise CommandError(f"{now.label}: its speeds cannot be compared: {error}") from error
-    try:
-        write_file(options.output, page)
-    except OSError as error:
-        raise CommandError(
-            f"{options.output} was not written: {error.strerror}; mend that, or name another file "
-            "with -o"
-        ) from error
+    write_page(options.output, page, "-o")
     print_lines([f"Wrote {options.output}: {now.title}"])
     return 0
 

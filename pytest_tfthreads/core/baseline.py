@@ -8,6 +8,7 @@ from pytest_tfthreads.core.comparable import History, why_not_comparable
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.saved_runs import StoredRun
+from pytest_tfthreads.core.suite import machine_of
 from pytest_tfthreads.core.trace import Trace
 
 RUNS_OF_PAIRS = 5
@@ -19,14 +20,18 @@ def history_of(
 ) -> History:
     """The comparable measurements of a test in saved runs, which are given oldest first.
 
-    The baseline is the latest comparable one, or, where the user named a run (`named`), that of
-    the last run and no other. A run in which the test was found to have regressed is passed over,
-    unless it was named: so a regression that is to be accepted is accepted by its number.
+    Where the user named a run (`named`), the baseline is that of the last run and no other. A run
+    in which the test was found to have regressed is passed over, unless it is named, or a later run
+    was judged by it because it had been named: so a regression that is to be accepted is accepted
+    by its number.
     """
     if not runs:
         return History((), problem="there is no saved run; make one with --benchmark-save")
+    accepted = _accepted(runs, test, now)
     if not named:
-        runs = [run for run in runs if not _had_regressed(run, test, now)] or runs
+        runs = [
+            run for run in runs if run.datetime in accepted or not _had_regressed(run, test, now)
+        ] or runs
     measured = [(run, one) for run in runs if (one := run.closest(test, now)) is not None]
     if not measured or (named and measured[-1][0] is not runs[-1]):
         return History((), problem=_unmeasured(runs[-1:] if named else runs, test))
@@ -40,7 +45,30 @@ def history_of(
         tuple(one.measurement for _, one in comparable),
         baseline=run.title,
         trace=None if last.trace is None else Trace(run.title, None, last.trace.profile),
+        titles=tuple(run.title for run, _ in comparable),
+        named=run.datetime if named else "",
+        since=max(
+            (index for index, (run, _) in enumerate(comparable) if run.datetime in accepted),
+            default=0,
+        ),
+        beside=frozenset(
+            index
+            for index, (_, one) in enumerate(comparable)
+            if one.pairs and not one.has_regressed
+        ),
     )
+
+
+def histories_of(runs: Sequence[StoredRun], machine: str) -> Sequence[Sequence[Measurement]]:
+    """The comparable measurements of each test, oldest first, on such a machine (`machine_of`)."""
+    tests = dict.fromkeys(test for run in runs for test in run.tests)
+    histories = []
+    for test in tests:
+        measured = (one.measurement for run in reversed(runs) for one in run.tests.get(test, ()))
+        latest = next((one for one in measured if machine_of(one) == machine), None)
+        if latest is not None:
+            histories.append(history_of(runs, test, latest).measurements)
+    return histories
 
 
 def pairs_of(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[tuple[Pair, ...]]:
@@ -62,6 +90,12 @@ def _had_regressed(run: StoredRun, test: str, now: Measurement) -> bool:
     """Whether the test had, where it was measured then as now."""
     stored = run.closest(test, now)
     return stored is not None and stored.has_regressed
+
+
+def _accepted(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozenset[str]:
+    """Times of the runs that the user named as the baseline of a later one."""
+    measured = (run.closest(test, now) for run in runs)
+    return frozenset(one.named for one in measured if one is not None and one.named)
 
 
 def _unmeasured(runs: Sequence[StoredRun], test: str) -> str:

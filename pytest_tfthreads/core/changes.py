@@ -30,12 +30,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_DOF, BETWEEN_WEIGHT, FLOOR, default_within
+from pytest_tfthreads.core.drift import (
+    EXPECTED_DOF,
+    FLOOR,
+    Expected,
+    default_within,
+    dof_of_steps,
+    semivariance,
+)
 from pytest_tfthreads.core.statistics import Estimate, LogRatio, student_t
 
 MISSING_LIBRARY = (
-    "change points are found by ruptures, which is not installed: "
-    "pip install 'pytest-tfthreads[report]'"
+    "change points are found by ruptures, which is not installed: pip install ruptures"
 )
 FAMILYWISE_ERROR = 0.05
 """How often all the unchanged histories that are looked at together may show any change."""
@@ -44,9 +50,9 @@ LEAST_SITTINGS = 2
 ENOUGH_SITTINGS = 2 * LEAST_SITTINGS
 """Sittings from which on a change can be found."""
 CONFIDENCE = 0.95
-_CLIP = 4.0  # standard deviations beyond which a difference counts no more for the noise
+NOISE = Expected(spread=0.07, weight=3.0, tests=1.0)
+"""The spread of points about a level that is expected, beside that of their processes."""
 _FAR = 3.0  # standard deviations from both neighbours that a point needs one of them to bear out
-_SIGMA_OF_MAD = 1.4826  # of a normal distribution
 _MOST_ALIKE = 0.9  # correlation of neighbours beyond which no change could ever be told
 _CHANCE = 0.5  # standard errors of that correlation that are put down to chance
 # LR statistic of a change's place that is exceeded in 5 % of cases: -2 log(1 - √0.95), from
@@ -194,33 +200,24 @@ def noise_of(sittings: Sequence[Sitting], alike: float = 0.0) -> Noise:
     `alike` is the correlation of neighbours.
     """
     points = [fmean(one.log_speeds) for one in sittings]
-    default = BETWEEN**2 + _within(sittings)
+    default = NOISE.spread**2 + _within(sittings)
     steps = len(points) - 1
     if steps < 1:
-        return Noise(default, default, BETWEEN_DOF)
-    successive = _semivariance(points)
-    dof = 2 * steps**2 / (3 * steps - 1)  # successive differences share sittings
+        return Noise(default, default, EXPECTED_DOF)
+    dof = dof_of_steps(steps)
     # Spreads of machines differ by orders of magnitude, so logarithms are averaged. That of a
     # sample variance is too small by about 1/dof in the mean (Smyth 2004, see `noise`).
-    log_learned = math.log(max(successive, FLOOR**2)) + 1 / dof
+    log_learned = math.log(max(semivariance(points), FLOOR**2)) + 1 / dof
     moderated = math.exp(
-        (dof * log_learned + BETWEEN_WEIGHT * math.log(default)) / (dof + BETWEEN_WEIGHT)
+        (dof * log_learned + NOISE.weight * math.log(default)) / (dof + NOISE.weight)
     )
     of_points = moderated / (1 - alike)
-    return Noise(of_points, of_points * (1 + alike) / (1 - alike), dof + BETWEEN_DOF)
+    return Noise(of_points, of_points * (1 + alike) / (1 - alike), dof + EXPECTED_DOF)
 
 
 def _within(sittings: Sequence[Sitting]) -> float:
     """Mean variance of a point that is expected from processes measured for so long."""
     return fmean(default_within(one.measured_s) / len(one.log_speeds) for one in sittings)
-
-
-def _semivariance(points: Sequence[float]) -> float:
-    """Half the mean square of successive differences, those far beyond the others clipped."""
-    squares = [(later - earlier) ** 2 for earlier, later in itertools.pairwise(points)]
-    # Of equal points too, a difference is not the first sign of noise.
-    typical = max(_SIGMA_OF_MAD**2 * median(squares), 2 * FLOOR**2)
-    return fmean(min(one, _CLIP**2 * typical) for one in squares) / 2
 
 
 def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:

@@ -135,14 +135,14 @@ def of_machine(facts: Facts) -> list[Finding]:
     ]
 
 
-def of_leases(others: Sequence[str], unavailable: str) -> Finding:
-    """Of who else measures here, in words, and why leases cannot be kept, if so."""
+def of_leases(others: Sequence[str], unavailable: str, mend: str) -> Finding:
+    """Of who else measures here, in words; and why leases cannot be kept, if so, and the mend."""
     if unavailable:
         return Finding(
             "leases",
             "warning",
             f"cannot be kept here ({unavailable}): runs at once disturb each other",
-            ("name a directory on a local disk in PYTEST_TFTHREADS_LEASES",),
+            (mend,),
         )
     if others:
         return Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,11 @@ _KINSHIP = ("host", "python", "tensorflow")
 class History:
     """What one measurement is judged by: comparable measurements of its test, oldest first.
 
-    The last is the baseline, and `baseline` says in words which that is; `trace` is what is known
-    of its trace. With none, `problem` says why, and `status` is the verdict that follows.
+    `titles` are those of their runs, `baseline` that of the last, and `trace` is what is known of
+    its trace. Those of the present level (`level`) are the baseline, which begins with `since` at
+    the earliest; `beside` are those that were measured side by side with their baselines without a
+    regression. If the user named a run, the last alone is the baseline, and `named` is its time.
+    With no measurement, `problem` says why, and `status` is the verdict that follows.
     """
 
     measurements: tuple[Measurement, ...]
@@ -31,6 +35,17 @@ class History:
     problem: str = ""
     status: str = "no-baseline"
     trace: Trace | None = None
+    titles: tuple[str, ...] = ()
+    named: str = ""
+    since: int = 0
+    beside: frozenset[int] = frozenset()
+
+    def words_of(self, members: Sequence[int]) -> str:
+        """The runs of these measurements, for people."""
+        if not self.titles or not members:
+            return self.baseline
+        first, last = self.titles[members[0]], self.titles[members[-1]]
+        return first if first == last else f"the mean of {len(members)} runs, {first} to {last}"
 
 
 def why_not_comparable(now: Measurement, then: Measurement) -> str | None:

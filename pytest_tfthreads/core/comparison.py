@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.noise import Contrast, Difference, contrasts, difference
+from pytest_tfthreads.core.noise import Contrast, Difference, Pair, contrasts, difference
 from pytest_tfthreads.core.statistics import Estimate, holm, student_p, student_t
 from pytest_tfthreads.core.threads import ThreadConfig
 
 FAMILYWISE_ERROR = 0.05
 """How often a group without any difference may show one, per figure (throughput, CPU)."""
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class Candidate:
 class Ratio:
     """The first configuration's figure over the second's; `distinct` if they can be told apart.
 
-    The interval's level is the one at which Holm tested the pair (`confidence`), so that it
-    excludes 1 exactly if the two are distinct. `through` names the configuration that links two
+    The intervals of all pairs hold together, so each is at Bonferroni's level (`confidence`).
+    Holm's test, which tells pairs apart, sees more: where it does, the interval ends at 1.
+    `through` names the configuration that links two
     which never took turns with each other.
     """
 
@@ -149,7 +148,8 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
     """Ratio and decision for every pair that shared a ring or has a common partner.
 
     Holm's step-down test (1979) over all of them, family-wise at `FAMILYWISE_ERROR`: the fastest
-    is picked by the data, so testing the pairs with it alone would be selection.
+    is picked by the data, so testing the pairs with it alone would be selection. Holm's levels make
+    no intervals that hold together; Bonferroni's do.
     """
     members = list(dict.fromkeys(itertools.chain.from_iterable(observed)))
     direct = contrasts(observed, len(members))
@@ -164,13 +164,17 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
 
     p_values = [p_value(pair) for pair in pairs]
     ratios: dict[Pair, Ratio] = {}
+    error = FAMILYWISE_ERROR / max(1, len(pairs))
     for (pair, one), p, level in zip(
         pairs.items(), p_values, holm(p_values, FAMILYWISE_ERROR), strict=True
     ):
-        half_width = student_t(1 - level / 2, one.dof) * math.sqrt(one.variance)
-        bounds = (one.log_ratio, one.log_ratio - half_width, one.log_ratio + half_width)
-        estimate = Estimate(*(math.exp(bound) for bound in bounds))
-        ratios[pair] = Ratio(estimate, p <= level, 1 - level, one.rings, one.through)
+        half_width = student_t(1 - error / 2, one.dof) * math.sqrt(one.variance)
+        low, high = one.log_ratio - half_width, one.log_ratio + half_width
+        distinct = p <= level
+        if distinct:
+            low, high = (max(low, 0.0), high) if one.log_ratio > 0 else (low, min(high, 0.0))
+        estimate = Estimate(*(math.exp(bound) for bound in (one.log_ratio, low, high)))
+        ratios[pair] = Ratio(estimate, distinct, 1 - error, one.rings, one.through)
     return ratios
 
 

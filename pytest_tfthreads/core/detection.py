@@ -11,12 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from pytest_tfthreads.core.correction import (
+    EXPECTED,
+    NOT,
+    anchor_of,
+    correction_of,
+    has_reference,
+    log_speeds,
+)
 from pytest_tfthreads.core.duet import LOOKS
 from pytest_tfthreads.core.limits import Limit, duet_limit, saved_runs_limit
 from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.pairs import pair_of
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.verdict import default_between, log_speed
 
 SAVED_RUNS = (1, 3, 10, 30)
 """Lengths of a history that are looked at."""
@@ -43,12 +50,16 @@ class Trial:
     @property
     def is_corrected(self) -> bool:
         """Whether every process ran the reference workload, by which the gate corrects."""
-        return all(sample.reference_wall_s for pair in self.pairs for sample in pair)
+        return all(map(has_reference, self.pairs))
 
     @property
     def measured_s(self) -> float:
         """How long a process measured."""
         return fmean(sum(sample.wall_s) for pair in self.pairs for sample in pair)
+
+    def correction(self, metric: str) -> str:
+        """How the gate corrects such processes."""
+        return correction_of(metric, *self.pairs)
 
     def pair_logs(self, metric: str) -> list[float]:
         """Of each pair the log ratio of its speeds, as a duet takes it."""
@@ -59,8 +70,12 @@ class Trial:
 
         For runs of more processes, the same ones once more.
         """
+        correction = self.correction(metric)
+        anchor = (
+            None if correction == NOT else anchor_of([one for pair in self.pairs for one in pair])
+        )
         logs = [
-            [log_speed(pair[side], metric, self.is_corrected) for pair in self.pairs]
+            list(log_speeds([pair[side] for pair in self.pairs], metric, correction, anchor))
             for side in (0, 1)
         ]
         size = LEAST_PAIRS
@@ -159,7 +174,7 @@ def by_saved_runs(
             runs,
             tolerance[metric],
             hypotheses,
-            default_between(trial.is_corrected),
+            EXPECTED[trial.correction(metric)],
             trial.measured_s,
         )
         for metric in METRICS

@@ -20,9 +20,10 @@ Three looks are three chances to be wrong, so they share every error (Bonferroni
 the first, which is to decide what is clear, most for the last, after which nothing can be gained.
 
 The spread of pairs is moderated, as in `noise`: a weighted mean of the variance of these pairs, of
-those in saved runs about their own means, and of what is to be expected. The constants were chosen
-by the rates of false alarms and of detection on recorded pairs; benchmarks/gate/replay.py prints
-them.
+those in saved runs about their own means, and of what is to be expected. Pairs that are farther
+apart than that are believed more than it is, and then need to be more: what is expected counts the
+less, the more they speak against it. The constants were chosen by the rates of false alarms and of
+detection on recorded pairs and on drawn ones; benchmarks/gate/replay.py prints them.
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ BEYOND = 0.7
 the tolerance, so that a loss of either is rarely taken for the other."""
 EXPECTED = 0.015
 """Spread (of a logarithm) between pairs that is expected: the median of what was recorded."""
-EXPECTED_DOF = 4.0
+EXPECTED_DOF = 2.5
+"""Degrees of freedom that it counts for."""
 UNREPEATED = 0.1
 """The same before the first look. One pair or two say little or nothing of their own spread, and
 some workloads spread like this: the expected spread alone must not decide."""
-STORED_DOF = 5.0
+UNREPEATED_DOF = 4.0
+STORED_DOF = 2.5
 """The most degrees of freedom that pairs of saved runs count for: the machine of today may be
 noisier."""
 
@@ -153,7 +156,9 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
     """
     if not logs:
         raise ValueError("a mean needs a pair or more")
-    expected = EXPECTED if len(logs) >= LOOKS[0] else UNREPEATED
+    is_repeated = len(logs) >= LOOKS[0]
+    expected = EXPECTED if is_repeated else UNREPEATED
+    expected_dof = EXPECTED_DOF if is_repeated else UNREPEATED_DOF
     all_stored_dof = sum(len(run) - 1 for run in stored if run)
     stored_dof = min(STORED_DOF, all_stored_dof)
     stored_variance = (
@@ -161,9 +166,14 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
         if all_stored_dof
         else 0.0
     )
-    dof = len(logs) - 1 + stored_dof + EXPECTED_DOF
-    squares = _sum_of_squares(logs) + stored_dof * stored_variance + EXPECTED_DOF * expected**2
-    return LogRatio(fmean(logs), squares / dof / len(logs), dof)
+    prior_dof = stored_dof + expected_dof
+    prior = (stored_dof * stored_variance + expected_dof * expected**2) / prior_dof
+    own_dof = len(logs) - 1
+    squares = _sum_of_squares(logs)
+    if squares > own_dof * prior:
+        prior_dof *= (own_dof * prior / squares) ** 2
+    dof = own_dof + prior_dof
+    return LogRatio(fmean(logs), (squares + prior_dof * prior) / dof / len(logs), dof)
 
 
 def _with_rule(verdict: Verdict) -> Verdict:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pytest_tfthreads.core.drift import predict
+from pytest_tfthreads.core.drift import Expected, predict
 from pytest_tfthreads.core.duet import LOOKS, mean_ratio, status_by_looks
 from pytest_tfthreads.core.statistics import Estimate, LogRatio, spread_of, spread_with_interval
 from pytest_tfthreads.core.verdict import POWER, Errors, detectable_loss, level_of_one
@@ -89,19 +89,19 @@ def saved_runs_limit(
     runs: int,
     tolerance: float,
     hypotheses: int,
-    between: float,
+    expected: Expected,
     measured_s: float,
 ) -> Limit:
     """Of the gate after so many runs, from log speeds of processes that measured for so long.
 
-    `between` is the default spread between runs.
+    `expected` is the drift between runs before any history.
     """
     level = level_of_one(hypotheses)
 
     def ratio(factor: float) -> LogRatio:
         endless = itertools.cycle(_scaled(sittings, factor))
         *history, now = itertools.islice(endless, runs + 1)
-        return predict(now, history, between, measured_s)
+        return predict(now, history, expected, measured_s)
 
     # Processes of a pair met the same weather: together they count as one.
     figures = list(itertools.chain.from_iterable(sittings[: max(1, len(sittings) // 2)]))

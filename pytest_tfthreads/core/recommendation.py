@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from pytest_tfthreads.core.comparison import Candidate, Comparison, Pair, Ratio, compare
+from pytest_tfthreads.core.comparison import Candidate, Comparison, Ratio, compare
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.noise import expected_variance
+from pytest_tfthreads.core.noise import Pair, expected_variance
 from pytest_tfthreads.core.scaling import Scaling, fit
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.threads import ThreadCount

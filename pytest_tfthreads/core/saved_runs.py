@@ -61,6 +61,11 @@ class StoredMeasurement:
         return any(one.status == "regression" for one in self.verdicts)
 
     @property
+    def named(self) -> str:
+        """The time of the run by which the test was judged, if the user had named that run."""
+        return next((one.named for one in self.verdicts if one.named), "")
+
+    @property
     def trace(self) -> Trace | None:
         """Of the code that was measured."""
         return None if self.traces is None else self.traces.now

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_tfthreads.core.noise import EXPECTED_DOF
 from pytest_tfthreads.core.statistics import Estimate, student_t
 
 Ring = Sequence[tuple[int, float]]
 """Threads and log throughput of the members of one ring; only differences within it count."""
 
+EXPECTED_DOF = 4.0
+"""Degrees of freedom that the expected variance counts for."""
 _MAX_COHERENCY = 10.0  # two threads would have a tenth of the throughput of one
 _MAX_ROOT = math.sqrt(_MAX_COHERENCY)  # fits search κ by its root, for small values matter
 _WIDEST_CONTENTION = 0.3  # an interval of this width says nothing that anybody could act on

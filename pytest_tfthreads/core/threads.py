@@ -6,14 +6,17 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import TypeGuard
 
 from pytest_tfthreads.core.tolerance import parse_tolerance
 
 # TensorFlow 2.21 starts 5,000 threads a pool, aborts at 40,000 and crashes at 2**31 - 1;
 # no CPU has more hardware threads than this bound.
 MAX_THREADS = 4096
+MAX_CONFIGS = 1000  # far more than anybody waits for; a list may have no end
 
 _SYMBOL = re.compile(
     r"(?:(?P<times>[1-9]\d*)\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d*))?"
@@ -60,7 +63,8 @@ class ThreadCount:
             return value
         if value is None:
             return AUTO
-        if isinstance(value, int) and not isinstance(value, bool):
+        if _is_integer(value):
+            value = int(value)
             if value < 0:
                 raise ConfigError(argument, f"{value} is negative; 0 leaves it to TensorFlow")
             if value > MAX_THREADS:
@@ -132,6 +136,15 @@ class Configuration:
         return ThreadConfig(
             ThreadCount.named(self.intra, "intra"), ThreadCount.named(self.inter, "inter")
         )
+
+
+@dataclass(frozen=True)
+class ThreadsInForce:
+    """The configuration under which a test runs: TensorFlow's pools, and the CPUs granted."""
+
+    intra: int
+    inter: int
+    cpus: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -254,7 +267,7 @@ def parse_timeout(value: object, argument: str) -> float | None:
         return None
     if (
         isinstance(value, bool)
-        or not isinstance(value, (int, float))
+        or not isinstance(value, Real)
         or not math.isfinite(value)
         or value <= 0
     ):
@@ -292,32 +305,57 @@ def _configs(named: Mapping[str, object]) -> tuple[ThreadConfig, ...]:
     if named.get("intra") is not None or named.get("inter") is not None:
         raise ConfigError("configs", "give either configs or intra and inter, not both")
     expected = "a list of pairs such as configs=[(8, 4), (4, 8)]"
-    if not isinstance(pairs, (list, tuple)):
+    if not _is_axis(pairs):
         raise ConfigError("configs", f"{pairs!r} is not {expected}")
-    if not pairs:
-        raise ConfigError("configs", f"the list is empty; use {expected}")
     configs = []
-    for pair in pairs:
-        if not isinstance(pair, (list, tuple)) or len(pair) != len(_PARAMETERS):
+    for pair in _values(pairs, "configs", f"use {expected}"):
+        values = _values(pair, "configs", expected) if _is_axis(pair) else []
+        if len(values) != len(_PARAMETERS) or isinstance(pair, Set):
             raise ConfigError("configs", f"{pair!r} is no pair (intra, inter); use {expected}")
-        configs.append(ThreadConfig(*(ThreadCount.parse(value, "configs") for value in pair)))
+        configs.append(ThreadConfig(*(ThreadCount.parse(value, "configs") for value in values)))
     return _distinct(configs)
 
 
 def _axis(value: object, argument: str) -> list[ThreadCount]:
-    if isinstance(value, (list, tuple, range)):
-        if not value:
-            raise ConfigError(argument, "the list is empty; leave the argument out for auto")
-        return [ThreadCount.parse(one, argument) for one in value]
+    if _is_axis(value):
+        values = _values(value, argument, "leave the argument out for auto")
+        return [ThreadCount.parse(one, argument) for one in values]
     return [ThreadCount.parse(value, argument)]
 
 
+def _is_axis(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+
+
+def _values(axis: Iterable[object], argument: str, mend: str) -> list[object]:
+    """All values of a list, a range, an array, a generator, or, in a fixed order, a set."""
+    try:
+        values = list(itertools.islice(axis, MAX_CONFIGS + 1))
+    except TypeError as error:  # NumPy's array of one value without a dimension
+        raise ConfigError(argument, f"{axis!r} is no list ({error})") from error
+    if not values:
+        used_up = ", or used up, for it can be read only once" if isinstance(axis, Iterator) else ""
+        raise ConfigError(argument, f"the list is empty{used_up}; {mend}")
+    if len(values) > MAX_CONFIGS:
+        raise ConfigError(argument, f"there are more than {MAX_CONFIGS} values")
+    if isinstance(axis, Set):  # or the tests would come in another order in each process
+        values.sort(key=lambda one: (0, int(one), "") if _is_integer(one) else (1, 0, repr(one)))
+    return values
+
+
+def _is_integer(value: object) -> TypeGuard[Integral]:
+    """Whether it is an integer, NumPy's too; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _cpus(value: object) -> int | str | None:
-    if value is None or value == "all":
-        return None if value is None else "all"
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if value is None:
+        return None
+    if isinstance(value, str) and value == "all":
+        return "all"
+    if not _is_integer(value) or int(value) < 1:
         raise ConfigError("cpus", f'{value!r} is no number of CPUs; use an integer >= 1 or "all"')
-    return value
+    return int(value)
 
 
 def _env(value: object) -> tuple[tuple[str, str], ...]:
@@ -349,9 +387,9 @@ def _tolerance(value: object) -> tuple[tuple[str, float], ...]:
 def _processes(value: object, argument: str) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _is_integer(value) or int(value) < 1:
         raise ConfigError(argument, f"{value!r} is no number of processes; use an integer >= 1")
-    return value
+    return int(value)
 
 
 def _typed_count(text: str, argument: str) -> ThreadCount:

@@ -8,31 +8,32 @@ from collections.abc import Mapping
 METRICS = ("throughput", "cpu_efficiency")
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
-_EXPECTED = '"5%", or {"throughput": "5%", "cpu_efficiency": "10%"}'
+MARKER_SYNTAX = '"5%", or {"throughput": "5%", "cpu_efficiency": "10%"}'
+OPTION_SYNTAX = "5%, or throughput=5%,cpu_efficiency=10%"
 
 
-def parse_tolerance(value: object) -> dict[str, float]:
+def parse_tolerance(value: object, syntax: str = MARKER_SYNTAX) -> dict[str, float]:
     """Shares by metric, of one or both of `METRICS`.
 
     Takes "5%" for both, a dict by metric, or, from the command line, its text
-    "throughput=5%,cpu_efficiency=10%". Raises `ValueError`.
+    "throughput=5%,cpu_efficiency=10%". Raises `ValueError`, which tells the `syntax` to use.
     """
     if isinstance(value, str) and "=" in value:
         pairs = [part.partition("=") for part in value.split(",")]
         value = {metric.strip(): share for metric, _, share in pairs}
     if isinstance(value, Mapping):
         if not value:
-            raise ValueError(f"is empty; use {_EXPECTED}")
+            raise ValueError(f"is empty; use {syntax}")
         for metric in value:
             if metric not in METRICS:
                 raise ValueError(f"{metric!r} is neither {' nor '.join(METRICS)}")
-        return {metric: _share(share) for metric, share in value.items()}
-    return dict.fromkeys(METRICS, _share(value))
+        return {metric: _share(share, syntax) for metric, share in value.items()}
+    return dict.fromkeys(METRICS, _share(value, syntax))
 
 
-def _share(value: object) -> float:
+def _share(value: object, syntax: str) -> float:
     found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     share = float(found[1]) / 100 if found else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"{value!r} is no share between 0% and 100%; use {_EXPECTED}")
+        raise ValueError(f"{value!r} is no share between 0% and 100%; use {syntax}")
     return share

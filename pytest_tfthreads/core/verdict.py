@@ -1,14 +1,20 @@
 """Is a measurement slower than its baseline? The rule, its words, and nothing of pytest.
 
 `conclude` makes a verdict of what is known of a change of speed; `judge` and `judge_all` know it
-from saved runs, `duet` from processes of both revisions that took turns. With x the log of speed
-now / baseline, and for saved runs the prediction interval of `drift` around it:
+from saved runs, `duet` from processes of both revisions that took turns. Of saved runs those of the
+present level count (`level`), and the machine of the day is taken out as far as the reference
+workload tells it (`correction`). With x the log of speed now / baseline, and for saved runs the
+prediction interval of `drift` around it:
 
 - regression: x is below -tolerance, and we are sure at the suite's level that it is below -margin
   (0.4 × tolerance: 2 % where 5 % is tolerated);
 - improvement: the same upwards;
 - pass: we are 95 % sure that x is above -tolerance;
 - else inconclusive, with what could have been detected and what would sharpen it.
+
+A correction can make a verdict milder, and makes no loss out of nothing: a regression or an
+improvement is one without the correction too, as estimated. Else a loss is inconclusive, and a gain
+a pass.
 
 Sure at the suite's level: the chance of any false regression in a suite of unchanged code is to be
 5 %. A test is judged when it is measured, before the others are, so each of m hypotheses (tests ×
@@ -23,11 +29,25 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Annotated, Any
 
+from pytest_tfthreads.core.changes import Sitting
 from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.correction import (
+    BY_BOTH,
+    CONTENTION_SHARE,
+    EXPECTED,
+    NOT,
+    anchor_of,
+    contention,
+    correction_of,
+    is_usable,
+    log_speeds,
+)
 from pytest_tfthreads.core.decode import NotNegative, OneOf, Within, decode, encode
-from pytest_tfthreads.core.drift import BETWEEN, BETWEEN_CORRECTED, Prediction, predict
-from pytest_tfthreads.core.measurement import Measurement, Sample
+from pytest_tfthreads.core.drift import Prediction, predict
+from pytest_tfthreads.core.level import present_level
+from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.statistics import Estimate, LogRatio, holm
+from pytest_tfthreads.core.suite import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.tolerance import METRICS
 
 STATUSES = (
@@ -53,6 +73,7 @@ REFERENCE_SHIFT = 0.1
 ENOUGH_RUNS = 10
 """Saved runs from which on more of them teach little."""
 
+_NOTHING = 1e-9
 ENOUGH_S = 0.5
 """A process that measured for less may owe its speed to the state that a CPU happened to be in."""
 
@@ -100,15 +121,17 @@ class Policy:
 
 @dataclass(frozen=True)
 class Change:
-    """A relative change of speed (-0.31: 31 % slower) with its 90 % interval.
+    """A relative change of speed (-0.31: 31 % slower) with its interval.
 
-    90 %, so that a pass is an interval whose lower end is within the tolerance (`duet`, which
-    looks more than once, asks for a little more).
+    The interval's level, `confidence`, is that of the verdict: a pass is an interval whose lower
+    end is within the tolerance. Against saved runs that is 90 %; a duet, which looks more than
+    once, asks for more: 99, 98 and 93 % at its three looks.
     """
 
     value: ChangeOfSpeed
     low: ChangeOfSpeed
     high: ChangeOfSpeed
+    confidence: Annotated[float, Within(0, 1)] = 0.9
 
 
 @dataclass(frozen=True)
@@ -119,7 +142,8 @@ class Verdict:
     corrected by the reference workload if `corrected`. `detectable` is the smallest loss of speed
     that would have been reported as a regression with 80 % probability. `change` and `detectable`
     are `None` where nothing was judged. `rule` says by what a regression is one, where the
-    tolerance alone does not.
+    tolerance alone does not. `named` is when the baseline was measured, if the user chose the
+    baseline: whoever names a run accepts its speed.
     """
 
     test: str
@@ -137,6 +161,7 @@ class Verdict:
     corrected: bool = False
     advice: tuple[str, ...] = ()
     rule: str = ""
+    named: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""
@@ -160,6 +185,7 @@ class Judged:
 
     `ratio` is of the speeds now / baseline, `other_log_ratio` that of the other metric. `against`
     names the baseline. `advice` is what to do if it improved, `remedies` if it stays inconclusive.
+    `corrected`: by the reference workload; `measured_log_ratio` is then the ratio without that.
     """
 
     test: str
@@ -170,8 +196,10 @@ class Judged:
     ratio: LogRatio
     other_log_ratio: float
     corrected: bool = False
+    measured_log_ratio: float = 0.0
     advice: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
+    named: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,18 +212,24 @@ class Errors:
 
 
 def judge(
-    test: str, now: Measurement, history: History, policy: Policy, hypotheses: int
+    test: str,
+    now: Measurement,
+    history: History,
+    policy: Policy,
+    hypotheses: int,
+    drifts: Drifts | None = None,
 ) -> tuple[Verdict, Verdict]:
     """Verdicts on throughput and on CPU efficiency, where the rest of the suite is not known yet.
 
-    `hypotheses` is how many verdicts the suite will have: two a test that is measured.
+    `hypotheses` is how many verdicts the suite will have: two a test that is measured. `drifts` is
+    how far the suite's tests drift, as far as saved runs tell.
     """
     level = level_of_one(hypotheses)
     throughput, cpu_efficiency = (
         conclude(judged, policy.tolerance[judged.metric], Errors(level, level))
         if isinstance(judged, Judged)
         else judged
-        for judged in _prepare(test, now, history, policy)
+        for judged in _prepare(test, now, history, policy, drifts or {})
     )
     return throughput, cpu_efficiency
 
@@ -204,7 +238,15 @@ def judge_all(
     measured: Sequence[tuple[str, Measurement, History]], policy: Policy
 ) -> list[Verdict]:
     """Verdicts on complete runs, two a test in the order given: Holm's step-down levels."""
-    prepared = [one for each in measured for one in _prepare(*each, policy)]
+    of_machine: dict[str, list[Sequence[Measurement]]] = {}
+    for _, now, history in measured:
+        of_machine.setdefault(machine_of(now), []).append(history.measurements)
+    drifts = {machine: drifts_of(histories) for machine, histories in of_machine.items()}
+    prepared = [
+        one
+        for test, now, history in measured
+        for one in _prepare(test, now, history, policy, drifts[machine_of(now)])
+    ]
     judged = [one for one in prepared if isinstance(one, Judged)]
     slower, faster = [], []
     for one in judged:
@@ -234,13 +276,14 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
     """
     ratio = judged.ratio
     log_ratio = ratio.log_ratio
-    status = status_of(ratio, tolerance, errors, beyond)
+    status = _borne_out(judged, status_of(ratio, tolerance, errors, beyond), tolerance, beyond)
     detectable = detectable_loss(ratio, tolerance, errors, beyond)
-    shown_width = ratio.half_width(1 - PASS_ERROR)
+    shown_width = ratio.half_width(1 - errors.passed)
     change = Change(
         math.expm1(log_ratio),
         math.expm1(log_ratio - shown_width),
         math.expm1(log_ratio + shown_width),
+        1 - 2 * errors.passed,
     )
     return Verdict(
         test=judged.test,
@@ -257,6 +300,7 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         detectable=detectable,
         corrected=judged.corrected,
         advice={"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
+        named=judged.named,
     )
 
 
@@ -289,22 +333,28 @@ def detectable_loss(
     return -math.expm1(-reported_from - ratio.half_width(POWER))
 
 
-def log_speed(sample: Sample, metric: str, corrected: bool) -> float:
-    """Log of calls a second, or a CPU-second; corrected: of calls in a reference call's time."""
-    # CPU efficiency too is corrected by the reference's wall time. Its CPU time would be sharper,
-    # but the clock is the process's: a thread that burns CPU beside the work makes the reference
-    # look just as much slower, and the correction would hide what this metric is there to find.
-    speed = sample.calls_a_second if metric == "throughput" else sample.calls_a_cpu_second
-    return math.log(speed) + (math.log(sample.reference_wall_s or 1.0) if corrected else 0.0)
+def _borne_out(judged: Judged, status: str, tolerance: float, beyond: float) -> str:
+    """The verdict, as far as what was measured bears it out without the correction."""
+    least, least_up = _log_bounds(beyond * tolerance)
+    if judged.corrected and status == "regression" and judged.measured_log_ratio >= least:
+        return "inconclusive"
+    if judged.corrected and status == "improvement" and judged.measured_log_ratio <= least_up:
+        return "pass"
+    return status
 
 
-def default_between(corrected: bool) -> float:
-    """Spread between sittings before any history (see `drift`)."""
-    return BETWEEN_CORRECTED if corrected else BETWEEN
+@dataclass(frozen=True)
+class _Compared:
+    """One metric of a test beside the runs of its present level."""
+
+    prediction: Prediction
+    measured_log_ratio: float
+    correction: str
+    members: tuple[int, ...]  # of the history
 
 
 def _prepare(
-    test: str, now: Measurement, history: History, policy: Policy
+    test: str, now: Measurement, history: History, policy: Policy, drifts: Drifts
 ) -> list[Judged | Verdict]:
     if not history.measurements:
         return [
@@ -321,49 +371,92 @@ def _prepare(
             )
             for metric in METRICS
         ]
-    then = history.measurements[-1]
-    corrected = _has_reference(now) and _has_reference(then)
-    # Without the correction a run's figure is of another kind: no step to it can be learned from.
-    usable = [one for one in history.measurements if not corrected or _has_reference(one)]
-    measured_s = min(_measured_s(now), _measured_s(then))
-    predictions = {
-        metric: predict(
-            _log_speeds(now, metric, corrected),
-            [_log_speeds(one, metric, corrected) for one in usable],
-            default_between(corrected),
-            measured_s,
-        )
-        for metric in METRICS
-    }
+    found = {metric: _compared(metric, now, history, drifts) for metric in METRICS}
     return [
         Judged(
             test=test,
             metric=metric,
             now=now,
-            then=then,
-            against=history.baseline,
-            ratio=predictions[metric],
-            other_log_ratio=other.log_ratio,
-            corrected=corrected,
+            then=_joined([history.measurements[index] for index in one.members]),
+            against=history.words_of(one.members),
+            ratio=one.prediction,
+            other_log_ratio=other.prediction.log_ratio,
+            corrected=one.correction != NOT,
+            measured_log_ratio=one.measured_log_ratio,
+            named=history.named,
             advice=("the baseline is due for renewal: save this run with --benchmark-save",),
             remedies=_remedies(
-                predictions[metric], len(history.measurements), len(now.samples), measured_s
+                one.prediction,
+                len(history.measurements),
+                len(now.samples),
+                min(_measured_s(now), _measured_s(history.measurements[-1])),
             ),
         )
-        for metric, other in zip(METRICS, reversed(predictions.values()), strict=True)
+        for (metric, one), other in zip(found.items(), reversed(found.values()), strict=True)
     ]
+
+
+def _compared(metric: str, now: Measurement, history: History, drifts: Drifts) -> _Compared:
+    """The latest saved run decides whether there is a correction."""
+    correction = correction_of(metric, now.samples, history.measurements[-1].samples)
+    # Without the correction a run's figure is of another kind: no step to it can be learned from.
+    usable = [
+        index
+        for index, one in enumerate(history.measurements)
+        if is_usable(metric, one.samples, correction)
+    ]
+    samples = [history.measurements[index].samples for index in usable]
+    anchor = None if correction == NOT else anchor_of([one for each in samples for one in each])
+    logs = [log_speeds(each, metric, correction, anchor) for each in samples]
+    chosen = _level_of(history, usable, logs)
+    prediction = predict(
+        log_speeds(now.samples, metric, correction, anchor),
+        logs,
+        EXPECTED[correction],
+        min(_measured_s(one) for one in (now, *(history.measurements[usable[n]] for n in chosen))),
+        chosen,
+        drifts.get((metric, correction)),
+    )
+    measured = fmean(log_speeds(now.samples, metric)) - fmean(
+        fmean(log_speeds(samples[place], metric)) for place in chosen
+    )
+    if correction == BY_BOTH:
+        level = anchor_of([one for place in chosen for one in samples[place]])
+        prediction = _less_sure(prediction, contention(now.samples, level))
+    return _Compared(prediction, measured, correction, tuple(usable[place] for place in chosen))
+
+
+def _level_of(
+    history: History, usable: Sequence[int], logs: Sequence[Sequence[float]]
+) -> tuple[int, ...]:
+    """Places in `usable` of the runs to compare with; of a named one, that one."""
+    if history.named:
+        return (len(usable) - 1,)
+    sittings = [
+        Sitting(tuple(each), _measured_s(history.measurements[index]))
+        for index, each in zip(usable, logs, strict=True)
+    ]
+    since = sum(index < history.since for index in usable)
+    beside = {place for place, index in enumerate(usable) if index in history.beside}
+    return present_level(sittings, since, beside)
+
+
+def _less_sure(prediction: Prediction, contention: float) -> Prediction:
+    """Where others took more or less of the CPUs than then."""
+    more = (CONTENTION_SHARE * contention) ** 2
+    return replace(
+        prediction, variance=prediction.variance + more, between=prediction.between + more
+    )
+
+
+def _joined(measurements: Sequence[Measurement]) -> Measurement:
+    """The latest, with the processes of all."""
+    samples = tuple(sample for one in measurements for sample in one.samples)
+    return replace(measurements[-1], samples=samples)
 
 
 def _log_bounds(share: float) -> tuple[float, float]:
     return math.log1p(-share), math.log1p(share)
-
-
-def _log_speeds(measurement: Measurement, metric: str, corrected: bool) -> list[float]:
-    return [log_speed(sample, metric, corrected) for sample in measurement.samples]
-
-
-def _has_reference(measurement: Measurement) -> bool:
-    return all(sample.reference_wall_s for sample in measurement.samples)
 
 
 def _measured_s(measurement: Measurement) -> float:
@@ -383,10 +476,16 @@ def _configuration(measurement: Measurement) -> str:
 def _reason(
     judged: Judged, status: str, change: Change, tolerance: float, detectable: float
 ) -> str:
+    measured = math.expm1(judged.measured_log_ratio)
     if status in ("regression", "improvement"):
         text = _taken_apart(judged, change)
     elif status == "pass":
         text = f"{signed_percent(change.value)}; a loss of {percent(tolerance)} is ruled out"
+    elif judged.corrected and change.high < -tolerance < measured:
+        text = (
+            f"{_taken_apart(judged, change)}; but as measured {signed_percent(measured)}, and a "
+            "correction for the machine's speed makes no loss out of nothing"
+        )
     else:
         text = (
             f"{_taken_apart(judged, change)}; too noisy to tell from a tolerated "
@@ -429,7 +528,8 @@ def _shift(judged: Judged) -> str:
         return ""
     return (
         f"; the machine itself ran the reference workload {percent(abs(change))} "
-        f"{'slower' if change < 0 else 'faster'} than then, which is taken out"
+        f"{'slower' if change < 0 else 'faster'} than then; as measured the change is "
+        f"{signed_percent(math.expm1(judged.measured_log_ratio))}"
     )
 
 
@@ -458,5 +558,5 @@ def percent(share: float) -> str:
 
 
 def signed_percent(share: float) -> str:
-    """With a sign, a true minus: -0.314 → "−31 %"."""
-    return f"{'−' if share < 0 else '+'}{percent(abs(share))}"
+    """With a sign, a true minus: -0.314 → "−31 %"; what rounding left of nothing is "+0.0 %"."""
+    return f"{'−' if share < -_NOTHING else '+'}{percent(abs(share))}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection
+from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.duet import is_decided
 from pytest_tfthreads.core.measurement import Measurement
@@ -17,10 +18,10 @@ from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.core.search import NOTHING_KNOWN, SearchCost, look_back, next_look
 from pytest_tfthreads.core.threads import Case, ThreadConfig, ThreadCount
-from pytest_tfthreads.core.trace import Traces
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate
 from pytest_tfthreads.isolation.duets import Duets
+from pytest_tfthreads.isolation.orders import is_interactive
 from pytest_tfthreads.isolation.profiles import Profiles
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.results import IsolatedRun, MeasuredTest, Results
@@ -47,18 +48,31 @@ class Isolation:
     """Runs marked items in processes of their own."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, leases: Leases, ticker: Ticker
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        leases: Leases,
+        ticker: Ticker,
+        attempts: Attempts,
     ) -> None:
         self._config = config
         self._settings = settings
         self._ticker = ticker
         self._machine = Machine.read()
-        self._launcher = Launcher(settings.start, leases, roles.shared_run(config))
-        self._rings = Rings(config, settings, self._machine, self._launcher, leases, ticker)
+        self._launcher = Launcher(
+            settings.start,
+            leases,
+            run=roles.shared_run(config),
+            shares_terminal=is_interactive(config),
+        )
+        self._rings = Rings(
+            config, settings, self._machine, self._launcher, leases, ticker, attempts
+        )
         self._results = Results(self._machine, leases, settings.pack)
         self._here = Here(Home.here(str(config.invocation_params.dir)))
         self._baseline: Baseline | None = None
         self._profiles: Profiles | None = None
+        self._found_to_measure: set[str] = set()  # tests whose arguments do not say so
         if settings.profile is not None and not self._rings.are_interactive:
             self._profiles = Profiles(self._rings, settings.profile.directory)
 
@@ -88,31 +102,62 @@ class Isolation:
 
         All of a pass are alive at once and take turns. Of each item, the first process that does
         not pass decides what is reported, and is its last; a test that measures nothing runs
-        once. What is measured is judged by the gate, if there is one; before it fails a test, more
-        processes are measured. The answer is by node id; an item is missing where the session ends
-        before it.
+        once, and is the only one of its group that is run. What is measured is judged by the gate,
+        if there is one; before it fails a test, more processes are measured. The answer is by node
+        id; an item is missing where the session ends before it, or where it is yet to be run.
         """
         members = [self._progress(item, self._here) for item in group]
+        if not self._measures(group[0]):
+            first = members[0]
+            with self._ticker.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
+                self._ticker.expect(processes=1, passes=1)
+                self._rings.run(0, [first])
+            if first.uses_benchmark and benchmark_bridge.is_enabled(self._config):
+                self._found_to_measure.add(collection.group_of(group[0]))
+            if not first.goes_on:
+                return self._results_of([first], None, {}, gate)
+            # It measures, which nobody could know. Beside others it has to be measured in turns
+            # with them from its first process on.
+            if len(group) > 1 or self._baseline is not None:
+                members[0] = self._progress(group[0], self._here)
         with self._ticker.test(
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
             return self._run(members, gate)
 
+    def _measures(self, item: pytest.Item) -> bool:
+        """Whether the item is to be measured, as far as is known by now."""
+        return (
+            benchmark_bridge.measures(item) or collection.group_of(item) in self._found_to_measure
+        )
+
     def _run(self, members: Sequence[Progress], gate: Gate | None) -> dict[str, IsolatedRun]:
         for one in members:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
-        cost, duets = None, {}
+        cost = None
+        duets: dict[str, Duet] = {}
         if gate is not None and self._baseline is not None:
             for one in members:
-                duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
+                if one.goes_on:
+                    duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
                 self._end_early(members)
         elif self._settings.search and len(members) > 1:
             cost = self._search(members)
         else:
             self._sweep(members)
-        if gate is not None and not duets:
+        if gate is not None and self._baseline is None:
             self._look_again(members, gate)
+        return self._results_of(members, cost, duets, gate)
+
+    def _results_of(
+        self,
+        members: Sequence[Progress],
+        cost: SearchCost | None,
+        duets: Mapping[str, Duet],
+        gate: Gate | None,
+    ) -> dict[str, IsolatedRun]:
+        """By node id, of those that were run; each is judged by the rule that it was run for."""
         runs = {}
         for one in members:
             duet = duets.get(one.item.nodeid)
@@ -121,39 +166,44 @@ class Isolation:
                 verdicts = self._verdicts(one, measured.measurement, gate, duet)
                 measured = replace(measured, verdicts=verdicts)
             if measured is not None:
-                measured = replace(measured, traces=self._traces(one, measured, duet, gate))
+                measured = self._traced(one, measured, duet, gate)
             if one.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
-                runs[one.item.nodeid] = IsolatedRun(one.reports(), measured, one.ending, mistake)
+                runs[one.item.nodeid] = IsolatedRun(
+                    one.reports(),
+                    measured,
+                    one.ending,
+                    mistake,
+                    measures=self._measures(one.item),
+                    raised=one.raised,
+                    states=one.states,
+                )
         return runs
 
-    def _traces(
+    def _traced(
         self, member: Progress, measured: MeasuredTest, duet: Duet | None, gate: Gate | None
-    ) -> Traces | None:
-        """Traces of a test that was measured, if they are wanted of it."""
+    ) -> MeasuredTest:
+        """A test that was measured, with its traces, if they are wanted of it."""
         wanted = self._settings.profile
         has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
         if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
-            return None
+            return measured
         then = None
         if has_regressed and duet is not None and duet.baseline is not None and self._baseline:
             then = self._progress(member.item, self._baseline)
-        traces = self._profiles.take(self._progress(member.item, self._here), then)
+        taken = self._profiles.take(self._progress(member.item, self._here), then)
+        traces = taken.traces
         if then is None and gate is not None and traces.now is not None:
             stored = gate.stored_trace(measured.nodeid, measured.measurement)
             traces = replace(traces, baseline=stored)
-        return traces
+        unwritten = (*measured.unwritten, *taken.unwritten)
+        return replace(measured, traces=traces, unwritten=unwritten)
 
     def _progress(self, item: pytest.Item, side: Side) -> Progress:
         return Progress(self._config, self._settings, self._machine, item, side)
 
-    def _duet(self, member: Progress, baseline: Side, gate: Gate) -> Duet | None:
-        """Run a test beside its baseline; one that measures nothing, by itself."""
-        if not member.goes_on:
-            return None
-        if not benchmark_bridge.measures(member.item):
-            self._sweep([member])
-            return None
+    def _duet(self, member: Progress, baseline: Side, gate: Gate) -> Duet:
+        """Run a test beside its baseline."""
         if self._rings.are_interactive:
             self._sweep([member])
             problem = "with --pdb or --trace a test is not run side by side"
@@ -177,8 +227,9 @@ class Isolation:
         self, member: Progress, measurement: Measurement, gate: Gate, duet: Duet | None = None
     ) -> tuple[Verdict, ...]:
         test = collection.nodeid_of(member.item)
-        if duet is None:
+        if self._baseline is None:
             return gate.judge(test, measurement, member.case)
+        assert duet is not None, f"{test} was measured without its baseline"
         return gate.judge_duet(test, measurement, member.case, duet)
 
     def _search(self, members: Sequence[Progress]) -> SearchCost | None:
@@ -245,11 +296,12 @@ class Isolation:
     def _sweep(self, members: Sequence[Progress]) -> None:
         settings = self._settings
         rings = plan_rings(
-            [one.processes for one in members],
+            [one.processes - len(one.runs) for one in members],
             limit=settings.group,
             shared=_shared(members),
             seed=self._seed(members),
         )
+        before = max(len(one.runs) for one in members)
         for number, ring in enumerate(rings):
             taking_part = [members[index] for index in ring if members[index].goes_on]
             self._ticker.expect(
@@ -257,7 +309,7 @@ class Isolation:
                 passes=max(one.processes for one in members),
             )
             if taking_part:
-                self._rings.run(number, taking_part)
+                self._rings.run(before + number, taking_part)
                 self._end_early(members)
 
     def _look_again(self, members: Sequence[Progress], gate: Gate) -> None:

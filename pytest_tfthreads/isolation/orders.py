@@ -10,19 +10,27 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from pytest_tfthreads import collection
+from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.lockstep import Ring
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.protocol import WorkOrder
+from pytest_tfthreads.resolved import settled_options
+from pytest_tfthreads.xdist_bridge import roles
+
+_PAIR = 2  # of a duet
 
 
 class Orders:
     """Writes the orders of one pytest session."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, machine: Machine) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, machine: Machine, attempts: Attempts
+    ) -> None:
         self._config = config
+        self._attempts = attempts
         self._settings = settings
         self._machine = machine
         self._numbers = itertools.count()
@@ -30,7 +38,7 @@ class Orders:
     @property
     def is_interactive(self) -> bool:
         """Whether tests have the terminal to themselves, for a debugger."""
-        return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
+        return is_interactive(self._config)
 
     def granted(self, member: Progress) -> int:
         """How many CPUs it runs on."""
@@ -39,21 +47,23 @@ class Orders:
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
-    def write(self, member: Progress, ring: Ring, iterations: int | None) -> WorkOrder:
-        """For one process of the member, with `iterations` calls a round if they are settled."""
+    def write(self, member: Progress, place: int, ring: Ring, iterations: int | None) -> WorkOrder:
+        """For one process of the member, with `iterations` calls a round if they are settled.
+
+        `place` is the member's in its ring.
+        """
         config = self._config
         item = member.item
         requested = member.requested
-        nodeid = collection.nodeid_of(item)
-        _, separator, own_part = nodeid.partition("::")
         writer = (
             config.get_terminal_writer()
             if config.pluginmanager.hasplugin("terminalreporter")
             else None
         )
         return WorkOrder(
-            nodeid=nodeid,
-            target=f"{item.path}{separator}{own_part}",
+            nodeid=collection.nodeid_of(item),
+            path=str(item.path),
+            own_part=collection.own_part_of(item),
             intra=requested.intra,
             inter=requested.inter,
             cpus=self._machine.cpu_set(self.granted(member), ring.first_set),
@@ -73,11 +83,20 @@ class Orders:
             interactive=self.is_interactive,
             colors=bool(writer and writer.hasmarkup),
             terminal_width=writer.fullwidth if writer else 80,
+            process=1 + place + roles.number_of(config) * max(self._settings.group, _PAIR),
+            has_hook=bool(item.ihook.pytest_tfthreads_configure.get_hookimpls()),
             workerinput=getattr(config, "workerinput", None),
             iterations=iterations,
             # A debugger's process shares the terminal's group with pytest, and must not stop it.
             rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
+            left_out=self._attempts.left_out,
+            options=settled_options(config),
         )
+
+
+def is_interactive(config: pytest.Config) -> bool:
+    """Whether tests have the terminal to themselves, for a debugger."""
+    return bool(config.getoption("usepdb") or config.getoption("trace"))
 
 
 @contextlib.contextmanager

@@ -11,17 +11,41 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from pytest_tfthreads import collection
 from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.rings import Rings
+from pytest_tfthreads.process.files import why_no_file_in
 
 _PARTIAL = ".tf-threads-"
 _RUNS = Path("plugins", "profile")  # where TensorBoard looks for them
 _EVENTS = "events.out.tfevents.*"  # beside such a file
 _LONGEST_NAME = 100
+
+
+_OPTION = "--tf-threads-profile"
+
+
+def check_directory(directory: Path) -> None:
+    """Raises `pytest.UsageError` where it is known that no trace can be stored there."""
+    if why := why_no_file_in(directory, makes_directories=True):
+        raise pytest.UsageError(
+            f"{_OPTION}: no traces can be stored in {directory}: {why}; mend that, or name another "
+            "directory"
+        )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Traces, and what was not written of them, in words that name the option."""
+
+    traces: Traces
+    unwritten: tuple[str, ...] = ()
 
 
 class Profiles:
@@ -31,13 +55,14 @@ class Profiles:
         self._rings = rings
         self._directory = directory
 
-    def take(self, now: Progress, then: Progress | None) -> Traces:
+    def take(self, now: Progress, then: Progress | None) -> Taken:
         """Of a test that has not been run yet, and of its baseline's side where there is one.
 
         A trace that cannot be taken is a problem in words, and no failure of any test.
         """
         traces: dict[str, Trace | None] = {"now": None, "baseline": None}
-        problems = []
+        problems: list[str] = []
+        unwritten: dict[str, None] = {}
         for name, member in (("now", now), ("baseline", then)):
             if member is None:
                 continue
@@ -45,7 +70,11 @@ class Profiles:
                 traces[name] = self._taken(member, "" if name == "now" else f"-{name}")
             except _NoTraceError as error:
                 problems.append(f"no trace of {member.side.title}: {error}")
-        return Traces(str(self._directory), platform.node(), **traces, problems=tuple(problems))
+                if isinstance(error, _NotStoredError):
+                    mend = "mend that, or name another directory"
+                    unwritten[f"{_OPTION}: {error}; {mend}"] = None
+        told = Traces(str(self._directory), platform.node(), **traces, problems=tuple(problems))
+        return Taken(told, tuple(unwritten))
 
     def _taken(self, member: Progress, suffix: str) -> Trace:
         with self._partial() as partial:
@@ -54,7 +83,8 @@ class Profiles:
                 raise _NoTraceError(member.problem)
             told = member.runs[-1].reply.profile or {"problem": "nothing was told of it"}
             if "problem" in told:
-                raise _NoTraceError(str(told["problem"]))
+                kind = _NotStoredError if told.get("is_unwritten") else _NoTraceError
+                raise kind(str(told["problem"]))
             path = self._stored(partial, collection.nodeid_of(member.item), suffix)
         return Trace(member.side.title, str(path), OpProfile.from_json(told))
 
@@ -65,7 +95,9 @@ class Profiles:
             self._directory.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._directory))
         except OSError as error:
-            raise _NoTraceError(f"{self._directory} cannot be written: {error.strerror}") from error
+            raise _NotStoredError(
+                f"{self._directory} cannot be written: {error.strerror}"
+            ) from error
         try:
             yield partial
         finally:
@@ -92,13 +124,21 @@ class Profiles:
                         raise
                 else:
                     return path
-        except (OSError, ValueError) as error:
-            raise _NoTraceError(f"it cannot be stored in {self._directory}: {error}") from error
+        except OSError as error:
+            raise _NotStoredError(
+                f"a trace cannot be stored in {self._directory}: {error.strerror}"
+            ) from error
+        except ValueError as error:
+            raise _NoTraceError(f"{partial} holds none, or more than one: {error}") from error
         raise _NoTraceError(f"{self._directory / runs} holds too many of the same second")
 
 
 class _NoTraceError(Exception):
     """The message says why."""
+
+
+class _NotStoredError(_NoTraceError):
+    """The directory, or its disk, did not take it."""
 
 
 def folder_of(nodeid: str) -> str:

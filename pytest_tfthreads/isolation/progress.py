@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pytest
 
 from pytest_tfthreads import collection, outcomes
-from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.isolation.sides import Side
+from pytest_tfthreads.benchmark_bridge import BenchmarkRecord
+from pytest_tfthreads.core.measurement import Pools, Sample
+from pytest_tfthreads.isolation.sides import Here, Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
 from pytest_tfthreads.process.protocol import Reply
+from pytest_tfthreads.raised import Described
 
+_MOST_IDS = 5
+_SAME_TESTS = (
+    "Its module must collect the same tests whatever CPUs and threads it is given, and in a duet "
+    "on both sides."
+)
 _HEADLINES = {
     protocol.MISCONFIGURED: "The configuration is not in force:",
     protocol.NOT_COLLECTED: (
-        "The measuring process could not collect this test, though pytest did here. Its module "
-        "must collect the same tests whatever CPUs and threads it is given, and in a duet on both "
-        "sides."
+        "The measuring process could not collect this test, though pytest did here."
     ),
+    protocol.CONFIGURE_FAILED: "It was raised in the hook pytest_tfthreads_configure:",
     protocol.DESCRIPTORS_CLOSED: DESCRIPTORS_CLOSED,
     protocol.INTERNAL_ERROR: (
         "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; the "
@@ -28,6 +37,11 @@ _HEADLINES = {
     ),
 }
 """Outcomes without a test run, in words."""
+_UNREADABLE = (
+    "garbled: What the measuring process reported of this test cannot be read here. Either a "
+    "plugin's reports are not those that it makes in this process, or the test wrote to a file "
+    "descriptor that it does not own."
+)
 
 
 class Progress:
@@ -56,6 +70,9 @@ class Progress:
         self.ending: BaseException | None = None  # with which it asks the session to end
         self._config = config
         self._reports: list[list[pytest.TestReport]] = []
+        self._raised: list[Mapping[str, Described]] = []  # of each of those, by phase
+        self._states: list[Mapping[str, Any]] = []
+        self._uses_benchmark = False
 
     @property
     def has_reports(self) -> bool:
@@ -94,6 +111,27 @@ class Progress:
         return [run for run in self.runs if run.reply.sample is not None]
 
     @property
+    def uses_benchmark(self) -> bool:
+        """Whether one of its processes asked for pytest-benchmark's fixture."""
+        return self._uses_benchmark
+
+    @property
+    def states(self) -> list[Mapping[str, Any]]:
+        """What plugins sent from its processes."""
+        return self._states
+
+    @property
+    def raised(self) -> Mapping[str, Described]:
+        """By phase, what the process raised whose reports are told."""
+        return self._raised[self._told] if self._reports else {}
+
+    @property
+    def _told(self) -> int:
+        """Which process's reports are told: the first that did not pass, else the first."""
+        passed = [outcomes.passed(reports) for reports in self._reports]
+        return passed.index(False) if False in passed else 0
+
+    @property
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
         sample = self.runs[0].reply.sample if self.runs else None
@@ -102,32 +140,66 @@ class Progress:
     def take(self, result: Launched | Failure, begun_s: float) -> None:
         """What a process brought."""
         if isinstance(result, Failure):
-            self.fail(str(result), begun_s)
+            self.fail(str(result), begun_s, by_test=result.is_by_test)
             return
         self.ending = _ending_of(result.reply)
         if self.ending is not None:
             self.goes_on = False
             return
-        failure = _failure_of(result.reply)
+        if result.reply.outcome == protocol.SKIPPED:
+            self.goes_on = False
+            self.skip(result.reply.message)
+            return
+        failure = self._failure_of(result.reply)
         if failure is not None:
             self.fail(str(failure), begun_s)
             return
+        try:
+            reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+            _check_measurement(result.reply)
+        except Exception as error:  # plugins restore their own reports, and may raise anything
+            self.fail(f"{_UNREADABLE} ({error!r})", begun_s)
+            return
         self.runs.append(result)
-        reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+        self._uses_benchmark |= result.reply.uses_benchmark
+        self._states += result.reply.states
         for report in reports:
             report.nodeid = self.item.nodeid  # which pytest-xdist may have changed here
-        self._add(reports)
+            hint = outcomes.hint_for(report.longreprtext) if report.failed else ""
+            if hint:
+                report.sections.append(("tf_threads", hint))
+        self._add(reports, result.reply.raised)
         if result.reply.sample is None:
             self.goes_on = False
 
-    def fail(self, message: str, begun_s: float) -> None:
-        self._add(outcomes.failed(self.item, message, begun_s))
+    def _failure_of(self, reply: Reply) -> Failure | None:
+        """What a process answered where it could not run its test: the reason comes first."""
+        if reply.outcome == protocol.NO_TENSORFLOW:
+            return preload_failure(reply.message)
+        headline = _HEADLINES.get(reply.outcome)
+        if headline is None:
+            return None
+        known = collection.marked_ids(self._config)
+        if isinstance(self.side, Here) and not set(reply.other_ids) <= set(known):
+            return Failure(reply.outcome, _ids_change(self.item, reply.other_ids))
+        parts = [reply.reason, headline, outcomes.hint_for(reply.message), reply.message]
+        if reply.outcome == protocol.NOT_COLLECTED and (
+            not reply.reason or reply.reason.startswith("not found")
+        ):
+            parts.insert(2, _SAME_TESTS)
+        return Failure(reply.outcome, "\n".join(part for part in parts if part))
+
+    def fail(self, message: str, begun_s: float, by_test: bool = False) -> None:
+        """It has no result; `by_test`: through what the test itself did."""
+        self._add(outcomes.failed(self.item, message, begun_s, by_test), {})
 
     def skip(self, reason: str) -> None:
         self._reports.append(outcomes.skipped(self.item, reason))
+        self._raised.append({})
 
-    def _add(self, reports: list[pytest.TestReport]) -> None:
+    def _add(self, reports: list[pytest.TestReport], raised: Mapping[str, Described]) -> None:
         self._reports.append(reports)
+        self._raised.append(raised)
         if not outcomes.passed(reports):
             self.goes_on = False
             outcomes.note_process(reports, len(self._reports) - 1)
@@ -140,12 +212,23 @@ class Progress:
         return outcomes.merge(self._reports) if self._reports else []
 
 
-def _failure_of(reply: Reply) -> Failure | None:
-    """What a process answered where it could not run its test."""
-    if reply.outcome == protocol.NO_TENSORFLOW:
-        return preload_failure(reply.message)
-    headline = _HEADLINES.get(reply.outcome)
-    return None if headline is None else Failure(reply.outcome, f"{headline}\n{reply.message}")
+def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:
+    shown = "\n".join(f"  {one}" for one in others[:_MOST_IDS])
+    left_out = len(others) - _MOST_IDS
+    more = f"\n  … {left_out} more" if left_out > 0 else ""
+    return (
+        "The test's id is another one in each process.\n"
+        f"Here it is\n  {item.nodeid}\nand in the measuring process there is\n{shown}{more}\n"
+        "Give the parameters ids that do not change, with ids=[...] or pytest.param(..., id=...). "
+        "Addresses, random values and the time do change."
+    )
+
+
+def _check_measurement(reply: Reply) -> None:
+    """Raises what its later readers would raise, where a measurement is none of ours."""
+    if reply.sample is not None:
+        Sample.from_json(reply.sample)
+        BenchmarkRecord.from_json(reply.benchmark or {})
 
 
 def _ending_of(reply: Reply) -> BaseException | None:

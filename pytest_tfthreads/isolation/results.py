@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
+from pytest_tfthreads.raised import Described
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class MeasuredTest:
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
     traces: Traces | None = None
+    unwritten: tuple[str, ...] = ()  # which of its own files could not be written, in words
     worker: str = ""  # where several measure each test: whose this is
 
     @property
@@ -99,6 +101,7 @@ class MeasuredTest:
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "duet": self.duet,
             "traces": None if self.traces is None else self.traces.to_json(),
+            "unwritten": list(self.unwritten),
         }
 
     @classmethod
@@ -117,6 +120,7 @@ class MeasuredTest:
             verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
             duet=data["duet"],
             traces=None if data["traces"] is None else Traces.from_json(data["traces"]),
+            unwritten=tuple(data["unwritten"]),
         )
 
 
@@ -126,12 +130,17 @@ class IsolatedRun:
 
     Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
     `mistake`: how the project is set up makes its baseline worthless; this must not pass.
+    `measures`: it is a test that measures, whether or not it came to a measurement. `raised`: what
+    it raised, by phase. `states`: what plugins sent from its processes.
     """
 
     reports: list[pytest.TestReport]
     measured: MeasuredTest | None = None
     ending: BaseException | None = None
     mistake: str = ""
+    measures: bool = False
+    raised: Mapping[str, Described] = field(default_factory=dict)
+    states: Sequence[Mapping[str, Any]] = ()
 
 
 class Results:
@@ -213,6 +222,7 @@ class Results:
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
             search=cost,
             duet=None if duet is None else duet.to_json(),
+            unwritten=tuple(dict.fromkeys(one.unwritten for one in records if one.unwritten)),
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
@@ -233,8 +243,10 @@ class Results:
             yield "unverified"
         if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
             yield "no-turns"
-        if self._leases.unavailable and (order.workerinput or {}).get("workercount", 1) > 1:
-            yield "xdist"
+        if self._leases.unavailable:
+            yield "no-lease"
+            if (order.workerinput or {}).get("workercount", 1) > 1:
+                yield "xdist"
         if self._is_packed:
             yield "packed"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.isolation.orders import Orders, terminal
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
@@ -32,6 +33,7 @@ class Rings:
         launcher: Launcher,
         leases: Leases,
         ticker: Ticker,
+        attempts: Attempts,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -39,7 +41,7 @@ class Rings:
         self._launcher = launcher
         self._leases = leases
         self._ticker = ticker
-        self._orders = Orders(config, settings, machine)
+        self._orders = Orders(config, settings, machine, attempts)
         self._ids = itertools.count()
 
     @property
@@ -114,9 +116,9 @@ class Rings:
             terminal(self._config, interactive) as descriptors,
         ):
             processes = []
-            for one in members:
+            for place, one in enumerate(members):
                 order = replace(
-                    one.side.moved(self._orders.write(one, ring, iterations)),
+                    one.side.moved(self._orders.write(one, place, ring, iterations)),
                     ring=None if is_alone else ring_id,
                     budget_share=budget_share,
                     traces=traces,
@@ -139,7 +141,7 @@ class Rings:
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 for one, process in zip(members, processes, strict=True):
                     if process.result is None:
-                        one.fail(_timed_out(error.msg, members), begun_s)
+                        one.fail(_timed_out(error.msg, members), begun_s, by_test=True)
         for one, process in zip(members, processes, strict=True):
             if process.result is not None:
                 one.take(process.result, begun_s)

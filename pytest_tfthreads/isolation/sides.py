@@ -121,15 +121,15 @@ class AtRevision:
         )
 
     def moved(self, order: WorkOrder) -> WorkOrder:
-        path, separator, own_part = order.target.partition("::")
         return replace(
             order,
-            target=f"{self._twin(path)}{separator}{own_part}",
+            path=self._twin(order.path),
             args=tuple(self._arguments(order)),
             argv=tuple(map(self._moved, order.argv)),
             invocation_dir=self.home.cwd,
             sys_path=self._path(order.sys_path),
             roots=(str(self._checkout.top), str(self._checkout.root)),
+            left_out=tuple(map(self._moved, order.left_out)),  # a conftest.py is named by its path
         )
 
     def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.trace import ROUND, Span
 from pytest_tfthreads.measuring.reference import UnavailableError
-from pytest_tfthreads.measuring.tracing import UntraceableError
+from pytest_tfthreads.measuring.tracing import UntraceableError, UnwrittenTraceError
 from pytest_tfthreads.process import kernel
 
 _POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
@@ -31,33 +31,103 @@ class MisconfiguredError(RuntimeError):
     """TensorFlow does not run with the threads that were asked for."""
 
 
-def start(intra: int, inter: int, cpus: Sequence[int]) -> Pools | None:
-    """Pin the process, set both pools, start TensorFlow's runtime and count its threads.
+class Runtime:
+    """TensorFlow's runtime in this process: its pools are set, later it is started and verified.
 
-    Returns what it really runs with, `None` where the platform cannot tell.
-    Raises `MisconfiguredError` if that is not what was asked for.
+    Threads are 0 where TensorFlow chooses. `pools` is what the runtime really runs with, None until
+    it is started, and where nobody can tell.
 
     `tf.config.threading.get_…` only echoes the request. But pool threads inherit the name of the
     thread that creates them, only inter-op ones are called tf_Compute since TensorFlow 2.21, so
     they can be counted right after the start, before anybody else has started any.
     """
-    kernel.pin(cpus)
-    before = kernel.thread_names()
-    try:
-        with kernel.main_thread_named(_POOL_NAME):
-            tf.config.threading.set_intra_op_parallelism_threads(intra)
-            tf.config.threading.set_inter_op_parallelism_threads(inter)
+
+    def __init__(self, intra: int, inter: int, cpus: Sequence[int]) -> None:
+        self.pools: Pools | None = None
+        self.is_started = False
+        self._intra = intra
+        self._inter = inter
+        self._cpus = tuple(cpus)
+        self._before: Counter[str] | None = None
+        self._naming = contextlib.ExitStack()
+
+    def set_pools(self) -> None:
+        """Pin the process and set both pools.
+
+        Raises `MisconfiguredError` where the runtime runs already.
+        """
+        kernel.pin(self._cpus)
+        self._before = kernel.thread_names()
+        # Until the start, for who has to configure TensorFlow before may start the runtime, too.
+        self._naming.enter_context(kernel.main_thread_named(_POOL_NAME))
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(self._intra)
+            tf.config.threading.set_inter_op_parallelism_threads(self._inter)
+        except RuntimeError as error:
+            raise MisconfiguredError(
+                f"TensorFlow's runtime was running before its threads could be set ({error}). "
+                "Something that Python loads at its start uses TensorFlow: sitecustomize, a .pth "
+                "file or a pytest plugin."
+            ) from error
+
+    def start(self) -> None:
+        """Start the runtime, unless somebody has, and count its threads.
+
+        Raises `MisconfiguredError` if they are not those that were asked for, and whatever
+        TensorFlow raises where it was configured wrongly.
+        """
+        self.is_started = True
+        between = kernel.thread_names()
+        with self._naming:
             tf.config.list_logical_devices()
-    except RuntimeError as error:
-        raise MisconfiguredError(
-            f"TensorFlow's runtime was running before its threads could be set ({error}). "
-            "Something that Python loads at its start uses TensorFlow: sitecustomize, a .pth file "
-            "or a pytest plugin."
-        ) from error
-    after = kernel.thread_names()
-    if before is None or after is None:
-        return None
-    return _verified(intra, inter, len(cpus), after - before)
+        self._check_settings("before the runtime was started")
+        after = kernel.thread_names()
+        if self._before is None or between is None or after is None:
+            return
+        started = after - between
+        if not started[_POOL_NAME]:  # a conftest file, a plugin or the hook has started it
+            started = after - self._before
+        if _serves_others(started):
+            # Servers of tf.distribute have pools of their own, and threads that bear our name.
+            _check_at_least(self._intra, self._inter, started)
+            return
+        self.pools = _verified(self._intra, self._inter, len(self._cpus), started)
+
+    def verify_again(self) -> bool:
+        """Whether the pools are the same as at the start, as far as can be told.
+
+        False: there are more threads, which may or may not have worked. Raises
+        `MisconfiguredError` where others were asked for. TensorFlow never takes a pool down: who
+        resets its context gets new inter-op threads beside the old ones.
+        """
+        self._check_settings("while the test ran, as by a reset of TensorFlow's context")
+        now = kernel.thread_names()
+        if now is None or self.pools is None:
+            return True
+        inter = now[_INTER_OP_NAME]  # none where this TensorFlow gives them no name
+        return inter in (0, self.pools.inter)
+
+    def _check_settings(self, when: str) -> None:
+        found = (
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            tf.config.threading.get_inter_op_parallelism_threads(),
+        )
+        if found != (self._intra, self._inter):
+            raise MisconfiguredError(
+                f"asked TensorFlow for intra={self._intra}, inter={self._inter} (0: its own "
+                f"choice), but something set intra={found[0]}, inter={found[1]} {when}. Leave the "
+                "threads to @pytest.mark.tf_threads, and what else must be configured before the "
+                "runtime starts to the hook pytest_tfthreads_configure."
+            )
+
+
+def _serves_others(started: Counter[str]) -> bool:
+    return any(name.startswith("grpc") for name in started)
+
+
+def _check_at_least(intra: int, inter: int, started: Counter[str]) -> None:
+    if started[_POOL_NAME] + started[_INTER_OP_NAME] < intra + inter:
+        raise _mismatch(f"{intra} intra-op and {inter} inter-op threads", started)
 
 
 def _verified(intra: int, inter: int, cpus: int, started: Counter[str]) -> Pools | None:
@@ -240,7 +310,10 @@ def _as_untraceable() -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, ImportError, OSError, RuntimeError, ValueError) as error:
-        raise UntraceableError(f"TensorFlow's profiler: {error}") from error
+        # As these, TensorFlow tells of a full disk, and of what must not be written.
+        unwritten = (OSError, tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
+        kind = UnwrittenTraceError if isinstance(error, unwritten) else UntraceableError
+        raise kind(f"TensorFlow's profiler: {error}") from error
 
 
 def _span(plane: Any, event: Any, begun_ps: int) -> Span:

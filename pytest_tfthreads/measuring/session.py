@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads import benchmark_bridge, collection, outcomes, raised
 from pytest_tfthreads.core.measurement import Pools, Sample
+from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.recorder import (
     MAX_WARMUP_S,
@@ -25,10 +28,13 @@ from pytest_tfthreads.measuring.recorder import (
     peak_memory_bytes,
 )
 from pytest_tfthreads.measuring.reference import Reference
+from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
+from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
+from pytest_tfthreads.resolved import settle_options
 
 # A round is long against the clocks' resolution, and short against the half second for which a
 # shared CPU keeps its speed.
@@ -57,18 +63,29 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "htmlpath": None,  # pytest-html
     "report_log": None,  # pytest-reportlog
     "json_report": False,  # pytest-json-report
+    "ignore_unknown_dependency": True,  # pytest-dependency, which asks in the pytest process
 }
+_MACHINERY = {"_pytest", "pluggy", "importlib", "<frozen importlib._bootstrap>"}
+_OWN_DIRECTORY = Path(__file__).parents[1]
+_RUN_AGAIN = (
+    "A plugin runs this test again in the same process, where it cannot be measured once more: "
+    "caches are warm, and functions traced. Have it run again by pytest-rerunfailures or flaky, "
+    "which makes each run a measurement of its own, or leave the other plugin out."
+)
 _PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pytest's cache
 
 
 class MeasuringSession:
     """The plugin that turns a pytest session into the run of one order."""
 
-    __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
+    __name__ = MEASURING_PLUGIN  # pytest registers it under this name
 
-    def __init__(self, order: WorkOrder, connection: Connection, effective: Pools | None) -> None:
+    def __init__(
+        self, order: WorkOrder, connection: Connection, own_runtime: runtime.Runtime
+    ) -> None:
         self.order = order
-        self.effective = effective
+        self._runtime = own_runtime
+        self._target = Target.of(order.path, order.own_part, order.invocation_dir)
         self._turns = Turns(connection, order.rounds_a_turn)
         self._reference = Reference(runtime.ReferenceProduct())
         self._traced: TracedRounds | None = None
@@ -82,19 +99,31 @@ class MeasuringSession:
         self._first_call_s: float | None = None
         self._reports: list[dict[str, Any]] = []
         self._warnings: list[dict[str, Any]] = []
-        self._collect_errors: list[str] = []
+        self._other_ids: list[str] = []  # of the same test, where it has none of this id
+        self._problems: list[Problem] = []  # for which the item was not collected
         self._outcome = protocol.NOT_COLLECTED
-        self._message = ""
+        self._message = self._reason = ""
         self._exit_code: int | None = None
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
         self._benchmark: dict[str, Any] | None = None
         self._sample: Sample | None = None
+        self._has_called_benchmark = False
+        self._fixture: object = None  # pytest-benchmark's, however the test came by it
+        self._raised: dict[str, list[dict[str, Any]]] = {}
+        self._states: list[Mapping[str, Any]] = []
+
+    @property
+    def effective(self) -> Pools | None:
+        return self._runtime.pools
 
     def reply(self) -> Reply:
         effective = self.effective
+        problems = self._problems if self._outcome == protocol.NOT_COLLECTED else []
         return Reply(
             outcome=self._outcome,
-            message=self._message or "\n".join(self._collect_errors),
+            message=self._message or "\n".join(one.text for one in problems),
+            reason=self._reason or next((one.reason for one in problems), ""),
+            other_ids=tuple(self._other_ids),
             exit_code=self._exit_code,
             reports=tuple(self._reports),
             warnings=tuple(self._warnings),
@@ -109,6 +138,9 @@ class MeasuringSession:
             flags=tuple(self.recorder.all_flags()),
             modules=_modules(self.order.roots) if self.order.roots else {},
             profile=None if self._traced is None else self._told_of(self._traced),
+            uses_benchmark=self._fixture is not None,
+            raised=self._raised,
+            states=tuple(self._states),
         )
 
     def _told_of(self, traced: TracedRounds) -> Mapping[str, Any]:
@@ -116,17 +148,58 @@ class MeasuringSession:
 
     # -- the session ------------------------------------------------------------------
 
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(
+        self, early_config: pytest.Config
+    ) -> Generator[None, Any, None]:
+        # As early as any conftest file may look for it.
+        setattr(early_config, PROCESS_ATTRIBUTE, self.order.process)
+        outcome = yield
+        if outcome.excinfo is not None:
+            self._problems.append(Problem.of(outcome.excinfo[1]))
+
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
-        for name, value in _OPTIONS_OF_THE_RUN.items():
-            if hasattr(config.option, name):
-                setattr(config.option, name, value)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
+        settle_options(config, self.order.options)
+        settle_options(config, _OPTIONS_OF_THE_RUN)
         config.option.basetemp = self.order.basetemp
-        config.args = [self.order.target]
+        config.args = [self._target.argument]
         if self.order.workerinput is not None:
             config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
+            # Plugins that find themselves in a worker leave there what only its controller reads.
+            config.workeroutput = {}  # type: ignore[attr-defined]
         benchmark_bridge.prepare_options(config)
-        yield
+        outcome = yield
+        if outcome.excinfo is not None and not self._problems:
+            self._problems.append(Problem.of(outcome.excinfo[1]))
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        return True if self._target.leaves_out(collection_path) else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        # The directories above are collected, so that their conftest files are loaded, and the file
+        # is about to be imported.
+        if isinstance(collector, pytest.File) and not self._runtime.is_started:
+            self._start_runtime(collector)
+
+    def _start_runtime(self, file: pytest.File) -> None:
+        """Have TensorFlow configured by who implements the hook, then start and verify it."""
+        threads = ThreadsInForce(self.order.intra, self.order.inter, self.order.cpus)
+        try:
+            file.ihook.pytest_tfthreads_configure(config=file.config, tf_threads=threads)
+            self._runtime.start()
+        except runtime.MisconfiguredError as error:
+            self._outcome, self._message = protocol.MISCONFIGURED, str(error)
+        except pytest.skip.Exception as skipped:
+            self._outcome, self._message = protocol.SKIPPED, str(skipped)
+        except (Exception, pytest.fail.Exception, SystemExit) as error:
+            self._outcome = protocol.CONFIGURE_FAILED
+            problem = Problem.of(error)
+            self._reason, self._message = problem.reason, problem.text
+        else:
+            return
+        raise file.session.Failed(protocol.CONFIGURE_FAILED)  # nothing more is to be collected
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -145,6 +218,12 @@ class MeasuringSession:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         # Before plugins that select by position, which have selected in the pytest process.
         self._item = next((item for item in items if item.nodeid == self.order.nodeid), None)
+        if self._item is None:
+            self._other_ids = [
+                item.nodeid
+                for item in items
+                if self.order.own_part == collection.own_part_of(item) != ""
+            ]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -152,7 +231,16 @@ class MeasuringSession:
             return True
         self._lay_out(self._item)
         self._outcome = protocol.FINISHED
-        session.config.hook.pytest_runtest_protocol(item=self._item, nextitem=None)
+        manager = session.config.pluginmanager
+        left_out = [manager.get_plugin(name) for name in self.order.left_out]
+        # Those run the test again, elsewhere, or in another way, in the pytest process: there, each
+        # of their attempts is a measurement of its own.
+        run = manager.subset_hook_caller("pytest_runtest_protocol", remove_plugins=left_out)
+        run(item=self._item, nextitem=None)
+        states = session.config.hook.pytest_tfthreads_send_state(
+            config=session.config, item=self._item
+        )
+        self._states = [state for state in states if state]
         return True
 
     def _lay_out(self, item: pytest.Item) -> None:
@@ -172,7 +260,7 @@ class MeasuringSession:
             )
             options["min_rounds"] = 1
         recorder = self.recorder
-        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(item))
+        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(self._fixture))
         min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
         options |= {"timer": recorder, "min_time": min_round_s}
         if settings.own_timer is not None:
@@ -195,21 +283,39 @@ class MeasuringSession:
                 self._options["max_time"] = settings.max_time_s
         benchmark_bridge.override(item, **options)
 
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self) -> Generator[None, Any, None]:
+        outcome = yield
+        if outcome.excinfo is None and benchmark_bridge.is_fixture(outcome.get_result()):
+            self._fixture = outcome.get_result()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, None, None]:
+        yield
+        if call.excinfo is not None:
+            self._raised[call.when] = raised.describe(call.excinfo.value)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # pytest captures into files that die with this process: lend them to who has to explain
         # a crash.
-        if item.config.getoption("capture") == "fd":
-            self._connection.send("capturing", {}, [1, 2])
+        lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
+        if lent and item.config.getoption("capture") == "fd":
+            self._connection.send("capturing", {}, lent)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
+        if self._has_called_benchmark:
+            pytest.fail(_RUN_AGAIN, pytrace=False)
         self._first_call_s = time.monotonic()
         outcome = yield
+        self._has_called_benchmark = benchmark_bridge.was_called(self._fixture)
         if self._traced is not None:
             self._traced.finish()
         if outcome.excinfo is None:
             self._take_sample(item)
+        if self._sample is not None and not self._runtime.verify_again():
+            self.recorder.flags.append("unverified")
 
     def _take_sample(self, item: pytest.Item) -> None:
         record = benchmark_bridge.extract(item.config, self._options)
@@ -250,7 +356,8 @@ class MeasuringSession:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._collect_errors.append(f"{report.nodeid}: {report.longreprtext}")
+            told = f"{report.nodeid}: {outcomes.reason_of(report)}"
+            self._problems.append(Problem(told, report.longreprtext))
 
     def pytest_warning_recorded(
         self,
@@ -287,7 +394,7 @@ class MeasuringSession:
         self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
         self._outcome = protocol.outcome_of_error(excinfo.value)
-        self._message = str(excrepr)
+        self._message, self._reason = str(excrepr), _in_a_line(excinfo.value)
 
     def pytest_enter_pdb(self) -> None:
         if not self.order.interactive:
@@ -297,6 +404,49 @@ class MeasuringSession:
                 "or with -p no:tfthreads to debug here",
                 pytrace=False,
             )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why the item cannot be run, in a line and in full."""
+
+    reason: str
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Problem:
+        """What a conftest file, a plugin or pytest raised."""
+        cause = error.__cause__
+        if type(error).__name__ == "ConftestImportFailure" and cause is not None:
+            error = cause
+        if isinstance(error, pytest.UsageError):  # pytest's own words for the user
+            return cls(_in_a_line(error), str(error))
+        shown = pytest.ExceptionInfo.from_exception(error).getrepr(
+            style="short", tbfilter=_of_users
+        )
+        return cls(_in_a_line(error), str(shown))
+
+
+def _of_users(info: pytest.ExceptionInfo[BaseException]) -> Any:
+    """The traceback without pytest's frames and ours, if anything is left of it then."""
+    return info.traceback.filter(lambda entry: _is_of_users(Path(entry.path))) or info.traceback
+
+
+def _is_of_users(path: Path) -> bool:
+    return _MACHINERY.isdisjoint(path.parts) and not path.is_relative_to(_OWN_DIRECTORY)
+
+
+def _in_a_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    name = "" if isinstance(error, pytest.UsageError) else f"{type(error).__name__}: "
+    return f"{name}{lines[0].strip() if lines else ''}".removesuffix(": ")
+
+
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:  # it is closed
+        return False
 
 
 def _modules(roots: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,10 @@ class UntraceableError(RuntimeError):
     """There is no trace; the message says why."""
 
 
+class UnwrittenTraceError(UntraceableError):
+    """The directory, or its disk, did not take it."""
+
+
 class Profiler(Protocol):
     """Writes a trace below a directory. All of it raises `UntraceableError`."""
 
@@ -45,7 +49,7 @@ class TracedRounds:
 
     def __init__(self, profiler: Profiler) -> None:
         self._profiler = profiler
-        self._problem = ""
+        self._problem: Mapping[str, Any] | None = None  # as it is told
         self._is_running = False
         self._is_over = False
         self._rounds = 0
@@ -68,7 +72,7 @@ class TracedRounds:
                 self._is_running = True
             self._profiler.begin_round(self._rounds)
         except UntraceableError as error:
-            self._end(str(error))
+            self._end(_as_told(error))
 
     def end(self, wall_s: float) -> None:
         """A round has ended."""
@@ -86,22 +90,28 @@ class TracedRounds:
             return
         try:
             self._profiler.stop(save=self._rounds > 0)
-            self._end("" if self._rounds else "the test ended within its first round")
+            is_short = not self._rounds
+            self._end({"problem": "the test ended within its first round"} if is_short else None)
         except UntraceableError as error:
-            self._end(str(error))
+            self._end(_as_told(error))
 
     def told(self, iterations: int | None) -> Mapping[str, Any]:
         """For the reply; `iterations`: calls a round, `None` where the test measured nothing."""
         if self._problem or not self._rounds or iterations is None:
-            return {"problem": self._problem or "the test measured nothing"}
+            return self._problem or {"problem": "the test measured nothing"}
         try:
             return OpProfile.of(list(self._profiler.lines()), iterations).to_json()
         except (UntraceableError, ValueError) as error:
-            return {"problem": str(error)}
+            return _as_told(error)
 
-    def _end(self, problem: str) -> None:
+    def _end(self, problem: Mapping[str, Any] | None) -> None:
         self._is_running, self._is_over = False, True
         self._problem = problem
+
+
+def _as_told(error: Exception) -> Mapping[str, Any]:
+    unwritten = {"is_unwritten": True} if isinstance(error, UnwrittenTraceError) else {}
+    return {"problem": str(error), **unwritten}
 
 
 class TracingRecorder(Recorder):

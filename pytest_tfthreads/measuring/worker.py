@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.protocol import (
     INTERNAL_ERROR,
@@ -78,6 +79,7 @@ def _send(connection: Connection, reply: Reply) -> None:
 
 def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]) -> Reply:
     os.chdir(order.invocation_dir)
+    os.environ[PROCESS_VARIABLE] = str(order.process)
     sys.argv = list(order.argv)
     sys.path[:] = order.sys_path
     random.seed()
@@ -92,8 +94,11 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
         # As the forks do: the garbage collector passes over what the imports left.
         gc.collect()
         gc.freeze()
+    own = runtime.Runtime(order.intra, order.inter, order.cpus)
     try:
-        effective = runtime.start(order.intra, order.inter, order.cpus)
+        own.set_pools()
+        if not order.has_hook:
+            own.start()
     except runtime.MisconfiguredError as error:
         return Reply(MISCONFIGURED, str(error))
     for descriptor, fd in enumerate(terminal):
@@ -110,7 +115,7 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
     from pytest_tfthreads.measuring.session import MeasuringSession
 
     benchmark_bridge.leave_git_alone()
-    session = MeasuringSession(order, connection, effective)
+    session = MeasuringSession(order, connection, own)
     pytest.main(list(order.args), plugins=[session, *order.plugins])
     return session.reply()
 

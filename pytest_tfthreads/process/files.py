@@ -9,12 +9,17 @@ processes stay.
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: there files are written in place, which the commands do
+    fcntl = None  # type: ignore[assignment]
 
 HIGHEST_NUMBER = 9999
 # Files under these names are open already, and who has them open would go on with the old one.
@@ -59,10 +64,10 @@ def replace_whole(path: Path, data: bytes) -> bool:
     its directory is missing or takes no other file. Raises `OSError` where the disk does not take
     the data; what was there is still there then.
     """
-    if str(path).startswith(_DESCRIPTORS):
+    if fcntl is None or str(path).startswith(_DESCRIPTORS):
         return False
     path = Path(os.path.realpath(path))  # or a symbolic link would be replaced, not its file
-    if path.exists() and not path.is_file():
+    if os.path.lexists(path) and not path.is_file():
         return False
     number = 0
     while True:
@@ -92,6 +97,63 @@ def write_file(path: Path, data: bytes) -> None:
     """
     if not replace_whole(path, data):
         path.write_bytes(data)
+
+
+def why_unwritable(path: Path, makes_directories: bool = False) -> str:
+    """What will keep a file from being written, in words; empty where nothing is known against it.
+
+    Nothing is opened or made for the answer. So a full disk, say, is not known before.
+    `makes_directories`: missing directories above the file will be made.
+    """
+    if str(path).startswith(_DESCRIPTORS):
+        return ""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        is_link = path.is_symlink()  # its file will be made, but no directory for that
+        directory = Path(os.path.realpath(path) if is_link else path).parent
+        return why_no_file_in(directory, makes_directories and not is_link)
+    except OSError as error:
+        return _why_unreachable(path.parent, error)
+    if stat.S_ISDIR(mode):
+        return "it is a directory"
+    return "" if _may(path, os.W_OK) else _why_denied(path)
+
+
+def why_no_file_in(directory: Path, makes_directories: bool = False) -> str:
+    """What will keep files from being made in a directory; see `why_unwritable`."""
+    above = (directory, *directory.parents)
+    there = next((one for one in above if os.path.lexists(one)), directory)
+    if there != directory and not makes_directories:
+        return f"there is no directory {directory}"
+    try:
+        if not stat.S_ISDIR(there.stat().st_mode):
+            return f"{there} is no directory"
+    except OSError as error:
+        return _why_unreachable(there, error)
+    return "" if _may(there, os.W_OK | os.X_OK) else f"{there}: {_why_denied(there)}"
+
+
+def _why_unreachable(directory: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOTDIR, errno.ENOENT):
+        there = next(one for one in (directory, *directory.parents) if os.path.lexists(one))
+        return f"{there} is no directory"
+    return _in_words(error.errno)
+
+
+def _why_denied(path: Path) -> str:
+    is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    return _in_words(errno.EROFS if is_read_only else errno.EACCES)
+
+
+def _in_words(number: int | None) -> str:
+    text = os.strerror(number or 0)
+    return text[:1].lower() + text[1:]
+
+
+def _may(path: Path, mode: int) -> bool:
+    """Whether this process may, as the user whose rights it has."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _above(numbers: set[int]) -> int:

@@ -69,7 +69,11 @@ def read_notes(folder: Path, before: int, lives: Callable[[int], bool]) -> tuple
     removed.
     """
     found = {}
-    for file in folder.iterdir():
+    try:
+        files = list(folder.iterdir())
+    except OSError:  # gone, or never there: nobody has left a note
+        return ()
+    for file in files:
         if not (file.stem.isascii() and file.stem.isdigit()):
             continue
         number = int(file.stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import stat
@@ -10,6 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PLACE_VARIABLE = "PYTEST_TFTHREADS_LEASES"
+HOW_TO_CHOOSE = (
+    f"name a directory of your own (mode 700) on a local disk in the environment variable "
+    f"{PLACE_VARIABLE}; the directory above it must exist"
+)
 
 _NAME = "pytest-tfthreads"
 _RUN_USER = Path("/run/user")
@@ -17,19 +22,24 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class UnsafePlaceError(Exception):
-    """The directory for leases may be written by others, who could hold up or mislead this user."""
+    """The directory for leases is none that this user alone can write.
+
+    Others could hold up or mislead this user there.
+    """
 
 
 def find_place(environ: Mapping[str, str] = os.environ, run_user: Path = _RUN_USER) -> Path:
-    """The directory in which this user's processes coordinate; it need not exist.
+    """The directory in which this user's processes coordinate; only what it lies in must exist.
 
     That is $PYTEST_TFTHREADS_LEASES; or a directory in the user's runtime directory, which is found
     also where sudo or tox have taken XDG_RUNTIME_DIR out of the environment; or one in the
     directory for temporary files. Who has another place is not seen: other users, containers with a
     /tmp of their own, jobs with a TMPDIR of their own. For those there is the variable.
+
+    Raises `OSError` where there is no directory for temporary files.
     """
     if chosen := environ.get(PLACE_VARIABLE):
-        return Path(chosen)
+        return Path(chosen).absolute()  # a test may change the working directory
     uid = os.getuid()
     for runtime in (environ.get("XDG_RUNTIME_DIR"), run_user / str(uid)):
         if runtime and _is_private(Path(runtime), uid):
@@ -44,11 +54,16 @@ def machine_folder(place: Path) -> Path:
     kernel's name for its run tells machines apart and is the same in all containers of one.
     Raises `UnsafePlaceError`, and `OSError` where nothing can be made or read there.
     """
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Not its parents: where a container lacks the directory that it should share with others, one
+    # of its own would look as well, and nobody would meet there.
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
     # What is ours and no link stays so: in a sticky directory nobody else can replace it.
     found = place.lstat()
     if stat.S_ISLNK(found.st_mode):
         wrong = "is a symbolic link"
+    elif not stat.S_ISDIR(found.st_mode):
+        wrong = "is no directory"
     elif found.st_uid != os.getuid():
         wrong = f"belongs to user {found.st_uid}, not to user {os.getuid()}, who runs this"
     elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -57,10 +72,7 @@ def machine_folder(place: Path) -> Path:
         folder = place / _machine_name()
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
-    raise UnsafePlaceError(
-        f"{place}, where leases on CPUs are kept, {wrong}. Remove it, or name a directory of your "
-        f"own (mode 700) in the environment variable {PLACE_VARIABLE}."
-    )
+    raise UnsafePlaceError(f"{place} {wrong}")
 
 
 def _is_private(directory: Path, uid: int) -> bool:

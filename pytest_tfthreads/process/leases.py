@@ -20,7 +20,7 @@ from pathlib import Path
 from pytest_tfthreads.process import lease_line
 from pytest_tfthreads.process.lease_line import NoLocksError, Ticket, Want
 from pytest_tfthreads.process.lease_notes import Holder, read_notes, remove_note, write_note
-from pytest_tfthreads.process.lease_place import find_place, machine_folder
+from pytest_tfthreads.process.lease_place import UnsafePlaceError, find_place, machine_folder
 
 # Who waits looks again and again: waiting in the kernel could be ended after a time only by a
 # signal, which may be the test's, or with a thread, and a process with threads cannot be forked.
@@ -50,15 +50,14 @@ class Leases:
     `timeout_s` seconds gets a `LeaseTimeoutError`; with None it waits for ever. After a second of
     waiting, and then every minute, `on_wait` is told who is in front, as far as that is known.
 
-    `unavailable` says why leases cannot be kept here, and is empty where they can: Windows has no
-    such locks, and some file systems have none. Then whoever asks for CPUs has them at once. It may
-    turn out with the first lease only.
+    `unavailable` says why leases cannot be kept here, and is empty where they can: some
+    file systems have no such locks; the place may be missing, a file, read-only, or one that others
+    may write. Then whoever asks for CPUs has them at once. It may turn out with the first lease
+    only; `on_unavailable` is told when it does, once.
 
     Leases may be nested in one process. Computing within any lease is part of it. Measuring within
     `shared` gives that up meanwhile, so two that do so do not wait for each other; within
     `exclusive` it has what it needs, and within `packed` it is a `RuntimeError`.
-
-    Raises `UnsafePlaceError`, at once or with a lease, for a place that others may write.
     """
 
     def __init__(
@@ -66,18 +65,21 @@ class Leases:
         place: Path | None = None,
         timeout_s: float | None = None,
         on_wait: Listener | None = None,
+        on_unavailable: Callable[[str], None] | None = None,
     ) -> None:
         self.unavailable = ""
         self.timeout_s = timeout_s
         self.on_wait = on_wait
-        if not lease_line.HAS_LOCKS:
-            self.unavailable = "this platform has no locks that end with their process"
+        self._on_unavailable = on_unavailable
+        try:
+            self._place = place or find_place()
+        except OSError as error:
+            self.do_without(f"there is no directory for them: {error.strerror}")
             return
-        self._place = place or find_place()
         try:
             self._folder = self.folder()
         except NoLocksError as error:
-            self.unavailable = str(error)
+            self.do_without(str(error))
 
     @contextlib.contextmanager
     def shared(self, purpose: str) -> Iterator[None]:
@@ -130,22 +132,30 @@ class Leases:
         if self.unavailable:
             return ()
         try:
-            ticket = Ticket(self.folder() / "lock", Want())
+            folder = self.folder()
+            with contextlib.closing(Ticket(folder / "lock", Want())) as ticket:
+                return read_notes(folder, lease_line.TICKETS, ticket.lives)
         except NoLocksError as error:
-            self.unavailable = str(error)
+            self.do_without(str(error))
             return ()
-        try:
-            return read_notes(self.folder(), lease_line.TICKETS, ticket.lives)
-        finally:
-            ticket.close()
 
     def folder(self) -> Path:
         """Where locks and notes are; made, if it is not there. Raises `NoLocksError`."""
         try:
             # One name for it, whichever way leads there: see `_held_here`.
             return machine_folder(self._place).resolve()
+        except UnsafePlaceError as error:
+            raise NoLocksError(str(error)) from error
         except OSError as error:
             raise NoLocksError(f"{self._place} cannot be used: {error.strerror}") from error
+
+    def do_without(self, why: str) -> None:
+        """From now on, nobody of this process waits for CPUs."""
+        if self.unavailable:
+            return
+        self.unavailable = why
+        if self._on_unavailable is not None:
+            self._on_unavailable(why)
 
     @property
     def is_measuring(self) -> bool:
@@ -208,7 +218,7 @@ class _Lease:
             _held_here[self._pid, self._folder] = self
         except NoLocksError as error:
             self.give_back()
-            self._leases.unavailable = str(error)
+            self._leases.do_without(str(error))
         except BaseException:
             self.give_back()
             raise

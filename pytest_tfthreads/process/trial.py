@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,10 @@ def run_pairs(
             break
         ring = Ring(ROUNDS_A_TURN, first_set=number)
         order = _order(machine, plan, ring, number, iterations)
-        processes = [Measuring(lambda: interpreter, order, _TIMEOUT_S, ()) for _ in order_of_set_up]
+        processes = [
+            Measuring(lambda: interpreter, replace(order, process=1 + place), _TIMEOUT_S, ())
+            for place in sorted(order_of_set_up)
+        ]
         conduct([processes[place] for place in order_of_set_up], ring, machine.cpu_set)
         first, second = map(_sample, processes)
         iterations = iterations or first.iterations
@@ -100,7 +103,8 @@ def _order(
     busy = max(plan.intra, plan.inter) if plan.intra and plan.inter else available
     return WorkOrder(
         nodeid=f"{_TEST.name}::{_FUNCTION}",
-        target=f"{_TEST}::{_FUNCTION}",
+        path=str(_TEST),
+        own_part=f"::{_FUNCTION}",
         intra=plan.intra,
         inter=plan.inter,
         cpus=machine.cpu_set(min(busy, available), ring.first_set),
@@ -120,6 +124,8 @@ def _order(
         interactive=False,
         colors=False,
         terminal_width=80,
+        process=1,
+        has_hook=False,
         workerinput=None,
         iterations=iterations,
         rounds_a_turn=ring.rounds_a_turn,

@@ -25,7 +25,7 @@ _HEADERS = (
     "Metric",
     "Baseline",
     "Now",
-    "Change [90 %]",
+    "Change [interval]",
     "Detectable",
     "Verdict",
 )
@@ -72,7 +72,7 @@ def failure_message(verdict: Verdict) -> str:
     if verdict.baseline is not None:
         lines.append(
             f"  {number(verdict.baseline.value)} → {number(verdict.now.value)} {_unit(verdict)}, "
-            f"change {_change(verdict)} (90 % interval), tolerated "
+            f"change {_change(verdict)} ({_confidence(verdict)} % interval), tolerated "
             f"{percent(verdict.tolerance)}"
         )
     if verdict.rule:
@@ -81,6 +81,10 @@ def failure_message(verdict: Verdict) -> str:
         lines.append(f"  judged against {verdict.judged_against}")
     lines += [f"  {advice}" for advice in verdict.advice]
     return "\n".join(lines)
+
+
+def _confidence(verdict: Verdict) -> str:
+    return "" if verdict.change is None else f"{100 * verdict.change.confidence:.0f}"
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

@@ -32,6 +32,13 @@ def gets_whole_groups(config: pytest.Config) -> bool:
     return briefing is not None and briefing.whole_groups
 
 
+def number_of(config: pytest.Config) -> int:
+    """Of this worker of pytest-xdist among all that were started, from 0; 0 where it is none."""
+    name = getattr(config, "workerinput", {}).get("workerid", "")
+    digits = name.removeprefix("gw")
+    return int(digits) if digits.isdecimal() else 0
+
+
 def seed_of_run(config: pytest.Config, own: int) -> int:
     """The controller's, which its summary names; without one this process's own."""
     briefing = read_briefing(config)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 
@@ -77,6 +78,25 @@ def test_ctrl_c(command, monkeypatch):
 
     monkeypatch.setattr(listing, "_list", interrupted)
     assert command("list") == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shell", "told"),
+    [
+        (["list"], "> /dev/full", "stdout cannot be written: No space left on device"),
+        (["list", "--csv"], ">&-", "stdout is closed"),
+        (["--help"], "> /dev/full", "stdout cannot be written: No space left on device"),
+    ],
+)
+def test_output_that_cannot_be_written(storage, arguments, shell, told):
+    storage.save(test_it=1.0)
+    command = [sys.executable, "-m", "pytest_tfthreads", *arguments]
+    if "list" in arguments:
+        command += ["--storage", str(storage.path)]
+    run = subprocess.run(
+        f"{shlex.join(command)} {shell}", shell=True, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (2, f"pytest-tfthreads: error: {told}\n")
 
 
 def test_output_that_nobody_reads_to_its_end(storage):

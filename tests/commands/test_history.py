@@ -181,7 +181,12 @@ def test_a_page(storage, command, tmp_path):
         "history", "--html", tmp_path / "none" / "x.html", "--storage", storage.path
     )
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "none/x.html cannot be written: No such file or directory" in err
+    assert f"none/x.html cannot be written: there is no directory {tmp_path / 'none'}" in err
+    assert "name another file with --html" in err
+    # What fails only when it is written comes after all that was asked for beside it.
+    code, out, err = command("history", "--html", "/dev/full", "--storage", storage.path)
+    assert (code, "Changes [95 %]" in out, err.count("\n")) == (2, True, 1)
+    assert "/dev/full was not written: No space left on device" in err
 
 
 def test_the_page_says_how_many_runs_a_change_takes(storage, command, tmp_path):
@@ -220,11 +225,14 @@ def test_a_test_that_is_not_there(storage, command):
 
 @pytest.mark.parametrize(
     ("module", "name", "arguments"),
-    [("ruptures.detection", "ruptures", ()), ("plotly.offline", "plotly", ("--html", os.devnull))],
+    [
+        ("ruptures.detection", "ruptures", ()),
+        ("plotly.offline", "'pytest-tfthreads[report]'", ("--html", os.devnull)),
+    ],
 )
 def test_a_library_that_is_missing(storage, command, monkeypatch, module, name, arguments):
     fill(storage, 4, 0)
     monkeypatch.setitem(sys.modules, module, None)
     code, out, err = command("history", *arguments, "--storage", storage.path)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"{name}, which is not installed: pip install 'pytest-tfthreads[report]'" in err
+    assert f", which is not installed: pip install {name}\n" in err

@@ -139,7 +139,10 @@ def test_errors_in_a_line(command, tmp_path, monkeypatch):
     run = save(tmp_path / "a.json", "2026-11-02")
     code, _, _, err = command(run, "-o", "none/there.html")
     assert (code, err.count("\n")) == (2, 1)
-    assert "none/there.html was not written: No such file or directory" in err
+    assert "none/there.html cannot be written: there is no directory none" in err
+    code, _, _, err = command(run, "-o", "/dev/full")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "/dev/full was not written: No space left on device; mend that, or name" in err
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     code, _, _, err = command(run)
     assert (code, err.count("\n")) == (2, 1)

@@ -109,9 +109,9 @@ def test_an_unknown_status_is_refused():
 
 
 def test_leases():
-    assert of_leases((), "").status == "ok"
-    assert "pid 7" in of_leases(["pid 7 (pytest), measuring"], "").value
-    cannot = of_leases((), "no locks")
+    assert of_leases((), "", "").status == "ok"
+    assert "pid 7" in of_leases(["pid 7 (pytest), measuring"], "", "").value
+    cannot = of_leases((), "no locks", "mend")
     assert (cannot.status, "no locks" in cannot.value) == ("warning", True)
 
 

@@ -64,9 +64,9 @@ def test_what_is_detectable_is_found_four_times_of_five(spread, sample):
     rng = random.Random(5)
     many = duet_limit([rng.gauss(0, spread) for _ in range(200)], 0.05, HYPOTHESES)
     assert found_by_duets(sample, many.at_tolerance.value, spread, 0.05) == pytest.approx(
-        0.8, abs=0.12
+        0.8, abs=0.15
     )
-    assert found_by_duets(sample, many.smallest.value, spread, 1e-6) == pytest.approx(0.8, abs=0.12)
+    assert found_by_duets(sample, many.smallest.value, spread, 1e-6) == pytest.approx(0.8, abs=0.15)
     if many.set_tolerance is not None:
         assert found_by_duets(sample, 0.05, spread, many.set_tolerance) > 0.7
     else:
@@ -102,7 +102,7 @@ def test_the_weather_matters_to_saved_runs_only(trial):
         by_saved_runs(one, 10, 3, TOLERANCE, 2)["throughput"].smallest.value
         for one in (clear, rough)
     ]
-    assert saved[0] < saved[1] / 2
+    assert saved[0] < 0.6 * saved[1]
 
 
 def test_runs_sharpen_where_the_machine_is_quieter_than_the_default(trial):

@@ -1,5 +1,8 @@
 """What markers and --tf-threads ask for."""
 
+import itertools
+
+import numpy
 import pytest
 
 from pytest_tfthreads.core.threads import (
@@ -272,3 +275,56 @@ def test_every_id_of_a_case_is_recognised():
     cases = select([[case for args, terms in markers for case in parse_marker(args, terms)]], ())
     assert len({case.id for case in cases}) == 6
     assert {without_case(f"t.py::test_it[x-{case.id}]") for case in cases} == {"t.py::test_it[x-]"}
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        (2, 10),
+        range(2, 11, 8),
+        iter([2, 10]),
+        {10, 2},
+        frozenset([10, 2]),
+        {2: "", 10: ""}.keys(),
+        numpy.array([2, 10]),
+        [numpy.int16(2), numpy.uint8(10)],
+    ],
+)
+def test_any_iterable_of_any_integers(axis):
+    cases = parse_marker((axis,), {"inter": numpy.int64(1)})
+    assert [case.id for case in cases] == ["intra2-inter1", "intra10-inter1"]
+    assert all(type(case.threads.intra.text) is str for case in cases)
+
+
+def test_a_set_with_symbols_has_an_order_too():
+    cases = parse_marker(({"physical", 3, "auto", 1},), {})
+    assert [case.threads.intra.text for case in cases] == ["1", "3", "auto", "physical"]
+
+
+def test_pairs_and_terms_of_any_kind():
+    (case,) = parse_marker(
+        (), {"configs": numpy.array([[8, 4]]), "cpus": numpy.int8(3), "processes": numpy.int64(2)}
+    )
+    assert (case.id, case.cpus, case.processes) == ("intra8-inter4", 3, 2)
+    assert (type(case.cpus), type(case.processes)) == (int, int)
+    (case,) = parse_marker((), {"timeout": numpy.float32(0.5)})
+    assert case.timeout_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"intra": iter([])}, "intra: the list is empty, or used up"),
+        ({"intra": itertools.count()}, "intra: there are more than 1000 values"),
+        ({"intra": {1: 2}}, "intra: {1: 2} is no thread count"),
+        ({"intra": numpy.array(3)}, "intra: .* is no list"),
+        ({"intra": numpy.array([1.0])}, "intra: .* is no thread count"),
+        ({"intra": [numpy.True_]}, "intra: .* is no thread count"),
+        ({"configs": [{1, 2}]}, "configs: {1, 2} is no pair"),
+        ({"configs": {1: 2}}, "configs: {1: 2} is not a list of pairs"),
+        ({"configs": ["12"]}, "configs: '12' is no pair"),
+    ],
+)
+def test_what_is_no_list_of_thread_counts(kwargs, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_marker((), kwargs)

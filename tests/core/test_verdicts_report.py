@@ -37,7 +37,7 @@ UNJUDGED = {"baseline": None, "change": None, "detectable": None, "judged_agains
 def test_table():
     lines = render([verdict("pass"), verdict("regression")])
     assert lines[0].split() == [
-        "Test", "intra×inter", "Metric", "Baseline", "Now", "Change", "[90", "%]", "Detectable",
+        "Test", "intra×inter", "Metric", "Baseline", "Now", "Change", "[interval]", "Detectable",
         "Verdict",
     ]  # fmt: skip
     name, _, cells = lines[2].partition("  ")

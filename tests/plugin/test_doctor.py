@@ -121,11 +121,14 @@ def test_usage(doctor, args, told):
     assert told in err
 
 
-def test_an_unsafe_place_for_leases(doctor, monkeypatch, tmp_path):
+def test_a_place_where_leases_cannot_be_kept(doctor, monkeypatch, tmp_path):
     place = tmp_path / "open"
     place.mkdir()
     place.chmod(0o777)
     monkeypatch.setenv("PYTEST_TFTHREADS_LEASES", str(place))
-    code, _, err = doctor()
-    assert code == 2
-    assert "may be written by others" in err
+    _, out, err = doctor("--no-measure", "--json")
+    leases = by_name(json.loads(out)["machine"])["leases"]
+    assert leases["status"] == "warning"
+    assert f"{place} may be written by others (mode 777)" in leases["value"]
+    assert "PYTEST_TFTHREADS_LEASES" in "".join(leases["advice"])
+    assert "Traceback" not in err

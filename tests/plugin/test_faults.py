@@ -1,9 +1,6 @@
 """A measuring process that comes to a bad end: its test says why, and nothing is left behind."""
 
 import os
-import signal
-import subprocess
-import sys
 
 import psutil
 import pytest
@@ -294,51 +291,102 @@ def test_killed_interpreter_is_replaced(suite):
     assert "died while one was running" in flat(result)
 
 
-WAITS = """
-import os, pathlib, subprocess, sys, time
+@pytest.mark.parametrize("start", ["os.abort()", "time.sleep(1000)", "os._exit(0)"])
+def test_xfail_covers_what_brings_a_process_down(suite, start):
+    suite.write(
+        f"""
+        import os, time
 
-@pytest.mark.tf_threads(intra=1)
-def test_waits():
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
-    pathlib.Path("pids.new").write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
-    os.rename("pids.new", "pids")
-    time.sleep(1000)
-"""
+        pytestmark = pytest.mark.tf_threads(intra=1, inter=1, timeout=2)
+        xfail = pytest.mark.xfail
 
+        def fatal():
+            {start}
 
-@pytest.mark.parametrize("start", ["fork", "fresh"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_pytest_is_interrupted_or_killed(
-    suite, number, start, tmp_path, eventually, all_end
-):
-    suite.write(WAITS)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            f"--tf-threads-start={start}",
-            f"--basetemp={tmp_path / 'base'}",
-        ],
-        cwd=suite.path,
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
+        @xfail(reason="fatal", strict=True)
+        def test_strict():
+            fatal()
+
+        @xfail("True", reason="fatal")
+        def test_condition():
+            fatal()
+
+        @xfail(False, reason="not here")
+        def test_condition_that_does_not_hold():
+            fatal()
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        @xfail(reason="fatal", run=False)
+        def test_not_run():
+            open("was-run", "w")
+
+        @xfail(raises=OSError)
+        def test_raises_nothing():
+            fatal()
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        @xfail(reason="unjustly", strict=True)
+        def test_passes():
+            pass
+        """
     )
-    pids_file = suite.path / "pids"
-    with process:
-        eventually(lambda: pids_file.exists() or process.poll() is not None)
-        assert process.poll() is None, process.stdout.read().decode()
-        pids = [int(pid) for pid in pids_file.read_text().split()]
-        process.send_signal(number)
-        output = process.communicate(timeout=300)[0].decode()
-    if number == signal.SIGINT:
-        assert process.returncode == pytest.ExitCode.INTERRUPTED
-        assert "KeyboardInterrupt" in output
-    all_end(pids)
-    assert not list(temporary.iterdir())
+    result = suite.run("-rxfX")
+    result.assert_outcomes(xfailed=3, failed=3)
+    assert not (suite.path / "was-run").exists()
+    text = flat(result)
+    assert "XFAIL test_it.py::test_strict[intra1-inter1] - fatal" in text
+    assert "XFAIL test_it.py::test_condition[intra1-inter1] - fatal" in text
+    assert "[NOTRUN] fatal" in text
+    if start == "os.abort()":
+        suite.run("--runxfail", "-k", "strict").assert_outcomes(failed=1, deselected=5)
+        suite.run("-p", "no:skipping", "-k", "test_condition_").assert_outcomes(
+            failed=1, deselected=5
+        )
+
+
+def test_ids_that_change_from_process_to_process(suite):
+    suite.write(
+        """
+        import os, uuid
+
+        class Config:
+            pass
+
+        @pytest.mark.parametrize("config", [Config()], ids=repr)
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_address(config):
+            pass
+
+        @pytest.mark.parametrize("name", [str(uuid.uuid4()), "a::b[c]"])
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_random(name):
+            pass
+
+        @pytest.mark.parametrize("cpu", sorted(os.sched_getaffinity(0)))
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_by_cpu(cpu):
+            pass
+        """
+    )
+    result = suite.run("-k", "address or random")
+    result.assert_outcomes(passed=1, failed=2, deselected=len(os.sched_getaffinity(0)))
+    told = "not-collected: The test's id is another one in each process."
+    assert result.stdout.lines.count(told) == 2
+    if len(os.sched_getaffinity(0)) > 1:
+        result = suite.run("-k", "by_cpu")
+        assert told not in result.stdout.lines
+        assert "must collect the same tests" in flat(result)
+
+
+def test_the_error_of_a_conftest_file_comes_first(suite):
+    suite.write(AFTER, conftest="import os\nif 'PYTEST_TFTHREADS_PROCESS' in os.environ: 1 / 0")
+    result = suite.run(subprocess=True)
+    assert "not-collected: ZeroDivisionError: division by zero" in result.stdout.lines
+    text = flat(result)
+    assert "conftest.py:2: in <module>" in text
+    assert "same tests" not in text
+    suite.pytester.makeconftest(
+        "def pytest_configure(config):\n    if hasattr(config, 'tf_threads_process'): 1 / 0"
+    )
+    result = suite.run(subprocess=True)
+    assert "internal-error: ZeroDivisionError: division by zero" in result.stdout.lines

@@ -2,8 +2,12 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
+
+from pytest_tfthreads.core.verdict import Policy
+from pytest_tfthreads.options import read_settings
 
 
 def collected(result):
@@ -147,6 +151,7 @@ def test_bad_markers_are_collection_errors(suite, mark, message):
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines([message])
     assert "Traceback" not in result.stdout.str()
+    assert "During handling" not in result.stdout.str()
 
 
 def test_marker_on_a_parameter_says_what_to_do(suite):
@@ -164,6 +169,7 @@ def test_marker_on_a_parameter_says_what_to_do(suite):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
+        ("--tf-threads-tolerance=5", "*'5' is no share between 0% and 100%; use 5%, or through*"),
         ("--tf-threads=8", "*--tf-threads: '8' is no configuration; use INTRAxINTER pairs*"),
         ("--tf-threads-processes=0", "*--tf-threads-processes: 0 is no number of processes*"),
         ("--tf-threads-processes=two", "*--tf-threads-processes: 'two' is no number*"),
@@ -333,3 +339,158 @@ def test_runs_from_another_directory_and_in_a_package(suite):
     os.chdir(package)
     result = suite.pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
+
+
+def test_doctests_are_no_test_functions_and_left_alone(suite):
+    suite.write(
+        """
+        pytestmark = pytest.mark.tf_threads(intra=[1, 2], inter=1)
+
+        def double(x):
+            \"\"\"
+            >>> import os
+            >>> double(2), "PYTEST_TFTHREADS_PROCESS" in os.environ
+            (4, False)
+            \"\"\"
+            return 2 * x
+
+        def test_it():
+            assert double(1) == 2
+        """,
+        conftest="""
+        import os
+        import pytest
+
+        class Own(pytest.Item):
+            def runtest(self):
+                assert (self.name == "marked") == ("PYTEST_TFTHREADS_PROCESS" in os.environ)
+
+        class OwnFile(pytest.File):
+            def collect(self):
+                self.add_marker(pytest.mark.tf_threads(intra=[1, 2]))
+                yield Own.from_parent(self, name="a::b[c]")
+                marked = Own.from_parent(self, name="marked")
+                marked.add_marker(pytest.mark.tf_threads(intra=1))
+                yield marked
+
+        def pytest_collect_file(file_path, parent):
+            if file_path.suffix == ".own":
+                return OwnFile.from_parent(parent, path=file_path)
+        """,
+    )
+    (suite.path / "test.own").touch()
+    suite.run("--doctest-modules").assert_outcomes(passed=5)
+
+
+def test_iterables_in_the_markers_of_a_module(suite):
+    suite.write(
+        """
+        import numpy
+
+        pytestmark = pytest.mark.tf_threads(intra=(2 * n for n in (1, 2)), inter=numpy.arange(1, 2))
+
+        @pytest.mark.parametrize("x", [0])
+        def test_first(x): pass
+
+        def test_second(): pass
+
+        @pytest.mark.tf_threads(configs={(1, 1): None}.keys(), cpus=numpy.int64(1))
+        def test_pairs(): pass
+        """
+    )
+    assert collect(suite) == [
+        "test_it.py::test_first[0-intra2-inter1]",
+        "test_it.py::test_first[0-intra4-inter1]",
+        "test_it.py::test_second[intra2-inter1]",
+        "test_it.py::test_second[intra4-inter1]",
+        "test_it.py::test_pairs[intra1-inter1]",
+    ]
+
+
+needs_types = pytest.mark.skipif(
+    int(pytest.__version__.partition(".")[0]) < 9, reason="since pytest 9 ini values have types"
+)
+
+
+def read(suite, toml):
+    """The settings that a file says, or the error."""
+    (suite.path / "pytest.toml").write_text(f"[pytest]\n{toml}\n")
+    config = suite.pytester.parseconfig("-p", "no:cacheprovider")
+    return read_settings(config)
+
+
+@needs_types
+def test_ini_values_of_their_natural_types(suite):
+    settings = read(
+        suite,
+        """
+        tf_threads = [[8, 4], "4x8", ["physical", 1]]
+        tf_threads_processes = 2
+        tf_threads_max_processes = 7
+        tf_threads_start = "fresh"
+        tf_threads_timeout = 1.5
+        tf_threads_lease_timeout = 20
+        tf_threads_group = 3
+        tf_threads_turn = 4
+        tf_threads_seed = 0
+        tf_threads_tolerance = {throughput = "7%"}
+        tf_threads_fail_on = ["regression", "no-baseline"]
+        tf_threads_pack = true
+        tf_threads_duet = true
+        tf_threads_report = "report.html"
+        tf_threads_profile = "traces"
+        """,
+    )
+    assert [config.id for config in settings.configs] == [
+        "intra8-inter4",
+        "intra4-inter8",
+        "intraphysical-inter1",
+    ]
+    assert (settings.processes, settings.max_processes, settings.start) == (2, 7, "fresh")
+    assert (settings.timeout_s, settings.lease_timeout_s) == (1.5, 20)
+    assert (settings.group, settings.rounds_a_turn, settings.seed) == (3, 4, 0)
+    policy = Policy().with_tolerance({"throughput": 0.07})
+    assert settings.policy == replace(policy, fail_on=frozenset({"regression", "no-baseline"}))
+    assert settings.pack
+    assert settings.duet == "baseline"
+    assert (settings.report, settings.profile.directory) == (
+        suite.path / "report.html",
+        suite.path / "traces",
+    )
+    settings = read(suite, "tf_threads = {intra = [1, 2], inter = 1}\ntf_threads_duet = false")
+    assert [config.id for config in settings.configs] == ["intra1-inter1", "intra2-inter1"]
+    assert settings.duet is None
+    assert read(suite, "tf_threads_search = true\ntf_threads = '1x1,2x1'").search
+
+
+@needs_types
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("tf_threads_processes = true", "ini key tf_threads_processes: True is a boolean"),
+        ("tf_threads_processes = [1]", r"ini key tf_threads_processes: \[1\] is a list"),
+        ("tf_threads_processes = 1.5", "ini key tf_threads_processes: '1.5' is no number"),
+        ("tf_threads_group = -1", "ini key tf_threads_group: '-1' is no integer"),
+        ("tf_threads_fail_on = {a = 1}", "ini key tf_threads_fail_on: {'a': 1} is a table"),
+        ("tf_threads_fail_on = [[1, 2]]", r"ini key tf_threads_fail_on: \[1, 2\] is of type list"),
+        ("tf_threads_report = 2020-02-02", "ini key tf_threads_report: .* is of type date"),
+        ("tf_threads_duet = 1.5\ntf_threads_search = true", "--tf-threads-search compares"),
+        ("tf_threads = [true]", "ini key tf_threads: True is of type bool"),
+    ],
+)
+def test_ini_values_of_another_type_name_the_key(suite, toml, message):
+    with pytest.raises(pytest.UsageError, match=message):
+        read(suite, toml)
+
+
+def test_lists_in_the_old_table_of_pyproject(suite):
+    (suite.path / "pyproject.toml").write_text(
+        "[tool.pytest.ini_options]\n"
+        "tf_threads_processes = 2\n"
+        "tf_threads_fail_on = ['regression', 'inconclusive']\n"
+    )
+    settings = read_settings(suite.pytester.parseconfig("-p", "no:cacheprovider"))
+    assert settings.processes == 2
+    assert settings.policy.fail_on == {"regression", "inconclusive"}
+    config = suite.pytester.parseconfig("-p", "no:cacheprovider", "-o", "tf_threads_processes=5")
+    assert read_settings(config).processes == 5

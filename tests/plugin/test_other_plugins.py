@@ -80,3 +80,29 @@ def test_hooks_of_a_conftest_see_the_reports(suite):
     lines = (suite.path / "reports").read_text().splitlines()
     here = [line for line in lines if line.startswith("call") and "intra1" in line]
     assert len(here) == 2  # once in the measuring process, once here
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_values_of_subtests_are_shown_as_those_of_unmarked_tests(suite, args):
+    if int(pytest.__version__.partition(".")[0]) < 9:
+        pytest.skip("pytest has subtests since 9.0")
+    suite.write(
+        """
+        def fails(subtests):
+            with subtests.test(msg="m", i=2, name="x"):
+                assert 0
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_marked(subtests):
+            fails(subtests)
+
+        def test_plain(subtests):
+            fails(subtests)
+        """
+    )
+    result = suite.run("-rA", *args, subprocess=True)
+    lines = [line for line in result.stdout.lines if line.startswith("SUBFAILED[m]")]
+    shown = [line.partition("]")[2].partition(")")[0] for line in lines]
+    assert len(shown) == 2
+    assert shown[0] == shown[1]
+    assert "i=2" in shown[0] or "i='2'" in shown[0]

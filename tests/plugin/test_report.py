@@ -55,14 +55,15 @@ def test_under_xdist_the_controller_writes_once_and_what_the_gate_failed_too(sui
     assert "there is no saved run in" in report
 
 
-def test_a_file_that_cannot_be_written(suite):
-    suite.write(SWEEP)
-    (suite.path / "file").touch()
-    result = suite.run("--tf-threads-report=file/report.html", SHORT)
+def test_a_file_that_the_disk_does_not_take(suite):
+    result = suite.write(SWEEP).run("--tf-threads-report=/dev/full", SHORT)
     result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stdout.fnmatch_lines(
-        ["--tf-threads-report: */file/report.html was not written: *; mend that, or name another *"]
+        [
+            "*- tf_threads -*",
+            "--tf-threads-report: /dev/full was not written: No space left on device; mend that, *",
+        ]
     )
 
 
@@ -78,14 +79,18 @@ def test_nothing_is_written_of_nothing(suite):
     ("option", "told"),
     [
         ("report.html", "*--tf-threads-report: *pip install 'pytest-tfthreads[[]report]'"),
-        (".", "*--tf-threads-report: * is a directory; name a file"),
+        (".", "*--tf-threads-report: * cannot be written: it is a directory; mend that, or name *"),
+        (
+            "test_it.py/x",
+            "*--tf-threads-report: * cannot be written: */test_it.py is no directory*",
+        ),
         ("", "*--tf-threads-report: names no file*"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_measured(suite, monkeypatch, option, told):
     if option.endswith("html"):
         monkeypatch.setitem(sys.modules, "plotly", None)
-    suite.write("print('collected')\n" + SWEEP)
+    suite.write("    print('collected')\n" + SWEEP)
     result = suite.run(f"--tf-threads-report={option}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([told])

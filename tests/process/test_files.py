@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.process.files import NoNumberLeftError, replace_whole, write_numbered
+from pytest_tfthreads.process.files import (
+    NoNumberLeftError,
+    replace_whole,
+    why_no_file_in,
+    why_unwritable,
+    write_file,
+    write_numbered,
+)
 
 # What children use: numbers as pytest-benchmark counts them, and a stop in the midst of writing.
 PRELUDE = """
@@ -250,3 +257,88 @@ def test_a_process_killed_while_it_replaces_leaves_what_was_there(tmp_path):
     assert names(tmp_path) == [".out.json.0.part", "out.json"]
     assert replace_whole(tmp_path / "out.json", b"after")
     assert names(tmp_path) == ["out.json"]
+
+
+# -- what is known before -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A working directory with places of many kinds in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("directory").mkdir()
+    Path("file").write_text("before")
+    Path("link").symlink_to("directory/new")
+    Path("broken").symlink_to("none/new")
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", ["new", "file", "directory/new", "link", "pipe", "/dev/null"])
+def test_nothing_is_known_against_what_can_be_written_and_nothing_is_touched(places, path):
+    before = sorted(places.rglob("*"))
+    assert why_unwritable(Path(path)) == ""
+    assert sorted(places.rglob("*")) == before
+    assert Path("file").read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("path", "why", "made"),
+    [
+        ("directory", "it is a directory", False),
+        ("none/new", "there is no directory none", True),
+        ("none/below/new", "there is no directory none/below", True),
+        ("file/new", "file is no directory", False),
+        ("file/below/new", "file is no directory", False),
+        ("broken", "there is no directory {places}/none", False),
+        ("broken/new", "broken is no directory", False),
+        ("loop", "too many levels of symbolic links", False),
+        ("loop/new", "too many levels of symbolic links", False),
+        ("x" * 300, "file name too long", False),
+    ],
+)
+def test_what_is_against_a_file_is_known_before_it_is_written(places, path, why, made):
+    path = Path(path)
+    assert why_unwritable(path) == why.format(places=places)
+    assert why_unwritable(path, makes_directories=True) == ("" if made else why_unwritable(path))
+    with pytest.raises(OSError):
+        write_file(path, b"after")
+
+
+@pytest.mark.parametrize("path", ["closed/new", "closed/below/new", "closed_file"])
+def test_who_may_not_write_is_told_so(places, path):
+    Path("closed").mkdir()
+    Path("closed_file").touch()
+    for one, mode in ((places, 0o755), (Path("closed"), 0o555), (Path("closed_file"), 0o444)):
+        one.chmod(mode)
+    # In a process of its own: root, who may run this test, may write everywhere.
+    script = """
+import os, sys
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+from pathlib import Path
+path = Path(sys.argv[1])
+print(why_unwritable(path, makes_directories=True))
+try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"after")
+except PermissionError:
+    print("refused")
+"""
+    imports = "from pytest_tfthreads.process.files import why_unwritable\n"
+    run = subprocess.run(
+        [sys.executable, "-c", imports + script, path], capture_output=True, text=True
+    )
+    told, tried = run.stdout.splitlines()
+    assert told.endswith("permission denied"), run.stderr
+    assert tried == "refused"
+
+
+def test_a_file_system_that_is_read_only_is_told_of(places, monkeypatch):
+    # The kernel's answers there; root may mount one, others may not.
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    read_only = os.statvfs_result((4096, 4096, 1, 1, 1, 1, 1, 1, os.ST_RDONLY, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert why_unwritable(Path("file")) == "read-only file system"
+    assert why_no_file_in(Path("directory")) == "directory: read-only file system"

@@ -10,16 +10,15 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
 from pytest_tfthreads.process import lease_line, lease_place
 from pytest_tfthreads.process.lease_notes import Holder, read_notes, write_note
-from pytest_tfthreads.process.lease_place import UnsafePlaceError, find_place, machine_folder
+from pytest_tfthreads.process.lease_place import find_place, machine_folder
 from pytest_tfthreads.process.leases import Leases
-
-pytestmark = pytest.mark.skipif(not lease_line.HAS_LOCKS, reason="there are no locks here")
 
 # A process that does what it is told, line by line, and says what came of it. It says that it
 # leaves before it does, and that it has entered after it has: who enters together is in the pipe.
@@ -667,20 +666,6 @@ def test_where_nothing_can_be_made_everybody_goes_on_and_says_so(tmp_path):
         assert cpus == (3,)
 
 
-def test_without_fcntl_everybody_goes_on_and_says_so(tmp_path):
-    script = """
-import os, sys
-sys.modules["fcntl"] = None
-del os.getuid, os.O_CLOEXEC, os.O_NOFOLLOW
-from pytest_tfthreads.process.leases import Leases
-leases = Leases()
-with leases.shared("a"), leases.paused(), leases.exclusive("b"), leases.packed("c", 1, [3]) as cpus:
-    print(cpus, leases.unavailable)
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.stdout.startswith("(3,) this platform has no locks"), run.stderr
-
-
 # -- the place ------------------------------------------------------------------------------
 
 
@@ -730,31 +715,134 @@ def test_machines_that_share_a_file_system_do_not_share_leases(tmp_path, monkeyp
     assert machine_folder(tmp_path) != here
 
 
-def test_a_link_is_refused(tmp_path, private):
-    (tmp_path / "place").symlink_to(private)
-    with pytest.raises(UnsafePlaceError, match=r"is a symbolic link.*PYTEST_TFTHREADS_LEASES"):
-        Leases(tmp_path / "place")
+# Each makes of a private directory, and the path of a place, one where leases cannot be kept.
+def link(place, private, monkeypatch):
+    place.symlink_to(private)
+    return "place is a symbolic link"
+
+
+def broken_link(place, private, monkeypatch):
+    place.symlink_to(private / "nothing")
+    return "place is a symbolic link"
+
+
+def file(place, private, monkeypatch):
+    place.touch()
+    return "place is no directory"
+
+
+def others_may_write(place, private, monkeypatch):
+    place.mkdir()
+    place.chmod(0o777)
+    return "place may be written by others (mode 777)"
+
+
+def other_user(place, private, monkeypatch):
+    place.mkdir(mode=0o700)
+    mine = os.getuid()
+    monkeypatch.setattr("os.getuid", lambda: mine + 1)
+    return f"place belongs to user {mine}, not to user {mine + 1}"
+
+
+def directory_for_the_lock(place, private, monkeypatch):
+    (machine_folder(place) / "lock").mkdir()
+    return "lock cannot be opened: Is a directory"
+
+
+def file_for_the_machine(place, private, monkeypatch):
+    machine_folder(place).rmdir()
+    (place / lease_place._machine_name()).touch()
+    return "place cannot be used: File exists"
+
+
+def refused_by_the_system(number):
+    """As a disk that is full or read-only, or a missing right, has it."""
+
+    def refused(place, private, monkeypatch):
+        def mkdir(*args, **kwargs):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        return f"place cannot be used: {os.strerror(number)}"
+
+    refused.__name__ = errno.errorcode[number]
+    return refused
+
+
+def full_disk_for_the_lock(place, private, monkeypatch):
+    folder, really_open = machine_folder(place), os.open
+
+    def full(path, *args, **kwargs):
+        if Path(path).parent == folder:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", full)
+    return "lock cannot be opened: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        link,
+        broken_link,
+        file,
+        others_may_write,
+        other_user,
+        directory_for_the_lock,
+        file_for_the_machine,
+        full_disk_for_the_lock,
+        *map(refused_by_the_system, (errno.EACCES, errno.EROFS, errno.ENOSPC)),
+    ],
+)
+def test_where_leases_cannot_be_had_all_go_on_and_are_told_once(
+    tmp_path, private, monkeypatch, spoil
+):
+    place, told = tmp_path / "place", []
+    reason = spoil(place, private, monkeypatch)
+    leases = Leases(place, on_unavailable=told.append)
+    with leases.shared("a"), leases.exclusive("b"), leases.packed("c", 1, [3]) as cpus:
+        assert cpus == (3,)
+    assert leases.holders() == ()
+    assert told == [leases.unavailable]
+    assert reason in leases.unavailable
     assert not list(private.iterdir())
 
 
-def test_a_directory_of_another_user_is_refused(private, monkeypatch):
-    mine = os.getuid()
-    monkeypatch.setattr("os.getuid", lambda: mine + 1)
-    with pytest.raises(UnsafePlaceError, match=f"belongs to user {mine}, not to user {mine + 1}"):
-        Leases(private)
+def test_a_directory_that_should_be_shared_is_not_made_above_the_place(tmp_path):
+    # As in a container into which nobody has mounted it: its own would be nobody's meeting place.
+    leases = Leases(tmp_path / "mounted" / "place")
+    assert "mounted/place cannot be used: No such file or directory" in leases.unavailable
+    assert not (tmp_path / "mounted").exists()
 
 
-def test_a_directory_that_others_may_write_is_refused(private):
-    private.chmod(0o777)
-    with pytest.raises(UnsafePlaceError, match="may be written by others"):
-        Leases(private)
+def test_where_there_is_no_directory_for_temporary_files(monkeypatch):
+    def none_usable():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-
-def test_a_place_that_has_become_unsafe_is_refused(private):
-    leases = Leases(private)
-    private.chmod(0o770)
-    with pytest.raises(UnsafePlaceError), leases.shared("a"):
+    for name in (lease_place.PLACE_VARIABLE, "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(lease_place, "_is_private", lambda *_: False)
+    monkeypatch.setattr(lease_place.tempfile, "gettempdir", none_usable)
+    leases = Leases()
+    assert "there is no directory for them: No usable temporary" in leases.unavailable
+    with leases.exclusive("a"):
         pass
+
+
+def test_a_place_that_has_become_unsafe_is_used_no_more(private):
+    leases = Leases(private)
+    assert not leases.unavailable
+    private.chmod(0o770)
+    with leases.shared("a"):
+        assert not leases.is_measuring
+    assert "may be written by others (mode 770)" in leases.unavailable
+
+
+def test_a_relative_place_is_the_same_wherever_the_process_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = find_place({lease_place.PLACE_VARIABLE: "leases"})
+    assert place == tmp_path / "leases"
 
 
 # -- all at once ----------------------------------------------------------------------------

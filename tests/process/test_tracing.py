@@ -3,7 +3,12 @@
 import pytest
 
 from pytest_tfthreads.core.trace import ROUND, Span
-from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, UntraceableError
+from pytest_tfthreads.measuring.tracing import (
+    TRACE_S,
+    TracedRounds,
+    UntraceableError,
+    UnwrittenTraceError,
+)
 
 
 class Profiler:
@@ -80,6 +85,16 @@ def test_a_profiler_that_refuses_is_told_of_and_left_alone(refuses):
     assert run(profiler, 60.0, 60.0) == {"problem": f"no {refuses}"}
     assert profiler.told[-1] == refuses
     assert profiler.told.count(refuses) == 1
+
+
+def test_a_trace_that_the_disk_does_not_take_is_told_as_that(monkeypatch):
+    profiler = Profiler()
+
+    def full(save):
+        raise UnwrittenTraceError("no space")
+
+    monkeypatch.setattr(profiler, "stop", full)
+    assert run(profiler, 60.0, 60.0) == {"problem": "no space", "is_unwritten": True}
 
 
 def test_without_rounds_or_without_a_measurement_there_is_no_trace():

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -477,3 +478,31 @@ def test_doctor_tells_of_the_build(real_suite):
     assert findings["TensorFlow"]["value"][0].isdigit()
     assert findings["oneDNN"]["value"].startswith(("on (", "off ("))
     assert findings["forking"]["status"] == "ok"
+
+
+def test_logical_devices_are_configured_by_the_hook_and_share_the_pools(real_suite):
+    page = Path(__file__).parents[2] / "docs" / "measuring-processes.md"
+    _, _, rest = page.read_text(encoding="utf-8").partition("```python\n")
+    real_suite.write(
+        """
+        import tensorflow as tf
+
+        @pytest.mark.tf_threads(intra=2, inter=1)
+        def test_mirrored(benchmark, tf_threads):
+            assert (tf_threads.intra, tf_threads.inter) == (2, 1)
+            strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+            assert strategy.num_replicas_in_sync == 2
+            step = tf.function(lambda: strategy.run(lambda: tf.ones((8, 8)) @ tf.ones((8, 8))))
+            benchmark.pedantic(step, rounds=3)
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_reset(benchmark):
+            from tensorflow.python.eager import context
+            context._reset_context()
+            benchmark.pedantic(tf.ones, ((8, 8),), rounds=3)
+        """,
+        conftest=rest.partition("```")[0],
+    )
+    result = real_suite.run()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*something set intra=0, inter=0 while the test ran*"])

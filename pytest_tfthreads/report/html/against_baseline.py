@@ -119,6 +119,6 @@ def _changes_of(
                 *(vertical(-100 * one, "--series-2", "dash") for one in tolerances),
             ],
         },
-        caption=f"Change of {_METRIC_NAMES[metric]} against the baseline, 90 % intervals",
+        caption=f"Change of {_METRIC_NAMES[metric]} against the baseline, with intervals",
         details=f"Dashed: the loss that is tolerated, {', '.join(map(percent, tolerances))}.",
     )

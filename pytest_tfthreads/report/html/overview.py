@@ -38,8 +38,8 @@ def overview(content: RunContent, anchors: dict[str, str]) -> str:
         _sortable("Odd"),
     ]
     legend = (
-        "Each test under the configuration to use, with 95 % intervals; changes with 90 % "
-        "intervals. Headings sort."
+        "Each test under the configuration to use, with 95 % intervals; changes with those "
+        "of their verdicts. Headings sort."
     )
     return markup(_tiles(content), _filter(content), table(legend, headers, rows, id=_TABLE))
 

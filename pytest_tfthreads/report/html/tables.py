@@ -181,7 +181,7 @@ def verdicts(subject: Subject) -> Element:
         "Metric",
         _number("Baseline [95 %]"),
         _number("Now [95 %]"),
-        _number("Change [90 %]"),
+        _number("Change [interval]"),
         _number("Detectable loss"),
         "Verdict",
     ]

@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from _thread import start_new_thread  # as native threads are: `threading` knows nothing of them
 from types import SimpleNamespace
 
 __version__ = "0.0-fake"
@@ -21,7 +22,7 @@ __version__ = "0.0-fake"
 if os.environ.get("FAKE_TF_BROKEN"):
     raise ImportError("libtensorflow_cc.so.2: cannot open shared object file")
 
-_state = SimpleNamespace(intra=0, inter=0, started=False)
+_state = SimpleNamespace(intra=0, inter=0, started=False, devices=1)
 
 
 def _start_thread(name=None):
@@ -35,7 +36,7 @@ def _start_thread(name=None):
         while True:
             time.sleep(3600)
 
-    threading.Thread(target=idle, daemon=True).start()
+    start_new_thread(idle, ())
     ready.wait()
 
 
@@ -48,6 +49,25 @@ def _start():
     for _ in range((_state.intra or cpus) + extra):
         _start_thread()
     for _ in range(_state.inter or cpus):
+        _start_thread("tf_Compute")
+
+
+def _list_logical_devices(kind=None):
+    _start()
+    return [SimpleNamespace(name=f"/device:CPU:{number}") for number in range(_state.devices)]
+
+
+def set_logical_devices(count):
+    """Instead of set_logical_device_configuration."""
+    if _state.started:
+        raise RuntimeError("Virtual devices cannot be modified after being initialized")
+    _state.devices = count
+
+
+def reset_context(inter=0):
+    """As TensorFlow's eager context does it: the intra-op pool stays, an inter-op one comes."""
+    _state.intra, _state.inter = 0, inter
+    for _ in range(inter or len(os.sched_getaffinity(0))):
         _start_thread("tf_Compute")
 
 
@@ -64,8 +84,10 @@ config = SimpleNamespace(
     threading=SimpleNamespace(
         set_intra_op_parallelism_threads=_setter("intra"),
         set_inter_op_parallelism_threads=_setter("inter"),
+        get_intra_op_parallelism_threads=lambda: _state.intra,
+        get_inter_op_parallelism_threads=lambda: _state.inter,
     ),
-    list_logical_devices=_start,
+    list_logical_devices=_list_logical_devices,
     experimental=SimpleNamespace(
         get_synchronous_execution=lambda: not os.environ.get("FAKE_TF_ASYNCHRONOUS")
     ),
@@ -86,7 +108,19 @@ class OpError(Exception):
     pass
 
 
-errors = SimpleNamespace(OpError=OpError)
+class ResourceExhaustedError(OpError):
+    pass
+
+
+class PermissionDeniedError(OpError):
+    pass
+
+
+errors = SimpleNamespace(
+    OpError=OpError,
+    ResourceExhaustedError=ResourceExhaustedError,
+    PermissionDeniedError=PermissionDeniedError,
+)
 float32 = SimpleNamespace(as_datatype_enum=1)
 int32 = SimpleNamespace(as_datatype_enum=3)
 types = SimpleNamespace(experimental=SimpleNamespace(PolymorphicFunction=_Function))
@@ -120,7 +154,7 @@ class _Profiler:
         if not save:
             return
         if os.environ.get("FAKE_TF_DISK_FULL"):
-            raise OpError("No space left on device")
+            raise ResourceExhaustedError("No space left on device")
         folder = os.path.join(directory, "plugins", "profile", "2026_11_23_12_00_00")
         os.makedirs(folder)
         with open(os.path.join(folder, "here.xplane.pb"), "w") as file:
