@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from _pytest.config import get_config
 
-from pytest_tfthreads import cli
+from pytest_tfthreads import cli, hookspecs, plugin
 from pytest_tfthreads.core.threads import ConfigError, parse_marker
 from pytest_tfthreads.core.verdict import STATUSES
 from pytest_tfthreads.fixtures import TfBenchmark, ThreadsInForce
-from pytest_tfthreads.options import MARKER
+from pytest_tfthreads.options import MARKER_HELP
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.report.console import FLAGS
 
@@ -109,7 +109,7 @@ def test_every_argument_of_the_marker_is_in_the_reference():
 
 
 def test_the_marker_is_written_as_pytest_shows_it():
-    signature = MARKER.partition(": ")[0]
+    signature = MARKER_HELP.partition(": ")[0]
     assert f"`@pytest.mark.{signature}`" in (REFERENCE / "marker.md").read_text(encoding="utf-8")
 
 
@@ -146,6 +146,25 @@ def test_every_public_member_of_the_fixtures_is_in_the_reference():
     assert all(f"### `tf_benchmark.{name}" in text for name in members)
     documented = [words_in_code(row[0])[0] for row in rows("fixtures.md", "tf_threads")]
     assert documented == list(ThreadsInForce.__dataclass_fields__)
+
+
+def test_every_fixture_is_in_the_reference():
+    text = (REFERENCE / "fixtures.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^## (\w+)$", text, re.M))
+    ours = {name for name in vars(plugin) if name.startswith("tf_")}
+    assert ours, ABOUT_TESTS
+    assert documented == ours | {"benchmark"}
+
+
+def test_every_hook_is_in_the_reference_as_it_is_called():
+    text = (REFERENCE / "hooks.md").read_text(encoding="utf-8")
+    hooks = {
+        f"{name}({', '.join(inspect.signature(hook).parameters)})"
+        for name, hook in vars(hookspecs).items()
+        if name.startswith("pytest_")
+    }
+    assert hooks, ABOUT_TESTS
+    assert set(re.findall(r"^## `(.+)`$", text, re.M)) == hooks
 
 
 def commands():
@@ -220,7 +239,7 @@ def test_every_kind_of_failure_is_in_the_reference():
                 kinds.add(first.value)
     # Those by which a process says itself why it did not run its test.
     kinds |= {protocol.NOT_COLLECTED, protocol.MISCONFIGURED, protocol.INTERNAL_ERROR}
-    kinds |= {protocol.DESCRIPTORS_CLOSED}
+    kinds |= {protocol.DESCRIPTORS_CLOSED, protocol.CONFIGURE_FAILED}
     kinds = {kind for kind in kinds if re.fullmatch(r"[a-z]+(-[a-z]+)*", kind)}
     documented = {words_in_code(row[0])[0] for row in rows("failures.md")}
     assert "crashed" in kinds, ABOUT_TESTS
