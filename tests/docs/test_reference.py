@@ -31,14 +31,14 @@ def rows(page, heading=None):
         _, _, text = text.partition(f"\n## {heading}\n")
         assert text, f"{page} has no heading {heading!r}"
         text = text.partition("\n## ")[0]
-    lines = text.splitlines()
-    found = []
-    for above, line in zip(["", *lines], lines, strict=False):
-        if above.startswith("| --- ") or (found and line.startswith("|") and in_table):
+    found, is_body = [], False
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            is_body = False
+        elif line.startswith("| --- "):
+            is_body = True
+        elif is_body:
             found.append([cell.strip().replace("\\|", "|") for cell in cells_of(line)])
-            in_table = True
-        elif not line.startswith("|"):
-            in_table = False
     assert found, ABOUT_TESTS
     return found
 
@@ -279,3 +279,10 @@ def test_the_page_of_saved_files_names_every_field_of_the_schema():
         *schema["$defs"]["run"]["properties"],
     ]
     assert [field for field in fields if not re.search(rf"\b{field}\b", page)] == []
+
+
+def test_an_ini_key_is_explained_where_its_option_is(options):
+    config, known = options
+    for option, attrs in known.items():
+        explained = config._parser._inidict[option.removeprefix("--").replace("-", "_")][0]
+        assert explained == attrs["help"].replace("%%", "%")

@@ -1,4 +1,4 @@
-"""Try marked tests beside other plugins, and write what came of it into docs/how-to/other-plugins.md.
+"""Try marked tests beside other plugins; docs/how-to/other-plugins.md says what came of it.
 
     python tests/other_plugins/table.py            # prints the table
     python tests/other_plugins/table.py --write    # and puts it into the document
