@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tfthreads.core.threads import ConfigError
+if TYPE_CHECKING:
+    from pytest_tfthreads.core.threads import ConfigError
 
 # Which keys take more than text and numbers.
 _LISTS = ("tf_threads", "tf_threads_fail_on")
@@ -72,6 +74,8 @@ def _one(value: object, name: str) -> str:
 
 
 def _unfit(name: str, value: object, what: str) -> ConfigError:
+    from pytest_tfthreads.core.threads import ConfigError
+
     return ConfigError(
         f"ini key {name}",
         f"{value!r} is {what}, which this key cannot take; write it as --{name.replace('_', '-')} "

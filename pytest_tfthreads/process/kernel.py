@@ -122,7 +122,7 @@ def thread_names() -> Counter[str]:
     names: Counter[str] = Counter()
     # The main thread's id is the process's, and in a fork Python may not know that yet.
     of_python = {str(os.getpid()), *(str(thread.native_id) for thread in threading.enumerate())}
-    for task in set(os.listdir(_TASKS)) - of_python:
+    for task in sorted(set(os.listdir(_TASKS)) - of_python, key=int):
         # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError), open(f"{_TASKS}/{task}/comm") as comm:
             names[comm.read().strip()] += 1

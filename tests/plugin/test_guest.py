@@ -34,7 +34,19 @@ def test_measured(benchmark):
 """
 OURS = {
     "pytest_tfthreads",
-    *(f"pytest_tfthreads.{name}" for name in ("names", "options", "platforms", "plugin", "watch")),
+    *(
+        f"pytest_tfthreads.{name}"
+        for name in (
+            "hookspecs",
+            "ini_values",
+            "names",
+            "options",
+            "platforms",
+            "plugin",
+            "resolved",
+            "watch",
+        )
+    ),
 }
 IN_WORKERS = OURS | {
     f"pytest_tfthreads.{name}"
