@@ -24,3 +24,12 @@ def test_the_tutorial_can_be_followed_to_its_end(reader, alone):
         "pytest",
     ]
     assert "git bisect run pytest -q --tf-threads-duet=v1.0" in reader.ran
+
+
+def test_the_example_of_readme_runs_as_pasted_and_shows_what_is_printed(reader, alone):
+    reader.follow((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert reader.ran == ["pytest test_features.py"]
+
+
+def test_readme_is_read_in_two_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
