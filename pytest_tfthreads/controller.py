@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.attempts import Attempt, Attempts
 from pytest_tfthreads.collection import case_of
+from pytest_tfthreads.core.pace import Pace
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate, is_asked_for
 from pytest_tfthreads.isolation import profiles
 from pytest_tfthreads.isolation.attached import Attached, attach
-from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
+from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline, open_saved_commit
+from pytest_tfthreads.isolation.executor import Executor
 from pytest_tfthreads.isolation.groups import Isolation
+from pytest_tfthreads.isolation.on_demand import BaselineOnDemand
 from pytest_tfthreads.isolation.results import IsolatedRun
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.raised import rebuilt
-from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.report.verdicts import expectation, failure_message
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
@@ -33,6 +38,7 @@ class Controller:
     """The hooks of a process that collects tests: pytest, or a worker of pytest-xdist.
 
     Where pytest only distributes (`distribution`), it tells its workers what they judge by.
+    `executor_on` makes what runs the processes, when the first marked test needs it.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Controller:
         ticker: Ticker,
         keeper: Keeper,
         distribution: Distribution | None,
+        executor_on: Callable[[Machine], Executor],
     ) -> None:
         self._config = config
         self._settings = settings
@@ -50,7 +57,9 @@ class Controller:
         self._ticker = ticker
         self._keeper = keeper
         self._distribution = distribution
+        self._executor_on = executor_on
         self._isolation: Isolation | None = None
+        self._planned: list[str] = []  # how long the gate will take, in words
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
@@ -67,8 +76,15 @@ class Controller:
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
+            machine = Machine.read()
             self._isolation = Isolation(
-                self._config, self._settings, self._sharing.leases, self._ticker, self._attempts
+                self._config,
+                self._settings,
+                machine,
+                self._executor_on(machine),
+                self._sharing.leases,
+                self._ticker,
+                self._attempts,
             )
         return self._isolation
 
@@ -117,8 +133,9 @@ class Controller:
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
         is_measured = to_run and benchmark_bridge.is_enabled(self._config)
-        if self._gate is not None and self._settings.duet and is_measured:
-            self._compare_with_baseline(self._settings.duet, self._gate, to_run)
+        if self._gate is not None and is_measured:
+            self._plan(to_run)
+            self._make_baseline_ready(self._gate, to_run)
         if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
@@ -127,6 +144,9 @@ class Controller:
                 ),
                 stacklevel=2,
             )
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return self._planned
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -175,6 +195,28 @@ class Controller:
                 self.isolation.prepare(case)
                 return
 
+    def _plan(self, items: Sequence[pytest.Item]) -> None:
+        """Settle how long the gate may measure, and say how long it will."""
+        foreseen = self._foreseen(items)
+        if not foreseen:
+            return
+        process_s = fmean(Pace.of_budget(benchmark_bridge.budget_s(one)).process_s for one in items)
+        workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
+        budget = self.isolation.plan(foreseen, process_s, 1 / workers)
+        looks = self._settings.looks
+        if self._settings.duet is not None:
+            pairs = looks[-1] - looks[0]
+        else:
+            pairs = looks[-1] if self._settings.duet_if_open else 0
+        self._planned = [
+            expectation(
+                len(foreseen),
+                budget.expected_s,
+                len(foreseen) * pairs * budget.pair_s,
+                budget.total_s,
+            )
+        ]
+
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""
         settings = self._settings
@@ -194,11 +236,17 @@ class Controller:
             processes[item.nodeid] = count
         return processes
 
-    def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
-        """Have these tests run side by side with the baseline that the user wants."""
-        baseline = open_baseline(
-            wanted, gate, self._config, self.isolation.home, [item.path for item in items]
-        )
+    def _make_baseline_ready(self, gate: Gate, items: Sequence[pytest.Item]) -> None:
+        """Have these tests run side by side with what the user wants, or with it if need be."""
+        wanted, modules = self._settings.duet, [item.path for item in items]
+        config, home = self._config, self.isolation.home
+        if wanted is None:
+            if self._settings.duet_if_open:
+                self.isolation.compare_if_open(
+                    BaselineOnDemand(lambda: open_saved_commit(gate, config, home, modules))
+                )
+            return
+        baseline = open_baseline(wanted, gate, config, home, modules)
         self.isolation.compare_with(baseline)
         self._keeper.add_notes(baseline.notes)
         self._prepare_first(items)

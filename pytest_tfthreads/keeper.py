@@ -149,8 +149,10 @@ class Keeper:
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
         if self._must_judge and not was_refused:
-            notes = [f"  {note}" for note in self._notes]
-            lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
+            told = [*self._notes, *self._findings.notes_of_judgement]
+            notes = [f"  {note}" for note in told]
+            judgement = self._findings.judgement(self._settings.policy)
+            lines += [*([""] if lines else []), *judgement, *notes]
         lines += self._findings.advice(self._settings.seed)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
@@ -161,6 +163,8 @@ class Keeper:
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
         lines += [*self._sharing.warnings, *self._unwritten]
+        if self._must_judge:
+            lines += self._findings.open_verdicts()
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)

@@ -33,6 +33,7 @@ MARKER_HELP = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
+AUTO, OFF = "auto", "off"  # of --tf-threads-duet
 REGRESSED = "regressed"
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
@@ -101,7 +102,9 @@ class Settings:
     seed: int = field(default_factory=_any_seed)
     search: bool = False
     policy: Policy = field(default_factory=_stock_policy)
-    duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+    duet: str | None = None  # asked for by name: BASELINES_COMMIT, a revision, or python=PATH
+    duet_if_open: bool = True  # what saved runs leave open is measured side by side
+    budget_s: float | None = None  # that the gate may measure
     report: Path | None = None
     profile: ProfileWish | None = None
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
@@ -188,6 +191,13 @@ def add_options(parser: pytest.Parser) -> None:
             "no-baseline, not-comparable (default: regression)",
         ),
         (
+            "tf-threads-budget",
+            "T",
+            "with --benchmark-compare: seconds or minutes (600, 10m) that the gate may measure; "
+            "every test gets its first look, and what is left goes where a verdict is open "
+            "(default: no limit)",
+        ),
+        (
             "tf-threads-report",
             "PATH",
             "write the results as one HTML page, which needs no network; an ini key's path is "
@@ -210,12 +220,13 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", metavar=metavar, default=None, help=text.replace("%", "%%"))
         parser.addini(name.replace("-", "_"), text, default=None)
     text = (
-        "measure each test side by side with the commit of the saved run that --benchmark-compare "
-        "names (or the latest), with another revision (=REV), or with another environment "
-        "(=python=PATH)"
+        "auto (the default): with --benchmark-compare, what saved runs leave open or would fail is "
+        "measured side by side with the commit of the saved run; off: saved runs alone judge; no "
+        "value: every test is measured side by side with that commit; REV, python=PATH: with "
+        "another revision, with another environment"
     )
     group.addoption(
-        "--tf-threads-duet", nargs="?", const=BASELINES_COMMIT, metavar="REV", help=text
+        "--tf-threads-duet", nargs="?", const=BASELINES_COMMIT, metavar="WHAT", help=text
     )
     parser.addini("tf_threads_duet", text, default=None)
     for name, text in (
@@ -261,6 +272,7 @@ def read_settings(config: pytest.Config) -> Settings:
         group = _count(config, "tf_threads_group", 1)
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
         policy = _policy(config)
+        budget_s = _budget(config)
         profile = _profile(config)
         report = _report(config)
         elsewhere, name = _value(config, "tf_threads_elsewhere")
@@ -276,6 +288,9 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     if duet == "":
         duet = BASELINES_COMMIT
+    duet_if_open = duet in (None, AUTO)
+    if duet in (AUTO, OFF):
+        duet = None
     if search and duet:
         raise pytest.UsageError(
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
@@ -300,6 +315,8 @@ def read_settings(config: pytest.Config) -> Settings:
         search=search,
         policy=policy,
         duet=duet,
+        duet_if_open=duet_if_open,
+        budget_s=budget_s,
         report=report,
         profile=profile,
         elsewhere=elsewhere or defaults.elsewhere,
@@ -356,6 +373,19 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
+
+
+def _budget(config: pytest.Config) -> float | None:
+    from pytest_tfthreads.core.budget import parse_budget
+    from pytest_tfthreads.core.threads import ConfigError
+
+    text, name = _value(config, "tf_threads_budget")
+    if text is None:
+        return None
+    try:
+        return parse_budget(text)
+    except ValueError as error:
+        raise ConfigError(name, str(error)) from error
 
 
 def _report(config: pytest.Config) -> Path | None:

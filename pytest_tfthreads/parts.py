@@ -7,9 +7,14 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads.controller import Controller
+from pytest_tfthreads.isolation.executor import Executor, Processes
+from pytest_tfthreads.isolation.orders import is_interactive
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.names import CONTROLLER_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
 from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.leases import Leases
+from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.snapshots import ReceivedSnapshots
 from pytest_tfthreads.ticker import Ticker
@@ -29,7 +34,13 @@ class Parts:
         self.sharing = Sharing(config, settings.lease_timeout_s, ticker, distribution)
         self.keeper = Keeper(config, settings, self.sharing, distribution)
         self.controller = Controller(
-            config, settings, self.sharing, ticker, self.keeper, distribution
+            config,
+            settings,
+            self.sharing,
+            ticker,
+            self.keeper,
+            distribution,
+            lambda machine: executor_of(config, settings, machine, self.sharing.leases, ticker),
         )
 
     def register(self, session: pytest.Session | None) -> None:
@@ -47,3 +58,16 @@ class Parts:
         self._manager.register(self.sharing, "tfthreads-sharing")
         if is_collecting:
             self.sharing.collect()
+
+
+def executor_of(
+    config: pytest.Config, settings: Settings, machine: Machine, leases: Leases, ticker: Ticker
+) -> Executor:
+    """What runs the measuring processes of this run."""
+    launcher = Launcher(
+        settings.start,
+        leases,
+        run=roles.shared_run(config),
+        shares_terminal=is_interactive(config),
+    )
+    return Processes(config, settings, machine, launcher, leases, ticker)

@@ -172,6 +172,17 @@ class Progress:
         if result.reply.sample is None:
             self.goes_on = False
 
+    def absorb(self, other: Progress) -> None:
+        """Take over what other processes of the same test reported, and nothing that they measured.
+
+        Those of a duet that followed: if one failed, the test has.
+        """
+        self._reports += other._reports
+        self._raised += other._raised
+        self._states += other._states
+        self.ending = self.ending or other.ending
+        self.goes_on = self.goes_on and other.goes_on
+
     def _failure_of(self, reply: Reply) -> Failure | None:
         """What a process answered where it could not run its test: the reason comes first."""
         if reply.outcome == protocol.NO_TENSORFLOW:

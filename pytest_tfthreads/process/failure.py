@@ -36,6 +36,7 @@ class Failure:
 
     kind: str  # such as "crashed", "timed-out", "misconfigured"
     message: str
+    has_run: bool = True  # whether any of the test may have been run
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
@@ -43,7 +44,7 @@ class Failure:
     @property
     def is_by_test(self) -> bool:
         """Whether the test itself has brought its process down."""
-        return self.kind in _BY_TEST
+        return self.has_run and self.kind in _BY_TEST
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,10 @@ MAY_BE_MISSING = {
     "machine": {"tensorflow"},
     "profile": {"now", "baseline", "problems"},
     "verdicts": {
+        "measured",
+        "judged_by",
+        "no_duet",
+        "pairs_to_decide",
         "judged_against",
         "baseline",
         "change",
