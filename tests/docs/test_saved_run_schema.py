@@ -72,7 +72,7 @@ def test_real_runs_have_the_fields_of_the_schema_and_no_others(repository):
     files = []
     for args in (
         ["--tf-threads-search", "--tf-threads=intra=1,2,4;inter=1", "--benchmark-save=first"],
-        ["--benchmark-compare", "--tf-threads-profile=traces"],
+        ["--benchmark-compare", "--tf-threads-duet=off", "--tf-threads-profile=traces"],
         ["--tf-threads-duet=HEAD", "--tf-threads-max-processes=1", "--dist=each", "--tx=popen"],
     ):
         result, _ = repository.results(SHORT, *args, subprocess=True)
