@@ -170,8 +170,8 @@ class Results:
         return Measurement(
             requested=requested,
             effective=effective,
-            cpus=runs[0].order.cpus,
-            start=runs[0].order.start,
+            cpus=runs[0].sent.cpus,
+            start=runs[0].sent.start,
             items=reply.items,
             unit=reply.unit,
             samples=tuple(Sample.from_json(run.reply.sample or {}) for run in runs),
@@ -226,26 +226,26 @@ class Results:
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
-        order = launched.order
-        granted = len(order.cpus)
+        sent, order = launched.sent, launched.sent.order
+        granted = len(sent.cpus)
         if max(pools.intra, pools.inter) > granted:
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"
-        if len({self._machine.node_of(cpu) for cpu in order.cpus}) > 1:
+        if len({self._machine.node_of(cpu) for cpu in sent.cpus}) > 1:
             yield "numa"
         quota = self._machine.quota_cpus
         if quota is not None and quota < granted:
             yield "quota"
-        if order.start == "fresh":
+        if sent.start == "fresh":
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
-        if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
+        if order.terms.ring is not None and (launched.reply.sample or {}).get("ring") is None:
             yield "no-turns"
         if self._leases.unavailable:
             yield "no-lease"
-            if (order.workerinput or {}).get("workercount", 1) > 1:
+            if (order.call.workerinput or {}).get("workercount", 1) > 1:
                 yield "xdist"
         if self._is_packed:
             yield "packed"

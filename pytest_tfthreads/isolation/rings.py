@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,14 +116,15 @@ class Rings:
         ):
             processes = []
             for place, one in enumerate(members):
-                order = replace(
-                    one.side.moved(self._orders.write(one, place, ring, iterations)),
-                    ring=None if is_alone else ring_id,
-                    budget_share=budget_share,
-                    traces=traces,
+                order = self._orders.write(
+                    one,
+                    place,
+                    ring,
+                    None if is_alone else ring_id,
+                    iterations,
+                    budget_share,
+                    traces,
                 )
-                if traces is not None:  # it goes through in one turn
-                    order = replace(order, rounds_a_turn=None)
                 timeout_s = one.case.timeout_s or self._settings.timeout_s
                 processes.append(
                     self._launcher.measuring(

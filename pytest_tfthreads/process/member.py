@@ -15,13 +15,13 @@ from pytest_tfthreads.process import failure
 from pytest_tfthreads.process.failure import Ending, Failure
 from pytest_tfthreads.process.lockstep import Cpus
 from pytest_tfthreads.process.machine import oom_kills
+from pytest_tfthreads.process.order import Order, SentOrder, Start
 from pytest_tfthreads.process.preloaded import Interpreter, unlinked_file
 from pytest_tfthreads.process.protocol import (
     NOT_COLLECTED,
     Connection,
     ConnectionClosedError,
     Reply,
-    WorkOrder,
 )
 
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
@@ -33,11 +33,11 @@ _LONGEST_WAIT_S = 3600.0
 
 @dataclass(frozen=True)
 class Launched:
-    """An answer, the order that it answers, and how its process was started."""
+    """An answer, the order that it answers, and why its process was not forked, if it was not."""
 
-    order: WorkOrder
+    sent: SentOrder
     reply: Reply
-    fresh_reason: str  # why it was not forked, though it might have been
+    fresh_reason: str
 
 
 class Measuring:
@@ -50,7 +50,7 @@ class Measuring:
     def __init__(
         self,
         interpreter: Callable[[], Interpreter | Failure],
-        order: WorkOrder,
+        order: Order,
         timeout_s: float | None,
         terminal: Sequence[int],
         pulse: Callable[[], None] = lambda: None,
@@ -66,21 +66,17 @@ class Measuring:
 
     @property
     def cpus_wanted(self) -> int:
-        return len(self._order.cpus)
+        return self._order.terms.cpu_count
 
     def set_up(self, cpus: Cpus) -> Ready | None:
         found = self._find_interpreter()
         if isinstance(found, Failure):
             self.result = found
             return None
-        order = replace(
-            self._order,
-            cpus=cpus,
-            start="fork" if found.forkable else "fresh",
-            ordered_at_s=time.monotonic(),
-        )
+        start: Start = "fork" if found.forkable else "fresh"
+        sent = SentOrder(self._order, start, cpus, ordered_at_s=time.monotonic())
         try:
-            self._process = _Process(found, order, self._terminal)
+            self._process = _Process(found, sent, self._terminal)
         except ConnectionClosedError:
             self.result = found.failure("The interpreter that starts measuring processes died.")
             return None
@@ -125,7 +121,7 @@ class Measuring:
         self.result = (
             gone
             if isinstance(gone, Failure)
-            else Launched(process.order, gone, process.interpreter.reason)
+            else Launched(process.sent, gone, process.interpreter.reason)
         )
         return False
 
@@ -133,12 +129,12 @@ class Measuring:
 class _Process:
     """The process itself: what it says on its own socket, and what its interpreter says of it."""
 
-    def __init__(self, interpreter: Interpreter, order: WorkOrder, terminal: Sequence[int]) -> None:
+    def __init__(self, interpreter: Interpreter, sent: SentOrder, terminal: Sequence[int]) -> None:
         self.interpreter = interpreter
-        self.order = order
+        self.sent = sent
         self.ready: Ready | None = None
         self.is_ready = False
-        self._cpus = order.cpus
+        self._cpus = sent.cpus
         self._log = unlinked_file()
         self._captures: list[int] = []
         self._pid: int | None = None
@@ -153,7 +149,7 @@ class _Process:
         self._answers = Connection(ours)
         with theirs:
             fds = [theirs.fileno(), self._log.fileno(), *terminal]
-            interpreter.start(order, fds, self)
+            interpreter.start(sent, fds, self)
 
     # -- told by the interpreter --------------------------------------------------------
 
@@ -329,13 +325,14 @@ class _Process:
     def _ending(self) -> Ending:
         code, max_rss_bytes = self._end or (-9, 0)
         now = oom_kills()
+        terms = self.sent.order.terms
         outputs = [failure.excerpt(fd) for fd in dict.fromkeys(self._captures)]
         return Ending(
             code=code,
             seconds=self._ran_s,
             max_rss_bytes=max_rss_bytes,
             killed_for=self._killed_for,
-            inter=self.order.inter or len(self.order.cpus),
+            inter=terms.inter or terms.cpu_count,
             oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),
             log=failure.excerpt_of_stacks(self._log.fileno()),

@@ -35,51 +35,6 @@ class GarbledMessageError(ValueError):
     """What came is no message: somebody else has written to the other side's socket."""
 
 
-@dataclass(frozen=True)
-class WorkOrder:
-    """One test under one configuration, for one measuring process."""
-
-    nodeid: str
-    path: str  # the file to collect, absolute
-    own_part: str  # what follows in the id of the tests to collect there, from the first ::
-    intra: int  # 0: TensorFlow's choice
-    inter: int
-    cpus: tuple[int, ...]
-    args: tuple[str, ...]  # of the pytest invocation
-    plugins: tuple[str, ...]
-    argv: tuple[str, ...]
-    invocation_dir: str
-    sys_path: tuple[str, ...]
-    basetemp: str | None
-    interactive: bool  # the terminal is handed over, for a debugger
-    colors: bool
-    terminal_width: int
-    process: int  # its number among the processes of this run that are alive at once, from 1
-    has_hook: bool  # pytest_tfthreads_configure is implemented: the runtime has to wait for it
-    workerinput: Mapping[str, Any] | None  # of the pytest-xdist worker that orders, if it is one
-    iterations: int | None  # calls a round, where a process before has settled them
-    rounds_a_turn: int | None  # after so many rounds it stops until told to go on; None: never
-    ring: int | None = None  # which processes of its test take turns with it
-    budget_share: float = 1.0  # of the time for which its rounds would be measured
-    roots: tuple[str, ...] = ()  # directories: which modules it imported from there is to be told
-    traces: str | None = None  # a directory: nothing is measured, but a trace is written there
-    left_out: tuple[str, ...] = ()  # plugins whose own ways of running a test are not for it
-    options: Mapping[str, Any] = field(default_factory=dict)  # which plugins settled for the run
-    # Filled in when the order is sent:
-    start: str = ""  # "fork" | "fresh"
-    ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> WorkOrder:
-        values = dict(data)
-        for name in ("cpus", "args", "plugins", "argv", "sys_path", "roots", "left_out"):
-            values[name] = tuple(values[name])
-        return cls(**values)
-
-
 # How a measuring process came to its end, as far as it can tell itself.
 FINISHED = "finished"  # the item ran; passed or not is in its reports
 NOT_COLLECTED = "not-collected"
