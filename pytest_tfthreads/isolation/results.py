@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import __version__, benchmark_bridge, collection
+from pytest_tfthreads import __version__, collection
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
 from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.measurement import Measurement, Pools
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, Configuration
@@ -37,7 +38,7 @@ class MeasuredTest:
     configuration: Configuration  # its own among them
     param: str | None
     params: Mapping[str, Any]
-    record: benchmark_bridge.BenchmarkRecord
+    record: BenchmarkRecord
     measurement: Measurement
     note: str = ""  # for the reader of the summary
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
@@ -94,7 +95,7 @@ class MeasuredTest:
             "configuration": encode(self.configuration),
             "param": self.param,
             "params": dict(self.params),
-            "record": self.record.to_json(),
+            "record": encode(self.record),
             "measurement": self.measurement.to_json(),
             "note": self.note,
             "search": None if self.search is None else self.search.to_json(),
@@ -113,7 +114,7 @@ class MeasuredTest:
             configuration=decode(Configuration, data["configuration"]),
             param=data["param"],
             params=data["params"],
-            record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
+            record=decode(BenchmarkRecord, data["record"]),
             measurement=Measurement.from_json(data["measurement"]),
             note=data["note"],
             search=None if data["search"] is None else SearchCost.from_json(data["search"]),
@@ -165,7 +166,7 @@ class Results:
         if not runs or member.has_failed or member.ending is not None:
             return None
         reply = runs[0].reply
-        effective = None if reply.effective is None else Pools(**reply.effective)
+        effective = reply.effective
         requested = member.requested
         return Measurement(
             requested=requested,
@@ -174,7 +175,7 @@ class Results:
             start=runs[0].sent.start,
             items=reply.items,
             unit=reply.unit,
-            samples=tuple(Sample.from_json(run.reply.sample or {}) for run in runs),
+            samples=member.samples,
             machine={
                 **self._machine.to_json(),
                 **reply.runtime,
@@ -200,9 +201,7 @@ class Results:
             return None
         item, case = member.item, member.case
         runs = member.measured_runs
-        records = [
-            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run in runs
-        ]
+        records = [run.reply.benchmark for run in runs if run.reply.benchmark is not None]
         callspec = getattr(item, "callspec", None)
         parameters = collection.parameters_of(item)
         fresh_reason = runs[0].fresh_reason
@@ -217,7 +216,7 @@ class Results:
                 "intra": case.threads.intra.text,
                 "inter": case.threads.inter.text,
             },
-            record=benchmark_bridge.joined(records),
+            record=joined(records),
             measurement=measurement,
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
             search=cost,
@@ -241,7 +240,8 @@ class Results:
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
-        if order.terms.ring is not None and (launched.reply.sample or {}).get("ring") is None:
+        sample = launched.reply.sample
+        if order.terms.ring is not None and (sample is None or sample.ring is None):
             yield "no-turns"
         if self._leases.unavailable:
             yield "no-lease"

@@ -32,6 +32,7 @@ from pytest_tfthreads.process.protocol import (
     MUTE_EXIT_CODE,
     Connection,
     ConnectionClosedError,
+    MessageKind,
 )
 
 _ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
@@ -216,7 +217,11 @@ class Interpreter:
                 self._kill(pid)
 
     def _tell(
-        self, client: Connection, kind: str, body: Mapping[str, Any], fds: Sequence[int] = ()
+        self,
+        client: Connection,
+        kind: MessageKind,
+        body: Mapping[str, Any],
+        fds: Sequence[int] = (),
     ) -> None:
         if client not in self._clients:  # it has gone, and left a process that was killed
             return

@@ -16,8 +16,10 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes, raised
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.threads import ThreadsInForce
+from pytest_tfthreads.core.trace import TraceResult
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.recorder import (
     MAX_WARMUP_S,
@@ -32,9 +34,10 @@ from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
-from pytest_tfthreads.process import protocol
+from pytest_tfthreads.process import reply as replies
 from pytest_tfthreads.process.order import SentOrder
-from pytest_tfthreads.process.protocol import Connection, Reply
+from pytest_tfthreads.process.protocol import Connection
+from pytest_tfthreads.process.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.resolved import settle_options
 
 # A round is long against the clocks' resolution, and short against the half second for which a
@@ -101,18 +104,18 @@ class MeasuringSession:
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None
         self._reports: list[dict[str, Any]] = []
-        self._warnings: list[dict[str, Any]] = []
+        self._warnings: list[RecordedWarning] = []
         self._other_ids: list[str] = []  # of the same test, where it has none of this id
         self._problems: list[Problem] = []  # for which the item was not collected
-        self._outcome = protocol.NOT_COLLECTED
+        self._outcome: Outcome = replies.NOT_COLLECTED
         self._message = self._reason = ""
         self._exit_code: int | None = None
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
-        self._benchmark: dict[str, Any] | None = None
+        self._benchmark: BenchmarkRecord | None = None
         self._sample: Sample | None = None
         self._has_called_benchmark = False
         self._fixture: object = None  # pytest-benchmark's, however the test came by it
-        self._raised: dict[str, list[dict[str, Any]]] = {}
+        self._raised: dict[str, tuple[RaisedError, ...]] = {}
         self._states: list[Mapping[str, Any]] = []
 
     @property
@@ -126,8 +129,7 @@ class MeasuringSession:
         return self._runtime.pools
 
     def reply(self) -> Reply:
-        effective = self.effective
-        problems = self._problems if self._outcome == protocol.NOT_COLLECTED else []
+        problems = self._problems if self._outcome == replies.NOT_COLLECTED else []
         return Reply(
             outcome=self._outcome,
             message=self._message or "\n".join(one.text for one in problems),
@@ -136,24 +138,22 @@ class MeasuringSession:
             exit_code=self._exit_code,
             reports=tuple(self._reports),
             warnings=tuple(self._warnings),
-            benchmark=self._benchmark,
-            sample=None if self._sample is None else self._sample.to_json(),
+            benchmark=None if self._sample is None else self._benchmark,
+            sample=self._sample,
             items=self.recorder.items,
             unit=self.recorder.unit,
-            effective=None
-            if effective is None
-            else {"intra": effective.intra, "inter": effective.inter},
+            effective=self.effective,
             runtime=runtime.describe(),
             flags=tuple(self.recorder.all_flags()),
             modules=_modules(self._call.roots) if self._call.roots else {},
-            profile=None if self._traced is None else self._told_of(self._traced),
+            trace=None if self._traced is None else self._result_of(self._traced),
             uses_benchmark=self._fixture is not None,
             raised=self._raised,
             states=tuple(self._states),
         )
 
-    def _told_of(self, traced: TracedRounds) -> Mapping[str, Any]:
-        return traced.told(None if self._benchmark is None else self._benchmark["iterations"])
+    def _result_of(self, traced: TracedRounds) -> TraceResult:
+        return traced.result(None if self._benchmark is None else self._benchmark.iterations)
 
     # -- the session ------------------------------------------------------------------
 
@@ -199,16 +199,16 @@ class MeasuringSession:
             file.ihook.pytest_tfthreads_configure(config=file.config, tf_threads=threads)
             self._runtime.start()
         except runtime.MisconfiguredError as error:
-            self._outcome, self._message = protocol.MISCONFIGURED, str(error)
+            self._outcome, self._message = replies.MISCONFIGURED, str(error)
         except pytest.skip.Exception as skipped:
-            self._outcome, self._message = protocol.SKIPPED, str(skipped)
+            self._outcome, self._message = replies.SKIPPED, str(skipped)
         except (Exception, pytest.fail.Exception, SystemExit) as error:
-            self._outcome = protocol.CONFIGURE_FAILED
+            self._outcome = replies.CONFIGURE_FAILED
             problem = Problem.of(error)
             self._reason, self._message = problem.reason, problem.text
         else:
             return
-        raise file.session.Failed(protocol.CONFIGURE_FAILED)  # nothing more is to be collected
+        raise file.session.Failed(replies.CONFIGURE_FAILED)  # nothing more is to be collected
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -239,7 +239,7 @@ class MeasuringSession:
         if self._item is None:
             return True
         self._lay_out(self._item)
-        self._outcome = protocol.FINISHED
+        self._outcome = replies.FINISHED
         manager = session.config.pluginmanager
         left_out = [manager.get_plugin(name) for name in self._to_run.left_out]
         # Those run the test again, elsewhere, or in another way, in the pytest process: there, each
@@ -333,7 +333,7 @@ class MeasuringSession:
         wall_s, cpu_s = self.recorder.rounds(record.rounds)
         switches = self.recorder.switches()
         reference_wall_s, reference_cpu_s = self._reference.mean_s() or (None, None)
-        self._benchmark = record.to_json()
+        self._benchmark = record
         # Raises, and so fails the test, where the rounds were too short for this machine's clocks.
         self._sample = Sample(
             wall_s=wall_s,
@@ -379,30 +379,30 @@ class MeasuringSession:
             return
         category = warning_message.category
         self._warnings.append(
-            {
-                "message": str(warning_message.message),
-                "module": category.__module__,
-                "category": category.__qualname__,
-                "filename": warning_message.filename,
-                "lineno": warning_message.lineno,
-                "nodeid": nodeid,
-            }
+            RecordedWarning(
+                message=str(warning_message.message),
+                module=str(category.__module__),
+                category=category.__qualname__,
+                filename=str(warning_message.filename),
+                lineno=warning_message.lineno,
+                nodeid=nodeid,
+            )
         )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if isinstance(excinfo.value, pytest.exit.Exception):
-            self._outcome = protocol.SESSION_EXIT
-            self._message = excinfo.value.msg
+            self._outcome = replies.SESSION_EXIT
+            self._message = str(excinfo.value.msg)
             code = excinfo.value.returncode
             self._exit_code = None if code is None else int(code)
         else:
-            self._outcome = protocol.INTERRUPTED
+            self._outcome = replies.INTERRUPTED
             self._message = str(excinfo.getrepr(style="short"))
 
     def pytest_internalerror(
         self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
-        self._outcome = protocol.outcome_of_error(excinfo.value)
+        self._outcome = replies.outcome_of_error(excinfo.value)
         self._message, self._reason = str(excrepr), _in_a_line(excinfo.value)
 
     def pytest_enter_pdb(self) -> None:

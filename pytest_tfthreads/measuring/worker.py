@@ -22,12 +22,11 @@ from typing import NoReturn
 from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.order import SentOrder
-from pytest_tfthreads.process.protocol import (
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.process.reply import (
     INTERNAL_ERROR,
     MISCONFIGURED,
     NO_TENSORFLOW,
-    Connection,
-    ConnectionClosedError,
     Reply,
     outcome_of_error,
 )

@@ -10,19 +10,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.rounds import Layout, Ready
 from pytest_tfthreads.process import failure
-from pytest_tfthreads.process.failure import Ending, Failure
+from pytest_tfthreads.process.failure import Ending, Failure, KilledFor
 from pytest_tfthreads.process.lockstep import Cpus
 from pytest_tfthreads.process.machine import oom_kills
 from pytest_tfthreads.process.order import Order, SentOrder, Start
 from pytest_tfthreads.process.preloaded import Interpreter, unlinked_file
 from pytest_tfthreads.process.protocol import (
-    NOT_COLLECTED,
     Connection,
     ConnectionClosedError,
-    Reply,
+    GarbledMessageError,
 )
+from pytest_tfthreads.process.reply import NOT_COLLECTED, Reply
 
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
 _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
@@ -142,7 +143,8 @@ class _Process:
         self._ran_s = 0.0
         self._reply: Reply | None = None
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
-        self._killed_for: str | None = None
+        self._killed_for: KilledFor | None = None
+        self._unreadable = ""  # what is wrong with its answer
         self._answering = True
         self._oom_kills = oom_kills()
         ours, theirs = socket.socketpair()
@@ -166,7 +168,7 @@ class _Process:
 
     def tell(self, layout: Layout | None) -> None:
         with contextlib.suppress(ConnectionClosedError):  # it died off turn: `follow` will see
-            self._answers.send("layout", {"layout": None if layout is None else layout.to_json()})
+            self._answers.send("layout", {"layout": encode(layout)})
 
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
@@ -275,16 +277,20 @@ class _Process:
                 kind = body.pop("kind")
                 if kind == "ready":
                     ready = body.get("ready")
-                    self.ready = None if ready is None else Ready.from_json(ready)
+                    self.ready = None if ready is None else decode(Ready, ready, "ready")
                     self.is_ready = True
                 elif kind == "reply":
                     self._reply = Reply.from_json(body)
                     self._answering = False
         except ConnectionClosedError:
             self._answering = False
-        except ValueError:  # it is not our code that speaks there
+        except GarbledMessageError:  # it is not our code that speaks there
             self._answering = False
             self._killed_for = self._killed_for or "garbled"
+        except DecodeError as error:
+            self._answering = False
+            self._killed_for = self._killed_for or "unreadable"
+            self._unreadable = str(error)
 
     # -- its end ------------------------------------------------------------------------
 
@@ -316,7 +322,7 @@ class _Process:
                 return
             written = now
 
-    def _kill(self, why: str) -> None:
+    def _kill(self, why: KilledFor) -> None:
         self.interpreter.read_until(lambda: self._pid is not None, _GRACE_S)
         assert self._pid is not None
         self._killed_for = self._killed_for or why
@@ -332,6 +338,7 @@ class _Process:
             seconds=self._ran_s,
             max_rss_bytes=max_rss_bytes,
             killed_for=self._killed_for,
+            unreadable=self._unreadable,
             inter=terms.inter or terms.cpu_count,
             oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 from pytest_tfthreads.process import failure, meeting
 from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.order import SentOrder
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, MessageKind
 
 _BOOT = (
     "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
@@ -166,7 +166,7 @@ class Interpreter:
         self._starting.append(listener)
         self.connection.send("run", sent.to_json(), fds)
 
-    def tell(self, kind: str, pid: int, **body: Any) -> None:
+    def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
         """Have it do something to one of its processes: "kill", "continue", "stacks"."""
         if not self.is_dead:
             self.connection.send(kind, {"pid": pid, **body})

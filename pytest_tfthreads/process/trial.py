@@ -21,7 +21,7 @@ from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched, Measuring
 from pytest_tfthreads.process.order import ItemToRun, Order, PytestCall, Terms
 from pytest_tfthreads.process.preloaded import Home, Interpreter
-from pytest_tfthreads.process.protocol import FINISHED, Reply
+from pytest_tfthreads.process.reply import FINISHED, Reply
 
 _LEAST_PAIRS, _MOST_PAIRS = LOOKS[0], LOOKS[-1]
 ROUNDS_A_TURN = 2
@@ -139,10 +139,7 @@ def _sample(process: Measuring) -> Sample:
         raise TrialError(str(result).partition("\n--- ")[0])  # stacks and logs follow
     if result.reply.outcome != FINISHED or result.reply.sample is None:
         raise TrialError(_problem(result.reply))
-    try:
-        return Sample.from_json(result.reply.sample)
-    except ValueError as error:
-        raise TrialError(str(error)) from error
+    return result.reply.sample
 
 
 def _problem(reply: Reply) -> str:
