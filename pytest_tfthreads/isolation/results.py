@@ -88,41 +88,14 @@ class MeasuredTest:
         return recorded
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "nodeid": self.nodeid,
-            "name": self.name,
-            "group": self.group,
-            "configuration": encode(self.configuration),
-            "param": self.param,
-            "params": dict(self.params),
-            "record": encode(self.record),
-            "measurement": self.measurement.to_json(),
-            "note": self.note,
-            "search": None if self.search is None else self.search.to_json(),
-            "verdicts": [verdict.to_json() for verdict in self.verdicts],
-            "duet": self.duet,
-            "traces": None if self.traces is None else self.traces.to_json(),
-            "unwritten": list(self.unwritten),
-        }
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> MeasuredTest:
-        return cls(
-            nodeid=data["nodeid"],
-            name=data["name"],
-            group=data["group"],
-            configuration=decode(Configuration, data["configuration"]),
-            param=data["param"],
-            params=data["params"],
-            record=decode(BenchmarkRecord, data["record"]),
-            measurement=Measurement.from_json(data["measurement"]),
-            note=data["note"],
-            search=None if data["search"] is None else SearchCost.from_json(data["search"]),
-            verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
-            duet=data["duet"],
-            traces=None if data["traces"] is None else Traces.from_json(data["traces"]),
-            unwritten=tuple(data["unwritten"]),
-        )
+        """Raises `DecodeError`, which says that it is of what a report carries."""
+        return decode(cls, data, "tf_threads of a report")
 
 
 @dataclass(frozen=True)
