@@ -21,15 +21,14 @@ from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.core.trace import TraceResult
 from pytest_tfthreads.measuring import runtime
-from pytest_tfthreads.measuring.recorder import (
+from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
+from pytest_tfthreads.measuring.reference import Reference
+from pytest_tfthreads.measuring.steering import (
     MAX_WARMUP_S,
     CalibrationPrecision,
     Plan,
-    Recorder,
     WarmUp,
-    peak_memory_bytes,
 )
-from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns

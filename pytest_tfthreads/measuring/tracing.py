@@ -126,7 +126,7 @@ class TracingRecorder(Recorder):
     def __call__(self) -> float:
         counts, is_start = self.counts, len(self.readings) % 2 == 0
         if counts and is_start:
-            self._traced.begin(is_own=self._has_own_rounds())
+            self._traced.begin(is_own=self.has_own_rounds)
         now_s = super().__call__()
         if counts and not is_start:
             self._traced.end(self.readings[-1][0] - self.readings[-2][0])
