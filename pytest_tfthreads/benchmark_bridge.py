@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import marshal
 import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.names import SAVING_PLUGIN
 from pytest_tfthreads.process import files
 from pytest_tfthreads.xdist_bridge import roles
@@ -61,39 +61,6 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "benchmark_histogram": [],
     "benchmark_group_by": "group",  # by param:intra, which only the pytest process adds
 }
-
-
-@dataclass(frozen=True)
-class BenchmarkRecord:
-    """What one use of `benchmark` left; `data` are seconds a call, one for each round."""
-
-    data: tuple[float, ...]
-    iterations: int
-    group: str | None
-    options: Mapping[str, Any]
-    extra_info: Mapping[str, Any]
-    cprofile: tuple[tuple[Any, ...], ...] | None
-    unwritten: str = ""  # why the file of its profile could not be written
-
-    @property
-    def rounds(self) -> int:
-        return len(self.data)
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BenchmarkRecord:
-        profile = data["cprofile"]
-        return cls(
-            data=tuple(data["data"]),
-            iterations=data["iterations"],
-            group=data["group"],
-            options=data["options"],
-            extra_info=data["extra_info"],
-            cprofile=None if profile is None else tuple(tuple(row) for row in profile),
-            unwritten=data["unwritten"],
-        )
 
 
 @dataclass(frozen=True)
@@ -250,11 +217,6 @@ def _cprofile_dump(config: pytest.Config) -> str:
 
 
 # -- in the pytest process ------------------------------------------------------------------------
-
-
-def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
-    """The rounds of all processes as one record; all else is the first one's."""
-    return replace(records[0], data=tuple(itertools.chain(*(one.data for one in records))))
 
 
 def compares(config: pytest.Config) -> bool:

@@ -27,12 +27,11 @@ def threads_in_force(config: pytest.Config) -> ThreadsInForce:
     if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
         return ThreadsInForce(0, 0, tuple(range(os.cpu_count() or 1)))
     session = _session(config)
-    order = session.order
-    pools = session.effective
+    terms, pools = session.sent.order.terms, session.effective
     return ThreadsInForce(
-        intra=order.intra if pools is None else pools.intra,
-        inter=order.inter if pools is None else pools.inter,
-        cpus=order.cpus,
+        intra=terms.intra if pools is None else pools.intra,
+        inter=terms.inter if pools is None else pools.inter,
+        cpus=session.sent.cpus,
     )
 
 

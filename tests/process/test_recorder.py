@@ -10,8 +10,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_tfthreads.core.rounds import Layout, agree
 from pytest_tfthreads.measuring import recorder as recorder_module
 from pytest_tfthreads.measuring import reference as reference_module
-from pytest_tfthreads.measuring.recorder import CalibrationPrecision, Plan, Recorder, WarmUp
+from pytest_tfthreads.measuring.recorder import Recorder
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
+from pytest_tfthreads.measuring.steering import CalibrationPrecision, Plan, WarmUp
 
 
 class Clock:
