@@ -236,7 +236,11 @@ class Keeper:
                 source=f"tests of {self._config.rootpath.name}",
                 commit=benchmark_bridge.commit_of(self._config),
                 complete=self._is_complete,
-                notes=(*self._notes, *self._sharing.warnings),
+                notes=(
+                    *self._notes,
+                    *self._findings.notes_of_judgement,
+                    *self._sharing.warnings,
+                ),
             )
         )
 

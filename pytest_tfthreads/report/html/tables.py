@@ -167,6 +167,7 @@ def verdicts(subject: Subject) -> Element:
                 number_cell(
                     NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}"
                 ),
+                element("td", NOTHING if verdict.change is None else verdict.judged_by),
                 element("td", badge(verdict.status)),
             ],
             subject,
@@ -183,6 +184,7 @@ def verdicts(subject: Subject) -> Element:
         _number("Now [95 %]"),
         _number("Change [interval]"),
         _number("Detectable loss"),
+        "Judged by",
         "Verdict",
     ]
     caption = f"Verdicts; throughput in {unit}/s, CPU efficiency in {unit}/CPU-s"
