@@ -20,6 +20,7 @@ FLAGS = {
     "retraced": "a tf.function was traced again while measuring",
     "unsettled": "times had not settled when the warm-up ended (raise max_time)",
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
+    "glance": "a search looked at it for a part of the time only, and left it behind",
     "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",
     "no-reference": "the reference workload could not run: no correction for the machine's speed",
     "no-lease": "CPUs cannot be leased here: other runs may have measured or computed beside it",

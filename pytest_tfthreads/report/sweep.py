@@ -89,11 +89,17 @@ def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
 def advice(recommendation: Recommendation) -> list[str]:
     """Sentences: which configuration is best for what."""
     best, efficient = recommendation.best, recommendation.most_efficient
-    tied = [one for one in recommendation.configurations if one.tied and one.id != best.id]
+    others = [one for one in recommendation.configurations if one.tied and one.id != best.id]
+    equals = [one for one in others if one.id in recommendation.equals]
+    dearer = [one for one in others if one.cpu_efficiency_to_best.inverse.above]
+    rest = [one for one in others if one not in equals and one not in dearer]
     sentence = f"best for throughput: {label(best.candidate)}"
-    if tied:
-        names = ", ".join(label(one.candidate) for one in tied)
-        sentence += f", with the fewest CPU-seconds an item of those tied ({names})"
+    if dearer:
+        sentence += f", with fewer CPU-seconds an item than others as fast ({_names(dearer)})"
+    if equals:
+        sentence += f"; tied ({_names(equals)}); the smallest of them"
+    if rest:
+        sentence += f"; not measurably slower either: {_names(rest)}"
     sentences = [sentence]
     if efficient.id == best.id:
         sentences.append("best for CPU efficiency: the same")
@@ -101,12 +107,16 @@ def advice(recommendation: Recommendation) -> list[str]:
         sentences.append(f"best for CPU efficiency: {_worth(efficient)}")
     if efficient.id != best.id:
         knee = recommendation.knee
-        same = {best.id: "the first", efficient.id: "the second"}.get(knee.id, _worth(knee))
-        sentences.append(f"knee between them (most throughput × CPU efficiency): {same}")
+        name = label(knee.candidate) if knee.id in (best.id, efficient.id) else _worth(knee)
+        sentences.append(f"most throughput × CPU efficiency: {name}")
     if recommendation.not_compared:
         names = ", ".join(recommendation.not_compared)
         sentences.append(f"not compared, for they took no turns with the others: {names}")
     return sentences
+
+
+def _names(configurations: Sequence[Configuration]) -> str:
+    return ", ".join(label(one.candidate) for one in configurations)
 
 
 def _worth(one: Configuration) -> str:

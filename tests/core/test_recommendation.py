@@ -1,23 +1,52 @@
 """From configurations to advice, and its text."""
 
+import itertools
 import json
+import random
+import re
 from dataclasses import replace
 
 import pytest
 
+from pytest_tfthreads.core.comparison import compare
 from pytest_tfthreads.core.recommendation import recommend, settings
 from pytest_tfthreads.core.scaling import speedup
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.report.sweep import label, render
 
 
-def test_among_ties_the_fewest_cpu_seconds_win(candidate):
+def test_among_those_tied_in_throughput_measurably_fewer_cpu_seconds_win(candidate):
     slow = candidate(1, speed=0.5, cost=0.9)
     fastest, thrifty = candidate(8, speed=1.005, cost=2.0), candidate(4, speed=1.0, cost=1.2)
     advice = recommend("test", [slow, fastest, thrifty])
     assert advice.best.id == thrifty.id
     assert {one.id for one in advice.configurations if one.tied} == {fastest.id, thrifty.id}
+    assert advice.equals == (thrifty.id,)
     assert advice.most_efficient.id == slow.id
+
+
+def test_among_those_tied_in_both_the_fewest_threads_win(candidate):
+    tied = [candidate(2, 4, speed=1.02), candidate(2, 1, speed=1.01), candidate(1), candidate(4)]
+    advice = recommend("test", tied)
+    assert advice.best.id == advice.most_efficient.id == advice.knee.id == "intra1-inter1"
+    assert set(advice.equals) == {one.id for one in tied}
+    without_single = recommend("test", tied[:2])
+    assert without_single.best.id == "intra2-inter1"
+    text = " ".join(" ".join(render(Sweep("test", advice))).split())
+    assert "tied (2×4, 2×1, 4×1); the smallest of them" in text
+    assert "best for CPU efficiency: the same" in text
+
+
+def test_an_oversubscribed_one_is_recommended_only_for_a_gain_that_was_seen(candidate):
+    flags = ("oversubscribed",)
+    small, crowded = candidate(4), candidate(2, flags=flags)
+    advice = recommend("test", [crowded, small])
+    assert advice.best.id == small.id
+    assert "not measurably slower either: 2×1" in " ".join(render(Sweep("test", advice)))
+    faster = candidate(2, 1, speed=1.5, flags=flags)
+    assert recommend("test", [small, faster]).best.id == faster.id
+    alone = recommend("test", [crowded, candidate(8, 1, flags=flags)])
+    assert alone.best.id == crowded.id
 
 
 def test_cpu_efficiency_ties_go_to_the_faster(candidate):
@@ -163,7 +192,7 @@ def test_text(candidate):
     assert "    @pytest.mark.tf_threads(intra=4, inter=1)" in lines
 
 
-def test_a_tie_that_only_noise_makes_is_no_reason_to_be_slow(candidate):
+def test_what_a_search_only_glanced_at_is_not_recommended_for_being_small(candidate):
     one = candidate(1, 1, speed=0.7, cost=0.9, rings=(0,), noise=0)
     other = candidate(4, 1, speed=1.0, rings=(0,))
     # A single ring whose blocks scatter: nothing is told apart.
@@ -177,4 +206,73 @@ def test_a_tie_that_only_noise_makes_is_no_reason_to_be_slow(candidate):
     one = replace(one, measurement=replace(one.measurement, samples=(scattered,)))
     advice = recommend("t", [one, other])
     assert all(each.tied for each in advice.configurations)
-    assert advice.best.id == "intra4-inter1"
+    assert advice.best.id == "intra1-inter1"
+    assert "whether more threads help is open" in advice.limits[0]
+    glance = replace(one, measurement=replace(one.measurement, flags=("glance",)))
+    searched = recommend("t", [glance, other])
+    assert searched.best.id == "intra4-inter1"
+    assert "the recommended one seems to be faster" in searched.limits[0]
+
+
+def random_sweep(candidate, seed):
+    """Speeds and costs from equal to far apart, noise from none to much, some oversubscribed."""
+    rng = random.Random(seed)
+    flat, steep = rng.random() < 0.3, rng.uniform(0, 1)
+    noise, rings = rng.choice((0.0, 0.003, 0.02, 0.1)), rng.choice((1, 2, 3, 5))
+    axis = sorted(rng.sample([1, 2, 3, 4, 6, 8], rng.randint(2, 4)))
+    grid = [(intra, inter) for intra in axis for inter in rng.sample([1, 2, 4], rng.randint(1, 2))]
+    speeds = {n: 1.0 if flat else speedup(n, steep, rng.choice((0.0, 0.05))) for n in axis}
+    return [
+        candidate(
+            intra,
+            inter,
+            speed=speeds[intra] * (1 if flat else rng.choice((1, 1, 1.1))),
+            cost=1 + (0 if flat else rng.choice((0.0, 0.05, 0.3))) * (intra - 1),
+            rings=tuple(range(rings)),
+            noise=noise,
+            flags=("oversubscribed",) if max(intra, inter) > 4 else (),
+        )
+        for intra, inter in grid
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_advice_and_limits_never_contradict_each_other(candidate, seed):
+    candidates = random_sweep(candidate, seed)
+    advice = recommend("test", candidates)
+    comparison = compare(candidates)
+    best, by_id = advice.best.id, {one.id: one for one in candidates}
+    oversubscribed = {one.id for one in candidates if one.measurement.flags}
+
+    def size(one):
+        return max(by_id[one].pools.intra, by_id[one].pools.inter)
+
+    # Of those told apart in neither figure, the fewest threads.
+    assert all(size(best) <= size(one) for one in advice.equals if one not in oversubscribed)
+    for one, other in itertools.combinations(advice.equals, 2):
+        assert not comparison.throughput(one, other).distinct
+        assert not comparison.cpu_efficiency(one, other).distinct
+    # Nobody is recommended for what another has more of, measurably.
+    others = [one for one in by_id if one != best]
+    within = [one for one in others if one not in oversubscribed]
+    if best not in oversubscribed:
+        assert not any(comparison.throughput(one, best).above for one in within)
+    elif within:
+        usual = recommend("test", [by_id[one] for one in by_id if one not in oversubscribed])
+        instead = usual.best.id if usual else within[0]
+        assert (
+            comparison.throughput(best, instead).above
+            or comparison.cpu_efficiency(best, instead).above
+        )
+    # What is said of limits holds for what is recommended.
+    text = " ".join(advice.limits)
+    if "more threads do not help" in text or "whether more threads help is open" in text:
+        assert best == "intra1-inter1"
+        assert "scales to" not in text
+        assert " serial" not in text
+    useful = re.search(r"more than (\d+) (intra|inter)-op threads cannot help", text)
+    if useful:
+        assert getattr(by_id[best].pools, useful[2]) <= int(useful[1])
+    # Another one is named for CPU efficiency only where the recommended one is beaten there.
+    if advice.most_efficient.id != best:
+        assert any(comparison.cpu_efficiency(one, best).above for one in others)
