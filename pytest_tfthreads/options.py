@@ -11,7 +11,7 @@ import pytest
 
 from pytest_tfthreads import ini_values
 from pytest_tfthreads.core.duet import LOOKS
-from pytest_tfthreads.core.search import machine_grid
+from pytest_tfthreads.core.search import machine_grid, with_default
 from pytest_tfthreads.core.threads import (
     ConfigError,
     ThreadConfig,
@@ -250,8 +250,8 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
             "two out"
         )
-    if search and not configs:
-        configs = machine_grid(Machine.read().counts)
+    if search:
+        configs = with_default(configs or machine_grid(Machine.read().counts))
     return Settings(
         configs=configs,
         processes=processes,

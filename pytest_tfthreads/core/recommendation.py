@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from pytest_tfthreads.core.comparison import Candidate, Comparison, Ratio, compare
-from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
 from pytest_tfthreads.core.noise import Pair, expected_variance
 from pytest_tfthreads.core.scaling import Scaling, fit
 from pytest_tfthreads.core.statistics import Estimate
@@ -28,7 +28,8 @@ class Configuration:
     """What one configuration is worth.
 
     `..._to_best` is against the recommended configuration, `..._to_single` against intra 1,
-    inter 1 under the same terms, `None` where that was not measured. `parallel_efficiency` is
+    inter 1 under the same terms, `..._to_default` against TensorFlow's own choice for both pools
+    under the same terms; `None` where that was not measured. `parallel_efficiency` is
     the speed-up over it, divided by the threads that the configuration can keep busy: the larger
     of its pools. `tied`: no configuration is measurably faster.
     """
@@ -37,6 +38,7 @@ class Configuration:
     tied: bool
     throughput_to_best: Ratio
     throughput_to_single: Ratio | None
+    throughput_to_default: Ratio | None
     cpu_efficiency_to_best: Ratio
     cpu_efficiency_to_single: Ratio | None
     parallel_efficiency: Estimate | None
@@ -55,10 +57,27 @@ class Configuration:
             "tied": self.tied,
             "throughput_to_best": _json(self.throughput_to_best),
             "throughput_to_single": _json(self.throughput_to_single),
+            "throughput_to_default": _json(self.throughput_to_default),
             "cpu_efficiency_to_best": _json(self.cpu_efficiency_to_best),
             "cpu_efficiency_to_single": _json(self.cpu_efficiency_to_single),
             "parallel_efficiency": None if efficiency is None else efficiency.to_json(),
         }
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Throughput of the recommended configuration over that of another one.
+
+    `over`: "default" (TensorFlow's own choice for both pools) or "1×1".
+    """
+
+    over: str
+    throughput: Ratio
+
+    @property
+    def is_itself(self) -> bool:
+        """The recommended configuration is the one that it is compared with."""
+        return self.throughput.rings == 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,18 @@ class Recommendation:
     limits: tuple[str, ...]
     settings: tuple[str, ...]
     not_compared: tuple[str, ...]
+
+    @property
+    def gain(self) -> Gain | None:
+        """What the recommended configuration is worth to those who use it.
+
+        Over TensorFlow's default where that was measured, else over 1×1; `None` where neither was.
+        """
+        if self.best.throughput_to_default is not None:
+            return Gain("default", self.best.throughput_to_default)
+        if self.best.throughput_to_single is not None:
+            return Gain("1×1", self.best.throughput_to_single)
+        return None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -128,8 +159,20 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     knee = next((one for one in (best, most_efficient) if one in knees), third)
 
     singles = {one.terms: one.id for one in reversed(compared) if one.pools == _ONE_THREAD}
+    defaults = {
+        one.terms: one.id
+        for one in reversed(compared)
+        if one.measurement.requested == TENSORFLOWS_CHOICE
+    }
     configurations = {
-        one.id: _configuration(one, comparison, best, singles.get(one.terms), one.id in tied)
+        one.id: _configuration(
+            one,
+            comparison,
+            best,
+            singles.get(one.terms),
+            defaults.get(one.terms),
+            one.id in tied,
+        )
         for one in compared
     }
     scalings = tuple(
@@ -256,7 +299,12 @@ def _unbeaten(ids: Sequence[str], ratio: _OfPair) -> list[str]:
 
 
 def _configuration(
-    candidate: Candidate, comparison: Comparison, best: str, single: str | None, tied: bool
+    candidate: Candidate,
+    comparison: Comparison,
+    best: str,
+    single: str | None,
+    default: str | None,
+    tied: bool,
 ) -> Configuration:
     to_single = None if single is None else comparison.throughput(candidate.id, single)
     known = min(candidate.pools.intra, candidate.pools.inter) > 0
@@ -265,6 +313,9 @@ def _configuration(
         tied=tied,
         throughput_to_best=comparison.throughput(candidate.id, best),
         throughput_to_single=to_single,
+        throughput_to_default=None
+        if default is None
+        else comparison.throughput(candidate.id, default),
         cpu_efficiency_to_best=comparison.cpu_efficiency(candidate.id, best),
         cpu_efficiency_to_single=None
         if single is None

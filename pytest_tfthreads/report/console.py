@@ -36,7 +36,7 @@ _HEADERS = (
     "Throughput [95 %]",
     "a CPU-second [95 %]",
     "Cores used",
-    "Odd",
+    "Flags",
 )
 _LEFT_ALIGNED = (0, len(_HEADERS) - 1)
 

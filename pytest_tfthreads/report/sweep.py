@@ -38,9 +38,9 @@ def cost(search: SearchCost | None) -> list[str]:
 def _advice_in_full(recommendation: Recommendation) -> list[str]:
     best = recommendation.best
     lines = [
-        f"{recommendation.test}: {label(best.candidate)} is recommended  "
-        "([intervals]: 95 % for all pairs together)",
+        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}",
         *_table(recommendation),
+        *_legend(recommendation),
     ]
     for sentence in (*advice(recommendation), *recommendation.limits):
         lines += textwrap.wrap(sentence, 108, initial_indent="  ", subsequent_indent="    ")
@@ -57,8 +57,17 @@ def label(candidate: Candidate) -> str:
 
 
 def _table(recommendation: Recommendation) -> list[str]:
+    default = has_default(recommendation)
     rows: list[Sequence[str]] = [
-        ("intra×inter", "× best", "× 1×1", "CPU eff. × best", "parallel eff., %", ""),
+        (
+            "intra×inter",
+            "× recommended",
+            *(["× default"] if default else []),
+            "× 1×1",
+            "CPU efficiency",
+            *([] if default else ["a thread, %"]),  # six columns of figures are too wide to read
+            "",
+        ),
         *(_cells(one, recommendation) for one in recommendation.configurations),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -73,17 +82,48 @@ def _table(recommendation: Recommendation) -> list[str]:
 
 
 def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
+    default = has_default(recommendation)
     verdict = "tied" if one.tied else "slower"
     if one.id == recommendation.best.id:
-        verdict = "best"
+        verdict = "recommended"
     return (
         label(one.candidate),
         _ratio(one.throughput_to_best),
+        *([_ratio(one.throughput_to_default)] if default else []),
         _ratio(one.throughput_to_single),
         _ratio(one.cpu_efficiency_to_best),
-        of_percent(one.parallel_efficiency),
+        *([] if default else [of_percent(one.parallel_efficiency)]),
         verdict,
     )
+
+
+def has_default(recommendation: Recommendation) -> bool:
+    """Whether TensorFlow's default was measured too."""
+    return any(one.throughput_to_default for one in recommendation.configurations)
+
+
+def _gain(recommendation: Recommendation) -> str:
+    """What it is worth, for the first line."""
+    gain = recommendation.gain
+    if gain is None:
+        return ""
+    if gain.is_itself:
+        return ": TensorFlow's default" if gain.over == "default" else ""
+    over = "TensorFlow's default" if gain.over == "default" else gain.over
+    tie = "" if gain.throughput.distinct else " (tied)"
+    return f": {_ratio(gain.throughput)} times {over}{tie}"
+
+
+def _legend(recommendation: Recommendation) -> list[str]:
+    """What the columns are."""
+    last = "a thread: speed-up over 1×1 ÷ threads"
+    if has_default(recommendation):
+        last = "default: TensorFlow's own choice (auto×auto)"
+    text = (
+        "×: throughput over that of another configuration; CPU efficiency: items a CPU-second, "
+        f"× recommended; {last}. [Intervals] hold for all pairs together (95 %)."
+    )
+    return textwrap.wrap(text, 108, initial_indent="  ", subsequent_indent="  ")
 
 
 def advice(recommendation: Recommendation) -> list[str]:
@@ -121,7 +161,9 @@ def _names(configurations: Sequence[Configuration]) -> str:
 
 def _worth(one: Configuration) -> str:
     cpu, throughput = _ratio(one.cpu_efficiency_to_best), _ratio(one.throughput_to_best)
-    return f"{label(one.candidate)} ({cpu} × the best's, at {throughput} × its throughput)"
+    return (
+        f"{label(one.candidate)} ({cpu} × the recommended one's, at {throughput} × its throughput)"
+    )
 
 
 def _ratio(ratio: Ratio | None) -> str:

@@ -97,6 +97,30 @@ def test_nothing_to_compare(candidate, others):
     assert recommend("test", candidates[: 1 + others]) is None
 
 
+def test_against_tensorflows_default(candidate):
+    default = candidate("auto", "auto", speed=1.2, cost=2.0)
+    sweep = [candidate(1), candidate(4, 1, speed=3.6), default]
+    advice = recommend("test", sweep)
+    values = [one.throughput_to_default.estimate.value for one in advice.configurations]
+    assert values == pytest.approx([1 / 1.2, 3, 1])
+    assert advice.gain.over == "default"
+    assert advice.to_json()["configurations"][1]["throughput_to_default"]["distinct"] is True
+    lines = render(Sweep("test", advice))
+    assert max(map(len, lines)) <= 110
+    assert lines[0].startswith("test: 4×1 is recommended: 3.00 [2.9")
+    assert lines[0].endswith("times TensorFlow's default")
+    assert "× default" in lines[1]
+    # Under other terms, it is another default.
+    other = recommend("test", [candidate(4, 1, terms="-X=1"), *sweep[:2], default])
+    assert other.configurations[0].throughput_to_default is None
+    itself = recommend("test", [candidate(1, speed=0.2), default])
+    assert render(Sweep("test", itself))[0] == (
+        "test: auto×auto (4×4) is recommended: TensorFlow's default"
+    )
+    tied = recommend("test", [candidate(1, speed=1.2, cost=2.0), default])
+    assert render(Sweep("test", tied))[0].endswith("times TensorFlow's default (tied)")
+
+
 def test_a_single_pass(candidate):
     advice = recommend("test", [candidate(1, rings=(0,)), candidate(2, speed=1.5, rings=(0,))])
     assert advice.best.id == "intra2-inter1"
@@ -179,9 +203,10 @@ def test_json_is_plain(candidate):
 def test_text(candidate):
     lines = render(Sweep.of("test_train", sweep(candidate), None))
     assert max(map(len, lines)) <= 110
-    assert lines[0].startswith("test_train: 4×1 is recommended")
+    assert lines[0].startswith("test_train: 4×1 is recommended: 2.10 [2.0")
+    assert lines[0].endswith("] times 1×1")
     rows = {line.split()[0]: line for line in lines[2:9]}
-    assert rows["4×1"].endswith("best")
+    assert rows["4×1"].endswith("recommended")
     assert rows["4×2"].endswith("tied")
     assert rows["physical×auto"].endswith("tied")
     assert rows["1×1"].endswith("slower")
