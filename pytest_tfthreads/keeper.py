@@ -145,13 +145,14 @@ class Keeper:
         self, terminalreporter: pytest.TerminalReporter, exitstatus: int
     ) -> Generator[None, object, None]:
         yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
-        lines = self._findings.measurements()
+        verbose = self._config.get_verbosity() > 0
+        lines = self._findings.measurements(verbose=verbose)
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
         if self._must_judge and not was_refused:
             notes = [f"  {note}" for note in self._notes]
             lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
-        lines += self._findings.advice(self._settings.seed)
+        lines += self._findings.advice(self._settings.seed, verbose=verbose)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
         if self._settings.duet:

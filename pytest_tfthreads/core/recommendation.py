@@ -20,6 +20,7 @@ _NEAR = 0.9  # of the fastest one's throughput, as estimated
 _OfPair = Callable[[str, str], Ratio]
 
 _ONE_THREAD = Pools(1, 1)
+_OPEN = "whether more threads help is open"
 _HELP = 1.25  # a gain that cannot be ruled out, and that somebody would want
 
 
@@ -91,7 +92,8 @@ class Recommendation:
     told apart from one another in neither figure. `most_efficient` is chosen in the same way with
     CPU efficiency first, and `knee` by throughput × CPU efficiency; each is `best` itself unless
     `best` is measurably beaten there. `limits` are sentences on what limits the workload,
-    `settings` lines to paste for `best`.
+    `limit` is the first of them in a few words (empty where there is none), `settings` are lines to
+    paste for `best`.
     """
 
     test: str
@@ -102,6 +104,7 @@ class Recommendation:
     knee: Configuration
     scalings: tuple[Scaling, ...]
     limits: tuple[str, ...]
+    limit: str
     settings: tuple[str, ...]
     not_compared: tuple[str, ...]
 
@@ -129,6 +132,7 @@ class Recommendation:
             "configurations": [one.to_json() for one in self.configurations],
             "scalings": [one.to_json() for one in self.scalings],
             "limits": list(self.limits),
+            "limit": self.limit,
             "settings": list(self.settings),
             "not_compared": list(self.not_compared),
         }
@@ -182,10 +186,11 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     )
     # Two counts are no attempt at a law, so its absence is no news.
     fits = [
-        one.sentence
+        (one.keyword, one.sentence)
         for one in scalings
         if len(one.counts) > 2 and _is_borne_out(one, compared, comparison, best)
     ]
+    limits = [*_no_gain(compared, comparison, singles, best), *fits]
     return Recommendation(
         test=test,
         configurations=tuple(configurations.values()),
@@ -194,7 +199,8 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         most_efficient=configurations[most_efficient],
         knee=configurations[knee],
         scalings=scalings,
-        limits=(*_no_gain(compared, comparison, singles, best), *fits),
+        limits=tuple(sentence for _, sentence in limits),
+        limit=next((keyword for keyword, _ in limits if keyword), ""),
         settings=settings(configurations[best].candidate),
         not_compared=comparison.not_compared,
     )
@@ -328,9 +334,10 @@ def _configuration(
 
 def _no_gain(
     compared: Sequence[Candidate], comparison: Comparison, singles: Mapping[str, str], best: str
-) -> list[str]:
-    """Said wherever one thread is measured and nothing is measurably faster, fit or no fit.
+) -> list[tuple[str, str]]:
+    """Each in a few words and as a sentence.
 
+    Said wherever one thread is measured and nothing is measurably faster, fit or no fit.
     But not finding a gain is only finding none where a gain worth having would have been seen.
     """
     sentences = []
@@ -351,19 +358,17 @@ def _no_gain(
         instead = best != single and terms_of[best] == terms
         if instead and any(comparison.cpu_efficiency(one, single).above for one in others):
             reason = f"(gain: {bound}); the recommended one takes fewer CPU-seconds an item"
-            sentences.append(f"more threads are not known to be faster{where}: {nothing} {reason}")
+            keyword = "more threads are not known to be faster"
+            sentences.append((keyword, f"{keyword}{where}: {nothing} {reason}"))
         elif instead:
-            sentences.append(
-                f"whether more threads help is open{where}: the recommended one seems to be faster "
-                f"than 1×1, but not measurably; {more}"
-            )
+            seems = "the recommended one seems to be faster than 1×1, but not measurably"
+            sentences.append((_OPEN, f"{_OPEN}{where}: {seems}; {more}"))
         elif most <= _HELP:
-            sentences.append(f"more threads do not help{where}: {nothing} (gain: {bound})")
+            keyword = "more threads do not help"
+            sentences.append((keyword, f"{keyword}{where}: {nothing} (gain: {bound})"))
         else:
-            sentences.append(
-                f"whether more threads help is open{where}: {nothing}, but a gain of "
-                f"{100 * (most - 1):.0f} % is not ruled out; {more}"
-            )
+            gain = f"a gain of {100 * (most - 1):.0f} % is not ruled out"
+            sentences.append((_OPEN, f"{_OPEN}{where}: {nothing}, but {gain}; {more}"))
     return sentences
 
 

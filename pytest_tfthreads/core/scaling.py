@@ -59,6 +59,11 @@ class Law:
         return self.most_gain >= _WORTH_A_THREAD
 
     @property
+    def is_serial(self) -> bool:
+        """Whether a share of serial work is certain, and costs enough to be worth a word."""
+        return self.efficiency.value < _SCALES and bool(self.contention.low)
+
+    @property
     def last_useful(self) -> int | None:
         """The number beyond which no more threads help even if the peak is at its upper bound."""
         if self.peak is None or self.peak.high is None:
@@ -87,6 +92,20 @@ class Scaling:
         if self.law is None:
             return f"{self.axis}-op threads: no scaling law ({self.refusal})"
         return _sentence(self.law, f"{self.axis}-op threads")
+
+    @property
+    def keyword(self) -> str:
+        """The sentence in a few words; empty where there is no law."""
+        law, threads = self.law, f"{self.axis}-op threads"
+        if law is None:
+            return ""
+        if not law.gains:
+            return f"more {threads} do not help"
+        if law.last_useful is not None:
+            return f"no gain beyond {law.last_useful} {threads}"
+        if law.is_serial:
+            return f"{100 * law.contention.value:.0f} % serial"
+        return f"scales to {law.most} {threads}"
 
     def to_json(self) -> dict[str, Any]:
         law = self.law
@@ -152,7 +171,7 @@ def _sentence(law: Law, threads: str) -> str:
     if useful is not None:
         crosstalk = f"{_percent(law.coherency, digits=1)} crosstalk a pair"
         return f"{serial}, {crosstalk}: more than {useful} {threads} cannot help"
-    if law.efficiency.value >= _SCALES or not law.contention.low:
+    if not law.is_serial:
         return f"scales to {law.most} {threads} at {_percent(law.efficiency)} efficiency"
     farther = f"{_FARTHEST * law.most} {threads} would give {_times(law.farther)} times one thread"
     limit = law.contention.inverse

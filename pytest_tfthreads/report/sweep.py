@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_tfthreads.core.comparison import Candidate, Ratio
 from pytest_tfthreads.core.recommendation import Configuration, Recommendation
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.sweep import Sweep
+from pytest_tfthreads.report.table import table
 
 _NOTHING = "–"
 
@@ -22,6 +23,56 @@ def render(sweep: Sweep) -> list[str]:
             "compared"
         ]
     return [*_advice_in_full(sweep.recommendation), *cost(sweep.search)]
+
+
+def overview(recommendations: Sequence[Recommendation]) -> list[str]:
+    """Lines of text: a line for each test, and the lines to paste for those that gain."""
+    names = _short_names([one.test for one in recommendations])
+    rows = [
+        (
+            names[one.test],
+            label(one.best.candidate),
+            _short_gain(one),
+            _cores(one.best.candidate),
+            one.limit or _NOTHING,
+        )
+        for one in recommendations
+    ]
+    headers = ("Test", "Recommended", "Throughput [95 %]", "Cores used", "What limits it")
+    return [*table(headers, rows), *_to_paste(recommendations, names)]
+
+
+def _short_names(tests: Sequence[str]) -> dict[str, str]:
+    """Node ids without their file, as far as the rest tells them apart."""
+    short = {test: test.partition("::")[2] or test for test in tests}
+    return short if len(set(short.values())) == len(short) else {test: test for test in tests}
+
+
+def _short_gain(recommendation: Recommendation) -> str:
+    gain = recommendation.gain
+    if gain is None:
+        return _NOTHING
+    if gain.is_itself:
+        return "is the default" if gain.over == "default" else "is 1×1"
+    return f"{_ratio(gain.throughput)} × {gain.over}"
+
+
+def _cores(candidate: Candidate) -> str:
+    measurement = candidate.measurement
+    return f"{measurement.cores_used.value:.2f} of {len(measurement.cpus)}"
+
+
+def _to_paste(recommendations: Sequence[Recommendation], names: Mapping[str, str]) -> list[str]:
+    """The lines of each setting once, with the tests that measurably gain by it."""
+    tests: dict[tuple[str, ...], list[str]] = {}
+    for one in recommendations:
+        if one.gain is not None and one.gain.throughput.above:
+            tests.setdefault(one.settings, []).append(names[one.test])
+    lines = []
+    for settings, several in tests.items():
+        lines += ["", *textwrap.wrap(f"For {', '.join(several)}:", 100, break_on_hyphens=False)]
+        lines += [f"    {line}" for line in settings]
+    return lines
 
 
 def cost(search: SearchCost | None) -> list[str]:

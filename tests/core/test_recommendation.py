@@ -12,7 +12,7 @@ from pytest_tfthreads.core.comparison import compare
 from pytest_tfthreads.core.recommendation import recommend, settings
 from pytest_tfthreads.core.scaling import speedup
 from pytest_tfthreads.core.sweep import Sweep
-from pytest_tfthreads.report.sweep import label, render
+from pytest_tfthreads.report.sweep import label, overview, render
 
 
 def test_among_those_tied_in_throughput_measurably_fewer_cpu_seconds_win(candidate):
@@ -119,6 +119,27 @@ def test_against_tensorflows_default(candidate):
     )
     tied = recommend("test", [candidate(1, speed=1.2, cost=2.0), default])
     assert render(Sweep("test", tied))[0].endswith("times TensorFlow's default (tied)")
+
+
+def test_an_overview_has_a_line_for_each_test_and_each_setting_once(candidate):
+    serial = recommend(
+        "test_it.py::test_serial", [candidate(1, noise=0.002), candidate(4, noise=0.002)]
+    )
+    law = {n: speedup(n, 0.3, 0.0) for n in (1, 2, 4)}
+    gaining = [
+        recommend(name, [candidate(n, speed=speed) for n, speed in law.items()])
+        for name in ("test_it.py::test_a", "test_it.py::test_b")
+    ]
+    default = recommend("test_default", [candidate(1, speed=0.2), candidate("auto", "auto")])
+    lines = overview([*gaining, serial, default])
+    assert max(map(len, lines)) <= 105
+    rows = {line.split()[0]: " ".join(line.split()) for line in lines if line}
+    assert rows["test_a"].startswith("test_a 4×1 2.11 [2.0")
+    assert "] × 1×1 2.11 of 1 " in rows["test_a"]
+    assert rows["test_a"].endswith("% serial")
+    assert rows["test_serial"] == "test_serial 1×1 is 1×1 1.00 of 1 more threads do not help"
+    assert "auto×auto (4×4) is the default" in rows["test_default"]
+    assert lines[6:] == ["", "For test_a, test_b:", *(f"    {one}" for one in gaining[0].settings)]
 
 
 def test_a_single_pass(candidate):

@@ -41,7 +41,7 @@ def test_single(benchmark):
     benchmark(work, 1)
 """
     )
-    result, _ = suite.results(SHORT, "--tf-threads-seed=5", processes=2)
+    result, _ = suite.results(SHORT, "--tf-threads-seed=5", processes=3)
     result.assert_outcomes(passed=7)
     assert [one["test"] for one in sweeps(suite)] == [
         "test_it.py::test_scaling[1]",
@@ -56,13 +56,19 @@ def test_single(benchmark):
     assert speed_up["distinct"]
     result.stdout.fnmatch_lines(
         [
-            "test_it.py::test_scaling[[]1[]]: 4×1 is recommended*",
+            "test_single*1×1*",  # swept tests have no row here
+            "Test * Recommended * Throughput * Cores used * What limits it",
+            "test_scaling[[]1[]] * 4×1 * × 1×1 * of 1 *",
+            "test_scaling[[]8[]] * 4×1 * × 1×1 * of 1 *",
+            "For test_scaling[[]1[]], test_scaling[[]8[]]:",
             "*@pytest.mark.tf_threads(intra=4, inter=1)",
             "*tf.config.threading.set_intra_op_parallelism_threads(4)",
             "*TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=1",
-            "Same order of set-up again: --tf-threads-seed=5",
+            "Tables of all configurations: -v. Same order of set-up again: --tf-threads-seed=5",
         ]
     )
+    assert result.stdout.str().count("@pytest.mark.tf_threads(") == 1
+    assert "is recommended" not in result.stdout.str()
     assert json.loads((suite.path / "out.json").read_text())["tf_threads"]["seed"] == 5
 
 
@@ -236,6 +242,22 @@ def test_search_by_ini_key(suite):
     suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
     suite.results("--benchmark-max-time=0.05")
     assert sweeps(suite)[0]["search"]["grid_configurations"] == 3
+
+
+def test_verbose_output_has_the_table_of_each_test(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.tf_threads(intra=[1, 2], inter=1, cpus=1)
+def test_scaling(benchmark, tf_threads, batch):
+    benchmark(work, tf_threads.intra)
+"""
+    )
+    result, _ = suite.results("--benchmark-max-time=0.05", "-v")
+    assert result.stdout.str().count("is recommended") == 2
+    assert "What limits it" not in result.stdout.str()
+    assert sum(" 2×1 " in line and "calls/s" in line for line in result.outlines) == 2
 
 
 def test_a_test_that_is_run_twice_is_compared_once(suite):
