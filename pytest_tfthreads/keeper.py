@@ -144,7 +144,18 @@ class Keeper:
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, exitstatus: int
     ) -> Generator[None, object, None]:
-        yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
+        if benchmark_bridge.holds_only_ours(self._config):
+            benchmark_bridge.shorten_table(self._config)
+            self._summarize(terminalreporter, exitstatus)
+            yield
+        else:
+            yield  # even if pytest-benchmark raises: a wrapper goes on all the same
+            self._summarize(terminalreporter, exitstatus)
+        if self._session is not None:  # the histogram comes with pytest-benchmark's table
+            self._fail_if_unwritten(self._session)
+
+    def _summarize(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Write what was measured, judged and recommended."""
         verbose = self._config.get_verbosity() > 0
         lines = self._findings.measurements(verbose=verbose)
         # Of a run that was refused, pytest's error is all that there is to say.
@@ -167,8 +178,6 @@ class Keeper:
             terminalreporter.section("tf_threads", sep="-", yellow=True)
         for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
-        if self._session is not None:  # the histogram comes with pytest-benchmark's table
-            self._fail_if_unwritten(self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:

@@ -203,7 +203,8 @@ class Recorder:
         calm = self._is_calm()
         if not calm and self._warmup_s() < self._max_warmup_s():
             return False
-        if not calm:
+        # Cut short by the user's own time limit, a warm-up may have settled all the same.
+        if not self._windows_agree():
             self.flags.append("unsettled")
         self._settled = True
         return self._plan is None  # with a plan one more call, whose time leads on
@@ -260,6 +261,10 @@ class Recorder:
         calls = (len(self.readings) - (self._warmup_from or 0)) // 2
         if seconds < self.min_warmup_s or (calls < MIN_WARMUP_CALLS and seconds < MAX_CALM_S):
             return False
+        return self._windows_agree()
+
+    def _windows_agree(self) -> bool:
+        calls = (len(self.readings) - (self._warmup_from or 0)) // 2
         window = min(_WINDOW_CALLS, (calls - 1) // 2)  # not the first call, which traces
         return window > 0 and _halves_agree(self.rounds(2 * window)[0])
 

@@ -18,7 +18,10 @@ FLAGS = {
     "fresh": "measured in a fresh process, which forked results are not compared with",
     "unverified": "TensorFlow's threads could not be told from others, or more came while it ran",
     "retraced": "a tf.function was traced again while measuring",
-    "unsettled": "times had not settled when the warm-up ended (raise max_time)",
+    "unsettled": (
+        "times had not settled when the warm-up ended (raise --benchmark-max-time, if it is set: "
+        "it bounds the warm-up too)"
+    ),
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
     "glance": "a search looked at it for a part of the time only, and left it behind",
     "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",

@@ -26,7 +26,7 @@ _HEADERS = (
     "Baseline",
     "Now",
     "Change [interval]",
-    "Detectable",
+    "Finds a loss",
     "Verdict",
 )
 _LEFT_ALIGNED = (0, 2, len(_HEADERS) - 1)
@@ -145,7 +145,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         _NOTHING if verdict.baseline is None else number(verdict.baseline.value),
         number(verdict.now.value),
         _change(verdict),
-        _NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}",
+        _NOTHING if verdict.detectable is None else f"from {percent(verdict.detectable)}",
         verdict.status,
     )
 

@@ -171,7 +171,7 @@ def verdicts(subject: Subject) -> Element:
                 number_cell(number(verdict.now.value), bounds(verdict.now)),
                 number_cell(*change(verdict)),
                 number_cell(
-                    NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}"
+                    NOTHING if verdict.detectable is None else f"from {percent(verdict.detectable)}"
                 ),
                 element("td", badge(verdict.status)),
             ],
@@ -188,7 +188,7 @@ def verdicts(subject: Subject) -> Element:
         _number("Baseline [95 %]"),
         _number("Now [95 %]"),
         _number("Change [interval]"),
-        _number("Detectable loss"),
+        _number("Finds a loss"),
         "Verdict",
     ]
     caption = f"Verdicts; throughput in {unit}/s, CPU efficiency in {unit}/CPU-s"
