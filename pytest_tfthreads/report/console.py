@@ -24,6 +24,7 @@ FLAGS = {
     ),
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
     "glance": "a search looked at it for a part of the time only, and left it behind",
+    "crowded-pool": "tf.data's own pool has more threads than CPUs granted; give the marker cpus=",
     "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",
     "no-reference": "the reference workload could not run: no correction for the machine's speed",
     "no-lease": "CPUs cannot be leased here: other runs may have measured or computed beside it",

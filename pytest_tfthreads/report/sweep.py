@@ -200,6 +200,16 @@ def advice(recommendation: Recommendation) -> list[str]:
         knee = recommendation.knee
         name = label(knee.candidate) if knee.id in (best.id, efficient.id) else _worth(knee)
         sentences.append(f"most throughput × CPU efficiency: {name}")
+    crowded = [
+        one
+        for one in recommendation.configurations
+        if "crowded-pool" in one.candidate.measurement.flags
+    ]
+    if crowded:
+        sentences.append(
+            "tf.data's own pool has more threads than CPUs granted, so that they limit the "
+            f"pipeline: {_names(crowded)}; give the marker cpus= as many as the pool has threads"
+        )
     if recommendation.not_compared:
         names = ", ".join(recommendation.not_compared)
         sentences.append(f"not compared, for they took no turns with the others: {names}")

@@ -121,6 +121,15 @@ def test_against_tensorflows_default(candidate):
     assert render(Sweep("test", tied))[0].endswith("times TensorFlow's default (tied)")
 
 
+def test_a_pool_of_tf_data_that_the_cpus_limit_is_told_with_the_mend(candidate):
+    sweep = [candidate(1, flags=("crowded-pool",)), candidate(4, flags=("unsettled",))]
+    text = " ".join(" ".join(render(Sweep("test", recommend("test", sweep)))).split())
+    assert "so that they limit the pipeline: 1×1; give the marker cpus= as many" in text
+    assert "pipeline" not in " ".join(
+        render(Sweep("test", recommend("test", [*map(candidate, (1, 2))])))
+    )
+
+
 def test_an_overview_has_a_line_for_each_test_and_each_setting_once(candidate):
     serial = recommend(
         "test_it.py::test_serial", [candidate(1, noise=0.002), candidate(4, noise=0.002)]
