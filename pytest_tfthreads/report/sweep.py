@@ -54,7 +54,8 @@ def _short_gain(recommendation: Recommendation) -> str:
         return _NOTHING
     if gain.is_itself:
         return "is the default" if gain.over == "default" else "is 1×1"
-    return f"{_ratio(gain.throughput)} × {gain.over}"
+    tie = "" if gain.throughput.distinct else ", tied"
+    return f"{_ratio(gain.throughput)} × {gain.over}{tie}"
 
 
 def _cores(candidate: Candidate) -> str:

@@ -141,6 +141,8 @@ def test_an_overview_has_a_line_for_each_test_and_each_setting_once(candidate):
     ]
     default = recommend("test_default", [candidate(1, speed=0.2), candidate("auto", "auto")])
     lines = overview([*gaining, serial, default])
+    tied = recommend("tied", [candidate(1, noise=0.002), candidate("auto", "auto", noise=0.002)])
+    assert "] × default, tied" in overview([tied])[2]
     assert max(map(len, lines)) <= 105
     rows = {line.split()[0]: " ".join(line.split()) for line in lines if line}
     assert rows["test_a"].startswith("test_a 4×1 2.11 [2.0")
