@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
+from pytest_tfthreads.names import CONTROLLER_PLUGIN
 from pytest_tfthreads.raised import for_report
 
-CONTROLLER = "tfthreads-controller"  # under which name our own implementation is registered
 PROTOCOL = "pytest_runtest_protocol"
 _PHASES = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_teardown")
 _RUNNER = "runner"  # pytest's own
@@ -208,7 +208,7 @@ def _protocols(config: pytest.Config) -> list[Any]:
     return [
         one
         for one in reversed(getattr(config.hook, PROTOCOL).get_hookimpls())
-        if not (one.hookwrapper or one.wrapper) and one.plugin_name != CONTROLLER
+        if not (one.hookwrapper or one.wrapper) and one.plugin_name != CONTROLLER_PLUGIN
     ]
 
 

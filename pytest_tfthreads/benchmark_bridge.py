@@ -7,13 +7,14 @@ its files and its comparisons take them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import marshal
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads.core.saved_runs import BaselineError, short_commit
-from pytest_tfthreads.core.storage import Storage, looks_like_tests
+from pytest_tfthreads.names import SAVING_PLUGIN
 from pytest_tfthreads.process import files
 from pytest_tfthreads.xdist_bridge import roles
 
@@ -37,6 +37,7 @@ _DUMP_OPTION = "--benchmark-cprofile-dump"
 _STORAGE = "mend that, or save in another directory with --benchmark-storage"
 _ANOTHER_FILE = "mend that, or name another file"
 _COMPARES = pytest.StashKey[bool]()
+_COMPARED = pytest.StashKey[Any]()  # what pytest-benchmark was to compare with
 UNMEASURED = (
     "--benchmark-only: pytest-benchmark measures nothing under pytest-xdist; mark tests with "
     "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
@@ -279,6 +280,9 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
+    from pytest_tfthreads.core.saved_runs import BaselineError
+    from pytest_tfthreads.core.storage import Storage
+
     found = Storage(Path(storage.path), storage.default_machine_id)
     if session.compare is True or session.compare in ([], None):
         latest, elsewhere = found.latest(_MOST_RUNS), found.latest_elsewhere(_MOST_RUNS)
@@ -300,6 +304,8 @@ def useless(config: pytest.Config, problem: str) -> str:
 
 
 def _mistake(text: str, problem: str) -> str:
+    from pytest_tfthreads.core.storage import looks_like_tests
+
     if looks_like_tests(text):
         return (
             f"--benchmark-compare={text}: {problem}. Was {text} to be tested? Then write it before "
@@ -315,6 +321,8 @@ def commit_of(config: pytest.Config) -> str:
     """Of which code a run is, as its saved file would say; empty where nobody knows."""
     if getattr(config, "_benchmarksession", None) is None:
         return ""
+    from pytest_tfthreads.core.saved_runs import short_commit
+
     info = config.hook.pytest_benchmark_generate_commit_info(config=config)
     return short_commit(info.get("id"), bool(info.get("dirty")))
 
@@ -338,7 +346,17 @@ def leave_comparing_to_the_controller(config: pytest.Config) -> None:
     """
     if config.getoption("benchmark_compare", []) not in ([], None):
         config.stash[_COMPARES] = True
+        config.stash[_COMPARED] = config.option.benchmark_compare
         config.option.benchmark_compare = []
+
+
+def return_comparing(config: pytest.Config) -> None:
+    """Have a worker's pytest-benchmark look for saved runs after all: nothing there is ours."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.stash.get(_COMPARES, False):
+        config.stash[_COMPARES] = False
+        session.compare = config.option.benchmark_compare = config.stash[_COMPARED]
+        session.handle_loading()
 
 
 def return_only(config: pytest.Config) -> None:
@@ -381,6 +399,20 @@ def leave_files_to_the_controller(config: pytest.Config) -> None:
     session: Any = getattr(config, "_benchmarksession", None)
     if session is not None:
         session.json = session.save = session.autosave = session.histogram = None
+
+
+@contextlib.contextmanager
+def unmeasured(config: pytest.Config) -> Iterator[None]:
+    """Meanwhile `benchmark` calls what it is given once, as with --benchmark-disable."""
+    session: Any = getattr(config, "_benchmarksession", None)
+    if session is None:
+        yield
+        return
+    before, session.disabled = session.disabled, True
+    try:
+        yield
+    finally:
+        session.disabled = before
 
 
 def is_missing(item: pytest.Item) -> bool:
@@ -536,7 +568,7 @@ def _is_directory(storage: Any) -> bool:
 
 
 class Saving:
-    """Has pytest-benchmark's session write its files whole or not at all, numbers used only once.
+    """A plugin: pytest-benchmark's session writes files whole or not at all, numbers once only.
 
     pytest-benchmark itself looks for the next number and then writes the file in place: two jobs
     may take one number, and a job that is killed leaves half a run. Storages that are no
@@ -577,6 +609,12 @@ class Saving:
         session.handle_saving = functools.partial(self._unbroken, session.handle_saving)
         session.finish = functools.partial(self._unbroken, session.finish)
         session.display = functools.partial(self._display, session.display)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # Not `exitstatus`: others may have changed it meanwhile, and pytester's sessions have none.
+        if getattr(session, "exitstatus", None) == pytest.ExitCode.OK and self.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _save_run(self, output_json: Mapping[str, Any], save: str) -> None:
         storage = self._session.storage
@@ -676,6 +714,15 @@ class Saving:
     def _fail(self, message: str) -> None:
         self.has_failed = True
         self._session.logger.error(message)
+
+
+def saving_of(config: pytest.Config) -> Saving:
+    """The run's, which begins with the first call."""
+    saving: Saving | None = config.pluginmanager.get_plugin(SAVING_PLUGIN)
+    if saving is None:
+        saving = Saving(config)
+        config.pluginmanager.register(saving, SAVING_PLUGIN)
+    return saving
 
 
 def _text(output_json: Mapping[str, Any]) -> bytes:

@@ -6,14 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare, doctor, history, listing, report
+from pytest_tfthreads.commands import compare, history, listing, report
 from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.commands.output import flush
 from pytest_tfthreads.core.changes import ChangesUnavailableError
 from pytest_tfthreads.core.saved_runs import BaselineError
+from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.page import LibraryMissingError
 from pytest_tfthreads.report.text import one_line
 
@@ -22,7 +24,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
-_COMMANDS = (doctor, listing, history, compare, report)
+_COMMANDS = (listing, history, compare, report)
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
 example:
@@ -85,6 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
+    for command in (_doctor(), *_COMMANDS):
         command.add_to(commands)
     return parser
+
+
+def _doctor() -> ModuleType:
+    """The one command that measures: where that cannot be, a stand-in that says so."""
+    if can_measure():
+        from pytest_tfthreads.commands import doctor
+
+        return doctor
+    from pytest_tfthreads.commands import doctor_elsewhere
+
+    return doctor_elsewhere

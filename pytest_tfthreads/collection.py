@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_tfthreads.core.threads import Case, ConfigError, ThreadConfig, parse_marker, select
+from pytest_tfthreads.names import CASE_FIXTURE, MARKER
 
-MARKER = "tf_threads"
-# Parametrised through a fixture that no test names; `_` keeps it out of --fixtures.
-CASE_FIXTURE = "_tf_threads_case"
 _CASE = pytest.StashKey[Case]()
 _MISTAKE = pytest.StashKey[str]()
 _NODEID = pytest.StashKey[str]()
@@ -37,21 +35,25 @@ def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> 
         )
 
 
-def assign_cases(items: Sequence[pytest.Item], override: Sequence[ThreadConfig]) -> None:
-    """Note each marked item's case, or what forbids that it has one.
+def assign_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> None:
+    """Note a marked item's case, or what forbids that it has one.
 
-    Unittest methods and doctests are among them, which cannot be parametrised.
+    It may be a unittest method or a doctest, which cannot be parametrised.
     """
-    for item in items:
-        item.stash.setdefault(_NODEID, item.nodeid)
-        try:
-            case = _case(item, override)
-        except ConfigError as error:
-            item.stash[_MISTAKE] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
-        else:
-            if case is not None:
-                item.stash[_CASE] = case
-                item.config.stash.setdefault(_MARKED_IDS, set()).add(nodeid_of(item))
+    item.stash.setdefault(_NODEID, item.nodeid)
+    try:
+        case = _case(item, override)
+    except ConfigError as error:
+        item.stash[_MISTAKE] = f"{item.nodeid}: @pytest.mark.{MARKER}: {error}"
+    else:
+        if case is not None:
+            item.stash[_CASE] = case
+            item.config.stash.setdefault(_MARKED_IDS, set()).add(nodeid_of(item))
+
+
+def is_assigned(item: pytest.Item) -> bool:
+    """Whether `assign_case` was there."""
+    return _CASE in item.stash or _MISTAKE in item.stash
 
 
 def marked_ids(config: pytest.Config) -> Collection[str]:

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import pytest
 
-from pytest_tfthreads import __version__, benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, collection, outcomes
 from pytest_tfthreads.attempts import Attempt, Attempts
 from pytest_tfthreads.collection import case_of
+from pytest_tfthreads.core.pace import Pace
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import Verdict
 from pytest_tfthreads.gate import Gate, is_asked_for
 from pytest_tfthreads.isolation import profiles
 from pytest_tfthreads.isolation.attached import Attached, attach
-from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline
+from pytest_tfthreads.isolation.baseline import check_baseline, open_baseline, open_saved_commit
+from pytest_tfthreads.isolation.executor import Executor
 from pytest_tfthreads.isolation.groups import Isolation
+from pytest_tfthreads.isolation.on_demand import BaselineOnDemand
 from pytest_tfthreads.isolation.results import IsolatedRun
 from pytest_tfthreads.keeper import Keeper
 from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.raised import rebuilt
-from pytest_tfthreads.report.verdicts import failure_message
+from pytest_tfthreads.report.verdicts import expectation, failure_message
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.ticker import Ticker
 from pytest_tfthreads.xdist_bridge import roles
-from pytest_tfthreads.xdist_bridge.briefing import (
-    MARKED,
-    MEASURES,
-    REFUSED,
-    VERSION,
-    read_briefing,
-)
+from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
 
@@ -40,6 +38,7 @@ class Controller:
     """The hooks of a process that collects tests: pytest, or a worker of pytest-xdist.
 
     Where pytest only distributes (`distribution`), it tells its workers what they judge by.
+    `executor_on` makes what runs the processes, when the first marked test needs it.
     """
 
     def __init__(
@@ -50,6 +49,7 @@ class Controller:
         ticker: Ticker,
         keeper: Keeper,
         distribution: Distribution | None,
+        executor_on: Callable[[Machine], Executor],
     ) -> None:
         self._config = config
         self._settings = settings
@@ -57,7 +57,9 @@ class Controller:
         self._ticker = ticker
         self._keeper = keeper
         self._distribution = distribution
+        self._executor_on = executor_on
         self._isolation: Isolation | None = None
+        self._planned: list[str] = []  # how long the gate will take, in words
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
@@ -65,7 +67,6 @@ class Controller:
         self._attempts = Attempts(config)
         self._briefing = read_briefing(config)
         if self._briefing is not None:
-            self._briefing.tell(VERSION, __version__)
             benchmark_bridge.leave_comparing_to_the_controller(config)
         if distribution is not None:
             distribution.before_measuring = keeper.check_places
@@ -75,8 +76,15 @@ class Controller:
     @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
+            machine = Machine.read()
             self._isolation = Isolation(
-                self._config, self._settings, self._sharing.leases, self._ticker, self._attempts
+                self._config,
+                self._settings,
+                machine,
+                self._executor_on(machine),
+                self._sharing.leases,
+                self._ticker,
+                self._attempts,
             )
         return self._isolation
 
@@ -91,22 +99,11 @@ class Controller:
             if self._settings.duet:
                 self._keeper.add_notes(check_baseline(self._settings.duet, gate, self._config))
 
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        if not collection.is_marked(item):
-            return
-        if not self._saw_marked and self._briefing is not None:
-            self._briefing.tell(MARKED, item.nodeid)
+    def saw_marked(self, item: pytest.Item) -> None:
+        """A marked test was collected."""
         self._saw_marked = True
         if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_collection(self) -> Generator[None, Any, None]:
-        outcome = yield
-        if self._briefing is not None and outcome.excinfo is not None:
-            error = outcome.excinfo[1]
-            if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
-                self._briefing.tell(REFUSED, str(error))
 
     @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -114,9 +111,11 @@ class Controller:
         if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
-            benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
             if self._saw_marked:
+                benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
                 benchmark_bridge.leave_files_to_the_controller(self._config)
+            else:
+                benchmark_bridge.return_comparing(self._config)
         to_run = [
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
@@ -134,8 +133,9 @@ class Controller:
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
         is_measured = to_run and benchmark_bridge.is_enabled(self._config)
-        if self._gate is not None and self._settings.duet and is_measured:
-            self._compare_with_baseline(self._settings.duet, self._gate, to_run)
+        if self._gate is not None and is_measured:
+            self._plan(to_run)
+            self._make_baseline_ready(self._gate, to_run)
         if self._settings.configs and not any(map(case_of, session.items)):
             session.config.issue_config_time_warning(
                 pytest.PytestWarning(
@@ -144,6 +144,9 @@ class Controller:
                 ),
                 stacklevel=2,
             )
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return self._planned
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -187,11 +190,32 @@ class Controller:
         if self._config.getoption("collectonly"):
             return
         for item in items:
-            collection.assign_cases([item], self._settings.configs)
             case = case_of(item)
             if case is not None and not _runs_here(item):
                 self.isolation.prepare(case)
                 return
+
+    def _plan(self, items: Sequence[pytest.Item]) -> None:
+        """Settle how long the gate may measure, and say how long it will."""
+        foreseen = self._foreseen(items)
+        if not foreseen:
+            return
+        process_s = fmean(Pace.of_budget(benchmark_bridge.budget_s(one)).process_s for one in items)
+        workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
+        budget = self.isolation.plan(foreseen, process_s, 1 / workers)
+        looks = self._settings.looks
+        if self._settings.duet is not None:
+            pairs = looks[-1] - looks[0]
+        else:
+            pairs = looks[-1] if self._settings.duet_if_open else 0
+        self._planned = [
+            expectation(
+                len(foreseen),
+                budget.expected_s,
+                len(foreseen) * pairs * budget.pair_s,
+                budget.total_s,
+            )
+        ]
 
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""
@@ -212,11 +236,17 @@ class Controller:
             processes[item.nodeid] = count
         return processes
 
-    def _compare_with_baseline(self, wanted: str, gate: Gate, items: Sequence[pytest.Item]) -> None:
-        """Have these tests run side by side with the baseline that the user wants."""
-        baseline = open_baseline(
-            wanted, gate, self._config, self.isolation.home, [item.path for item in items]
-        )
+    def _make_baseline_ready(self, gate: Gate, items: Sequence[pytest.Item]) -> None:
+        """Have these tests run side by side with what the user wants, or with it if need be."""
+        wanted, modules = self._settings.duet, [item.path for item in items]
+        config, home = self._config, self.isolation.home
+        if wanted is None:
+            if self._settings.duet_if_open:
+                self.isolation.compare_if_open(
+                    BaselineOnDemand(lambda: open_saved_commit(gate, config, home, modules))
+                )
+            return
+        baseline = open_baseline(wanted, gate, config, home, modules)
         self.isolation.compare_with(baseline)
         self._keeper.add_notes(baseline.notes)
         self._prepare_first(items)

@@ -63,7 +63,7 @@ class Findings:
             (host, name): Sweep.of(name, [one.candidate for one in members], members[0].search)
             for (host, name), members in self._groups.items()
             # Those of a duet took turns with their baselines, not with each other.
-            if len(members) > 1 and not any(one.duet for one in members)
+            if len(members) > 1 and not any(one.took_turns_with_baseline for one in members)
         }
 
     @property
@@ -133,16 +133,30 @@ class Findings:
             *(f"{nodeid}: no trace: it measures nothing" for nodeid in self._untraced),
         ]
 
-    def judgement(self) -> list[str]:
-        """Lines of text: a table of verdicts for each host, or that there are none."""
+    def judgement(self, policy: Policy) -> list[str]:
+        """Lines of text: a table of verdicts for each host, or that there are none.
+
+        What failed its test by the policy has told its reasons there.
+        """
         groups = self._verdicts_by_host
         if len(groups) <= 1:
-            return report_verdicts.render(self.verdicts) or [report_verdicts.summary(())]
+            return report_verdicts.render(self.verdicts, policy.fail_on) or [
+                report_verdicts.summary(())
+            ]
         lines: list[str] = []
         for host, verdicts in groups.items():
             lines += [*([""] if lines else []), f"on {host.title}"]
-            lines += report_verdicts.render(verdicts)
+            lines += report_verdicts.render(verdicts, policy.fail_on)
         return lines
+
+    def open_verdicts(self) -> list[str]:
+        """A line of text where verdicts are open."""
+        return report_verdicts.open_verdicts(self.verdicts)
+
+    @property
+    def notes_of_judgement(self) -> list[str]:
+        """What the reader should know of how tests were judged, each once."""
+        return list(dict.fromkeys(note for one in self._measured for note in one.notes))
 
     def lack_of_comparisons(self) -> list[str]:
         """A line of text where tests were to be compared side by side, and none was."""

@@ -1,17 +1,19 @@
-"""What tests ask for: `tf_threads` and `tf_benchmark`."""
+"""What tests ask for: what the fixtures `tf_threads` and `tf_benchmark` give them."""
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import wraps
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import pytest
 
 from pytest_tfthreads.core.threads import ThreadsInForce
-from pytest_tfthreads.measuring.recorder import MIN_DATASET_WARMUP_S, Recorder
-from pytest_tfthreads.process.protocol import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
+from pytest_tfthreads.names import ELSEWHERE_PLUGIN, MEASURING_PLUGIN
 
 if TYPE_CHECKING:
     from pytest_tfthreads.measuring.session import MeasuringSession
@@ -20,10 +22,11 @@ _MAX_ITEMS = 1e30
 _Result = TypeVar("_Result")
 
 
-@pytest.fixture(scope="session")
-def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
-    """The configuration in force: intra, inter (counted threads) and cpus (CPU numbers)."""
-    session = _session(pytestconfig)
+def threads_in_force(config: pytest.Config) -> ThreadsInForce:
+    """Those of this measuring process. Where tests are not measured nothing was set: 0 and 0."""
+    if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
+        return ThreadsInForce(0, 0, tuple(range(os.cpu_count() or 1)))
+    session = _session(config)
     order = session.order
     pools = session.effective
     return ThreadsInForce(
@@ -33,25 +36,38 @@ def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
     )
 
 
-@pytest.fixture(scope="session")
-def tf_threads_process(pytestconfig: pytest.Config) -> int:
-    """The number of this measuring process among those that run at once, from 1; 0 elsewhere."""
-    number: int = getattr(pytestconfig, PROCESS_ATTRIBUTE, 0)
-    return number
-
-
-@pytest.fixture
-def tf_benchmark(
-    tf_threads: ThreadsInForce, benchmark: Any, pytestconfig: pytest.Config
+def benchmark_with_unit(
+    config: pytest.Config, benchmark: Any, threads: ThreadsInForce
 ) -> TfBenchmark:
-    """Benchmark a step with throughput in your unit: (step, *args, items=64, unit="images")."""
-    return TfBenchmark(benchmark, _session(pytestconfig).recorder, tf_threads)
+    """`benchmark` with throughput in the user's unit."""
+    if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
+        return _UnmeasuredBenchmark(benchmark, _Forgotten(), threads)
+    return TfBenchmark(benchmark, _session(config).recorder, threads)
+
+
+class Notes(Protocol):
+    """What a measuring process is told of the calls that it measures."""
+
+    items: float
+    unit: str
+    flags: list[str]
+    min_warmup_s: float
+
+
+@dataclass
+class _Forgotten:
+    """Notes that nobody reads."""
+
+    items: float = 1
+    unit: str = "calls"
+    flags: list[str] = field(default_factory=list)
+    min_warmup_s: float = 0.0
 
 
 class TfBenchmark:
     """Calls a step under pytest-benchmark and says how many items a call does."""
 
-    def __init__(self, benchmark: Any, recorder: Recorder, threads: ThreadsInForce) -> None:
+    def __init__(self, benchmark: Any, recorder: Notes, threads: ThreadsInForce) -> None:
         self._benchmark = benchmark
         self._recorder = recorder
         self._threads = threads
@@ -75,7 +91,7 @@ class TfBenchmark:
         TensorFlow runs asynchronously, each call waits for its ops.
         """
         self._note(items, unit)
-        return cast(_Result, self._benchmark(_awaited(step), *args, **kwargs))
+        return cast(_Result, self._benchmark(self._awaited(step), *args, **kwargs))
 
     def pedantic(
         self,
@@ -89,7 +105,9 @@ class TfBenchmark:
     ) -> _Result:
         """`benchmark.pedantic` (setup, teardown, rounds, warmup_rounds, iterations) with a unit."""
         self._note(items, unit)
-        return cast(_Result, self._benchmark.pedantic(_awaited(target), args, kwargs, **options))
+        return cast(
+            _Result, self._benchmark.pedantic(self._awaited(target), args, kwargs, **options)
+        )
 
     def dataset(
         self,
@@ -112,6 +130,10 @@ class TfBenchmark:
         if threads is not None:
             _check_count("threads", threads)
         self._note(items * batches, unit)
+        self._iterate(dataset, batches, threads)
+
+    def _iterate(self, dataset: Any, batches: int, threads: int | None) -> None:
+        from pytest_tfthreads.measuring.recorder import MIN_DATASET_WARMUP_S
         from pytest_tfthreads.measuring.runtime import DatasetStep
 
         step = DatasetStep(dataset, batches, threads)
@@ -121,6 +143,20 @@ class TfBenchmark:
             self._recorder.flags.append("crowded-pool")
         self._recorder.min_warmup_s = MIN_DATASET_WARMUP_S
         self._benchmark(step)
+
+    def _awaited(self, step: Callable[..., _Result]) -> Callable[..., _Result]:
+        from pytest_tfthreads.measuring import runtime
+
+        if not runtime.is_asynchronous():
+            return step  # a call returns when its result is there: waiting would only cost time
+
+        @wraps(step)
+        def awaited(*args: Any, **kwargs: Any) -> _Result:
+            result = step(*args, **kwargs)
+            runtime.wait_for_results()
+            return result
+
+        return awaited
 
     def _note(self, items: float, unit: str) -> None:
         if isinstance(items, bool) or not isinstance(items, Real) or not items > 0:
@@ -133,19 +169,18 @@ class TfBenchmark:
         self._recorder.unit = unit
 
 
-def _awaited(step: Callable[..., _Result]) -> Callable[..., _Result]:
-    from pytest_tfthreads.measuring import runtime
+class _UnmeasuredBenchmark(TfBenchmark):
+    """The same calls where nothing is measured, so without the rooms that measure."""
 
-    if not runtime.is_asynchronous():
-        return step  # a call returns when its result is there, so waiting would only cost time
+    def _iterate(self, dataset: Any, batches: int, threads: int | None) -> None:
+        def step() -> None:
+            for _ in itertools.islice(iter(dataset.repeat()), batches):
+                pass
 
-    @wraps(step)
-    def awaited(*args: Any, **kwargs: Any) -> _Result:
-        result = step(*args, **kwargs)
-        runtime.wait_for_results()
-        return result
+        self._benchmark(step)
 
-    return awaited
+    def _awaited(self, step: Callable[..., _Result]) -> Callable[..., _Result]:
+        return step
 
 
 def _check_count(name: str, value: object) -> None:

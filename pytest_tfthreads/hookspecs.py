@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads.core.threads import ThreadsInForce
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_tfthreads.core.threads import ThreadsInForce
 
 
 @pytest.hookspec

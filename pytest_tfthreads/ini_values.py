@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tfthreads.core.threads import ConfigError
+if TYPE_CHECKING:
+    from pytest_tfthreads.core.threads import ConfigError
 
 # Which keys take more than text and numbers.
 _LISTS = ("tf_threads", "tf_threads_fail_on")
@@ -20,6 +22,11 @@ def text_of(config: pytest.Config, name: str) -> str | None:
     A boolean switches on, with the option's own default (empty text), or off. Raises `ConfigError`.
     """
     return _text(_value(config, name), name)
+
+
+def is_given(config: pytest.Config, name: str) -> bool:
+    """Whether the key says anything."""
+    return _value(config, name) not in (None, "", False, [], {})
 
 
 def _value(config: pytest.Config, name: str) -> object:
@@ -67,6 +74,8 @@ def _one(value: object, name: str) -> str:
 
 
 def _unfit(name: str, value: object, what: str) -> ConfigError:
+    from pytest_tfthreads.core.threads import ConfigError
+
     return ConfigError(
         f"ini key {name}",
         f"{value!r} is {what}, which this key cannot take; write it as --{name.replace('_', '-')} "

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes
+from pytest_tfthreads import benchmark_bridge, outcomes
 from pytest_tfthreads.findings import Findings
 from pytest_tfthreads.gate import is_asked_for
 from pytest_tfthreads.isolation.attached import attached_to
@@ -47,7 +47,6 @@ class Keeper:
         self._unwritten: dict[str, None] = {}  # files that could not be written, in words
         self._saw_marked = False
         self._session: pytest.Session | None = None
-        self._saving: benchmark_bridge.Saving | None = None
         self._ended = 0  # tests that were run to their end here
         self._ended_in_workers: set[tuple[object, ...]] = set()
         self._to_be_run_again: set[tuple[object, ...]] = set()
@@ -65,15 +64,16 @@ class Keeper:
         if found := benchmark_bridge.why_unwritable(self._config):
             raise pytest.UsageError("\n".join(found))
 
+    def saw_marked(self) -> None:
+        """There are marked tests, here or in a worker of pytest-xdist."""
+        self._saw_marked = True
+        self._guard()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        self._saving = benchmark_bridge.Saving(self._config)
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        if not self._saw_marked and collection.is_marked(item):
-            self._saw_marked = True
-            self._guard()
+        # Where this is registered in the midst of a collection: some of it may have failed before.
+        self._all_collected = not session.testsfailed
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._all_collected &= not report.failed
@@ -104,8 +104,8 @@ class Keeper:
         self._distribution.in_order(report, functools.partial(self._record, measured, place))
 
     def _guard(self) -> None:
-        if self._saving is not None:
-            self._saving.guard()
+        if not roles.is_worker(self._config):
+            benchmark_bridge.saving_of(self._config).guard()
 
     def _record(self, measured: MeasuredTest, place: Place) -> None:
         """Add it to what this run has found."""
@@ -161,8 +161,10 @@ class Keeper:
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
         if self._must_judge and not was_refused:
-            notes = [f"  {note}" for note in self._notes]
-            lines += [*([""] if lines else []), *self._findings.judgement(), *notes]
+            told = [*self._notes, *self._findings.notes_of_judgement]
+            notes = [f"  {note}" for note in told]
+            judgement = self._findings.judgement(self._settings.policy)
+            lines += [*([""] if lines else []), *judgement, *notes]
         lines += self._findings.advice(self._settings.seed, verbose=verbose)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
@@ -173,6 +175,8 @@ class Keeper:
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
         lines += [*self._sharing.warnings, *self._unwritten]
+        if self._must_judge:
+            lines += self._findings.open_verdicts()
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
@@ -181,6 +185,8 @@ class Keeper:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        if not self._saw_marked:
+            return  # a suite that has nothing of ours
         # Called once for each file that is written: the same each time.
         output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
             self._settings.seed, self._is_complete
@@ -190,14 +196,13 @@ class Keeper:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """What fails a run that no test failed.
 
-        A gate that judged nothing, where a missing baseline is to fail; a run that
-        pytest-benchmark would have refused, if it measured nothing; and a file that could not be
-        written.
+        A gate that judged nothing, where a missing baseline is to fail; and a run that
+        pytest-benchmark would have refused, if it measured nothing.
         """
         if self._must_judge and not roles.is_worker(self._config):
             self._append_to_step_summary(self._findings.judgement_as_markdown())
         self._fail_if_unwritten(session)
-        if session.exitstatus != pytest.ExitCode.OK:
+        if _has_ended_badly(session):
             return
         if self._measured_nothing_asked_for:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -210,11 +215,12 @@ class Keeper:
 
     def _fail_if_unwritten(self, session: pytest.Session) -> None:
         """A failed test outweighs a file that could not be written."""
-        if session.exitstatus != pytest.ExitCode.OK or roles.is_worker(self._config):
+        if _has_ended_badly(session) or roles.is_worker(self._config):
             return
-        if self._saving is not None and self._saving.is_broken:
+        saving = benchmark_bridge.saving_of(self._config)
+        if saving.is_broken:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        elif self._unwritten or (self._saving is not None and self._saving.has_failed):
+        elif self._unwritten or saving.has_failed:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _append_to_step_summary(self, markdown: str) -> None:
@@ -294,3 +300,8 @@ def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
     if workspace and path.is_relative_to(Path(workspace).resolve()):
         file = str(path.relative_to(Path(workspace).resolve()))
     return Place(file, None if line is None else line + 1)
+
+
+def _has_ended_badly(session: pytest.Session) -> bool:
+    # A session that pytester makes for a plugin's own test may have no exit status.
+    return getattr(session, "exitstatus", pytest.ExitCode.OK) != pytest.ExitCode.OK

@@ -1,29 +1,28 @@
-"""Command line and ini file → frozen settings."""
+"""Command line and ini file → frozen settings.
+
+Every run of pytest declares these options, and few of them read them. So what reading needs is
+imported where it is needed, and the declaration imports nothing.
+"""
 
 from __future__ import annotations
 
 import os
-import secrets
+import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_tfthreads import ini_values
-from pytest_tfthreads.core.duet import LOOKS
-from pytest_tfthreads.core.search import machine_grid, with_default
-from pytest_tfthreads.core.threads import (
-    ConfigError,
-    ThreadConfig,
-    parse_processes,
-    parse_spec,
-    parse_timeout,
-)
-from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
-from pytest_tfthreads.core.verdict import FAILING, Policy
-from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.names import MARKER
+from pytest_tfthreads.platforms import can_measure
 
-MARKER = (
+if TYPE_CHECKING:
+    from pytest_tfthreads.core.threads import ThreadConfig
+    from pytest_tfthreads.core.verdict import Policy
+
+MARKER_HELP = (
     "tf_threads(intra=None, inter=None, *, configs=None, cpus=None, env=None, processes=None, "
     "timeout=None, tolerance=None): run the test in processes of its own, one configuration of "
     "TensorFlow's intra-op and inter-op thread pools at a time. intra, inter: a number, "
@@ -34,8 +33,13 @@ MARKER = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
+AUTO, OFF = "auto", "off"  # of --tf-threads-duet
 REGRESSED = "regressed"
 STARTS = ("auto", "fork", "fresh")
+RUN = "run"
+SKIP = "skip"
+_MOST_SEEDS = 1_000_000
+_SEED = pytest.StashKey[int]()
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class ProfileWish:
 
         Raises `ConfigError`, which blames `name`.
         """
+        from pytest_tfthreads.core.threads import ConfigError
+
         directory, colon, what = text.rpartition(":")
         is_plain = not colon or os.sep in what
         if is_plain:
@@ -69,6 +75,17 @@ class ProfileWish:
         return has_regressed or not self.only_regressed
 
 
+def _stock_policy() -> Policy:
+    from pytest_tfthreads.core.verdict import Policy
+
+    return Policy()
+
+
+def _any_seed() -> int:
+    """One that no test's own seed decides."""
+    return random.SystemRandom().randrange(_MOST_SEEDS)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What holds for the whole run; a marker may say otherwise for its test."""
@@ -82,16 +99,21 @@ class Settings:
     pack: bool = False
     group: int = 8
     rounds_a_turn: int = 2
-    seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
+    seed: int = field(default_factory=_any_seed)
     search: bool = False
-    policy: Policy = field(default_factory=Policy)
-    duet: str | None = None  # BASELINES_COMMIT, a revision, or python=PATH
+    policy: Policy = field(default_factory=_stock_policy)
+    duet: str | None = None  # asked for by name: BASELINES_COMMIT, a revision, or python=PATH
+    duet_if_open: bool = True  # what saved runs leave open is measured side by side
+    budget_s: float | None = None  # that the gate may measure
     report: Path | None = None
     profile: ProfileWish | None = None
+    elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
     def looks(self) -> list[int]:
         """After how many pairs of processes a duet is judged."""
+        from pytest_tfthreads.core.duet import LOOKS
+
         most = min(self.max_processes or LOOKS[-1], LOOKS[-1])
         return [*(look for look in LOOKS if look < most), most]
 
@@ -102,7 +124,7 @@ class Settings:
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("tfthreads", "TensorFlow thread configurations (pytest-tfthreads)")
-    defaults = Settings()
+    defaults = Settings  # those of its fields that are the same in every run
     for name, metavar, text in (
         (
             "tf-threads",
@@ -165,8 +187,15 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-fail-on",
             "LIST",
-            f"with --benchmark-compare: which verdicts fail a test, of {', '.join(FAILING)} "
-            "(default: regression)",
+            "with --benchmark-compare: which verdicts fail a test, of regression, inconclusive, "
+            "no-baseline, not-comparable (default: regression)",
+        ),
+        (
+            "tf-threads-budget",
+            "T",
+            "with --benchmark-compare: seconds or minutes (600, 10m) that the gate may measure; "
+            "every test gets its first look, and what is left goes where a verdict is open "
+            "(default: no limit)",
         ),
         (
             "tf-threads-report",
@@ -180,6 +209,12 @@ def add_options(parser: pytest.Parser) -> None:
             "store a TensorBoard trace of each configuration, taken in a process of its own after "
             "measuring; DIR:regressed, of those only whose verdict is a regression",
         ),
+        (
+            "tf-threads-elsewhere",
+            f"{RUN}|{SKIP}",
+            "where tests cannot be measured (Windows, macOS): run marked tests as all others, "
+            f"unmeasured, or skip them (default: {defaults.elsewhere})",
+        ),
     ):
         # argparse takes a percent sign for the beginning of a format.
         text = text.replace("%", "%%")
@@ -189,10 +224,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--tf-threads-duet",
         nargs="?",
         const=BASELINES_COMMIT,
-        metavar="REV",
-        help="measure each test side by side with the commit of the saved run that "
-        "--benchmark-compare names (or the latest), with another revision (=REV), or with another "
-        "environment (=python=PATH)",
+        metavar="WHAT",
+        help="auto (the default): with --benchmark-compare, what saved runs leave open or would "
+        "fail is measured side by side with the commit of the saved run; off: saved runs alone "
+        "judge; no value: every test is measured side by side with that commit; REV, python=PATH: "
+        "with another revision, with another environment",
     )
     parser.addini("tf_threads_duet", "the same as --tf-threads-duet", default=None)
     group.addoption(
@@ -213,6 +249,13 @@ def add_options(parser: pytest.Parser) -> None:
 
 def read_settings(config: pytest.Config) -> Settings:
     """Raises `pytest.UsageError` naming the option or ini key to mend."""
+    from pytest_tfthreads.core.threads import (
+        ConfigError,
+        parse_processes,
+        parse_spec,
+        parse_timeout,
+    )
+
     defaults = Settings()
     try:
         spec, name = _value(config, "tf_threads")
@@ -230,10 +273,12 @@ def read_settings(config: pytest.Config) -> Settings:
         lease_timeout_s = parse_timeout(None if seconds is None else _number(seconds, float), name)
         group = _count(config, "tf_threads_group", 1)
         rounds_a_turn = _count(config, "tf_threads_turn", 1)
-        seed = _count(config, "tf_threads_seed", 0)
         policy = _policy(config)
+        budget_s = _budget(config)
         profile = _profile(config)
         report = _report(config)
+        elsewhere, name = _value(config, "tf_threads_elsewhere")
+        elsewhere = _one_of((RUN, SKIP), elsewhere, name)
         duet, name = _value(config, "tf_threads_duet")
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
@@ -245,12 +290,18 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     if duet == "":
         duet = BASELINES_COMMIT
+    duet_if_open = duet in (None, AUTO)
+    if duet in (AUTO, OFF):
+        duet = None
     if search and duet:
         raise pytest.UsageError(
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
             "two out"
         )
-    if search:
+    if search and can_measure():
+        from pytest_tfthreads.core.search import machine_grid, with_default
+        from pytest_tfthreads.process.machine import Machine
+
         configs = with_default(configs or machine_grid(Machine.read().counts))
     return Settings(
         configs=configs,
@@ -262,17 +313,55 @@ def read_settings(config: pytest.Config) -> Settings:
         pack=bool(config.getoption("tf_threads_pack") or config.getini("tf_threads_pack")),
         group=defaults.group if group is None else group,
         rounds_a_turn=defaults.rounds_a_turn if rounds_a_turn is None else rounds_a_turn,
-        seed=defaults.seed if seed is None else seed,
+        seed=seed_of(config),
         search=search,
         policy=policy,
         duet=duet,
+        duet_if_open=duet_if_open,
+        budget_s=budget_s,
         report=report,
         profile=profile,
+        elsewhere=elsewhere or defaults.elsewhere,
+    )
+
+
+def seed_of(config: pytest.Config) -> int:
+    """The seed that the user gave, or one by chance that stays; read without all the rest.
+
+    Raises `pytest.UsageError`.
+    """
+    if _SEED not in config.stash:
+        given, _ = _value(config, "tf_threads_seed")
+        config.stash[_SEED] = _any_seed() if given is None else _given_seed(config)
+    return config.stash[_SEED]
+
+
+def _given_seed(config: pytest.Config) -> int:
+    from pytest_tfthreads.core.threads import ConfigError
+
+    try:
+        seed = _count(config, "tf_threads_seed", 0)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+    assert seed is not None
+    return seed
+
+
+def is_any_given(config: pytest.Config) -> bool:
+    """Whether an option or ini key of ours says anything, which then is to be checked."""
+    names = [name for name in vars(config.option) if name.startswith(MARKER)]
+    return any(
+        config.getoption(name) not in (None, False) or ini_values.is_given(config, name)
+        for name in names
     )
 
 
 def _policy(config: pytest.Config) -> Policy:
-    policy = Policy()
+    from pytest_tfthreads.core.threads import ConfigError
+    from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
+    from pytest_tfthreads.core.verdict import FAILING
+
+    policy = _stock_policy()
     tolerance, name = _value(config, "tf_threads_tolerance")
     if tolerance is not None:
         try:
@@ -286,6 +375,19 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
         policy = replace(policy, fail_on=fail_on)
     return policy
+
+
+def _budget(config: pytest.Config) -> float | None:
+    from pytest_tfthreads.core.budget import parse_budget
+    from pytest_tfthreads.core.threads import ConfigError
+
+    text, name = _value(config, "tf_threads_budget")
+    if text is None:
+        return None
+    try:
+        return parse_budget(text)
+    except ValueError as error:
+        raise ConfigError(name, str(error)) from error
 
 
 def _report(config: pytest.Config) -> Path | None:
@@ -316,6 +418,8 @@ def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:
 
 
 def _count(config: pytest.Config, name: str, least: int) -> int | None:
+    from pytest_tfthreads.core.threads import ConfigError
+
     text, source = _value(config, name)
     if text is None:
         return None
@@ -326,6 +430,8 @@ def _count(config: pytest.Config, name: str, least: int) -> int | None:
 
 
 def _one_of(known: tuple[str, ...], value: str | None, name: str) -> str | None:
+    from pytest_tfthreads.core.threads import ConfigError
+
     if value is not None and value not in known:
         raise ConfigError(name, f"{value!r} is none of {', '.join(known)}")
     return value

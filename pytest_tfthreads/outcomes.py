@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
+import sys
 import textwrap
 import time
 import warnings
@@ -32,11 +32,16 @@ def restore(config: pytest.Config, data: Mapping[str, Any]) -> pytest.TestReport
     if isinstance(report.longrepr, list):
         report.longrepr = tuple(report.longrepr)
     report.location = tuple(report.location)  # type: ignore[assignment]
-    report.sections = [(title, text) for title, text in report.sections]
+    report.sections = _pairs(report.sections)
     if "_subtest.context" in data:  # of a subtest, whose values pytest quotes once more
         object.__setattr__(report.context, "kwargs", data["_subtest.context"]["kwargs"])
-    report.user_properties = [(name, value) for name, value in report.user_properties]
+    report.user_properties = _pairs(report.user_properties)
     return report
+
+
+def _pairs(values: Sequence[Any]) -> list[Any]:
+    # A test or a plugin may have added anything to them, not only pairs.
+    return [tuple(one) if isinstance(one, list) else one for one in values]
 
 
 def failed(
@@ -189,8 +194,8 @@ def replay_warnings(config: pytest.Config, recorded: Sequence[Mapping[str, Any]]
 
 
 def _category(module: str, name: str) -> type[Warning]:
-    try:
-        category = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        return UserWarning
-    return category if isinstance(category, type) and issubclass(category, Warning) else UserWarning
+    # Nothing is imported for it: that may take long, fail in any way, or start threads.
+    category = getattr(sys.modules.get(module), name, None)
+    if isinstance(category, type) and issubclass(category, Warning):
+        return category
+    return type(name, (UserWarning,), {"__module__": module})

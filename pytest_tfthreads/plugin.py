@@ -1,31 +1,37 @@
-"""The hooks: a table of contents. In a measuring process only the fixtures and the tests' ids are ours."""  # noqa: E501
+"""The hooks that every run of pytest has; `watch` brings in the others when a test is marked.
+
+Nothing is imported here that a run without marked tests does not need. In a measuring process only
+the fixtures and the tests' ids are ours.
+
+The other hooks are in `controller` (runs marked tests), `keeper` (keeps their results), `sharing`
+(leases), `report_file`, `elsewhere` (platforms that cannot measure), `benchmark_bridge.Saving` and
+`xdist_bridge.distribution` (pytest-xdist's controller).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tfthreads import collection, hookspecs
-from pytest_tfthreads.attempts import CONTROLLER
-from pytest_tfthreads.collection import CASE_FIXTURE
-from pytest_tfthreads.controller import Controller
-from pytest_tfthreads.core.threads import Case
-from pytest_tfthreads.fixtures import tf_benchmark, tf_threads, tf_threads_process
-from pytest_tfthreads.keeper import Keeper
-from pytest_tfthreads.options import MARKER, Settings, add_options, read_settings
-from pytest_tfthreads.process.protocol import MEASURING_PLUGIN
+from pytest_tfthreads import hookspecs
+from pytest_tfthreads.names import (
+    CASE_FIXTURE,
+    MARKER,
+    MEASURING_PLUGIN,
+    PROCESS_ATTRIBUTE,
+    SNAPSHOTS_PLUGIN,
+    SYRUPY,
+    WATCH_PLUGIN,
+)
+from pytest_tfthreads.options import MARKER_HELP, add_options
 from pytest_tfthreads.resolved import note_options
-from pytest_tfthreads.sharing import Sharing
-from pytest_tfthreads.snapshots import SYRUPY, ReceivedSnapshots, SentSnapshots
-from pytest_tfthreads.ticker import Ticker
-from pytest_tfthreads.xdist_bridge import roles
-from pytest_tfthreads.xdist_bridge.distribution import Distribution
+from pytest_tfthreads.watch import Watch, settings_of
 
-__all__ = ["tf_benchmark", "tf_threads", "tf_threads_process"]
-
-_SETTINGS = pytest.StashKey[Settings]()
+if TYPE_CHECKING:
+    from pytest_tfthreads.core.threads import Case, ThreadsInForce
+    from pytest_tfthreads.fixtures import TfBenchmark
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,51 +43,83 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, None, None]:
     note_options(config)
     yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", MARKER)
-    settings = read_settings(config)
-    settings = replace(settings, seed=roles.seed_of_run(config, settings.seed))
-    config.stash[_SETTINGS] = settings
-    is_measuring = config.pluginmanager.hasplugin(MEASURING_PLUGIN)
-    if not is_measuring:
-        _register_plugins(config, settings)
-    if config.pluginmanager.hasplugin(SYRUPY):
-        snapshots = SentSnapshots() if is_measuring else ReceivedSnapshots()
-        config.pluginmanager.register(snapshots, "tfthreads-snapshots")
+    config.addinivalue_line("markers", MARKER_HELP)
+    if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
+        watch = Watch(config)
+        config.pluginmanager.register(watch, WATCH_PLUGIN)
+        watch.start()
+    elif config.pluginmanager.hasplugin(SYRUPY):
+        from pytest_tfthreads.snapshots import SentSnapshots
 
-
-def _register_plugins(config: pytest.Config, settings: Settings) -> None:
-    ticker = Ticker(config)
-    sharing = Sharing(config, settings.lease_timeout_s, ticker)
-    config.pluginmanager.register(sharing, "tfthreads-sharing")
-    distribution = None
-    if roles.is_controller(config):
-        distribution = Distribution(
-            config, settings.seed, sharing.show_waiting, sharing.add_unleased
-        )
-        config.pluginmanager.register(distribution, "tfthreads-distribution")
-    keeper = Keeper(config, settings, sharing, distribution)
-    controller = Controller(config, settings, sharing, ticker, keeper, distribution)
-    config.pluginmanager.register(controller, CONTROLLER)
-    config.pluginmanager.register(keeper, "tfthreads-keeper")
+        config.pluginmanager.register(SentSnapshots(), SNAPSHOTS_PLUGIN)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    collection.parametrize(metafunc, metafunc.config.stash[_SETTINGS].configs)
+    if metafunc.definition.get_closest_marker(MARKER) is not None:
+        from pytest_tfthreads import collection
+
+        collection.parametrize(metafunc, settings_of(metafunc.config).configs)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    collection.assign_cases(items, config.stash[_SETTINGS].configs)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.get_closest_marker(MARKER) is not None and (watch := _assign_case(item)) is not None:
+        watch.saw(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Plugins and conftest files may mark tests when all are collected.
+    for item in session.items:
+        if item.get_closest_marker(MARKER) is not None:
+            from pytest_tfthreads import collection
+
+            if not collection.is_assigned(item) and (watch := _assign_case(item)) is not None:
+                watch.saw_late(item)
+
+
+def _assign_case(item: pytest.Item) -> Watch | None:
+    """Note under which configuration a marked test runs; who is to be told of it, if anyone."""
+    from pytest_tfthreads import collection
+
+    collection.assign_case(item, settings_of(item.config).configs)
+    watch: Watch | None = item.config.pluginmanager.get_plugin(WATCH_PLUGIN)
+    return watch
 
 
 @pytest.fixture(name=CASE_FIXTURE)
 def _case(request: pytest.FixtureRequest) -> Case:
     case: Case = request.param
     return case
+
+
+@pytest.fixture(scope="session")
+def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
+    """The configuration in force: intra, inter (counted threads) and cpus (CPU numbers)."""
+    from pytest_tfthreads.fixtures import threads_in_force
+
+    return threads_in_force(pytestconfig)
+
+
+@pytest.fixture
+def tf_benchmark(
+    tf_threads: ThreadsInForce, benchmark: Any, pytestconfig: pytest.Config
+) -> TfBenchmark:
+    """Benchmark a step with throughput in your unit: (step, *args, items=64, unit="images")."""
+    from pytest_tfthreads.fixtures import benchmark_with_unit
+
+    return benchmark_with_unit(pytestconfig, benchmark, tf_threads)
+
+
+@pytest.fixture(scope="session")
+def tf_threads_process(pytestconfig: pytest.Config) -> int:
+    """The number of this measuring process among those that run at once, from 1; 0 elsewhere."""
+    number: int = getattr(pytestconfig, PROCESS_ATTRIBUTE, 0)
+    return number

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-SYRUPY = "syrupy"  # as pytest knows it
 _STATE = "syrupy"
 
 

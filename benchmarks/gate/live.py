@@ -1,9 +1,10 @@
 """How often the duet is right on a real repository whose changes are known.
 
-    python benchmarks/gate/live.py [GATES]
+    python benchmarks/gate/live.py [GATES] [--plain]
 
 Makes a git repository with a small product and its tests, and for each kind of change GATES times
-(default: 10) asks `pytest --tf-threads-duet=HEAD` whether the changed tree is slower. Prints a
+(default: 10) asks `pytest --tf-threads-duet=HEAD` whether the changed tree is slower; with --plain
+a run of the baseline is saved first, and `pytest --benchmark-compare` is asked. Prints a
 table of verdicts against what is true, and the seconds that a gate took for each test.
 """
 
@@ -143,17 +144,20 @@ CHANGES = (
 Verdicts = Mapping[tuple[str, str], dict[str, Any]]  # by test and metric, as recorded
 
 
-def main(gates: int) -> None:
+def main(gates: int, is_plain: bool) -> None:
     """Ask in random order, and print the table."""
+    option = "--benchmark-compare" if is_plain else "--tf-threads-duet=HEAD"
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as directory:
         make_repository(Path(directory))
+        if is_plain:
+            save_baseline(Path(directory))
         rounds = [change for change in CHANGES for _ in range(gates)]
         random.Random(1).shuffle(rounds)
         for number, change in enumerate(rounds):
             begun_s = time.monotonic()
-            verdicts = gate(Path(directory), change)
+            verdicts = gate(Path(directory), change, option)
             tests = {test for test, _ in verdicts}
             seconds[change.name].append((time.monotonic() - begun_s) / len(tests))
             for (test, metric), verdict in verdicts.items():
@@ -192,12 +196,18 @@ def make_repository(top: Path) -> None:
         subprocess.run([*git, *arguments], cwd=top, check=True)
 
 
-def gate(top: Path, change: Change) -> Verdicts:
-    """Run the tests of the changed tree beside the committed one."""
+def save_baseline(top: Path) -> None:
+    """A saved run of the committed tree, as CI has one."""
+    arguments = ["-m", "pytest", "-p", "no:cacheprovider", "-q", "--benchmark-save=baseline"]
+    subprocess.run([sys.executable, *arguments], cwd=top, check=True, stdout=sys.stderr)
+
+
+def gate(top: Path, change: Change, option: str) -> Verdicts:
+    """Have the gate, by this option, judge the tests of the changed tree."""
     assert change.old in PRODUCT
     (top / "src" / "product.py").write_text(PRODUCT.replace(change.old, change.new, 1))
     out = Path(top / "out.json")
-    arguments = ["--tf-threads-duet=HEAD", f"--benchmark-json={out}", "-q", "-k", change.test]
+    arguments = [option, f"--benchmark-json={out}", "-q", "-k", change.test]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=top,
@@ -217,4 +227,5 @@ def gate(top: Path, change: Change) -> Verdicts:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    given = [one for one in sys.argv[1:] if one != "--plain"]
+    main(int(given[0]) if given else 10, is_plain="--plain" in sys.argv)

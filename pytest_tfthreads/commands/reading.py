@@ -15,7 +15,7 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.lines import Run, run_of
 from pytest_tfthreads.core.saved_runs import BaselineError, read_run
-from pytest_tfthreads.process.kernel import die_with_parent
+from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.process.machine import allowed_cpus
 
 _WORTH_PROCESSES_BYTES = 32 << 20
@@ -26,8 +26,10 @@ _AT_ONCE = 16  # files handed to a process
 def read_all(paths: Sequence[Path]) -> list[Run | BaselineError]:
     """Each run, or what is wrong with its file. Raises `CommandError` if a reader is killed."""
     readers = min(len(allowed_cpus()), len(paths) // _AT_ONCE)
-    if readers < 2 or not _is_much(paths):
+    if readers < 2 or not _is_much(paths) or not can_measure():
         return [_read(path) for path in paths]
+    from pytest_tfthreads.process.kernel import die_with_parent
+
     try:
         # A new interpreter: a fork is for processes with one thread, and who calls may have more.
         with ProcessPoolExecutor(

@@ -29,7 +29,7 @@ detection on recorded pairs and on drawn ones; benchmarks/gate/replay.py prints 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -40,6 +40,7 @@ from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.verdict import (
     MARGIN,
     PASS_ERROR,
+    SIDE_BY_SIDE,
     Errors,
     Judged,
     Policy,
@@ -65,6 +66,8 @@ UNREPEATED = 0.1
 """The same before the first look. One pair or two say little or nothing of their own spread, and
 some workloads spread like this: the expected spread alone must not decide."""
 UNREPEATED_DOF = 4.0
+MOST_FORESEEN = 100
+"""The most pairs of which it is said that they would decide a verdict."""
 STORED_DOF = 2.5
 """The most degrees of freedom that pairs of saved runs count for: the machine of today may be
 noisier."""
@@ -115,7 +118,9 @@ def judge_duet(
         )
         for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
     )
-    return _with_rule(throughput), _with_rule(cpu_efficiency)
+    return _by_duet(throughput, ratios, len(pairs), hypotheses), _by_duet(
+        cpu_efficiency, ratios, len(pairs), hypotheses
+    )
 
 
 def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
@@ -176,8 +181,30 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
     return LogRatio(fmean(logs), (squares + prior_dof * prior) / dof / len(logs), dof)
 
 
-def _with_rule(verdict: Verdict) -> Verdict:
-    """A regression with the two limits that it exceeds, both of which are below the tolerance."""
+def pairs_to_decide(ratio: LogRatio, pairs: int, tolerance: float, hypotheses: int) -> int | None:
+    """With how many pairs all together the verdict would be decided, if all are as these `pairs`.
+
+    None where a hundred would not do.
+    """
+    for count in range(pairs + 1, MOST_FORESEEN + 1):
+        foreseen = LogRatio(
+            ratio.log_ratio, ratio.variance * pairs / count, ratio.dof + count - pairs
+        )
+        errors = errors_of_look(count, hypotheses)
+        if status_of(foreseen, tolerance, errors, BEYOND) != "inconclusive":
+            return count
+    return None
+
+
+def _by_duet(
+    verdict: Verdict, ratios: Mapping[str, LogRatio], pairs: int, hypotheses: int
+) -> Verdict:
+    """As the duet's; a regression with its two limits, both of which are below the tolerance."""
+    verdict = replace(verdict, judged_by=SIDE_BY_SIDE)
+    if verdict.status == "inconclusive":
+        ratio = ratios[verdict.metric]
+        needed = pairs_to_decide(ratio, pairs, verdict.tolerance, hypotheses)
+        return replace(verdict, pairs_to_decide=needed)
     if verdict.status != "regression":
         return verdict
     certain, measured = (percent(share * verdict.tolerance) for share in (MARGIN, BEYOND))

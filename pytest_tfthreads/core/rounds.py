@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 
@@ -24,7 +25,14 @@ class Ready:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Ready:
-        return cls(**data)
+        """Raises `ValueError` where these are no such values."""
+        try:
+            ready = cls(int(data["iterations"]), float(data["call_s"]), float(data["budget_s"]))
+        except (LookupError, TypeError, OverflowError) as error:
+            raise ValueError(f"not what a process knows of its work: {data!r:.80}") from error
+        if not (ready.iterations > 0 and 0 < ready.call_s < inf and 0 <= ready.budget_s < inf):
+            raise ValueError(f"no process works like this: {ready}")
+        return ready
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from pytest_tfthreads.core.correction import (
     is_usable,
     log_speeds,
 )
-from pytest_tfthreads.core.decode import NotNegative, OneOf, Within, decode, encode
+from pytest_tfthreads.core.decode import Count, NotNegative, OneOf, Within, decode, encode
 from pytest_tfthreads.core.drift import Prediction, predict
 from pytest_tfthreads.core.level import present_level
 from pytest_tfthreads.core.measurement import Measurement
@@ -61,6 +61,9 @@ STATUSES = (
 """Worst first."""
 FAILING = ("regression", "inconclusive", "no-baseline", "not-comparable")
 """Those that may fail a test, if the user says so."""
+SAVED_RUNS = "saved runs"
+SIDE_BY_SIDE = "side by side"
+JUDGES = (SAVED_RUNS, SIDE_BY_SIDE)
 FAMILYWISE_ERROR = 0.05
 """How often a suite of unchanged code may show any regression."""
 PASS_ERROR = 0.05
@@ -143,7 +146,10 @@ class Verdict:
     that would have been reported as a regression with 80 % probability. `change` and `detectable`
     are `None` where nothing was judged. `rule` says by what a regression is one, where the
     tolerance alone does not. `named` is when the baseline was measured, if the user chose the
-    baseline: whoever names a run accepts its speed.
+    baseline: whoever names a run accepts its speed. `measured` is the change without the
+    correction, where there is one. `judged_by` says which rule judged, and `no_duet` why saved runs
+    alone had to judge what should have been measured side by side. `pairs_to_decide`: how many
+    pairs of processes all together would have decided it, if they are as those that were measured.
     """
 
     test: str
@@ -162,6 +168,10 @@ class Verdict:
     advice: tuple[str, ...] = ()
     rule: str = ""
     named: str = ""
+    measured: ChangeOfSpeed | None = None
+    judged_by: Annotated[str, OneOf(JUDGES)] = SAVED_RUNS
+    no_duet: str = ""
+    pairs_to_decide: Count | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""
@@ -300,7 +310,18 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         detectable=detectable,
         corrected=judged.corrected,
         advice={"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
+        rule=_rule(tolerance) if status == "regression" else "",
+        measured=math.expm1(judged.measured_log_ratio) if judged.corrected else None,
         named=judged.named,
+    )
+
+
+def _rule(tolerance: float) -> str:
+    """By what a regression against saved runs is one."""
+    return (
+        f"against saved runs, a loss is a regression if it is more than {percent(tolerance)} as "
+        f"estimated and more than {percent(MARGIN * tolerance)} for certain (the tolerance, and "
+        f"{MARGIN} of it)"
     )
 
 

@@ -32,25 +32,55 @@ def open_baseline(
     with _as_usage_error(wanted):
         if wanted.startswith(_PYTHON):
             return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
-        checkout = Checkout.make(config.rootpath, *_revision(wanted, gate))
-        try:
-            tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
-            checkout.lay_over(tests)
-            notes = []
-            if brought := checkout.bring_version_files():
-                notes.append(
-                    f"{', '.join(map(str, brought))}: written by a build, and not in git: the "
-                    "other side has the current tree's"
-                )
-            if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
-                notes.append(
-                    f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
-                    "compared without them"
-                )
-            return AtRevision(checkout, tests, here, config, notes)
-        except BaseException:
-            checkout.close()
-            raise
+        notes = []
+        if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
+            notes.append(
+                f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
+                "compared without them"
+            )
+        return _at_revision(*_revision(wanted, gate), config, here, modules, notes)
+
+
+def open_saved_commit(
+    gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
+) -> Baseline:
+    """The commit of the saved run, where nobody has asked for it by name.
+
+    Raises `RevisionError` where it cannot be had, or is not what was saved.
+    """
+    commit = _commit_of_baseline(gate)
+    run = gate.baseline
+    if run is not None and run.dirty:
+        raise RevisionError(
+            f"{run.label} was saved with uncommitted changes, so its commit is not what was "
+            "measured. Save a run of a clean tree; or name a revision, --tf-threads-duet=REV"
+        )
+    return _at_revision(commit, False, config, here, modules)
+
+
+def _at_revision(
+    rev: str,
+    trusted: bool,
+    config: pytest.Config,
+    here: Home,
+    modules: Sequence[Path],
+    notes: Sequence[str] = (),
+) -> AtRevision:
+    """Raises `RevisionError`."""
+    checkout = Checkout.make(config.rootpath, rev, trusted)
+    try:
+        tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
+        checkout.lay_over(tests)
+        if brought := checkout.bring_version_files():
+            text = (
+                f"{', '.join(map(str, brought))}: written by a build, and not in git: the other "
+                "side has the current tree's"
+            )
+            notes = [text, *notes]
+        return AtRevision(checkout, tests, here, config, notes)
+    except BaseException:
+        checkout.close()
+        raise
 
 
 def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[str]:
@@ -86,17 +116,17 @@ def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:
 
 
 def _commit_of_baseline(gate: Gate) -> str:
+    """Raises `RevisionError`."""
     run = gate.baseline
     if run is None:
         problem = gate.problem or "there is no saved run"
-        raise pytest.UsageError(
-            f"--tf-threads-duet: no saved run names a commit ({problem}): name one yourself, "
-            "--tf-threads-duet=REV"
+        raise RevisionError(
+            f"no saved run names a commit ({problem}): name one yourself, --tf-threads-duet=REV"
         )
     if run.commit is None:
-        raise pytest.UsageError(
-            f"--tf-threads-duet: {run.label} names no commit: it was saved outside of a git "
-            "repository; name one yourself, --tf-threads-duet=REV"
+        raise RevisionError(
+            f"{run.label} names no commit: it was saved outside of a git repository; name one "
+            "yourself, --tf-threads-duet=REV"
         )
     return run.commit
 

@@ -11,14 +11,12 @@ from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.results import Results
 from pytest_tfthreads.isolation.rings import Rings
 from pytest_tfthreads.process.member import Launched
-from pytest_tfthreads.ticker import Ticker
 
 
 class Duets:
     """Runs tests side by side with their baseline."""
 
-    def __init__(self, rings: Rings, results: Results, ticker: Ticker) -> None:
-        self._ticker = ticker
+    def __init__(self, rings: Rings, results: Results) -> None:
         self._rings = rings
         self._results = results
 
@@ -29,19 +27,20 @@ class Duets:
         looks: Sequence[int],
         seed: str,
         has_enough: Callable[[Duet], bool],
+        goes_on_alone: bool = True,
     ) -> Duet:
         """Run both, a process of each in turns, until there are enough or the looks are over.
 
         `looks` are the numbers of pairs after which `has_enough` is asked. What fails on the
         baseline's side fails no test: the current side is then measured alone, in as many
-        processes as ever.
+        processes as ever; or, where it has been before (not `goes_on_alone`), no more.
         """
         duet = Duet(then.side.title)
-        most = max(looks[-1], now.processes)
+        most = max(looks[-1], now.processes if goes_on_alone else 1)
         for number, ring in enumerate(plan_rings([most] * 2, limit=2, shared=0, seed=seed)):
             both = [(now, then)[place] for place in ring]
             upcoming = next((look for look in looks if look > number), most)
-            self._ticker.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
+            self._rings.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
             self._rings.run(number, [one for one in both if one.goes_on])
             if not now.goes_on:
                 return duet
@@ -50,7 +49,7 @@ class Duets:
                 then.goes_on = not duet.problem
             done = number + 1
             if duet.problem:
-                is_over = done >= now.processes
+                is_over = not goes_on_alone or done >= now.processes
             else:
                 is_over = done == looks[-1] or (done in looks and has_enough(duet))
             if is_over:

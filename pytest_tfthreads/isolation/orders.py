@@ -38,7 +38,7 @@ class Orders:
     @property
     def is_interactive(self) -> bool:
         """Whether tests have the terminal to themselves, for a debugger."""
-        return bool(self._config.getoption("usepdb") or self._config.getoption("trace"))
+        return is_interactive(self._config)
 
     def granted(self, member: Progress) -> int:
         """How many CPUs it runs on."""
@@ -92,6 +92,11 @@ class Orders:
             left_out=self._attempts.left_out,
             options=settled_options(config),
         )
+
+
+def is_interactive(config: pytest.Config) -> bool:
+    """Whether tests have the terminal to themselves, for a debugger."""
+    return bool(config.getoption("usepdb") or config.getoption("trace"))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_tfthreads import collection, outcomes
-from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.benchmark_bridge import BenchmarkRecord
+from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.isolation.sides import Here, Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process import protocol
@@ -36,6 +37,11 @@ _HEADLINES = {
     ),
 }
 """Outcomes without a test run, in words."""
+_UNREADABLE = (
+    "garbled: What the measuring process reported of this test cannot be read here. Either a "
+    "plugin's reports are not those that it makes in this process, or the test wrote to a file "
+    "descriptor that it does not own."
+)
 
 
 class Progress:
@@ -148,10 +154,15 @@ class Progress:
         if failure is not None:
             self.fail(str(failure), begun_s)
             return
+        try:
+            reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
+            _check_measurement(result.reply)
+        except Exception as error:  # plugins restore their own reports, and may raise anything
+            self.fail(f"{_UNREADABLE} ({error!r})", begun_s)
+            return
         self.runs.append(result)
         self._uses_benchmark |= result.reply.uses_benchmark
         self._states += result.reply.states
-        reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
         for report in reports:
             report.nodeid = self.item.nodeid  # which pytest-xdist may have changed here
             hint = outcomes.hint_for(report.longreprtext) if report.failed else ""
@@ -160,6 +171,17 @@ class Progress:
         self._add(reports, result.reply.raised)
         if result.reply.sample is None:
             self.goes_on = False
+
+    def absorb(self, other: Progress) -> None:
+        """Take over what other processes of the same test reported, and nothing that they measured.
+
+        Those of a duet that followed: if one failed, the test has.
+        """
+        self._reports += other._reports
+        self._raised += other._raised
+        self._states += other._states
+        self.ending = self.ending or other.ending
+        self.goes_on = self.goes_on and other.goes_on
 
     def _failure_of(self, reply: Reply) -> Failure | None:
         """What a process answered where it could not run its test: the reason comes first."""
@@ -211,6 +233,13 @@ def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:
         "Give the parameters ids that do not change, with ids=[...] or pytest.param(..., id=...). "
         "Addresses, random values and the time do change."
     )
+
+
+def _check_measurement(reply: Reply) -> None:
+    """Raises what its later readers would raise, where a measurement is none of ours."""
+    if reply.sample is not None:
+        Sample.from_json(reply.sample)
+        BenchmarkRecord.from_json(reply.benchmark or {})
 
 
 def _ending_of(reply: Reply) -> BaseException | None:

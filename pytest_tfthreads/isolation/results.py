@@ -43,6 +43,8 @@ class MeasuredTest:
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
+    took_turns_with_baseline: bool = False  # and not with its other configurations
+    notes: tuple[str, ...] = ()  # of how it was judged, for the reader of the summary
     traces: Traces | None = None
     unwritten: tuple[str, ...] = ()  # which of its own files could not be written, in words
     worker: str = ""  # where several measure each test: whose this is
@@ -100,6 +102,8 @@ class MeasuredTest:
             "search": None if self.search is None else self.search.to_json(),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "duet": self.duet,
+            "took_turns_with_baseline": self.took_turns_with_baseline,
+            "notes": list(self.notes),
             "traces": None if self.traces is None else self.traces.to_json(),
             "unwritten": list(self.unwritten),
         }
@@ -119,6 +123,8 @@ class MeasuredTest:
             search=None if data["search"] is None else SearchCost.from_json(data["search"]),
             verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
             duet=data["duet"],
+            took_turns_with_baseline=data["took_turns_with_baseline"],
+            notes=tuple(data["notes"]),
             traces=None if data["traces"] is None else Traces.from_json(data["traces"]),
             unwritten=tuple(data["unwritten"]),
         )
@@ -223,6 +229,7 @@ class Results:
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
             search=cost,
             duet=None if duet is None else duet.to_json(),
+            took_turns_with_baseline=duet is not None,
             unwritten=tuple(dict.fromkeys(one.unwritten for one in records if one.unwritten)),
         )
 

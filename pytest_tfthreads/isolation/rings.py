@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from pytest_tfthreads.attempts import Attempts
-from pytest_tfthreads.isolation.orders import Orders, terminal
+from pytest_tfthreads.core.budget import Budget
+from pytest_tfthreads.isolation.executor import Batch, Executor, Job
+from pytest_tfthreads.isolation.orders import Orders
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
-from pytest_tfthreads.process.launcher import Launcher
-from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
-from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring, conduct
-from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.process.lockstep import ROUNDS_ALONE, Ring
 from pytest_tfthreads.ticker import Ticker
 
 
 class Rings:
-    """Runs the rings of one pytest session."""
+    """Writes the orders of each ring of one pytest session, and hands the answers out."""
 
     def __init__(
-        self,
-        config: pytest.Config,
-        settings: Settings,
-        machine: Machine,
-        launcher: Launcher,
-        leases: Leases,
-        ticker: Ticker,
-        attempts: Attempts,
+        self, settings: Settings, orders: Orders, executor: Executor, ticker: Ticker, budget: Budget
     ) -> None:
-        self._config = config
         self._settings = settings
-        self._machine = machine
-        self._launcher = launcher
-        self._leases = leases
+        self._orders = orders
+        self._executor = executor
         self._ticker = ticker
-        self._orders = Orders(config, settings, machine, attempts)
+        self._budget = budget
         self._ids = itertools.count()
 
     @property
@@ -49,9 +34,13 @@ class Rings:
         """Whether processes have the terminal to themselves, and so take no turns."""
         return self._orders.is_interactive
 
+    def expect(self, processes: int | None, passes: int | None) -> None:
+        """For people: how many processes and passes the test will take from here; None: unknown."""
+        self._ticker.expect(processes, passes)
+
     def trace(self, member: Progress, directory: Path) -> None:
         """One process that is not measured, and leaves a trace in this directory."""
-        self._ticker.expect(processes=1, passes=None)
+        self.expect(processes=1, passes=None)
         self.run(0, [member], traces=str(directory))
 
     def run(
@@ -60,103 +49,34 @@ class Rings:
         members: Sequence[Progress],
         budget_share: float = 1.0,
         traces: str | None = None,
-    ) -> None:
+    ) -> float:
         """One process of each member, in turns, for this share of its time to measure.
 
-        `number` counts the rings of a test: each begins on another CPU. The machine, or where runs
-        are packed the CPUs that they need, is theirs alone for as long. `traces`: a directory for a
-        trace, instead of measuring.
+        `number` counts the rings of a test: each begins on another CPU. `traces`: a directory for a
+        trace, instead of measuring. Returns the seconds for which the processes were at work.
         """
-        begun_s = time.time()
-        try:
-            self._launcher.settle((one.side.home, one.case.env) for one in members)
-            with self._leased(members) as machine:
-                self._run(number, members, budget_share, traces, machine)
-        except LeaseTimeoutError as error:
-            for one in members:
-                one.fail(f"no-lease: {error}", begun_s)
-        except pytest.fail.Exception as error:  # pytest-timeout's clock runs while we wait, too
-            for one in members:
-                one.fail(f"timed-out: {error.msg} Nothing was measured yet.", begun_s)
-
-    @contextlib.contextmanager
-    def _leased(self, members: Sequence[Progress]) -> Iterator[Machine]:
-        """The machine as far as it is theirs. Raises `LeaseTimeoutError`."""
-        purpose = members[0].item.nodeid
-        if self._orders.is_interactive:  # who debugs may take all day
-            yield self._machine
-        elif self._settings.pack:
-            count = max(self._orders.granted(one) for one in members)
-            with self._leases.packed(purpose, count, self._machine.cores_first) as cpus:
-                yield self._machine.restricted(cpus)
-        else:
-            with self._leases.exclusive(purpose):
-                yield self._machine
-
-    def _run(
-        self,
-        number: int,
-        members: Sequence[Progress],
-        budget_share: float,
-        traces: str | None,
-        machine: Machine,
-    ) -> None:
-        begun_s = time.time()
-        interactive = self._orders.is_interactive
         is_alone = len(members) == 1
-        ring_id = next(self._ids)
+        ring_id = None if is_alone else next(self._ids)
         iterations = next((one.iterations for one in members if one.iterations), None)
         ring = Ring(
             rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
             first_set=number,
         )
-        number_of_pass = None if traces else 1 + max(len(one.runs) for one in members)
-        with (
-            self._ticker.ring(number_of_pass, len(members)),
-            terminal(self._config, interactive) as descriptors,
-        ):
-            processes = []
-            for place, one in enumerate(members):
-                order = replace(
-                    one.side.moved(self._orders.write(one, place, ring, iterations)),
-                    ring=None if is_alone else ring_id,
-                    budget_share=budget_share,
-                    traces=traces,
-                )
-                if traces is not None:  # it goes through in one turn
-                    order = replace(order, rounds_a_turn=None)
-                timeout_s = one.case.timeout_s or self._settings.timeout_s
-                processes.append(
-                    self._launcher.measuring(
-                        order,
-                        one.side.home,
-                        one.case.env,
-                        None if interactive else timeout_s,
-                        descriptors,
-                        self._ticker.tick,
-                    )
-                )
-            try:
-                conduct(processes, ring, machine.cpu_set, self._ticker.tick)
-            except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
-                for one, process in zip(members, processes, strict=True):
-                    if process.result is None:
-                        one.fail(_timed_out(error.msg, members), begun_s, by_test=True)
-        for one, process in zip(members, processes, strict=True):
-            if process.result is not None:
-                one.take(process.result, begun_s)
-
-
-def _timed_out(message: str | None, members: Sequence[Progress]) -> str:
-    text = f"timed-out: {message} The measuring process was killed."
-    if any(one.side is not members[0].side for one in members):
-        text += (
-            " The test was being measured side by side with its baseline, in up to "
-            "--tf-threads-max-processes pairs of processes, all on its own time: allow it more."
-        )
-    elif len(members) > 1:
-        text += (
-            f" {len(members)} configurations of this test were being measured in turns, all on the "
-            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
-        )
-    return text
+        jobs = []
+        for place, one in enumerate(members):
+            order = replace(
+                one.side.moved(self._orders.write(one, place, ring, iterations)),
+                ring=ring_id,
+                budget_share=budget_share,
+                traces=traces,
+            )
+            if traces is not None:  # it goes through in one turn
+                order = replace(order, rounds_a_turn=None)
+            timeout_s = one.case.timeout_s or self._settings.timeout_s
+            jobs.append(Job(order, one.side.home, one.case.env, timeout_s))
+        pass_number = None if traces else 1 + max(len(one.runs) for one in members)
+        answers = self._executor.run(Batch(tuple(jobs), ring, members[0].item.nodeid, pass_number))
+        for one, result in zip(members, answers.results, strict=True):
+            one.take(result, answers.begun_s)
+        self._budget.spend(len(jobs), answers.seconds)
+        return answers.seconds

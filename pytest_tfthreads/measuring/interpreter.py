@@ -2,9 +2,9 @@
 
 Preloaded, it has TensorFlow imported but its runtime untouched, and forks; otherwise, or where
 forking cannot be trusted, it starts a fresh interpreter for each order. It works for one pytest
-process, or for all workers of a run on this host, and lives as long as one of them: when a
-connection closes, even by SIGKILL, it kills what it has started for it, and after the last one it
-goes too.
+process, or for all workers of a run on this host, and lives as long as one of them: when one of
+them closes its connection or ends, even by SIGKILL, it kills what it has started for it, and after
+the last one it goes too. Its parent, the guard (`process/guard`), kills what it could not.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.measuring.door import Door
 from pytest_tfthreads.process import kernel
@@ -36,6 +34,7 @@ from pytest_tfthreads.process.protocol import (
     WorkOrder,
 )
 
+_ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
 _FRESH = (
     "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.measuring.worker import main; main(order_fd, parent, fds)"
@@ -43,7 +42,7 @@ _FRESH = (
 
 
 def main(
-    fd: int, preload: bool, flags: Sequence[str], lease_timeout_s: float | None, is_shared: bool
+    fd: int, is_shared: bool, preload: bool, flags: Sequence[str], lease_timeout_s: float | None
 ) -> None:
     """`fd` is the socket to pytest, or, if it `is_shared`, one that workers connect to.
 
@@ -87,9 +86,7 @@ def _preload() -> dict[str, Any]:
     gc.freeze()  # forks share these objects, and neither they nor the collector touch them
     threads = kernel.thread_count()
     reason = ""
-    if threads is None:
-        reason = f"threads cannot be counted on {sys.platform}"
-    elif threads > 1:
+    if threads > 1:
         reason = f"{threads} threads run after importing TensorFlow and pytest's plugins"
     return {
         "forkable": not reason,
@@ -156,57 +153,67 @@ class Interpreter:
         self._told = told
         self._door = door
         self._measuring: dict[int, _Process] = {}
+        self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
+        self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_read, False)
-        os.set_blocking(wake_write, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_write)
+        wake_fd = kernel.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
         try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(wake_read, selectors.EVENT_READ)
-                if self._door is not None:
-                    selector.register(self._door, selectors.EVENT_READ)
-                while self._welcome(selector):
-                    ready = {key.fd for key, _ in selector.select()}
-                    if wake_read in ready:
-                        with contextlib.suppress(BlockingIOError):
-                            os.read(wake_read, 4096)
-                        self._reap()
-                    for client in list(self._clients):
-                        if client.fileno() in ready:
-                            self._receive(client, selector)
+            self._selector.register(wake_fd, selectors.EVENT_READ)
+            if self._door is not None:
+                self._selector.register(self._door, selectors.EVENT_READ)
+            while self._welcome():
+                ready = {key.fd for key, _ in self._selector.select()}
+                if wake_fd in ready:
+                    if not _ENDED_BY.isdisjoint(kernel.drain(wake_fd)):
+                        return
+                    self._reap()
+                for client in list(self._clients):
+                    if client.fileno() in ready:
+                        self._receive(client)
+                    elif self._ends.get(client) in ready:
+                        self._leave(client)
         finally:
-            while self._measuring:
-                pid = next(iter(self._measuring))
+            for pid in self._measuring:
                 self._kill(pid)
-                del self._measuring[pid]
-                self._sweep(pid)  # of the last one, daemons too
+            kernel.kill_children()
 
-    def _welcome(self, selector: selectors.BaseSelector) -> bool:
+    def _welcome(self) -> bool:
         """Let in who has come; whether anybody is there."""
         if self._door is not None:
             self._coming += self._door.admit()
         for client in self._coming:
             self._clients.append(client)
-            selector.register(client, selectors.EVENT_READ)
+            self._selector.register(client, selectors.EVENT_READ)
+            # A process that the client has forked may hold its end of the connection open.
+            end = kernel.end_of_peer(client.sock)
+            if end is not None:
+                self._ends[client] = end
+                self._selector.register(end, selectors.EVENT_READ)
             # With what it writes: who shares it may have to explain why it is of no use.
             self._tell(client, "ready", self._told, [] if self._door is None else [1])
         self._coming.clear()
         return bool(self._clients)
 
-    def _receive(self, client: Connection, selector: selectors.BaseSelector) -> None:
+    def _receive(self, client: Connection) -> None:
         try:
             for body, fds in client.poll_all():
                 self._handle(client, body, fds)
         except ConnectionClosedError:
-            selector.unregister(client)
-            self._clients.remove(client)
-            client.close()
-            for pid, process in self._measuring.items():
-                if process.client is client:
-                    self._kill(pid)
+            self._leave(client)
+
+    def _leave(self, client: Connection) -> None:
+        """Kill what a client that has gone has running here."""
+        self._selector.unregister(client)
+        self._clients.remove(client)
+        client.close()
+        end = self._ends.pop(client, None)
+        if end is not None:
+            self._selector.unregister(end)
+            os.close(end)
+        for pid, process in self._measuring.items():
+            if process.client is client:
+                self._kill(pid)
 
     def _tell(
         self, client: Connection, kind: str, body: Mapping[str, Any], fds: Sequence[int] = ()
@@ -227,7 +234,8 @@ class Interpreter:
             self._tell(client, "started", {"pid": pid})
         elif body["pid"] in self._measuring:  # it may have ended meanwhile
             if kind == "stacks":
-                os.kill(body["pid"], kernel.STACKS_SIGNAL)
+                with contextlib.suppress(PermissionError):  # it has become another user's
+                    os.kill(body["pid"], kernel.STACKS_SIGNAL)
             elif kind == "kill":
                 self._kill(body["pid"])
             elif kind == "continue":
@@ -240,13 +248,15 @@ class Interpreter:
             return pid
         try:
             kernel.die_with_parent(parent)
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(signal.set_wakeup_fd(-1))
+            for number in (signal.SIGCHLD, *_ENDED_BY):
+                signal.signal(number, signal.SIG_DFL)
             # Open in a fork, they would look alive to the others when we are dead.
             for one in self._clients:
                 one.close()
             if self._door is not None:
                 self._door.close()
+            self._selector.close()
             if not order.interactive:  # a debugger must stay in the terminal's foreground group
                 os.setsid()
             worker.run(order, fds)
@@ -267,7 +277,7 @@ class Interpreter:
                 [sys.executable, *self._flags, "-c", _FRESH, argument],
                 os.environ,
                 setsid=not order.interactive,
-                setsigdef=[signal.SIGINT, signal.SIGCHLD],
+                setsigdef=[signal.SIGINT, signal.SIGCHLD, *_ENDED_BY],
             )
 
     def _continue(self, pid: int, cpus: Sequence[int] | None) -> None:
@@ -280,54 +290,47 @@ class Interpreter:
                 os.kill(pid, signal.SIGCONT)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid in self._measuring and os.WIFSTOPPED(status):
-                if not self._measuring[pid].order.interactive:  # its children too
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(pid, signal.SIGSTOP)
-                self._tell(self._measuring[pid].client, "stopped", {"pid": pid})
-            elif pid in self._measuring:
-                client = self._measuring.pop(pid).client
-                self._sweep(pid)
-                self._tell(
-                    client,
-                    "ended",
-                    {
-                        "pid": pid,
-                        "code": os.waitstatus_to_exitcode(status),
-                        "max_rss_bytes": usage.ru_maxrss
-                        * (1 if sys.platform == "darwin" else 1024),
-                    },
-                )
+        while (change := _change_of_a_child()) is not None:
+            pid = change.si_pid
+            process = self._measuring.get(pid)
+            if process is not None and change.si_code != os.CLD_STOPPED:
+                # Before it is waited for: no other group can have its number until then.
+                _signal_group(pid, signal.SIGKILL)
+            _, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
+            if process is None:  # a daemon that a test has left
+                continue
+            if os.WIFSTOPPED(status):
+                if not process.order.interactive:  # its children too
+                    _signal_group(pid, signal.SIGSTOP)
+                self._tell(process.client, "stopped", {"pid": pid})
+                continue
+            del self._measuring[pid]
+            if not self._measuring:  # else a daemon may be another one's
+                kernel.kill_children()
+            ended = {
+                "pid": pid,
+                "code": os.waitstatus_to_exitcode(status),
+                "max_rss_bytes": usage.ru_maxrss * 1024,
+            }
+            self._tell(process.client, "ended", ended)
 
     def _kill(self, pid: int) -> None:
-        if self._measuring[pid].order.interactive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(pid).children(recursive=True):
-                    _kill_process(child)
+        """Kill a measuring process and its group; what else it leaves is killed after its end."""
+        _signal_group(pid, signal.SIGKILL)
+        # A new fork may not lead its group yet, and one that shares the terminal never does.
+        with contextlib.suppress(PermissionError):  # it has become another user's
             os.kill(pid, signal.SIGKILL)
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            os.kill(pid, signal.SIGKILL)  # a new fork may not lead its group yet
-        self._sweep(pid)
-
-    def _sweep(self, pid: int) -> None:
-        """Kill what an ended process leaves: its group, and daemons, which are our children now."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        if self._measuring.keys() - {pid}:
-            return  # another one is running, and a daemon may be its own
-        for child in psutil.Process().children(recursive=True):
-            _kill_process(child)
 
 
-def _kill_process(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
+def _change_of_a_child() -> os.waitid_result | None:
+    """That a child has stopped or ended; it is still to be waited for."""
+    options = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+    try:
+        return os.waitid(os.P_ALL, 0, options)
+    except ChildProcessError:
+        return None
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

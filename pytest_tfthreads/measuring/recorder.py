@@ -14,7 +14,7 @@ rounds that are measured are never touched.
 from __future__ import annotations
 
 import math
-import sys
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -24,9 +24,6 @@ from typing import Protocol
 from pytest_tfthreads.core.rounds import Layout, Ready
 from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.turns import Turns
-
-if sys.platform != "win32":
-    import resource
 
 MIN_WARMUP_S = 0.5
 # tf.data's autotuning needs longer than a traced and cached function.
@@ -354,8 +351,7 @@ class WarmUp(int):
 
 
 def peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _halves_agree(wall_s: Sequence[float]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 import warnings
@@ -30,6 +31,7 @@ from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
+from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
 from pytest_tfthreads.process import protocol
 from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
 from pytest_tfthreads.resolved import settle_options
@@ -76,7 +78,7 @@ _PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pyte
 class MeasuringSession:
     """The plugin that turns a pytest session into the run of one order."""
 
-    __name__ = protocol.MEASURING_PLUGIN  # pytest registers it under this name
+    __name__ = MEASURING_PLUGIN  # pytest registers it under this name
 
     def __init__(
         self, order: WorkOrder, connection: Connection, own_runtime: runtime.Runtime
@@ -151,7 +153,7 @@ class MeasuringSession:
         self, early_config: pytest.Config
     ) -> Generator[None, Any, None]:
         # As early as any conftest file may look for it.
-        setattr(early_config, protocol.PROCESS_ATTRIBUTE, self.order.process)
+        setattr(early_config, PROCESS_ATTRIBUTE, self.order.process)
         outcome = yield
         if outcome.excinfo is not None:
             self._problems.append(Problem.of(outcome.excinfo[1]))
@@ -297,8 +299,9 @@ class MeasuringSession:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # pytest captures into files that die with this process: lend them to who has to explain
         # a crash.
-        if item.config.getoption("capture") == "fd":
-            self._connection.send("capturing", {}, [1, 2])
+        lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
+        if lent and item.config.getoption("capture") == "fd":
+            self._connection.send("capturing", {}, lent)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
@@ -437,6 +440,13 @@ def _in_a_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     name = "" if isinstance(error, pytest.UsageError) else f"{type(error).__name__}: "
     return f"{name}{lines[0].strip() if lines else ''}".removesuffix(": ")
+
+
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:  # it is closed
+        return False
 
 
 def _modules(roots: Sequence[str]) -> dict[str, str]:

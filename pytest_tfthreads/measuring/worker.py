@@ -19,12 +19,12 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.protocol import (
     INTERNAL_ERROR,
     MISCONFIGURED,
     NO_TENSORFLOW,
-    PROCESS_VARIABLE,
     Connection,
     ConnectionClosedError,
     Reply,

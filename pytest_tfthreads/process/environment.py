@@ -25,7 +25,7 @@ print(json.dumps({"path": here, "prefix": sys.prefix, "plugin": plugin, "problem
     "python": list(sys.version_info[:3]), "missing": missing}))
 """
 _PROBE_TIMEOUT_S = 60
-_NEEDED = ("psutil", "pytest", "pytest_benchmark")
+_NEEDED = ("pytest", "pytest_benchmark")
 
 
 class EnvironmentUnfitError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Failure:
 
     kind: str  # such as "crashed", "timed-out", "misconfigured"
     message: str
+    has_run: bool = True  # whether any of the test may have been run
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
@@ -42,7 +44,7 @@ class Failure:
     @property
     def is_by_test(self) -> bool:
         """Whether the test itself has brought its process down."""
-        return self.kind in _BY_TEST
+        return self.has_run and self.kind in _BY_TEST
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,17 @@ class Ending:
     code: int  # as os.waitstatus_to_exitcode: negative for a signal
     seconds: float
     max_rss_bytes: int
-    killed_for: str | None  # why we killed it, if we did: "time-out" | "descriptors"
+    killed_for: str | None  # why we killed it, if we did: "time-out" | "descriptors" | "garbled"
     inter: int
     oom_kills: int | None  # of the cgroup while it ran; None where the kernel does not tell
     output: str  # last output that pytest had captured
     log: str  # what went past pytest: fatal tracebacks, stacks, native output
+
+
+WROTE_TO_US = (
+    "The test wrote to a file descriptor that it does not own, the one by which its process "
+    "answers. Look for os.write() or os.fdopen() with a number that the test did not open."
+)
 
 
 def explain(ending: Ending) -> Failure:
@@ -72,14 +80,27 @@ def explain(ending: Ending) -> Failure:
 
 
 def excerpt(fd: int) -> str:
-    """The beginning and the end of a file, without moving its position (its writers share it)."""
-    size = os.fstat(fd).st_size
-    if size <= 2 * _EXCERPT_BYTES:
-        return os.pread(fd, size, 0).decode(errors="replace").strip()
-    head = os.pread(fd, _EXCERPT_BYTES, 0).decode(errors="replace").strip()
-    tail = os.pread(fd, _EXCERPT_BYTES, size - _EXCERPT_BYTES).decode(errors="replace").strip()
-    left_out = size - 2 * _EXCERPT_BYTES
+    """The beginning and the end of a file, without moving its position (its writers share it).
+
+    Nothing of what can be read only once or not at all: pipes, sockets, terminals, files that were
+    opened for writing only, a disk that fails.
+    """
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return ""
+        if status.st_size <= 2 * _EXCERPT_BYTES:
+            return _read(fd, 0, status.st_size)
+        head = _read(fd, 0, _EXCERPT_BYTES)
+        tail = _read(fd, status.st_size - _EXCERPT_BYTES, _EXCERPT_BYTES)
+    except OSError:
+        return ""
+    left_out = status.st_size - 2 * _EXCERPT_BYTES
     return f"{head}\n[… {left_out:,} bytes left out …]\n{tail}"
+
+
+def _read(fd: int, start: int, count: int) -> str:
+    return os.pread(fd, count, start).decode(errors="replace").strip()
 
 
 def excerpt_of_stacks(fd: int) -> str:
@@ -117,6 +138,8 @@ def _headline(ending: Ending) -> tuple[str, str]:
                 "(tensorflow#32454); use inter=2 or more."
             )
         return "timed-out", text
+    if ending.killed_for == "garbled":
+        return "garbled", f"{WROTE_TO_US} Its process could not answer and ended {after}."
     if ending.killed_for == "descriptors" or ending.code == MUTE_EXIT_CODE:
         return (
             "exited",

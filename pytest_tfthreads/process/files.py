@@ -10,12 +10,16 @@ processes stay.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: there files are written in place, which the commands do
+    fcntl = None  # type: ignore[assignment]
 
 HIGHEST_NUMBER = 9999
 # Files under these names are open already, and who has them open would go on with the old one.
@@ -60,7 +64,7 @@ def replace_whole(path: Path, data: bytes) -> bool:
     its directory is missing or takes no other file. Raises `OSError` where the disk does not take
     the data; what was there is still there then.
     """
-    if str(path).startswith(_DESCRIPTORS):
+    if fcntl is None or str(path).startswith(_DESCRIPTORS):
         return False
     path = Path(os.path.realpath(path))  # or a symbolic link would be replaced, not its file
     if os.path.lexists(path) and not path.is_file():

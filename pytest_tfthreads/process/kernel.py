@@ -1,4 +1,4 @@
-"""What Linux offers beyond Python's `os`; each does nothing, or says so, on other platforms."""
+"""What Linux offers beyond Python's `os`. Other platforms cannot import this module."""
 
 from __future__ import annotations
 
@@ -6,51 +6,123 @@ import contextlib
 import ctypes
 import os
 import signal
-import sys
+import socket
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-IS_LINUX = sys.platform == "linux"
-
 # A real-time signal that no common library uses; asks a process for the stacks of its threads.
-STACKS_SIGNAL = signal.SIGRTMIN + 7 if IS_LINUX else signal.SIGUSR2
+STACKS_SIGNAL = signal.SIGRTMIN + 7
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TASKS = "/proc/self/task"
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
+_PATIENCE_S = 5.0  # for processes that were killed to be gone
+_NAP_S = 0.001
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies, even of SIGKILL."""
-    if IS_LINUX:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:  # it died before the call
-            os._exit(1)
+def die_with_parent(parent_pid: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent dies, even of SIGKILL."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent_pid:  # it died before the call
+        os._exit(1)
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be found."""
-    if IS_LINUX:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def thread_count() -> int | None:
-    """Threads of this process as the kernel sees them, native ones too; None if it cannot tell."""
-    return len(os.listdir(_TASKS)) if IS_LINUX else None
+def kill_children() -> None:
+    """Kill and reap all children of this process, and all descendants that it adopts by that.
+
+    It signals no process but its own children, whose ids cannot become another process's before
+    they are reaped. What cannot be killed, a child that became another user's say, is given up
+    after some seconds.
+    """
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline_s:
+        for child in children():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:  # there are none
+            return
+        time.sleep(_NAP_S)
 
 
-def thread_names() -> Counter[str] | None:
-    """How many threads of this process bear each name; None where the kernel cannot tell.
+def children(pid: int | None = None) -> list[int]:
+    """The children of a process, this one if there is no `pid`; none where that cannot be told."""
+    pid = pid or os.getpid()
+    tasks = f"/proc/{pid}/task"
+    found: list[int] = []
+    try:
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:  # it or a thread has ended, or the kernel was built without these files
+        return [process for process, parent in _all_processes() if parent == pid]
+    return found
+
+
+def wakeup_at(*numbers: int) -> int:
+    """A descriptor that becomes readable when one of these signals comes; `drain` empties it.
+
+    The signals have no other effect on this process, and none at all on programs that it starts.
+    """
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wake_write)
+    return wake_read
+
+
+def drain(fd: int) -> bytes:
+    """What can be read from it at once: of `wakeup_at`, the numbers of the signals that came."""
+    try:
+        return os.read(fd, 4096)
+    except BlockingIOError:
+        return b""
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """The process that opened the other side of a Unix socket, and its user."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, user, _ = _CREDENTIALS.unpack(told)
+    return pid, user
+
+
+def end_of_peer(connection: socket.socket) -> int | None:
+    """A descriptor that becomes readable when that process ends; None where that cannot be told."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(peer_of(connection)[0])
+    except OSError:  # another process namespace, or an old kernel
+        return None
+
+
+def thread_count() -> int:
+    """Threads of this process as the kernel sees them, native ones too."""
+    return len(os.listdir(_TASKS))
+
+
+def thread_names() -> Counter[str]:
+    """How many threads of this process bear each name.
 
     The main thread, and others that Python's `threading` knows of, are left out.
     """
-    if not IS_LINUX:
-        return None
     names: Counter[str] = Counter()
     # The main thread's id is the process's, and in a fork Python may not know that yet.
     of_python = {str(os.getpid()), *(str(thread.native_id) for thread in threading.enumerate())}
-    for task in set(os.listdir(_TASKS)) - of_python:
+    for task in sorted(set(os.listdir(_TASKS)) - of_python, key=int):
         # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError), open(f"{_TASKS}/{task}/comm") as comm:
             names[comm.read().strip()] += 1
@@ -60,9 +132,6 @@ def thread_names() -> Counter[str] | None:
 @contextlib.contextmanager
 def main_thread_named(name: str) -> Iterator[None]:
     """Give the main thread a name of ours for a while: threads that it starts inherit it."""
-    if not IS_LINUX:
-        yield
-        return
     with open("/proc/self/comm") as comm:
         before = comm.read().strip()
     _rename_main_thread(name)
@@ -78,15 +147,13 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
     Without a `pid` it is this process. Threads that a running process starts meanwhile may escape:
     stop it first.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        return
     tasks = f"/proc/{pid or 'self'}/task"
     with contextlib.suppress(FileNotFoundError):  # it has ended
         for task in os.listdir(tasks):
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task), cpus)
-            for child in _children(f"{tasks}/{task}/children"):
-                pin(cpus, child)
+        for child in children(pid):
+            pin(cpus, child)
 
 
 def stop() -> None:
@@ -95,11 +162,15 @@ def stop() -> None:
     signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
-def _children(file: str) -> list[int]:
-    # Absent where the kernel was built without it.
-    with contextlib.suppress(OSError), open(file) as children:
-        return [int(child) for child in children.read().split()]
-    return []
+def _all_processes() -> Iterator[tuple[int, int]]:
+    """All processes of the machine that can be seen, each with its parent."""
+    for name in os.listdir("/proc"):
+        # One may end between the listing and the reading.
+        with contextlib.suppress(OSError):
+            if name.isdigit():
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    # The name in parentheses may hold anything, parentheses too.
+                    yield int(name), int(file.read().rpartition(b")")[2].split()[1])
 
 
 def _rename_main_thread(name: str) -> None:

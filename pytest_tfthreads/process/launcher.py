@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_tfthreads.process import failure
@@ -20,17 +19,21 @@ _Key = tuple[Home, Env]
 class Launcher:
     """One preloaded interpreter for each home and environment, each started when first needed."""
 
-    def __init__(self, start: str, leases: Leases, run: str = "") -> None:
-        """`run` names a distributed run whose processes on this host share interpreters."""
+    def __init__(
+        self, start: str, leases: Leases, run: str = "", shares_terminal: bool = False
+    ) -> None:
+        """`run` names a distributed run whose processes on this host share interpreters.
+
+        `shares_terminal`: processes stay in the terminal's session, for a debugger.
+        """
         self._start = start
         self._leases = leases
         self._run = run
+        self._shares_terminal = shares_terminal
         self._interpreters: dict[_Key, Interpreter] = {}
 
     def prepare(self, home: Home, env: Env) -> None:
         """Start the interpreter of this environment, without waiting for it."""
-        if os.name != "posix":
-            return
         with contextlib.suppress(OSError):  # `interpreter` will tell
             self._started((home, env))
 
@@ -71,12 +74,6 @@ class Launcher:
 
     def _interpreter(self, key: _Key) -> Interpreter | Failure:
         """The interpreter of this home and environment, ready to start processes."""
-        if os.name != "posix":
-            return Failure(
-                "unsupported",
-                "tf_threads tests need processes as POSIX has them: use Linux, or run the tests "
-                "here with -p no:tfthreads, unmeasured by configuration.",
-            )
         try:
             interpreter = self._started(key)
         except OSError as error:
@@ -112,10 +109,10 @@ class Launcher:
             if self._leases.is_measuring:
                 # One that died is replaced in the midst of a measurement, which has the lease. To
                 # share one that waits for a lease would be to wait for ourselves.
-                interpreter = Interpreter(home, env, preload, None)
+                timeout_s, run = None, ""
             else:
-                run = self._run if preload else ""
-                interpreter = Interpreter(home, env, preload, self._leases.timeout_s, run)
+                timeout_s, run = self._leases.timeout_s, self._run if preload else ""
+            interpreter = Interpreter(home, env, preload, timeout_s, run, self._shares_terminal)
         self._interpreters[key] = interpreter  # the last one used is the last one dropped
         return interpreter
 

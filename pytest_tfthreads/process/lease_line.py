@@ -24,17 +24,11 @@ price is that a process that closes any descriptor of the file frees all its loc
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-HAS_LOCKS = fcntl is not None
 
 _CPUS = 1 << 16
 _LINE = _CPUS

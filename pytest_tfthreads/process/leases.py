@@ -50,10 +50,10 @@ class Leases:
     `timeout_s` seconds gets a `LeaseTimeoutError`; with None it waits for ever. After a second of
     waiting, and then every minute, `on_wait` is told who is in front, as far as that is known.
 
-    `unavailable` says why leases cannot be kept here, and is empty where they can: Windows has no
-    such locks, some file systems have none, the place may be missing, a file, read-only, or one
-    that others may write. Then whoever asks for CPUs has them at once. It may turn out with the
-    first lease only; `on_unavailable` is told when it does, once.
+    `unavailable` says why leases cannot be kept here, and is empty where they can: some
+    file systems have no such locks; the place may be missing, a file, read-only, or one that others
+    may write. Then whoever asks for CPUs has them at once. It may turn out with the first lease
+    only; `on_unavailable` is told when it does, once.
 
     Leases may be nested in one process. Computing within any lease is part of it. Measuring within
     `shared` gives that up meanwhile, so two that do so do not wait for each other; within
@@ -71,9 +71,6 @@ class Leases:
         self.timeout_s = timeout_s
         self.on_wait = on_wait
         self._on_unavailable = on_unavailable
-        if not lease_line.HAS_LOCKS:
-            self.do_without("this platform has no locks that end with their process")
-            return
         try:
             self._place = place or find_place()
         except OSError as error:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pytest_tfthreads.core.threads import CpuCounts
 
 _SYSFS = Path("/sys/devices/system")
 _CGROUPS = Path("/sys/fs/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
@@ -215,13 +214,29 @@ def _core_key(sysfs: Path, cpu: int) -> str:
     except OSError:
         pass
     # Without a topology, assume that the machine's logical CPUs are spread evenly over its cores.
-    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    return str(cpu % cores)
+    return str(cpu % (_core_count(_CPUINFO) or os.cpu_count() or 1))
+
+
+def _core_count(cpuinfo: Path) -> int | None:
+    """Cores of the whole machine; None where the kernel names none (as on ARM)."""
+    try:
+        blocks = cpuinfo.read_text().split("\n\n")
+    except OSError:
+        return None
+    cores = set()
+    for block in blocks:
+        fields = {}
+        for line in block.splitlines():
+            name, _, value = line.partition(":")
+            fields[name.strip()] = value.strip()
+        if "core id" in fields:
+            cores.add((fields.get("physical id"), fields["core id"]))
+    return len(cores) or None
 
 
 def _cpu_model() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in _CPUINFO.read_text().splitlines():
             name, _, value = line.partition(":")
             if name.strip() in ("model name", "Processor", "cpu model"):
                 return value.strip()

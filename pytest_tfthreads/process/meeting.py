@@ -12,16 +12,14 @@ import hashlib
 import json
 import os
 import re
+import resource
 import socket
-import struct
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-CAN_MEET = sys.platform == "linux"
+from pytest_tfthreads.process import kernel
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 # Each connection by ssh has these, and a control group, of its own; that makes no difference.
 _OF_A_LOGIN = {"SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "XDG_SESSION_ID"}
@@ -75,15 +73,12 @@ def meet(name: str, start: Callable[[socket.socket], None]) -> socket.socket | N
 
 def is_own(connection: socket.socket) -> bool:
     """Whether the other side is a process of this user."""
-    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(told)
-    return bool(user == os.getuid())
+    _, user = kernel.peer_of(connection)
+    return user == os.getuid()
 
 
 def _inherited() -> list[object]:
     """What a process has from the one that starts it, beside directory and environment."""
-    import resource  # absent on Windows
-
     status = Path("/proc/self/status").read_text()
     return [
         [os.getuid(), os.geteuid(), os.getgid(), sorted(os.getgroups())],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -84,6 +83,9 @@ class Measuring:
             self._process = _Process(found, order, self._terminal)
         except ConnectionClosedError:
             self.result = found.failure("The interpreter that starts measuring processes died.")
+            return None
+        except OSError as error:  # no descriptors left, or no place for temporary files
+            self.result = Failure("interpreter", f"No process can be started: {error}")
             return None
         # One that stops before it is ready was stopped by its own test.
         while self._run(self._pulse) and not self._process.is_ready:
@@ -273,17 +275,20 @@ class _Process:
     def _read_answer(self) -> None:
         try:
             for body, fds in self._answers.poll_all():
+                self._captures += fds  # of the only message that has any
                 kind = body.pop("kind")
-                if kind == "capturing":
-                    self._captures += fds
-                elif kind == "ready":
+                if kind == "ready":
+                    ready = body.get("ready")
+                    self.ready = None if ready is None else Ready.from_json(ready)
                     self.is_ready = True
-                    self.ready = None if body["ready"] is None else Ready.from_json(body["ready"])
                 elif kind == "reply":
                     self._reply = Reply.from_json(body)
                     self._answering = False
         except ConnectionClosedError:
             self._answering = False
+        except ValueError:  # it is not our code that speaks there
+            self._answering = False
+            self._killed_for = self._killed_for or "garbled"
 
     # -- its end ------------------------------------------------------------------------
 
@@ -292,15 +297,10 @@ class _Process:
         try:
             if self._end is None and not self.interpreter.is_dead:
                 self._kill("abandoned")
-                while self._end is None:
-                    self.interpreter.read()
+                self.interpreter.read_until(lambda: self._end is not None, _GRACE_S)
         except ConnectionClosedError:
-            pass
-        if self._end is None and self._pid is not None and not self.order.interactive:
-            # The kernel has killed it with its parent, the interpreter; but not its children, which
-            # may stand still.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)
+            # The interpreter's guard kills all that is left.
+            self.interpreter.give_up()
         self._answers.close()
         for fd in self._captures:
             os.close(fd)
@@ -321,8 +321,8 @@ class _Process:
             written = now
 
     def _kill(self, why: str) -> None:
-        while self._pid is None:
-            self.interpreter.read()
+        self.interpreter.read_until(lambda: self._pid is not None, _GRACE_S)
+        assert self._pid is not None
         self._killed_for = self._killed_for or why
         self.interpreter.tell("kill", self._pid)
 

@@ -8,18 +8,20 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from pytest_tfthreads.process import failure, meeting
 from pytest_tfthreads.process.failure import Failure
-from pytest_tfthreads.process.protocol import Connection, WorkOrder
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, WorkOrder
 
 _BOOT = (
-    "import json, sys; *told, sys.path[:] = json.loads(sys.argv[1]);"
-    "from pytest_tfthreads.measuring.interpreter import main; main(*told)"
+    "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.process import guard; guard.outlive(fd, is_shared, terminal);"
+    "from pytest_tfthreads.measuring.interpreter import main; main(fd, is_shared, *told)"
 )
 PRELOAD_TIMEOUT_S = 300
 _GRACE_S = 10
@@ -80,11 +82,13 @@ class Interpreter:
         preload: bool,
         lease_timeout_s: float | None,
         run: str = "",
+        shares_terminal: bool = False,
     ) -> None:
         """`lease_timeout_s`: how long its imports wait for those who measure; None: not at all.
 
         `run` names a distributed run: all its processes on this host share one interpreter, if
-        theirs would be the same.
+        theirs would be the same. `shares_terminal`: it stays in the session and process group of
+        this process, for a debugger.
         """
         self.forkable = False
         self.reason = ""
@@ -102,7 +106,8 @@ class Interpreter:
         environment = _environment((*home.variables, *env))
 
         def start(end: socket.socket, is_shared: bool = True) -> None:
-            told = [end.fileno(), preload, flags, lease_timeout_s, is_shared, home.sys_path]
+            how = (preload, flags, lease_timeout_s)
+            told = (end.fileno(), is_shared, shares_terminal, *how, home.sys_path)
             self._process = subprocess.Popen(
                 [home.python, *flags, "-c", _BOOT, json.dumps(told)],
                 env=environment,
@@ -111,10 +116,11 @@ class Interpreter:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=[end.fileno()],
+                start_new_session=not shares_terminal,
             )
 
         ours = None
-        if run and meeting.CAN_MEET:
+        if run:
             what = (home.python, home.cwd, home.sys_path, flags, preload)
             ours = meeting.meet(meeting.address(run, environment, *what), start)
         self._is_shared = ours is not None
@@ -169,6 +175,18 @@ class Interpreter:
         for body, _ in self.connection.poll_all():
             self._pass_on(body)
 
+    def read_until(self, done: Callable[[], bool], seconds: float) -> None:
+        """Wait for such news; `ConnectionClosedError` if it does not come, for it never will."""
+        deadline_s = time.monotonic() + seconds
+        try:
+            while not done():
+                self.connection.sock.settimeout(max(0.001, deadline_s - time.monotonic()))
+                self.read()
+        except TimeoutError as error:
+            raise ConnectionClosedError from error
+        finally:
+            self.connection.sock.settimeout(None)
+
     def _pass_on(self, body: Mapping[str, Any]) -> None:
         pid = body["pid"]
         if body["kind"] == "started":
@@ -183,25 +201,27 @@ class Interpreter:
 
     def failure(self, what: str) -> Failure:
         """It has gone, or is of no use: why, in words. Said once for each process it had."""
+        self.give_up()
+        return failure.interpreter_failure(what, self._last_words)
+
+    def give_up(self) -> None:
+        """Use it no more: it has gone, or does not answer."""
         if not self.is_dead:
             self.is_dead = True
             self._last_words = self.log_excerpt()
             self.close()
-        return failure.interpreter_failure(what, self._last_words)
 
     def log_excerpt(self) -> str:
         return failure.excerpt(self._log.fileno())
 
     def close(self) -> None:
-        # It goes by itself when its connection closes, after it has killed what it runs; one that
-        # is still importing would only notice when that is over.
+        # It goes by itself when its connection closes, and its guard after it; nothing that they
+        # have started is left then.
         self.connection.hang_up()
         if self._is_shared:  # it goes when all have left it
             if self._process is not None and self._process.poll() is None:
                 _LEFT_TO_OTHERS.append(self._process)
         elif self._process is not None:
-            if not self._ready:
-                self._process.kill()
             try:
                 self._process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:

@@ -9,19 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-# The name of the plugin that runs an order; where it is registered, we are in a measuring process.
-MEASURING_PLUGIN = "tfthreads-measuring"
-
-# How users know a measuring process and its number, as `workerinput` and PYTEST_XDIST_WORKER tell a
-# worker of pytest-xdist.
-PROCESS_ATTRIBUTE = "tf_threads_process"
-PROCESS_VARIABLE = "PYTEST_TFTHREADS_PROCESS"
 
 # A measuring process ends with this code where it could not answer.
 MUTE_EXIT_CODE = 70
@@ -30,8 +23,16 @@ _CHUNK_BYTES = 1 << 16
 _MAX_FDS = 8
 
 
+# What every message begins with. One that begins otherwise is not waited for until it is complete.
+_BEGINNING = b'{"kind": "'
+
+
 class ConnectionClosedError(EOFError):
     """The other side has gone."""
+
+
+class GarbledMessageError(ValueError):
+    """What came is no message: somebody else has written to the other side's socket."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,40 @@ SESSION_EXIT = "session-exit"  # pytest.exit()
 INTERRUPTED = "interrupted"  # the test raised KeyboardInterrupt
 INTERNAL_ERROR = "internal-error"  # pytest or a plugin broke
 DESCRIPTORS_CLOSED = "descriptors-closed"  # pytest broke because the test closed its files
+_OUTCOMES = {
+    FINISHED,
+    NOT_COLLECTED,
+    NO_TENSORFLOW,
+    MISCONFIGURED,
+    CONFIGURE_FAILED,
+    SKIPPED,
+    SESSION_EXIT,
+    INTERRUPTED,
+    INTERNAL_ERROR,
+    DESCRIPTORS_CLOSED,
+}
+_NONE = type(None)
+_TYPES_OF_A_REPLY: Mapping[str, tuple[type, ...]] = {  # as JSON knows them
+    "outcome": (str,),
+    "message": (str,),
+    "exit_code": (int, _NONE),
+    "reports": (list,),
+    "warnings": (list,),
+    "benchmark": (dict, _NONE),
+    "sample": (dict, _NONE),
+    "items": (int, float),
+    "unit": (str,),
+    "effective": (dict, _NONE),
+    "runtime": (dict,),
+    "flags": (list,),
+    "modules": (dict,),
+    "profile": (dict, _NONE),
+    "reason": (str,),
+    "other_ids": (list,),
+    "uses_benchmark": (bool,),
+    "raised": (dict,),
+    "states": (list,),
+}
 
 
 def outcome_of_error(error: BaseException) -> str:
@@ -128,9 +163,15 @@ class Reply:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reply:
+        """Raises `GarbledMessageError` where no measuring process answers like this."""
+        for name, value in data.items():
+            if not isinstance(value, _TYPES_OF_A_REPLY.get(name, ())):
+                raise GarbledMessageError(f"a reply with {name}={value!r:.80}")
         values = dict(data)
         for name in ("other_ids", "reports", "warnings", "flags", "states"):
-            values[name] = tuple(values[name])
+            values[name] = tuple(values.get(name, ()))
+        if values.get("outcome") not in _OUTCOMES:
+            raise GarbledMessageError("a reply without an outcome")
         return cls(**values)
 
 
@@ -140,8 +181,9 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._chunks: list[bytes] = []
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[tuple[bytes, list[int]]] = deque()
         self._fds: list[int] = []
+        self._begun = b""  # of the message that is coming
 
     def fileno(self) -> int:
         return self.sock.fileno()
@@ -157,36 +199,51 @@ class Connection:
             raise ConnectionClosedError from error
 
     def receive(self) -> tuple[dict[str, Any], list[int]]:
-        """The next message and its descriptors; waits for it. Raises `ConnectionClosedError`."""
+        """The next message and its descriptors; waits for it. Raises as `poll` does."""
         while (message := self.poll()) is None:
             pass
         return message
 
     def poll(self) -> tuple[dict[str, Any], list[int]] | None:
-        """Read once; the message if it is complete. Raises `ConnectionClosedError`."""
+        """Read once; the message if it is complete.
+
+        Raises `ConnectionClosedError`, and `GarbledMessageError` at what is no message.
+        """
         if not self._lines:
+            self._check_beginning()  # of what came behind the message before
             try:
                 data, fds, _, _ = socket.recv_fds(self.sock, _CHUNK_BYTES, _MAX_FDS)
             except ConnectionResetError as error:
                 raise ConnectionClosedError from error
             if not data:
                 raise ConnectionClosedError
-            self._fds += fds
             self._chunks.append(data)
+            self._begun += data[: len(_BEGINNING) - len(self._begun)]
+            self._check_beginning()
+            # Descriptors came with the last byte, which is the first one of their message.
             if b"\n" not in data:
+                self._fds += fds
                 return None
             *lines, rest = b"".join(self._chunks).split(b"\n")
-            self._lines.extend(lines)
+            self._lines.extend(
+                (line, [] if number else self._fds) for number, line in enumerate(lines)
+            )
+            self._fds = fds
             self._chunks = [rest]
-        fds, self._fds = self._fds, []
-        return json.loads(self._lines.popleft()), fds
+            self._begun = rest[: len(_BEGINNING)]
+        line, fds = self._lines.popleft()
+        return _parsed(line), fds
 
     def poll_all(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Read once; all messages that are complete. Raises `ConnectionClosedError`."""
+        """Read once; all messages that are complete. Raises as `poll` does."""
         message = self.poll()
         while message is not None:
             yield message
             message = self.poll() if self._lines else None
+
+    def _check_beginning(self) -> None:
+        if not _BEGINNING.startswith(self._begun):
+            raise GarbledMessageError(f"a message that begins with {self._begun!r}")
 
     def has_closed(self) -> bool:
         """Whether the other side has gone, and everything it said was read."""
@@ -205,6 +262,19 @@ class Connection:
 
     def close(self) -> None:
         self.sock.close()
+        for fd in self._fds:  # of a message that never became complete
+            os.close(fd)
+        self._fds.clear()
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise GarbledMessageError(f"a message that is no JSON: {error}") from error
+    if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
+        raise GarbledMessageError("a message without a kind")
+    return message
 
 
 def _plain(value: object) -> Any:

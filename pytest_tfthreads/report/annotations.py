@@ -53,22 +53,32 @@ def render(
         message = "\n".join([summary(verdicts), *notes])
         kind = "error" if policy.fails_run(verdicts) else "warning"
         annotations.append(_Annotation(kind, "nothing was judged", message))
+    of_lines: dict[tuple[str, str, Place], list[Verdict]] = {}
     for verdict, place in sorted(judged, key=lambda one: STATUSES.index(one[0].status)):
         kind = "error" if policy.fails(verdict) else _UNFAILED.get(verdict.status, "")
         if kind:
-            annotations.append(_of_verdict(kind, verdict, place))
-    # Without a baseline, both metrics of a test say the same.
-    different = list(dict.fromkeys(annotations))
+            of_lines.setdefault((kind, verdict.status, place), []).append(verdict)
+    annotations += [_of_line(*key, verdicts) for key, verdicts in of_lines.items()]
     return [
         one.command
         for kind in ("error", "warning", "notice")
-        for one in _limited([one for one in different if one.kind == kind])
+        for one in _limited([one for one in annotations if one.kind == kind])
     ]
 
 
-def _of_verdict(kind: str, verdict: Verdict, place: Place) -> _Annotation:
-    message = failure_message(verdict) if verdict.change is not None else verdict.reason
-    return _Annotation(kind, f"{verdict.status}: {verdict.test}", message, place)
+def _of_line(kind: str, status: str, place: Place, verdicts: Sequence[Verdict]) -> _Annotation:
+    """All that is to be said of the tests of one line, each thing once.
+
+    A parametrised test is many tests there; and without a baseline both metrics say the same.
+    """
+    tests = list(dict.fromkeys(one.test for one in verdicts))
+    texts: dict[str, dict[str, None]] = {}
+    for one in verdicts:
+        text = failure_message(one) if one.change is not None else one.reason
+        texts.setdefault(text, {})[one.test] = None
+    parts = [text if len(tests) == 1 else f"{', '.join(of)}\n{text}" for text, of in texts.items()]
+    title = tests[0] if len(tests) == 1 else f"{len(tests)} tests"
+    return _Annotation(kind, f"{status}: {title}", "\n".join(parts), place)
 
 
 def _limited(annotations: Sequence[_Annotation]) -> Iterable[_Annotation]:

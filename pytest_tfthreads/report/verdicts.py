@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from pytest_tfthreads.core.verdict import (
     STATUSES,
@@ -14,11 +14,14 @@ from pytest_tfthreads.core.verdict import (
     percent,
     signed_percent,
 )
+from pytest_tfthreads.core.words import plural
 from pytest_tfthreads.report.console import number
+from pytest_tfthreads.report.live import duration
 from pytest_tfthreads.report.text import one_line
 
 _NOTHING = "–"
 _WIDTH = 118
+_TABLE_WIDTH = 136
 _HEADERS = (
     "Test",
     "intra×inter",
@@ -27,25 +30,32 @@ _HEADERS = (
     "Now",
     "Change [interval]",
     "Finds a loss",
+    "Judged by",
     "Verdict",
 )
-_LEFT_ALIGNED = (0, 2, len(_HEADERS) - 1)
+_LEFT_ALIGNED = (0, 2, len(_HEADERS) - 2, len(_HEADERS) - 1)
 _METRICS = {"throughput": "units/s", "cpu_efficiency": "units/CPU-s"}
 _EXPLAINED = ("regression", "improvement")  # of inconclusive ones the table says it all
+_OPEN = ("inconclusive", "not-comparable", "no-baseline")
+_MOST_TESTS = 3  # that are named beside a piece of advice
+_WORTH_TELLING = 0.01  # between a change as measured and as corrected
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:.-])")
 
 
-def render(verdicts: Sequence[Verdict]) -> list[str]:
-    """Lines of text: a table, worst first, then the reasons and what would help; none of none."""
+def render(verdicts: Sequence[Verdict], told: Collection[str] = ()) -> list[str]:
+    """Lines of text: a table, worst first, then the reasons and what would help; none of none.
+
+    `told` are verdicts whose reasons the reader has from the tests that they failed.
+    """
     if not verdicts:
         return []
     ordered = _worst_first(verdicts)
     rows = [_HEADERS, *(_cells(verdict) for verdict in ordered)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
-    widths[0] = max(12, min(widths[0], _WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    widths[0] = max(12, min(widths[0], _TABLE_WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
     lines = [_aligned(row, widths) for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))
-    for sentence in _notes(ordered):
+    for sentence in _notes(ordered, told):
         lines += textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines
 
@@ -72,13 +82,21 @@ def failure_message(verdict: Verdict) -> str:
     if verdict.baseline is not None:
         lines.append(
             f"  {number(verdict.baseline.value)} → {number(verdict.now.value)} {_unit(verdict)}, "
-            f"change {_change(verdict)} ({_confidence(verdict)} % interval), tolerated "
+            f"change {_interval(verdict)} ({_confidence(verdict)} % interval), tolerated "
             f"{percent(verdict.tolerance)}"
+        )
+    if verdict.measured is not None:
+        lines.append(
+            f"  as measured {signed_percent(verdict.measured)}; corrected by the reference "
+            "workload measured beside the test"
         )
     if verdict.rule:
         lines.append(f"  {verdict.rule}")
     if verdict.judged_against:
-        lines.append(f"  judged against {verdict.judged_against}")
+        by = "by saved runs alone, " if verdict.no_duet else ""
+        lines.append(f"  judged {by}against {verdict.judged_against}")
+    if verdict.no_duet:
+        lines.append(f"  not measured side by side: {verdict.no_duet}")
     lines += [f"  {advice}" for advice in verdict.advice]
     return "\n".join(lines)
 
@@ -87,10 +105,33 @@ def _confidence(verdict: Verdict) -> str:
     return "" if verdict.change is None else f"{100 * verdict.change.confidence:.0f}"
 
 
+def expectation(tests: int, first_s: float, open_s: float, budget_s: float | None) -> str:
+    """How long the gate will measure, said before it does.
+
+    `first_s` is for the first looks, `open_s` for all others if every verdict stays open.
+    """
+    text = (
+        f"tf_threads: {plural(tests, 'test')} to judge, about {duration(first_s)} for a first look"
+    )
+    if budget_s is not None and first_s > budget_s:
+        return f"{text}, which is more than --tf-threads-budget ({duration(budget_s)}) has"
+    if budget_s is not None:
+        open_s = min(open_s, budget_s - first_s)
+    if open_s <= 0:
+        return text
+    limit = "" if budget_s is None else f" within --tf-threads-budget ({duration(budget_s)})"
+    return f"{text}, and up to {duration(open_s)} more{limit} where verdicts stay open"
+
+
 def summary(verdicts: Sequence[Verdict]) -> str:
     """One line of counts; it says so when nothing was judged."""
     if judged_nothing(verdicts):
         return "the gate judged nothing: no measurement has a baseline to compare with"
+    return summary_of(verdicts)
+
+
+def summary_of(verdicts: Sequence[Verdict]) -> str:
+    """How many there are of each status, worst first."""
     counts = {status: sum(one.status == status for one in verdicts) for status in STATUSES}
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
@@ -109,13 +150,13 @@ def _worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: STATUSES.index(verdict.status))
 
 
-def _notes(ordered: Sequence[Verdict]) -> list[str]:
+def _notes(ordered: Sequence[Verdict], told: Collection[str] = ()) -> list[str]:
     """The count, each reason worth reading, then each piece of advice and each baseline once."""
     notes = [summary(ordered)]
     notes += [
         f"{one.status}: {one.test} {_metric(one)}: {one.reason}"
         for one in ordered
-        if one.status in _EXPLAINED
+        if one.status in _EXPLAINED and one.status not in told
     ]
     unjudged: dict[tuple[str, str], dict[str, None]] = {}
     for one in ordered:
@@ -123,10 +164,15 @@ def _notes(ordered: Sequence[Verdict]) -> list[str]:
             unjudged.setdefault((one.status, one.reason), {})[one.test] = None
     notes += [f"{key[0]}: {key[1]} ({', '.join(tests)})" for key, tests in unjudged.items()]
     for verdict_status, words in (("inconclusive", "to decide"), ("improvement", "improved")):
-        advice = dict.fromkeys(
-            piece for one in ordered if one.status == verdict_status for piece in one.advice
+        advice = _tests_by_text(
+            (piece, one.test)
+            for one in ordered
+            if one.status == verdict_status
+            for piece in one.advice
         )
-        notes += [f"{words}: {piece}" for piece in advice]
+        notes += [f"{words}: {piece} ({tests})" for piece, tests in advice.items()]
+    lonely = _tests_by_text((one.no_duet, one.test) for one in ordered if one.no_duet)
+    notes += [f"not measured side by side: {why} ({tests})" for why, tests in lonely.items()]
     notes += [
         f"judged against {baseline}"
         for baseline in dict.fromkeys(one.judged_against for one in ordered)
@@ -135,6 +181,31 @@ def _notes(ordered: Sequence[Verdict]) -> list[str]:
     if any(verdict.corrected for verdict in ordered):
         notes.append("changes are corrected by the reference workload measured beside each test")
     return notes
+
+
+def open_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line that says how many verdicts decide nothing; none if all do."""
+    left = [one for one in verdicts if one.status in _OPEN]
+    if not left:
+        return []
+    return [
+        f"{len(left)} of {len(verdicts)} verdicts are open ({summary_of(left)}): of these nothing "
+        "is known, neither a loss nor that there is none"
+    ]
+
+
+def _tests_by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each text once, with the tests that it is about."""
+    tests: dict[str, dict[str, None]] = {}
+    for text, test in pairs:
+        tests.setdefault(text, {})[test] = None
+    return {text: _named(list(of_it)) for text, of_it in tests.items()}
+
+
+def _named(tests: Sequence[str]) -> str:
+    more = len(tests) - _MOST_TESTS
+    shown = ", ".join(tests[:_MOST_TESTS])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
@@ -146,6 +217,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         number(verdict.now.value),
         _change(verdict),
         _NOTHING if verdict.detectable is None else f"from {percent(verdict.detectable)}",
+        _NOTHING if verdict.change is None else verdict.judged_by,
         verdict.status,
     )
 
@@ -176,6 +248,14 @@ def _unit(verdict: Verdict) -> str:
 
 
 def _change(verdict: Verdict) -> str:
+    """The change with its interval, and as measured where that is something else."""
+    text, change, measured = _interval(verdict), verdict.change, verdict.measured
+    if change is None or measured is None or abs(change.value - measured) < _WORTH_TELLING:
+        return text
+    return f"{text}, measured {signed_percent(measured)}"
+
+
+def _interval(verdict: Verdict) -> str:
     change = verdict.change
     if change is None:
         return _NOTHING

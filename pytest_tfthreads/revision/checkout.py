@@ -45,8 +45,6 @@ class Checkout:
         `trusted` says whether `rev` is what the user typed, in any form that git understands, or
         the commit id of a baseline file. Raises `RevisionError`.
         """
-        if os.name != "posix":
-            raise RevisionError("this needs a POSIX system: use Linux.")
         repository = Repository.holding(here)
         found = repository.find(rev, trusted)
         commit = found.commit

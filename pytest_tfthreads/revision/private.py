@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
-import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-
-if sys.platform != "win32":
-    import fcntl
 
 _PREFIX = "pytest-tfthreads-revision-"
 _ATTEMPTS = 10
@@ -120,5 +117,4 @@ def _give_up_copies() -> None:
 
 
 _held: weakref.WeakSet[PrivateDirectory] = weakref.WeakSet()
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_give_up_copies)
+os.register_at_fork(after_in_child=_give_up_copies)

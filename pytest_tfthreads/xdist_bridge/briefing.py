@@ -14,6 +14,7 @@ _INPUT = "tf_threads"  # our place in what pytest-xdist hands its workers
 VERSION = "version"  # of their plugin, as soon as it is there
 MARKED = "marked"  # that they have marked tests: the first one's id
 MEASURES = "measures"  # that one of the tests that they will run measures: its id
+ELSEWHERE = "elsewhere"  # that they have some, on a platform that cannot measure
 WAITING = "waiting"  # for CPUs: who has them
 UNLEASED = "unleased"  # that they cannot lease CPUs, and why
 REFUSED = "refused"  # that they cannot do what the user wants, and why

@@ -1,8 +1,15 @@
-"""The controller's hooks: which tests there are, who runs which, and whether he can."""
+"""The controller's hooks: which tests there are, who runs which, and whether each worker can.
+
+pytest-xdist makes its scheduler before workers have collected, and nothing is known of marked
+tests then. So the scheduler stays as pytest-xdist made it. Workers tell of marked tests while they
+collect; the controller hears of that before it gets the first collection with one in it, and
+nothing has been dealt out yet. Then a scheduler that deals whole groups takes the other's place.
+"""
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -10,6 +17,7 @@ import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.xdist_bridge.briefing import (
+    ELSEWHERE,
     MARKED,
     MEASURES,
     REFUSED,
@@ -20,7 +28,6 @@ from pytest_tfthreads.xdist_bridge.briefing import (
     listen,
 )
 from pytest_tfthreads.xdist_bridge.interpreters import ModulePaths
-from pytest_tfthreads.xdist_bridge.scheduling import deals_whole_groups
 
 _SESSION = "dsession"  # the name under which pytest-xdist registers its plugin of the controller
 _UNKNOWN_MARK = "Unknown pytest.mark.tf_threads"
@@ -29,31 +36,35 @@ _UNKNOWN_MARK = "Unknown pytest.mark.tf_threads"
 class Distribution:
     """Of one run.
 
-    `waiting` is called with a worker's name and for whom it waits, `unleased` with why a worker
-    cannot lease CPUs; both in a thread of execnet's. `before_measuring` is called when it is known
-    that something will be measured, and may raise `pytest.UsageError`.
+    `marked` is called when workers have collected marked tests: at least once for all of them,
+    before any of these tests is run. `elsewhere` is called if a worker cannot measure them.
+    `before_measuring` is called when it is known that something will be measured, and may raise
+    `pytest.UsageError`. `why_unleased` says why workers could not lease CPUs.
     """
 
     def __init__(
         self,
         config: pytest.Config,
         seed: int,
-        waiting: Callable[[str, str], None],
-        unleased: Callable[[str], None],
+        marked: Callable[[], None],
+        elsewhere: Callable[[], None],
     ) -> None:
         self.baseline: str | None = None  # what workers judge by
         self.before_measuring: Callable[[], None] | None = None
         self._config = config
         self._seed = seed
-        self._waiting = waiting
-        self._unleased = unleased
+        self.why_unleased: dict[str, None] = {}
+        self._marked = marked
+        self._elsewhere = elsewhere
+        self._make_scheduler: Callable[[], Any] | None = None
         self._paths = ModulePaths()
-        self._places: dict[str, int] = {}  # in the order of collection, by node id
+        self._collected: dict[str, Any] = {}  # workers by name
+        self._collections: dict[str, Sequence[str]] = {}  # their tests' ids, in the same way
         self._to_do: dict[tuple[int, str, int, str], Callable[[], None]] = {}
         self._versions: dict[str, str] = {}  # of the plugin, by worker
         self._saw_marked = False
         self._will_measure = False
-        self._collected: dict[str, Any] = {}  # workers by name
+        self._saw_elsewhere = False
         self._refused: dict[str, str] = {}  # why, by worker
 
     @property
@@ -63,6 +74,16 @@ class Distribution:
     def worker_to_name(self, report: pytest.TestReport) -> str:
         """Whose report it is, where each worker runs all tests; else nothing."""
         return str(getattr(report, "worker_id", "")) if self._is_each else ""
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        """In the order of collection, by node id; once all workers have collected."""
+        return {
+            nodeid: place
+            for place, nodeid in enumerate(
+                dict.fromkeys(itertools.chain.from_iterable(self._collections.values()))
+            )
+        }
 
     def in_order(self, report: pytest.TestReport, action: Callable[[], None]) -> None:
         """Do this when the session ends, in the order of collection, once for each test.
@@ -100,15 +121,23 @@ class Distribution:
         self._paths.prepare(node.gateway)
 
     @pytest.hookimpl(optionalhook=True, hookwrapper=True)
-    def pytest_xdist_make_scheduler(self) -> Generator[None, Any, None]:
+    def pytest_xdist_make_scheduler(
+        self, config: pytest.Config, log: Any
+    ) -> Generator[None, Any, None]:
         outcome = yield
-        outcome.force_result(deals_whole_groups(outcome.get_result()))
+        if outcome.excinfo is None:
+            kind: Callable[[pytest.Config, Any], Any] = type(outcome.get_result())
+            self._make_scheduler = functools.partial(kind, config, log)
 
-    @pytest.hookimpl(optionalhook=True)
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        for nodeid in ids:
-            self._places.setdefault(nodeid, len(self._places))
+        if self._saw_elsewhere:
+            self._elsewhere()
+        if self._saw_marked:
+            self._marked()
+            self._keep_groups_together()
         self._collected[node.gateway.id] = node
+        self._collections[node.gateway.id] = ids
         if self._saw_marked:
             self._refuse_unfit()
         if self._will_measure and self.before_measuring is not None:
@@ -133,14 +162,33 @@ class Distribution:
             self._versions[worker] = text
         elif kind == MARKED:
             self._saw_marked = True
+        elif kind == ELSEWHERE:
+            self._saw_elsewhere = True
         elif kind == REFUSED:
             self._refused[worker] = text
         elif kind == MEASURES:
             self._will_measure = True
         elif kind == WAITING:
-            self._waiting(worker, text)
+            show(self._config, f"[{worker}] tf_threads: waiting for the CPUs: {text}")
         elif kind == UNLEASED:
-            self._unleased(text)
+            self.why_unleased[text] = None
+
+    def _keep_groups_together(self) -> None:
+        """Replace the scheduler by one that deals whole groups, if nothing was dealt out yet."""
+        session: Any = self._config.pluginmanager.get_plugin(_SESSION)
+        scheduler = getattr(session, "sched", None)
+        if scheduler is None or scheduler.collection_is_completed or self._make_scheduler is None:
+            return
+        from pytest_tfthreads.xdist_bridge.scheduling import GroupScheduling, can_deal_groups
+
+        if not can_deal_groups(scheduler):
+            return
+        successor = GroupScheduling(self._make_scheduler())
+        for worker in scheduler.nodes:
+            successor.add_node(worker)
+            if (ids := self._collections.get(worker.gateway.id)) is not None:
+                successor.add_node_collection(worker, ids)
+        session.sched = successor
 
     def _refuse_unfit(self) -> None:
         """Raises `pytest.UsageError` if a worker cannot measure the marked tests."""
@@ -153,6 +201,15 @@ class Distribution:
                     f"{_title(node)} has pytest-tfthreads {version}, and this run has "
                     f"{__version__}: install the same version there"
                 )
+
+
+def show(config: pytest.Config, line: str) -> None:
+    """Write a line to the terminal at once."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(line)
+        reporter.flush()  # a pipe, as logs of CI are, would keep it until all is over
 
 
 def _without_plugin(node: Any) -> str:

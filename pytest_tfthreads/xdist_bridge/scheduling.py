@@ -21,12 +21,11 @@ _SCHEDULERS = {
 }
 
 
-def deals_whole_groups(scheduler: Any) -> Any:
-    """The scheduler behind one that deals whole groups, if it is one of pytest-xdist's own."""
+def can_deal_groups(scheduler: Any) -> bool:
+    """Whether it is one of pytest-xdist's own, which deal units as well as tests."""
     # By its name, for a subclass is somebody's own, who may rely on seeing every test.
     kind = type(scheduler)
-    is_known = kind.__module__.startswith("xdist.") and kind.__name__ in _SCHEDULERS
-    return GroupScheduling(scheduler) if is_known else scheduler
+    return kind.__module__.startswith("xdist.") and kind.__name__ in _SCHEDULERS
 
 
 class GroupScheduling:
@@ -36,6 +35,8 @@ class GroupScheduling:
     collection, and one of pytest-xdist's schedulers, `inner`, which speaks of *units* by their
     index: a group of configurations, or a test that is in none. To `inner` a unit is a test, with
     the id of the unit's first; the workers it knows are `_Worker`s.
+
+    Whatever else a plugin may ask a scheduler for (its `config`, its `log`) is `inner`'s.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -47,6 +48,11 @@ class GroupScheduling:
         self._torn: list[int] = []  # units of which a worker that died has left some
         # The scope schedulers do, with all of the unit; the others leave the lost unit out.
         self._deals_lost_again = hasattr(inner, "workqueue")
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":  # a copy that is not complete yet
+            raise AttributeError(name)
+        return getattr(self._inner, name)
 
     # -- what pytest-xdist's session asks ---------------------------------------------------------
 

@@ -37,6 +37,11 @@ def rendered(*verdicts, policy=Policy(), notes=()):  # noqa: B008 - it is frozen
     return render([(one, PLACE) for one in verdicts], policy, notes)
 
 
+def on_lines_of_their_own(*verdicts):
+    judged = [(one, Place("tests/test_a.py", line)) for line, one in enumerate(verdicts, 1)]
+    return render(judged, Policy())
+
+
 def unescaped(text):
     for code, plain in (("%3A", ":"), ("%2C", ","), ("%0A", "\n"), ("%0D", "\r"), ("%25", "%")):
         text = text.replace(code, plain)
@@ -140,11 +145,21 @@ def test_a_test_without_a_line():
 @pytest.mark.parametrize(("status", "kind"), [("regression", "error"), ("improvement", "notice")])
 def test_as_many_as_github_shows(status, kind):
     ten = [verdict(status, test=f"test_{number}") for number in range(10)]
-    assert len(rendered(*ten)) == 10
-    lines = rendered(*ten, verdict(status, test="test_10"), verdict("pass"))
+    assert len(on_lines_of_their_own(*ten)) == 10
+    lines = on_lines_of_their_own(*ten, verdict(status, test="test_10"), verdict("pass"))
     assert len(lines) == 10
     assert {parsed(line)[0] for line in lines} == {kind}
     assert parsed(lines[-1])[1] == {"title": f"2 more {kind}s"}
     assert [
         parsed(line)[1]["title"].endswith(f"test_{number}") for number, line in enumerate(lines[:9])
     ] == [True] * 9
+
+
+def test_many_tests_of_one_line_are_one_annotation_with_all_of_them():
+    many = [verdict("regression", test=f"test_a[{number}]") for number in range(12)]
+    (error, warning) = rendered(*many, unjudged("no-baseline", test="test_a[new]"))
+    kind, properties, message = parsed(error)
+    assert (kind, properties["title"]) == ("error", "regression: 12 tests")
+    assert all(one.test in message for one in many)
+    assert message.count("31 % slower") == 1  # what all have in common is said once
+    assert parsed(warning)[1]["title"] == "no-baseline: test_a[new]"

@@ -8,6 +8,7 @@ from pytest_tfthreads.report.verdicts import (
     failure_message,
     markdown,
     nothing_compared,
+    open_verdicts,
     render,
     summary,
 )
@@ -38,13 +39,13 @@ def test_table():
     lines = render([verdict("pass"), verdict("regression")])
     assert lines[0].split() == [
         "Test", "intra×inter", "Metric", "Baseline", "Now", "Change", "[interval]", "Finds", "a",
-        "loss", "Verdict",
+        "loss", "Judged", "by", "Verdict",
     ]  # fmt: skip
     name, _, cells = lines[2].partition("  ")
     assert name.endswith("test_x[intra2-inter1]")
     assert cells.split() == [
         "2×1", "units/s", "1,000", "690", "−31", "%", "[−38,", "−24]", "from", "12", "%",
-        "regression",
+        "saved", "runs", "regression",
     ]  # fmt: skip
     assert lines[3].endswith("pass")
     text = "\n".join(lines)
@@ -63,7 +64,7 @@ def test_narrow_whatever_the_names():
             ),
         ]
     )
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines)) <= 136
     shown = lines[2].split()[0]  # the end, which tells configurations apart
     assert shown.startswith("…")
     assert long.endswith(shown[1:])
@@ -138,3 +139,40 @@ def test_a_duet_that_compared_nothing_says_so():
 def test_percent():
     assert [percent(x) for x in (0, 0.0314, 0.0996, 0.314)] == ["0.0 %", "3.1 %", "10 %", "31 %"]
     assert [signed_percent(x) for x in (-0.314, 0.02)] == ["−31 %", "+2.0 %"]
+
+
+def test_what_failed_its_test_is_not_told_again():
+    assert any("parallelism" in line for line in render([verdict("regression")]))
+    assert not any(
+        "parallelism" in line for line in render([verdict("regression")], {"regression"})
+    )
+
+
+def test_hints_name_their_tests_and_stand_once():
+    many = [
+        verdict("inconclusive", test=f"test_{number}", advice=("more runs",)) for number in range(9)
+    ]
+    (hint,) = [line for line in render(many) if "to decide" in line]
+    assert hint.strip() == "to decide: more runs (test_0, test_1, test_2 and 6 more)"
+
+
+def test_open_verdicts_are_counted():
+    assert open_verdicts([verdict("pass")]) == []
+    (line,) = open_verdicts([verdict("inconclusive"), verdict("pass"), verdict("no-baseline")])
+    assert line.startswith("2 of 3 verdicts are open (1 inconclusive, 1 no-baseline)")
+
+
+def test_who_judged_alone_says_so_once():
+    both = [verdict("regression", test=name, no_duet="there is no git") for name in ("a", "b")]
+    text = " ".join(" ".join(render(both)).split())
+    assert text.count("not measured side by side: there is no git (a, b)") == 1
+    message = failure_message(both[0])
+    assert "judged by saved runs alone, against 0001_x.json" in message
+    assert "not measured side by side: there is no git" in message
+
+
+def test_change_as_measured_stands_beside_the_corrected_one():
+    message = failure_message(verdict("regression", corrected=True, measured=-0.03))
+    assert "as measured −3.0 %; corrected by the reference workload" in message
+    assert "−31 % [−38, −24], measured −3.0 %" in " ".join(render([verdict(measured=-0.03)]))
+    assert "measured" not in render([verdict(measured=-0.31)])[2]

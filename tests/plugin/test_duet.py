@@ -557,3 +557,27 @@ def test_another_environment_whose_package_is_shadowed_by_the_tree_says_so(tmp_p
     assert note.startswith("mypkg is installed in /other/python too, but both sides run that of")
     here = Home(sys.executable, "/", (f"{tmp_path}/venv/lib/site-packages",))
     assert InEnvironment(environment, here).notes == ()
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
+    second = (
+        "@pytest.mark.tf_threads(1, 1, tolerance={'throughput': '60%', 'cpu_efficiency': '99%'})"
+    )
+    project.write(
+        "tests/test_it.py",
+        TEST + f"\n{second}\ndef test_tolerant(benchmark):\n    benchmark(product.work)\n",
+    )
+    project.commit("two tests")
+    assert project.run("--benchmark-save=first") == 0
+    project.write("src/product.py", product(2.5))
+    # One saved run cannot tell a quarter; its commit can.
+    assert project.run("--benchmark-compare", *args) == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts == {"test_work": "regression", "test_tolerant": "pass"}
+    recorded = {name.partition("[")[0]: one["extra_info"]["tf_threads"]
+                for name, one in project.benchmarks.items()}  # fmt: skip
+    assert recorded["test_work"]["verdicts"][0]["judged_by"] == "side by side"
+    assert recorded["test_tolerant"]["verdicts"][0]["judged_by"] == "saved runs"
+    assert "duet" not in recorded["test_tolerant"]
+    assert project.told.count("the current tree has uncommitted changes") == 1
+    assert project.leftovers == (0, [])

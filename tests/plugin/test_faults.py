@@ -1,9 +1,6 @@
 """A measuring process that comes to a bad end: its test says why, and nothing is left behind."""
 
 import os
-import signal
-import subprocess
-import sys
 
 import psutil
 import pytest
@@ -292,56 +289,6 @@ def test_killed_interpreter_is_replaced(suite):
     result = suite.run()
     result.assert_outcomes(failed=1, passed=2)
     assert "died while one was running" in flat(result)
-
-
-WAITS = """
-import os, pathlib, subprocess, sys, time
-
-@pytest.mark.tf_threads(intra=1)
-def test_waits():
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
-    pathlib.Path("pids.new").write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
-    os.rename("pids.new", "pids")
-    time.sleep(1000)
-"""
-
-
-@pytest.mark.parametrize("start", ["fork", "fresh"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_pytest_is_interrupted_or_killed(
-    suite, number, start, tmp_path, eventually, all_end
-):
-    suite.write(WAITS)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            f"--tf-threads-start={start}",
-            f"--basetemp={tmp_path / 'base'}",
-        ],
-        cwd=suite.path,
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    pids_file = suite.path / "pids"
-    with process:
-        eventually(lambda: pids_file.exists() or process.poll() is not None)
-        assert process.poll() is None, process.stdout.read().decode()
-        pids = [int(pid) for pid in pids_file.read_text().split()]
-        process.send_signal(number)
-        output = process.communicate(timeout=300)[0].decode()
-    if number == signal.SIGINT:
-        assert process.returncode == pytest.ExitCode.INTERRUPTED
-        assert "KeyboardInterrupt" in output
-    all_end(pids)
-    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("start", ["os.abort()", "time.sleep(1000)", "os._exit(0)"])

@@ -114,18 +114,6 @@ def processes_of(path):
     }
 
 
-def test_more_processes_are_measured_before_a_test_fails(saved):
-    saved.ms(30)
-    out = saved.path / "out.json"
-    json_file = "--benchmark-json=out.json"
-    compare(saved, json_file).assert_outcomes(passed=2, failed=1)
-    assert processes_of(out) == {"test_fast[intra1-inter1]": 4, "test_steady[intra1-inter1]": 2}
-    compare(saved, json_file, "--tf-threads-max-processes=3").assert_outcomes(passed=2, failed=1)
-    assert processes_of(out) == {"test_fast[intra1-inter1]": 3, "test_steady[intra1-inter1]": 2}
-    compare(saved, json_file, "--tf-threads-max-processes=1").assert_outcomes(passed=2, failed=1)
-    assert processes_of(out) == {"test_fast[intra1-inter1]": 2, "test_steady[intra1-inter1]": 2}
-
-
 def test_suspicion_that_more_processes_refute(saved):
     saved.write(
         SUITE.replace('float(open("ms").read())', "ms_of_this_process()")

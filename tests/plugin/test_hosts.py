@@ -213,15 +213,21 @@ class Run:
 
     def __init__(self, dist="load", workers=2):
         options = {"dist": dist, "tx": ["popen"] * workers}
+        self.lines = []
+        self.told = []
+        terminal = SimpleNamespace(
+            ensure_newline=lambda: None, write_line=self.lines.append, flush=lambda: None
+        )
         config = SimpleNamespace(
             getoption=options.get,
             hook=SimpleNamespace(
                 pytest_xdist_make_scheduler=SimpleNamespace(get_hookimpls=lambda: [])
             ),
-            pluginmanager=SimpleNamespace(get_plugin=lambda _: None),
+            pluginmanager=SimpleNamespace(get_plugin=lambda _: None, getplugin=lambda _: terminal),
         )
-        self.waits = []
-        self.controller = Distribution(config, 7, lambda *words: self.waits.append(words))
+        self.controller = Distribution(
+            config, 7, lambda: self.told.append("marked"), lambda: self.told.append("elsewhere")
+        )
         self.controller.baseline = "saved runs"
         self.nodes = [self._node(f"gw{number}") for number in range(workers)]
         self.workers = [self._briefed(node) for node in self.nodes]
@@ -249,7 +255,22 @@ def test_workers_are_told_what_they_need_and_others_do_not_see_it():
     assert (told.seed, told.copies, told.baseline) == (7, 3, "saved runs")
     assert run.nodes[1].workerinput == {"workercount": 3}
     told.tell(briefing.WAITING, "pid 3")
-    assert run.waits == [("gw1", "pid 3")]
+    assert run.lines == ["[gw1] tf_threads: waiting for the CPUs: pid 3"]
+
+
+def test_the_controller_hears_of_marked_tests_before_it_deals_them_out():
+    run = Run(workers=3)
+    for worker in run.workers:
+        worker.tell(briefing.VERSION, __version__)
+    run.collect(0)
+    assert run.told == []
+    run.workers[1].tell(briefing.MARKED, "t.py::test")
+    assert run.told == []  # a thread of execnet's, in which nothing may be registered
+    run.collect(1)
+    assert run.told == ["marked"]
+    run.workers[2].tell(briefing.ELSEWHERE, "")
+    run.collect(2)
+    assert run.told == ["marked", "elsewhere", "marked"]
 
 
 @pytest.mark.parametrize(
@@ -386,7 +407,7 @@ def test_a_host_by_ssh_that_is_lost_while_it_measures(suite, sshd, eventually, a
         def test_lost(benchmark, tf_threads):
             state = os.environ.get("STATE")
             if state and not pathlib.Path(state).exists() and tf_threads.intra == 1:
-                worker = psutil.Process().parents()[1]
+                interpreter, guard, worker, *_ = psutil.Process().parents()
                 family = [worker, *worker.children(recursive=True)]
                 pathlib.Path(state).write_text(json.dumps([one.pid for one in family]))
                 next(one for one in worker.parents() if one.name().startswith("sshd")).kill()

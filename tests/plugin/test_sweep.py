@@ -105,22 +105,6 @@ def test_serial(benchmark):
     assert once_of_three(lambda: sentence in flat(suite.results(processes=2)[0]))
 
 
-def test_no_comparison_of_what_took_no_turns(suite):
-    suite.write(
-        SCALING
-        + """
-@pytest.mark.tf_threads(configs=[(1, 1), (4, 1)])
-def test_scaling(benchmark, tf_threads):
-    benchmark(work, tf_threads.intra)
-"""
-    )
-    result, _ = suite.results(SHORT, "--tf-threads-group=1")
-    assert sweeps(suite)[0]["recommendation"] is None
-    assert "its configurations took no turns with one another, so they are not compared" in flat(
-        result
-    )
-
-
 def test_one_that_fails_is_left_out_of_the_comparison(suite):
     suite.write(
         SCALING
@@ -142,15 +126,12 @@ SEARCHED = (
     + """
 @pytest.mark.tf_threads(1, 1, cpus=1)
 def test_scaling(benchmark, tf_threads):
-    assert tf_threads.intra != 8 or not os.path.exists("eight is bad")
-    time.sleep(0)
-    began = time.perf_counter()
     benchmark(work, tf_threads.intra)
 
 def test_unmarked():
     pass
 """
-).replace("import time", "import os, time")
+)
 
 GRID = "--tf-threads=intra=1,2,4,8;inter=1,2,3,4"
 
@@ -188,47 +169,6 @@ def test_search_over_the_machines_cores(suite):
     assert sweep["search"]["grid_configurations"] >= len(counts) ** 2
 
 
-def test_search_goes_on_without_what_fails(suite):
-    suite.write(SEARCHED)
-    (suite.path / "eight is bad").touch()
-    result, _ = suite.results(GRID, "--tf-threads-search", SHORT)
-    failed = result.parseoutcomes().get("failed", 0)
-    assert failed == sum("FAILED" in line for line in result.outlines)
-    assert sweeps(suite)[0]["recommendation"]["best"].startswith("intra4-")
-
-
-def test_search_that_fails_everywhere_reports_every_configuration(suite):
-    suite.write(
-        """
-        @pytest.mark.tf_threads(1, 1)
-        def test_broken(benchmark):
-            raise ValueError("its own fault")
-        """
-    )
-    result = suite.run("--tf-threads=1x1,2x1,4x1", "--tf-threads-search")
-    result.assert_outcomes(failed=4)
-
-
-def test_search_and_exit_first(suite):
-    suite.write(
-        """
-        @pytest.mark.tf_threads(1, 1)
-        def test_broken(benchmark):
-            raise ValueError("its own fault")
-        """
-    )
-    result = suite.run("--tf-threads=1x1,2x1,4x1", "--tf-threads-search", "-x")
-    result.assert_outcomes(failed=1)
-
-
-def test_search_of_one_configuration_is_a_measurement(suite):
-    suite.write(SEARCHED)
-    result, benchmarks = suite.results("--tf-threads=2x1", "--tf-threads-search", SHORT)
-    result.assert_outcomes(passed=2)
-    assert list(benchmarks) == ["test_scaling[intra2-inter1]"]
-    assert sweeps(suite) == []
-
-
 def test_search_says_what_it_cannot_go_with(suite):
     suite.write(SEARCHED)
     result = suite.run("--tf-threads-search", "--tf-threads-group=1")
@@ -258,44 +198,3 @@ def test_scaling(benchmark, tf_threads, batch):
     assert result.stdout.str().count("is recommended") == 2
     assert "What limits it" not in result.stdout.str()
     assert sum(" 2×1 " in line and "calls/s" in line for line in result.outlines) == 2
-
-
-def test_a_test_that_is_run_twice_is_compared_once(suite):
-    suite.write(
-        """
-        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
-        def test_twins(benchmark):
-            benchmark(sum, range(1000))
-        """
-    )
-    result = suite.run("--benchmark-max-time=0.2", "--keep-duplicates", "test_it.py", "test_it.py")
-    result.assert_outcomes(passed=4)
-    assert result.stdout.str().count("is recommended") == 1
-
-
-@pytest.mark.parametrize("group", [2, 8])
-def test_search_runs_none_again_that_did_not_pass(suite, group):
-    suite.write(
-        """
-        import pathlib, time
-
-        @pytest.mark.tf_threads
-        def test_few(benchmark, tf_threads, request):
-            runs = pathlib.Path(f"runs-{request.node.callspec.id}")
-            runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
-            if tf_threads.intra == tf_threads.inter == 1:
-                pytest.skip("not this one")
-            if runs.read_text() == "xx":
-                pytest.fail("not again")
-            benchmark.pedantic(time.sleep, (0.001,), rounds=10)
-        """
-    )
-    suite.run(
-        "--tf-threads=intra=1,2,4,8;inter=1,2",
-        "--tf-threads-search",
-        f"--tf-threads-group={group}",
-        processes=3,
-    )
-    runs = {file.name: len(file.read_text()) for file in suite.path.glob("runs*")}
-    assert runs.pop("runs-intra1-inter1") == 1
-    assert max(runs.values()) <= 2

@@ -20,8 +20,6 @@ from pytest_tfthreads.process.lease_notes import Holder, read_notes, write_note
 from pytest_tfthreads.process.lease_place import find_place, machine_folder
 from pytest_tfthreads.process.leases import Leases
 
-pytestmark = pytest.mark.skipif(not lease_line.HAS_LOCKS, reason="there are no locks here")
-
 # A process that does what it is told, line by line, and says what came of it. It says that it
 # leaves before it does, and that it has entered after it has: who enters together is in the pipe.
 ACTOR = """
@@ -666,20 +664,6 @@ def test_where_nothing_can_be_made_everybody_goes_on_and_says_so(tmp_path):
     assert "Not a directory" in leases.unavailable
     with leases.shared("a"), leases.exclusive("b"), leases.packed("c", 1, [3]) as cpus:
         assert cpus == (3,)
-
-
-def test_without_fcntl_everybody_goes_on_and_says_so(tmp_path):
-    script = """
-import os, sys
-sys.modules["fcntl"] = None
-del os.getuid, os.O_CLOEXEC, os.O_NOFOLLOW
-from pytest_tfthreads.process.leases import Leases
-leases = Leases()
-with leases.shared("a"), leases.paused(), leases.exclusive("b"), leases.packed("c", 1, [3]) as cpus:
-    print(cpus, leases.unavailable)
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.stdout.startswith("(3,) this platform has no locks"), run.stderr
 
 
 # -- the place ------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Which CPUs there really are, on machines made of files."""
 
+import os
+
 import pytest
 
 from pytest_tfthreads.core.threads import CpuCounts
@@ -174,3 +176,21 @@ def test_quota_v1(tmp_path, quota, cpus):
 
 def test_quota_without_cgroups(tmp_path):
     assert read_quota(tmp_path, tmp_path / "absent") is None
+
+
+def test_cores_where_sysfs_has_no_topology(tmp_path, monkeypatch):
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr("pytest_tfthreads.process.machine._CPUINFO", cpuinfo)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    blocks = [
+        f"processor\t: {cpu}\nmodel name\t: Some CPU\nphysical id\t: 0\ncore id\t\t: {cpu % 2}\n"
+        for cpu in range(4)
+    ]
+    cpuinfo.write_text("\n".join(blocks))
+    machine = Machine.read(tmp_path)
+    assert (machine.counts.physical, machine.cpu_model) == (2, "Some CPU")
+    cpuinfo.write_text("processor\t: 0\n\nprocessor\t: 1\n")  # as on ARM
+    assert Machine.read(tmp_path).counts.physical == 4
+    cpuinfo.unlink()
+    assert Machine.read(tmp_path).counts.physical == 4

@@ -5,7 +5,11 @@ import socket
 
 import pytest
 
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.process.protocol import (
+    Connection,
+    ConnectionClosedError,
+    GarbledMessageError,
+)
 
 
 @pytest.fixture
@@ -70,3 +74,31 @@ def test_the_other_side_is_gone(pair):
         ours.receive()
     with pytest.raises(ConnectionClosedError):
         ours.send("anyone", {})
+
+
+@pytest.mark.parametrize("garbage", [b"g", b"[1]\n", b'{"kind": "x\n', b'{"kind": 5}\n', b"\xff\n"])
+def test_what_is_no_message_is_noticed_also_behind_one(pair, garbage):
+    ours, theirs = pair
+    theirs.send("first", {})
+    theirs.sock.sendall(garbage)
+    theirs.close()
+    assert ours.receive()[0] == {"kind": "first"}
+    with pytest.raises(GarbledMessageError):
+        ours.receive()
+
+
+def test_a_stream_without_end_is_not_read_to_its_end(pair):
+    ours, theirs = pair
+    theirs.sock.sendall(b"x" * 1000)
+    with pytest.raises(GarbledMessageError):
+        ours.receive()
+
+
+def test_descriptors_do_not_come_with_the_message_before_theirs(pair):
+    ours, theirs = pair
+    theirs.send("before", {})
+    theirs.send("theirs", {}, [0])
+    theirs.send("after", {})
+    told = [ours.receive() for _ in range(3)]
+    assert [len(fds) for _, fds in told] == [0, 1, 0]
+    os.close(told[1][1][0])

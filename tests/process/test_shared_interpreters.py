@@ -6,6 +6,7 @@ import socket
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pytest_tfthreads.process import meeting
@@ -15,7 +16,6 @@ from pytest_tfthreads.process.preloaded import Home, Interpreter
 
 pytestmark = [
     pytest.mark.usefixtures("no_leftovers"),
-    pytest.mark.skipif(not meeting.CAN_MEET, reason="interpreters are shared on Linux only"),
 ]
 
 FAKE_TENSORFLOW = Path(__file__).parents[1] / "fake_tensorflow"
@@ -96,12 +96,20 @@ def test_several_logins_share(enter, monkeypatch):
         one.close()
 
 
-def test_one_that_died_is_noticed_by_all(enter, all_end):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("who", ["interpreter", "guard"])
+def test_one_that_died_is_noticed_by_all(enter, all_end, who, number):
     first, second = enter(), enter()
     for one in (first, second):
         one.wait_until_ready()
-    os.kill(started(first), signal.SIGKILL)
-    all_end([started(first)])
+    guard = psutil.Process(started(first))
+    (interpreter,) = guard.children()
+    if who == "guard" and number == signal.SIGTERM:  # it heeds nothing that can be ignored
+        guard.send_signal(number)
+        assert not first.has_gone
+        number = signal.SIGKILL
+    (guard if who == "guard" else interpreter).send_signal(number)
+    all_end([guard.pid, interpreter.pid])
     assert first.has_gone
     assert second.has_gone
     third = enter()

@@ -1,0 +1,73 @@
+"""All that takes part in a run with marked tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_tfthreads.controller import Controller
+from pytest_tfthreads.isolation.executor import Executor, Processes
+from pytest_tfthreads.isolation.orders import is_interactive
+from pytest_tfthreads.keeper import Keeper
+from pytest_tfthreads.names import CONTROLLER_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
+from pytest_tfthreads.options import Settings
+from pytest_tfthreads.process.launcher import Launcher
+from pytest_tfthreads.process.leases import Leases
+from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.sharing import Sharing
+from pytest_tfthreads.snapshots import ReceivedSnapshots
+from pytest_tfthreads.ticker import Ticker
+from pytest_tfthreads.xdist_bridge import roles
+from pytest_tfthreads.xdist_bridge.distribution import Distribution
+
+
+class Parts:
+    """The plugins of one run, in a process that collects tests or that distributes them."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, distribution: Distribution | None
+    ) -> None:
+        settings = replace(settings, seed=roles.seed_of_run(config, settings.seed))
+        ticker = Ticker(config)
+        self._manager = config.pluginmanager
+        self.sharing = Sharing(config, settings.lease_timeout_s, ticker, distribution)
+        self.keeper = Keeper(config, settings, self.sharing, distribution)
+        self.controller = Controller(
+            config,
+            settings,
+            self.sharing,
+            ticker,
+            self.keeper,
+            distribution,
+            lambda machine: executor_of(config, settings, machine, self.sharing.leases, ticker),
+        )
+
+    def register(self, session: pytest.Session | None) -> None:
+        """Have pytest call them. What a `session` that has started has told others, tell them."""
+        self._manager.register(self.controller, CONTROLLER_PLUGIN)
+        self._manager.register(self.keeper, "tfthreads-keeper")
+        if self._manager.hasplugin(SYRUPY):
+            self._manager.register(ReceivedSnapshots(), SNAPSHOTS_PLUGIN)
+        if session is not None:
+            self.controller.pytest_sessionstart()
+            self.keeper.pytest_sessionstart(session)
+
+    def share(self, is_collecting: bool) -> None:
+        """From the first marked test on, what computes here waits for whoever measures."""
+        self._manager.register(self.sharing, "tfthreads-sharing")
+        if is_collecting:
+            self.sharing.collect()
+
+
+def executor_of(
+    config: pytest.Config, settings: Settings, machine: Machine, leases: Leases, ticker: Ticker
+) -> Executor:
+    """What runs the measuring processes of this run."""
+    launcher = Launcher(
+        settings.start,
+        leases,
+        run=roles.shared_run(config),
+        shares_terminal=is_interactive(config),
+    )
+    return Processes(config, settings, machine, launcher, leases, ticker)

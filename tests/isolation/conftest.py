@@ -1,0 +1,199 @@
+"""Runs of pytest whose processes are scripted: exact times, and no process."""
+
+import json
+import textwrap
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import pytest
+
+from pytest_tfthreads import parts
+from pytest_tfthreads.isolation.executor import Answers
+from pytest_tfthreads.process.failure import Failure
+from pytest_tfthreads.process.member import Launched
+from pytest_tfthreads.process.protocol import FINISHED, SESSION_EXIT, Reply
+
+TURNS = 10
+SET_UP_S = 1.0
+
+
+class Process(NamedTuple):
+    """What a script may look at: whose process it is, and its number among those of its side."""
+
+    test: str
+    intra: int
+    inter: int
+    is_baseline: bool
+    number: int
+
+
+@dataclass
+class ScriptedExecutor:
+    """Answers each order at once: `script(process)` are its seconds a call, or how it fails.
+
+    A process takes `SET_UP_S` and its rounds, by the clock of `Answers.seconds`.
+    """
+
+    script: object = lambda process: 0.01
+    config: pytest.Config | None = None
+    batches: list = field(default_factory=list)
+    processes: list = field(default_factory=list)
+    seconds: float = 0.0
+
+    def prepare(self, home, env):
+        pass
+
+    def close(self):
+        pass
+
+    def run(self, batch):
+        self.batches.append(batch)
+        results = tuple(self._result(job) for job in batch.jobs)
+        seconds = SET_UP_S * len(results) + sum(_measured_s(one) for one in results)
+        self.seconds += seconds
+        return Answers(results, 0.0, seconds)
+
+    @property
+    def rings(self):
+        """The configurations of each ring, in order of set-up, as "intra x inter"."""
+        return [[f"{one.order.intra}x{one.order.inter}" for one in it.jobs] for it in self.batches]
+
+    @property
+    def counts(self):
+        """How many processes each configuration of each test had, by test and side."""
+        counts = {}
+        for one in self.processes:
+            key = (one.test + (" at the baseline" if one.is_baseline else ""), one.intra, one.inter)
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
+    def _result(self, job):
+        order = job.order
+        is_baseline = job.home.cwd != str(self.config.invocation_params.dir)
+        name = order.own_part.removeprefix("::").partition("[")[0]
+        key = (name, order.intra, order.inter, is_baseline)
+        number = sum(one[:4] == key for one in self.processes)
+        process = Process(*key, number)
+        self.processes.append(process)
+        answer = self.script(process)
+        if isinstance(answer, Failure):
+            return answer
+        if isinstance(answer, pytest.exit.Exception):
+            return Launched(order, Reply(SESSION_EXIT, message=str(answer)), "")
+        error = str(answer) if isinstance(answer, Exception) else ""
+        reply = Reply(
+            FINISHED,
+            reports=tuple(self._reports(order, error)),
+            sample=None if error else _sample(answer, order),
+            benchmark=None if error else _benchmark(answer),
+            effective={"intra": order.intra, "inter": order.inter},
+            runtime={"tensorflow": "2.21.0"},
+            uses_benchmark=True,
+        )
+        return Launched(replace(order, start="fork"), reply, "")
+
+    def _reports(self, order, error):
+        for when in ("setup", "call", "teardown"):
+            has_failed = bool(error) and when == "call"
+            report = pytest.TestReport(
+                nodeid=order.nodeid,
+                location=(order.nodeid.partition("::")[0], 0, order.nodeid.rpartition("::")[2]),
+                keywords={},
+                outcome="failed" if has_failed else "passed",
+                longrepr=error if has_failed else None,
+                when=when,
+                duration=1.0,
+            )
+            hook = self.config.hook
+            data = hook.pytest_report_to_serializable(config=self.config, report=report)
+            yield json.loads(json.dumps(data))
+
+
+def _measured_s(result):
+    return sum(result.reply.sample["wall_s"]) if isinstance(result, Launched) and (
+        result.reply.sample
+    ) else 0.0  # fmt: skip
+
+
+def _sample(seconds, order):
+    rounds = 2 * TURNS
+    return {
+        "wall_s": [seconds] * rounds,
+        "cpu_s": [seconds] * rounds,
+        "iterations": 1,
+        "warmup_rounds": 1,
+        "setup_s": 0.1,
+        "max_rss_bytes": 1,
+        "voluntary_switches": 0,
+        "involuntary_switches": 0,
+        "cpus": list(order.cpus),
+        "ring": order.ring,
+        "turn_rounds": 2,
+        "reference_wall_s": None,
+        "reference_cpu_s": None,
+    }
+
+
+def _benchmark(seconds):
+    return {
+        "data": [seconds] * 2 * TURNS,
+        "iterations": 1,
+        "group": None,
+        "options": {
+            "disable_gc": False,
+            "timer": "perf_counter",
+            "min_rounds": 5,
+            "max_time": 1.0,
+            "min_time": 0.000005,
+            "warmup": False,
+        },
+        "extra_info": {},
+        "cprofile": None,
+        "unwritten": "",
+    }
+
+
+class ScriptedSuite:
+    """A user's suite whose processes are scripted; `executor` is that of the latest run."""
+
+    def __init__(self, pytester, monkeypatch):
+        self.pytester = pytester
+        self.path = pytester.path
+        self.script = lambda process: 0.01
+        monkeypatch.setattr(parts, "executor_of", self._executor)
+
+    def _executor(self, config, *_):
+        self.executor.config = config
+        return self.executor
+
+    def write(self, source):
+        self.pytester.makepyfile(test_it="import pytest\n" + textwrap.dedent(source))
+
+    def run(self, *args, processes=1):
+        self.executor = ScriptedExecutor(self.script)
+        return self.pytester.runpytest_inprocess(
+            "-p",
+            "no:cacheprovider",
+            f"--tf-threads-processes={processes}",
+            "--benchmark-json=out.json",
+            *args,
+        )
+
+    @property
+    def saved(self):
+        """What the latest run left in its JSON file."""
+        return json.loads((self.path / "out.json").read_text())
+
+    @property
+    def verdicts(self):
+        """Verdicts on throughput by test."""
+        return {
+            one["name"]: one["extra_info"]["tf_threads"]["verdicts"][0]
+            for one in self.saved["benchmarks"]
+        }
+
+
+@pytest.fixture
+def scripted(bare_pytester, monkeypatch):
+    """A suite that runs no process."""
+    return ScriptedSuite(bare_pytester, monkeypatch)

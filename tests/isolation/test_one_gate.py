@@ -1,0 +1,293 @@
+"""--benchmark-compare: saved runs judge first, what they leave open is measured side by side."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+SUITE = """
+@pytest.mark.tf_threads(1, 1)
+def test_fast(benchmark):
+    benchmark(sum, range(10))
+
+@pytest.mark.tf_threads(1, 1)
+def test_steady(benchmark):
+    benchmark(sum, range(10))
+"""
+NEW = (
+    SUITE
+    + """
+@pytest.mark.tf_threads(1, 1)
+def test_new(benchmark):
+    benchmark(sum, range(10))
+"""
+)
+FAST, STEADY = "test_fast[intra1-inter1]", "test_steady[intra1-inter1]"
+FIRST_LOOK, PAIRS = 3, 3
+
+
+def git(path, *args):
+    command = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args]
+    subprocess.run(command, cwd=path, check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(scripted, monkeypatch, tmp_path):
+    """A repository with one saved run of two tests, of 10 ms a call and one commit."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    scripted.temporary = tmp_path
+    scripted.pytester.makeini("[pytest]\nfilterwarnings = default\n")
+    scripted.write(SUITE)
+    git(scripted.path, "init", "-q", "-b", "main")
+    git(scripted.path, "add", "test_it.py", "tox.ini")
+    git(scripted.path, "commit", "-q", "-m", "first")
+    scripted.run("--benchmark-save=first", processes=3).assert_outcomes(passed=2)
+    return scripted
+
+
+def gate(project, *args):
+    return project.run("--benchmark-compare", *args, processes=FIRST_LOOK)
+
+
+def flat(result):
+    return " ".join((result.stdout.str() + result.stderr.str()).split())
+
+
+def counts(project):
+    return {test: count for (test, *_), count in project.executor.counts.items()}
+
+
+def judged(project):
+    return {
+        name: (verdict["status"], verdict["judged_by"])
+        for name, verdict in project.verdicts.items()
+    }
+
+
+def weather(process):
+    """Today everything is a third slower than when the run was saved."""
+    return 0.013
+
+
+def slower(share):
+    """The current code of test_fast is slower by a share; all is as on the day of the saved run."""
+
+    def script(process):
+        is_slow = process.test == "test_fast" and not process.is_baseline
+        return 0.01 * (1 + share) if is_slow else 0.01
+
+    return script
+
+
+def edit_saved(project, edit):
+    (file,) = project.path.glob(".benchmarks/*/0001_first.json")
+    data = json.loads(file.read_text())
+    edit(data)
+    file.write_text(json.dumps(data))
+
+
+def test_weather_fails_no_build_and_a_small_loss_is_found(project):
+    project.script = weather
+    result = gate(project)
+    result.assert_outcomes(passed=2)
+    assert judged(project) == {FAST: ("pass", "side by side"), STEADY: ("pass", "side by side")}
+    assert "side by side pass" in flat(result)
+    assert "verdicts are open" not in flat(result)
+
+    project.script = slower(0.06)  # which no saved run can tell
+    result = gate(project, "--benchmark-save=second")
+    result.assert_outcomes(passed=1, failed=1)
+    assert judged(project)[FAST] == ("regression", "side by side")
+    told = flat(result)
+    assert "more than 3.5 % as measured and more than 2.0 % for certain" in told
+    assert told.count("slower: CPU work") == 1  # in full once, where the test fails
+    recorded = project.saved["benchmarks"][0]["extra_info"]["tf_threads"]
+    assert len(recorded["duet"]["pairs"]) == 2 * PAIRS  # the second look decides
+    assert len(recorded["processes"]) == FIRST_LOOK  # the first look: what later runs compare with
+    assert not list(project.temporary.glob("*tfthreads*"))
+
+
+def test_what_saved_runs_pass_is_not_measured_again(project):
+    project.script = lambda process: 0.01
+    gate(project, "--tf-threads-tolerance=60%").assert_outcomes(passed=2)
+    assert judged(project) == {FAST: ("pass", "saved runs"), STEADY: ("pass", "saved runs")}
+    assert counts(project) == {"test_fast": FIRST_LOOK, "test_steady": FIRST_LOOK}
+
+
+def test_off_keeps_to_the_saved_runs_and_a_name_means_every_test(project):
+    project.script = slower(1.5)
+    result = gate(project, "--tf-threads-duet=off")
+    result.assert_outcomes(passed=1, failed=1)
+    assert judged(project)[FAST] == ("regression", "saved runs")
+    assert counts(project) == {"test_fast": 2 * FIRST_LOOK, "test_steady": FIRST_LOOK}
+    assert "more than 5.0 % as estimated and more than 2.0 % for certain" in flat(result)
+    assert flat(result).count("--tf-threads-duet=off keeps to the saved runs") >= 1
+    gate(project, "--tf-threads-duet", "--tf-threads-tolerance=60%")
+    assert judged(project)[STEADY] == ("pass", "side by side")
+    assert counts(project)["test_steady"] == PAIRS
+
+
+def test_a_new_test_is_compared_at_the_commit_of_the_saved_run(project):
+    project.write(NEW)
+    project.script = lambda process: (
+        0.02 if process.test == "test_new" and not process.is_baseline else 0.01
+    )
+    result = gate(project, "-k", "new")
+    result.assert_outcomes(failed=1, deselected=2)
+    assert judged(project)["test_new[intra1-inter1]"] == ("regression", "side by side")
+
+    project.script = lambda process: ValueError("no such thing") if process.is_baseline else 0.01
+    result = gate(project, "-k", "new")
+    result.assert_outcomes(passed=1, deselected=2)
+    assert judged(project)["test_new[intra1-inter1]"] == ("no-baseline", "saved runs")
+    assert counts(project) == {"test_new": FIRST_LOOK + 1, "test_new at the baseline": 1}
+    assert "the test does not run at" in flat(result)
+    assert "2 of 2 verdicts are open (2 no-baseline)" in result.outlines[-2]
+
+
+def test_another_machine_is_no_obstacle(project):
+    def elsewhere(data):
+        for one in data["benchmarks"]:
+            one["extra_info"]["tf_threads"]["machine"]["cpu"] = "Another CPU"
+
+    edit_saved(project, elsewhere)
+    project.script = slower(0.06)
+    gate(project).assert_outcomes(passed=1, failed=1)
+    assert judged(project)[FAST] == ("regression", "side by side")
+
+
+@pytest.mark.parametrize(
+    ("commit", "reason"),
+    [
+        ({"id": "f" * 40, "dirty": False}, "has no commit 'ffff"),
+        (None, "names no commit"),
+        ({"dirty": True}, "saved with uncommitted changes"),
+    ],
+)
+def test_without_the_commit_saved_runs_stand_and_say_what_would_help(project, commit, reason):
+    def other(data):
+        data["commit_info"] = None if commit is None else {**data["commit_info"], **commit}
+
+    edit_saved(project, other)
+    project.script = slower(1.5)
+    result = gate(project)
+    result.assert_outcomes(passed=1, failed=1)
+    assert judged(project)[FAST] == ("regression", "saved runs")
+    assert counts(project)["test_fast"] == 2 * FIRST_LOOK  # looked at again before it fails
+    assert reason in flat(result)
+    assert "judged by saved runs alone, against" in flat(result)
+    summary = flat(result).partition("verdicts are open")[0].rpartition("Verdict")[2]
+    assert summary.count("not measured side by side: ") == 1
+
+
+def test_a_failure_beside_the_baseline_fails_the_test(project):
+    project.script = lambda process: (
+        ValueError("flaky") if not process.is_baseline and process.number == 4 else 0.01
+    )
+    result = gate(project)
+    result.assert_outcomes(failed=2)
+    assert "flaky" in flat(result)
+
+
+def test_all_configurations_are_compared_with_each_other_all_the_same(project):
+    project.write(
+        """
+@pytest.mark.tf_threads(intra=[1, 2], inter=1)
+def test_busy(benchmark):
+    benchmark(sum, range(10))
+"""
+    )
+    project.script = lambda process: 0.01 / process.intra
+    gate(project).assert_outcomes(passed=2)
+    (sweep,) = project.saved["tf_threads"]["sweeps"]
+    assert sweep["recommendation"]["best"] == "intra2-inter1"
+    assert {status for status, _ in judged(project).values()} == {"pass"}
+
+
+def test_exit_first_in_the_midst_of_duets(project):
+    project.write(
+        """
+@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1)
+def test_busy(benchmark):
+    benchmark(sum, range(10))
+"""
+    )
+    project.script = lambda process: (
+        ValueError("no") if process.intra == 2 and process.number == 3 else 0.01
+    )
+    gate(project, "-x").assert_outcomes(passed=1, failed=1)
+    assert ("test_busy at the baseline", 4, 1) not in project.executor.counts
+
+
+FIVE = """
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.tf_threads(1, 1)
+def test_work(benchmark, number):
+    benchmark(sum, range(10))
+"""
+
+
+@pytest.fixture
+def five(project):
+    """Five tests, each left open by the saved run; every process takes about 1.2 s."""
+    project.write(FIVE)
+    git(project.path, "commit", "-aqm", "five tests")
+    project.run("--benchmark-save=five", processes=FIRST_LOOK).assert_outcomes(passed=5)
+    return project
+
+
+def processes_by_test(project):
+    """In the order of tests: processes of the current side, and of the baseline's."""
+    found = {}
+    for batch in project.executor.batches:
+        for job in batch.jobs:
+            here = job.home.cwd == str(project.executor.config.invocation_params.dir)
+            name = job.order.nodeid.rpartition("::")[2]
+            found.setdefault(name, [0, 0])[0 if here else 1] += 1
+    return list(found.values())
+
+
+def test_budget_gives_every_test_its_first_look_and_keeps_to_its_time(five):
+    result = gate(five, "--tf-threads-budget=40")
+    result.assert_outcomes(passed=5)
+    looks = processes_by_test(five)
+    assert all(here >= FIRST_LOOK for here, _ in looks)
+    assert five.executor.seconds <= 40
+    assert 0 < sum(beside > 0 for _, beside in looks) < 5
+    assert "5 tests to judge, about" in flat(result)
+    assert "more within --tf-threads-budget (" in flat(result)
+    assert "--tf-threads-budget was used up; about" in flat(result)
+    gate(five)  # without a limit all are decided
+    assert all(beside for _, beside in processes_by_test(five))
+
+
+def test_budget_ends_a_duet_that_is_not_likely_to_close_and_says_what_would_help(five):
+    noise = [1.0, 1.05, 0.95, 1.04]
+
+    def script(process):
+        return 0.01 if process.is_baseline else 0.01 * noise[process.number % 4]
+
+    five.script = script
+    result = gate(five, "-k", "[0-", "--tf-threads-budget=30")
+    result.assert_outcomes(passed=1, deselected=4)
+    told = flat(result)
+    statuses = {status for status, _ in judged(five).values()}
+    assert statuses == {"inconclusive"}
+    assert five.executor.seconds <= 30
+    assert "more would have decided it" in told or "did not decide it" in told
+
+
+def test_budget_by_ini_key_and_what_is_no_time(scripted):
+    scripted.write(SUITE)
+    result = scripted.run("--benchmark-compare", "--tf-threads-budget=10h")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--tf-threads-budget: '10h' is no time; write seconds or minutes" in flat(result)
+    scripted.pytester.makeini("[pytest]\nfilterwarnings = default\ntf_threads_budget = 2s\n")
+    result = scripted.run("--benchmark-compare", processes=3)
+    result.assert_outcomes(passed=2)
+    assert "more than --tf-threads-budget" in flat(result)

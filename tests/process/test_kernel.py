@@ -1,0 +1,26 @@
+import os
+import subprocess
+import sys
+
+from pytest_tfthreads.process import kernel
+
+CHILD = """
+import subprocess, sys
+if sys.argv[1:]:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    print(child.pid, flush=True)
+    child.wait()
+"""
+
+
+def test_children_are_those_of_a_process_and_not_their_own():
+    command = [sys.executable, "-c", CHILD, "a name with ) 1 in it"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            grandchild = int(child.stdout.readline())
+            assert child.pid in kernel.children()
+            assert grandchild not in kernel.children()
+            assert kernel.children(child.pid) == [grandchild]
+            assert kernel.children(grandchild) == []
+        finally:
+            os.kill(grandchild, 9)
