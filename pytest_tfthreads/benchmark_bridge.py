@@ -45,6 +45,8 @@ UNMEASURED = (
 
 # pytest-benchmark's defaults; a value that differs was set by the user.
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
+# Times of single rounds, which our table does not have.
+_COLUMNS_BESIDE_OURS = ("min", "median", "max", "stddev", "rounds", "iterations")
 # How pytest-benchmark's storage looks for files of saved runs.
 _NUMBERED = "[0-9][0-9][0-9][0-9]_"
 # More of them teach a machine's drift no better, and take time to read.
@@ -422,6 +424,23 @@ def may_measure(item: pytest.Item) -> bool:
 
 def _uses_benchmark(item: pytest.Item) -> bool:
     return _FIXTURE in getattr(item, "fixturenames", ())
+
+
+def holds_only_ours(config: pytest.Config) -> bool:
+    """Whether tests were measured, and all of them with the marker."""
+    session = getattr(config, "_benchmarksession", None)
+    benchmarks = [] if session is None else session.benchmarks
+    return bool(benchmarks) and all(EXTRA_INFO in (one.extra_info or {}) for one in benchmarks)
+
+
+def shorten_table(config: pytest.Config) -> None:
+    """Leave out of pytest-benchmark's table what ours says, unless its columns were asked for.
+
+    Releases whose default is not `None` do not tell whether they were; their table stays as it is.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.getoption("benchmark_columns", ()) is None:
+        session.columns = list(_COLUMNS_BESIDE_OURS)
 
 
 def add(

@@ -175,10 +175,10 @@ class Recorder:
             self._watch.warm_up()
         if self._is_settled:
             return False
-        is_calm = self._is_calm()
-        if not is_calm and self._warmup_s() < self._max_warmup_s():
+        if not self._is_calm() and self._warmup_s() < self._max_warmup_s():
             return True
-        if not is_calm:
+        # Cut short by the user's own time limit, a warm-up may have settled all the same.
+        if not self._windows_agree():
             self.flags.append("unsettled")
         self._is_settled = True
         return self._steering is not None  # one more call, whose time leads on
@@ -236,6 +236,10 @@ class Recorder:
         calls = (len(self.readings) - (self._warmup_from or 0)) // 2
         if seconds < self.min_warmup_s or (calls < MIN_WARMUP_CALLS and seconds < MAX_CALM_S):
             return False
+        return self._windows_agree()
+
+    def _windows_agree(self) -> bool:
+        calls = (len(self.readings) - (self._warmup_from or 0)) // 2
         window = min(_WINDOW_CALLS, (calls - 1) // 2)  # not the first call, which traces
         return window > 0 and _halves_agree(self.rounds(2 * window)[0])
 

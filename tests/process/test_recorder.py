@@ -228,6 +228,16 @@ def test_warm_up_that_never_settles_ends_and_is_flagged(recorder, clock):
     assert recorder.all_flags() == ["unsettled"]
 
 
+@pytest.mark.parametrize(("growth", "flags"), [(1.0, []), (1.01, ["unsettled"])])
+def test_a_warm_up_that_is_cut_short_is_flagged_only_where_times_differ(
+    recorder, clock, growth, flags
+):
+    plan = Plan(min_round_s=0.005, budget_s=0.3, max_warmup_s=0.3)
+    times = (0.001 * growth**step for step in itertools.count())
+    benchmark(recorder, clock, times, plan, min_rounds=1)
+    assert recorder.all_flags() == flags
+
+
 def test_iterations_that_another_process_has_settled(recorder, clock):
     plan = Plan(min_round_s=0.005, budget_s=1.0, iterations=7)
     assert benchmark(recorder, clock, itertools.repeat(0.001), plan) == (7, 143)

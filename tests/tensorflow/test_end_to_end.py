@@ -202,6 +202,8 @@ def test_tf_data_and_keras_and_retracing(suite):
     assert "unlimited-dataset" not in flags("limited")
     assert "unlimited-dataset" in flags("unlimited")
     assert "unlimited-dataset" not in flags("limited_by_its_own_options")
+    assert "crowded-pool" in flags("limited_by_its_own_options")  # two threads on one CPU
+    assert "crowded-pool" not in flags("unlimited")
     assert "retraced" in flags("retraced_function")
     assert "retraced" in flags("function_made_in_every_call")
     for name in ("limited", "unlimited", "keras_step"):
