@@ -161,7 +161,7 @@ class Results:
                 dict.fromkeys(
                     itertools.chain(
                         self._flags(case, effective or requested, runs[0]),
-                        ["glance"] * all(run.order.budget_share < 1 for run in runs),
+                        ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )
                 )
