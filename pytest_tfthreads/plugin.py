@@ -10,6 +10,7 @@ The other hooks are in `controller` (runs marked tests), `keeper` (keeps their r
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from pytest_tfthreads import collection
 
         collection.parametrize(metafunc, settings_of(metafunc.config).configs)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, None]:
+    outcome = yield
+    # pytest's mark of a unittest.TestCase, of whose methods it does not ask `pytest_generate_tests`
+    if getattr(collector, "nofuncargs", False) and outcome.excinfo is None:
+        report = outcome.get_result()
+        if isinstance(collector, pytest.Class) and report.passed:
+            _configure_methods(collector, report)
+
+
+def _configure_methods(collector: pytest.Class, report: pytest.CollectReport) -> None:
+    """One test for each configuration of a marked method of a unittest.TestCase."""
+    items = report.result or []
+    is_marked = any(item.get_closest_marker(MARKER) is not None for item in items)
+    if not is_marked and not _knows_marker(collector):
+        return
+    from pytest_tfthreads import unittest_methods
+
+    lost = unittest_methods.lost_marker(items)
+    if lost:
+        report.outcome, report.longrepr, report.result = "failed", lost, []
+    elif is_marked:
+        configs = settings_of(collector.config).configs
+        report.result = list(unittest_methods.configured(items, configs))
+
+
+def _knows_marker(collector: pytest.Class) -> bool:
+    """Whether the module of a class has our marker, or its name in the source."""
+    module = collector.getparent(pytest.Module)
+    if module is None:
+        return False
+    objects = vars(module.obj).values()
+    if any(isinstance(one, pytest.MarkDecorator) and one.name == MARKER for one in objects):
+        return True
+    return any(MARKER in line for line in linecache.getlines(str(module.path)))
 
 
 @pytest.hookimpl(tryfirst=True)
