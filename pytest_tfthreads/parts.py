@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads.controller import Controller
+from pytest_tfthreads.coverage_data import ReceivedCoverage
 from pytest_tfthreads.keeper import Keeper
-from pytest_tfthreads.names import CONTROLLER_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
+from pytest_tfthreads.names import CONTROLLER_PLUGIN, COVERAGE_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.sharing import Sharing
 from pytest_tfthreads.snapshots import ReceivedSnapshots
@@ -36,6 +37,7 @@ class Parts:
         """Have pytest call them. What a `session` that has started has told others, tell them."""
         self._manager.register(self.controller, CONTROLLER_PLUGIN)
         self._manager.register(self.keeper, "tfthreads-keeper")
+        self._manager.register(ReceivedCoverage(), COVERAGE_PLUGIN)
         if self._manager.hasplugin(SYRUPY):
             self._manager.register(ReceivedSnapshots(), SNAPSHOTS_PLUGIN)
         if session is not None:

@@ -19,6 +19,7 @@ import pytest
 from pytest_tfthreads import hookspecs
 from pytest_tfthreads.names import (
     CASE_FIXTURE,
+    COVERAGE_PLUGIN,
     MARKER,
     MEASURING_PLUGIN,
     PROCESS_ATTRIBUTE,
@@ -33,6 +34,7 @@ from pytest_tfthreads.watch import Watch, settings_of
 if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import Case, ThreadsInForce
     from pytest_tfthreads.fixtures import TfBenchmark
+    from pytest_tfthreads.measuring.session import MeasuringSession
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,14 +53,20 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, None, None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER_HELP)
-    if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
+    measuring: MeasuringSession | None = config.pluginmanager.get_plugin(MEASURING_PLUGIN)
+    if measuring is None:
         watch = Watch(config)
         config.pluginmanager.register(watch, WATCH_PLUGIN)
         watch.start()
-    elif config.pluginmanager.hasplugin(SYRUPY):
+        return
+    if config.pluginmanager.hasplugin(SYRUPY):
         from pytest_tfthreads.snapshots import SentSnapshots
 
         config.pluginmanager.register(SentSnapshots(), SNAPSHOTS_PLUGIN)
+    if measuring.order.coverage is not None:
+        from pytest_tfthreads.coverage_data import SentCoverage
+
+        config.pluginmanager.register(SentCoverage(measuring.order.coverage), COVERAGE_PLUGIN)
 
 
 @pytest.hookimpl(trylast=True)

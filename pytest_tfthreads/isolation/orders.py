@@ -12,6 +12,7 @@ import pytest
 from pytest_tfthreads import collection
 from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.threads import to_spec
+from pytest_tfthreads.coverage_data import options_of_run
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.lockstep import Ring
@@ -91,6 +92,8 @@ class Orders:
             rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
             left_out=self._attempts.left_out,
             options=settled_options(config),
+            # Only one of two sides could collect, and both have to be alike.
+            coverage=None if self._settings.duet else options_of_run(config),
         )
 
 
@@ -119,7 +122,7 @@ def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]
 def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
     """What must be said on the command line, because a plugin acts on it at once."""
     if config.pluginmanager.hasplugin("pytest_cov"):
-        yield "--no-cov"  # it would trace, and so slow, what is measured
+        yield "--no-cov"  # it would trace, and so slow, what is measured; coverage_data collects
     if settings.search:  # in a process with fewer CPUs the machine would look smaller
         yield f"--tf-threads={to_spec(settings.configs)}"
 

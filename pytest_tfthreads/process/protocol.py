@@ -65,6 +65,7 @@ class WorkOrder:
     traces: str | None = None  # a directory: nothing is measured, but a trace is written there
     left_out: tuple[str, ...] = ()  # plugins whose own ways of running a test are not for it
     options: Mapping[str, Any] = field(default_factory=dict)  # which plugins settled for the run
+    coverage: Mapping[str, Any] | None = None  # how coverage is to be collected, if it is
     # Filled in when the order is sent:
     start: str = ""  # "fork" | "fresh"
     ordered_at_s: float = 0.0  # time.monotonic(), one clock for all processes of the machine
