@@ -90,7 +90,8 @@ def ids(suite, *args):
 def test_methods_are_selected_as_parametrised_functions_are(suite):
     suite.write(CASES)
     both = ["Marked::test_threads[intra1-inter1]", "Marked::test_threads[intra2-inter1]"]
-    assert ids(suite, "test_it.py::Marked::test_threads") == both
+    # pytest 8.0.0 itself turns the order round of what is named so.
+    assert sorted(ids(suite, "test_it.py::Marked::test_threads")) == both
     assert ids(suite, f"test_it.py::{both[1]}") == both[1:]
     assert ids(suite, "-k", "Marked and test_threads and intra2") == both[1:]
     assert ids(suite, "test_it.py::Base") == ["Base::test_inherited"]
