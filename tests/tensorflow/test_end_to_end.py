@@ -525,10 +525,13 @@ def test_methods_of_tensorflow_and_absl_run_under_each_configuration(real_suite)
                 assert tf.config.threading.get_inter_op_parallelism_threads() == 1
     """
     marker = "@pytest.mark.tf_threads(intra=[1, 2], inter=1)"
-    result = real_suite.write(source.format(above="", below=marker)).run("-rA", "-k", "product")
+    # In processes of their own: both import TensorFlow, which no process survives twice.
+    suite = real_suite.write(source.format(above="", below=marker))
+    result = suite.run("-rA", "-k", "product", subprocess=True)
     assert result.parseoutcomes()["passed"] == 4
     for case in ("intra1-inter1", "intra2-inter1"):
         result.stdout.fnmatch_lines([f"PASSED test_it.py::TestCase::test_product0[[]{case}]"])
-    real_suite.write(source.format(above=marker, below="")).run(
-        "--collect-only"
-    ).stdout.fnmatch_lines(["test_it.py::TestCase::test_product0: *directly above the def*"])
+    result = real_suite.write(source.format(above=marker, below="")).run(
+        "--collect-only", subprocess=True
+    )
+    result.stdout.fnmatch_lines(["*test_it.py::TestCase::test_product0: *directly above the def*"])
