@@ -164,6 +164,43 @@ def is_pedantic(fixture: object) -> bool:
     return getattr(fixture, "_mode", None) == "benchmark.pedantic(...)"
 
 
+def surround(fixture: Any, before: Callable[[], None], after: Callable[[], None]) -> None:
+    """Call `before` and `after` around all rounds of this `benchmark` together.
+
+    pytest-benchmark calls the function once more, untimed, to have its result: after `after`. Of a
+    pedantic benchmark it does so only if a round has several calls.
+    """
+    make_runner = fixture._make_runner
+
+    def surrounded(run: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(run)
+        def around(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            is_over = False
+
+            def end() -> None:
+                nonlocal is_over
+                if not is_over:
+                    is_over = True
+                    after()
+
+            def untimed(*its_args: Any, **its_kwargs: Any) -> Any:
+                end()
+                return function(*its_args, **its_kwargs)
+
+            # What is timed is the function itself, without a call more.
+            fixture._make_runner = lambda _, *arguments: make_runner(function, *arguments)
+            before()
+            try:
+                return run(untimed, *args, **kwargs)
+            finally:
+                end()
+
+        return around
+
+    fixture._raw = surrounded(fixture._raw)
+    fixture._raw_pedantic = surrounded(fixture._raw_pedantic)
+
+
 def override(item: pytest.Item, **options: Any) -> None:
     """Set options of this item's `benchmark`, whatever else says otherwise."""
     marker = item.get_closest_marker("benchmark")

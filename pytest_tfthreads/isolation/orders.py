@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from pytest_tfthreads import collection
+from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.threads import to_spec
+from pytest_tfthreads.coverage_data import options_of_run
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.sides import Side
 from pytest_tfthreads.options import Settings
@@ -115,7 +116,14 @@ def _call_here(config: pytest.Config, settings: Settings) -> PytestCall:
         terminal_width=writer.fullwidth if writer else 80,
         workerinput=getattr(config, "workerinput", None),
         options=settled_options(config),
+        # In a duet only one of two sides could collect coverage, and both have to be alike.
+        coverage=None if _may_be_in_a_duet(config, settings) else options_of_run(config),
     )
+
+
+def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
+    may_be_open = settings.duet_if_open and benchmark_bridge.compares(config)
+    return settings.duet is not None or may_be_open
 
 
 def is_interactive(config: pytest.Config) -> bool:
@@ -143,7 +151,7 @@ def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]
 def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
     """What must be said on the command line, because a plugin acts on it at once."""
     if config.pluginmanager.hasplugin("pytest_cov"):
-        yield "--no-cov"  # it would trace, and so slow, what is measured
+        yield "--no-cov"  # it would trace, and so slow, what is measured; coverage_data collects
     if settings.search:  # in a process with fewer CPUs the machine would look smaller
         yield f"--tf-threads={to_spec(settings.configs)}"
 

@@ -75,7 +75,10 @@ _RUN_AGAIN = (
     "caches are warm, and functions traced. Have it run again by pytest-rerunfailures or flaky, "
     "which makes each run a measurement of its own, or leave the other plugin out."
 )
-_PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pytest's cache
+_PLUGINS_OF_THE_RUN = (
+    *("lfplugin", "nfplugin"),  # they write what failed to pytest's cache
+    "_cov",  # pytest-cov, whose `no_cover` fails under --no-cov
+)
 
 
 class MeasuringSession:

@@ -25,7 +25,7 @@ class PytestCall:
     temporary directories. `interactive`: the terminal is handed over, for a debugger. `workerinput`
     is that of the pytest-xdist worker that orders, if it is one. `options` are those that plugins
     have settled for the run, by name. `roots`: directories; which modules a process imported from
-    there is to be told.
+    there is to be told. `coverage`: how code coverage is to be collected, if it is.
     """
 
     args: tuple[str, ...]
@@ -40,6 +40,7 @@ class PytestCall:
     workerinput: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     roots: tuple[str, ...] = ()
+    coverage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,15 @@ _DEFAULT_ENV = {
 _FORCED_ENV = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
 # Children of this process that may outlive their use here: they would be warned of as forgotten.
 _LEFT_TO_OTHERS: list[subprocess.Popen[bytes]] = []
-_NOT_INHERITED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+# With them coverage.py, and pytest-cov before 7.0, trace a Python process from its start.
+COVERAGE_VARIABLES = (
+    *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
+    *("COV_CORE_SOURCE", "COV_CORE_CONFIG", "COV_CORE_DATAFILE", "COV_CORE_BRANCH"),
+)
+_NOT_INHERITED = (
+    *("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"),
+    *COVERAGE_VARIABLES,
+)
 
 Env = tuple[tuple[str, str], ...]
 
