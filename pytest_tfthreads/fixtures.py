@@ -27,12 +27,11 @@ def threads_in_force(config: pytest.Config) -> ThreadsInForce:
     if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
         return ThreadsInForce(0, 0, tuple(range(os.cpu_count() or 1)))
     session = _session(config)
-    order = session.order
-    pools = session.effective
+    terms, pools = session.sent.order.terms, session.effective
     return ThreadsInForce(
-        intra=order.intra if pools is None else pools.intra,
-        inter=order.inter if pools is None else pools.inter,
-        cpus=order.cpus,
+        intra=terms.intra if pools is None else pools.intra,
+        inter=terms.inter if pools is None else pools.inter,
+        cpus=session.sent.cpus,
     )
 
 
@@ -122,8 +121,9 @@ class TfBenchmark:
 
         One iterator over the repeated dataset runs through warm-up and rounds. `threads` is the
         size of the pipeline's private pool, which TensorFlow's intra and inter do not reach;
-        without one, only the CPUs granted limit it, which is flagged. `items` is what one element
-        holds: the batch size, where throughput is to be in images.
+        without one, only the CPUs granted limit it, which is flagged. A pool with more threads than
+        CPUs granted is flagged too. `items` is what one element holds: the batch size, where
+        throughput is to be in images.
         """
         _check_count("batches", batches)
         if threads is not None:
@@ -138,6 +138,8 @@ class TfBenchmark:
         step = DatasetStep(dataset, batches, threads)
         if not step.pool_size and len(self._threads.cpus) > 1:
             self._recorder.flags.append("unlimited-dataset")
+        if (step.pool_size or 0) > len(self._threads.cpus):
+            self._recorder.flags.append("crowded-pool")
         self._recorder.min_warmup_s = MIN_DATASET_WARMUP_S
         self._benchmark(step)
 

@@ -296,11 +296,11 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
             "two out"
         )
-    if search and not configs and can_measure():
-        from pytest_tfthreads.core.search import machine_grid
+    if search and can_measure():
+        from pytest_tfthreads.core.search import machine_grid, with_default
         from pytest_tfthreads.process.machine import Machine
 
-        configs = machine_grid(Machine.read().counts)
+        configs = with_default(configs or machine_grid(Machine.read().counts))
     return Settings(
         configs=configs,
         processes=processes,

@@ -17,8 +17,8 @@ from typing import Any
 
 from pytest_tfthreads.core.comparison import Candidate, compare
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
+from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig, ThreadCount
 
 _FINALISTS = 3
 _WORTH_A_STEP = 1.03
@@ -31,9 +31,9 @@ class Standing:
 
     `processes` is how many have measured each, `in_full` who was not only glanced at. `alive` are
     those that none has beaten with confidence, the fastest first, `beaten` the others and those
-    that failed. `is_settled`: the others alive are certainly no better than the first. `centre` is
-    the one whose neighbours are looked at: of a plateau not always the fastest, or the climb would
-    wander about on it. `hub` took part in every glance, so that all can be compared.
+    that failed (`failed`). `is_settled`: the others alive are certainly no better than the first.
+    `centre` is the one whose neighbours are looked at: of a plateau not always the fastest, or the
+    climb would wander about on it. `hub` took part in every glance, so that all can be compared.
     """
 
     processes: Mapping[int, int]
@@ -43,6 +43,7 @@ class Standing:
     is_settled: bool
     centre: int | None
     hub: int | None
+    failed: frozenset[int] = frozenset()
 
 
 NOTHING_KNOWN = Standing({}, frozenset(), (), frozenset(), is_settled=False, centre=None, hub=None)
@@ -57,6 +58,14 @@ def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
             cores //= 2
     axis = [ThreadCount(str(count)) for count in sorted(counts)]
     return tuple(ThreadConfig(*pair) for pair in itertools.product(axis, axis))
+
+
+def with_default(grid: Sequence[ThreadConfig]) -> tuple[ThreadConfig, ...]:
+    """The same, with TensorFlow's own choice in it, by which people judge what was found."""
+    default = ThreadConfig(AUTO, AUTO)
+    if len(grid) < 2 or default in grid:
+        return tuple(grid)
+    return (*grid, default)
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,12 @@ def next_look(
         known = dict.fromkeys(one for one in (centre, standing.hub) if one is not None)
         return Look((*known, *unseen), is_glance=True)
     front = standing.alive[: 1 if standing.is_settled else _FINALISTS]
+    # What the found one gains over TensorFlow's default is the first thing that people ask.
+    front += tuple(
+        index
+        for index, pools in enumerate(grid)
+        if pools == TENSORFLOWS_CHOICE and index not in standing.failed and index not in front
+    )
     if all(
         index in standing.in_full and standing.processes[index] >= processes[index]
         for index in front
@@ -190,4 +205,5 @@ def look_back(
         and all(gain is not None and gain <= _NO_GAIN for gain in gains),
         centre=centre,
         hub=alive[0] if before.hub is None and alive else before.hub,
+        failed=before.failed | frozenset(failed),
     )

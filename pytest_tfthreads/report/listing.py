@@ -9,7 +9,7 @@ from pytest_tfthreads.core.lines import Facts, Run
 from pytest_tfthreads.report.table import table
 from pytest_tfthreads.report.timeline import commit_words, letter, machine_words
 
-_HEADERS = ("Run", "Name", "Date", "Commit", "Machine", "TensorFlow", "Tests", "Odd")
+_HEADERS = ("Run", "Name", "Date", "Commit", "Machine", "TensorFlow", "Tests", "Problems")
 _FIGURES = (6,)
 _MINUTES = len("2026-11-23T12:34")
 

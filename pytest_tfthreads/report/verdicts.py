@@ -29,7 +29,7 @@ _HEADERS = (
     "Baseline",
     "Now",
     "Change [interval]",
-    "Detectable",
+    "Finds a loss",
     "Judged by",
     "Verdict",
 )
@@ -216,7 +216,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         _NOTHING if verdict.baseline is None else number(verdict.baseline.value),
         number(verdict.now.value),
         _change(verdict),
-        _NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}",
+        _NOTHING if verdict.detectable is None else f"from {percent(verdict.detectable)}",
         _NOTHING if verdict.change is None else verdict.judged_by,
         verdict.status,
     )

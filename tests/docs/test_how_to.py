@@ -31,7 +31,7 @@ def test_an_existing_suite_is_measured_by_one_line_in_each_way_that_is_shown(sui
             r"test_line.py::test_sum\[intraphysical-inter1\] PASSED.*",
             r"test_markers.py::TestTraining::test_step\[intraphysical-inter1\] PASSED.*",
             r"test_markers.py::TestTraining::test_small\[intra1-inter1\] PASSED.*",
-            r"test_unittest.py::TestStep::test_step PASSED.*",
+            r"test_unittest.py::TestStep::test_step\[intra2-inter1\] PASSED.*",
             r"sub/test_sub.py::test_sum PASSED.*",
         ]
     )

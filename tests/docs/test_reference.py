@@ -15,7 +15,7 @@ from pytest_tfthreads.core.threads import ConfigError, parse_marker
 from pytest_tfthreads.core.verdict import STATUSES
 from pytest_tfthreads.fixtures import TfBenchmark, ThreadsInForce
 from pytest_tfthreads.options import MARKER_HELP
-from pytest_tfthreads.process import protocol
+from pytest_tfthreads.process import reply
 from pytest_tfthreads.report.console import FLAGS
 
 ROOT = Path(__file__).parents[2]
@@ -238,16 +238,18 @@ def test_every_kind_of_failure_is_in_the_reference():
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 kinds.add(first.value)
     # Those by which a process says itself why it did not run its test.
-    kinds |= {protocol.NOT_COLLECTED, protocol.MISCONFIGURED, protocol.INTERNAL_ERROR}
-    kinds |= {protocol.DESCRIPTORS_CLOSED, protocol.CONFIGURE_FAILED}
+    kinds |= {reply.NOT_COLLECTED, reply.MISCONFIGURED, reply.INTERNAL_ERROR}
+    kinds |= {reply.DESCRIPTORS_CLOSED, reply.CONFIGURE_FAILED}
     kinds = {kind for kind in kinds if re.fullmatch(r"[a-z]+(-[a-z]+)*", kind)}
     documented = {words_in_code(row[0])[0] for row in rows("failures.md")}
     assert "crashed" in kinds, ABOUT_TESTS
     assert documented == kinds
 
 
-# Variables of git, of ssh and of sessions, which are kept from processes or told apart by.
-INTERNAL = re.compile(r"GIT_\w+|SSH_\w+|XDG_SESSION_ID|LC_ALL|PYTEST_PLUGINS|\w+_AUTOLOAD")
+# Variables of git, coverage, ssh and sessions, which are kept from processes or told apart by.
+INTERNAL = re.compile(
+    r"GIT_\w+|COV_CORE_\w+|COVERAGE_\w+|SSH_\w+|XDG_SESSION_ID|LC_ALL|PYTEST_PLUGINS|\w+_AUTOLOAD"
+)
 
 
 def test_every_environment_variable_is_in_the_reference():
