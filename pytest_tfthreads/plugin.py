@@ -63,12 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_tfthreads.snapshots import SentSnapshots
 
         config.pluginmanager.register(SentSnapshots(), SNAPSHOTS_PLUGIN)
-    if measuring.sent.order.call.coverage is not None:
+    coverage = measuring.sent.order.call.coverage
+    if coverage is not None:
         from pytest_tfthreads.coverage_data import SentCoverage
 
-        config.pluginmanager.register(
-            SentCoverage(measuring.sent.order.call.coverage), COVERAGE_PLUGIN
-        )
+        config.pluginmanager.register(SentCoverage(coverage), COVERAGE_PLUGIN)
 
 
 @pytest.hookimpl(trylast=True)
