@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import marshal
 import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.names import SAVING_PLUGIN
 from pytest_tfthreads.process import files
 from pytest_tfthreads.xdist_bridge import roles
@@ -45,6 +45,8 @@ UNMEASURED = (
 
 # pytest-benchmark's defaults; a value that differs was set by the user.
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
+# Times of single rounds, which our table does not have.
+_COLUMNS_BESIDE_OURS = ("min", "median", "max", "stddev", "rounds", "iterations")
 # How pytest-benchmark's storage looks for files of saved runs.
 _NUMBERED = "[0-9][0-9][0-9][0-9]_"
 _WARMUP_OPTIONS = {"warmup", "warmup_iterations"}
@@ -59,39 +61,6 @@ _OPTIONS_OF_THE_RUN: dict[str, Any] = {
     "benchmark_histogram": [],
     "benchmark_group_by": "group",  # by param:intra, which only the pytest process adds
 }
-
-
-@dataclass(frozen=True)
-class BenchmarkRecord:
-    """What one use of `benchmark` left; `data` are seconds a call, one for each round."""
-
-    data: tuple[float, ...]
-    iterations: int
-    group: str | None
-    options: Mapping[str, Any]
-    extra_info: Mapping[str, Any]
-    cprofile: tuple[tuple[Any, ...], ...] | None
-    unwritten: str = ""  # why the file of its profile could not be written
-
-    @property
-    def rounds(self) -> int:
-        return len(self.data)
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BenchmarkRecord:
-        profile = data["cprofile"]
-        return cls(
-            data=tuple(data["data"]),
-            iterations=data["iterations"],
-            group=data["group"],
-            options=data["options"],
-            extra_info=data["extra_info"],
-            cprofile=None if profile is None else tuple(tuple(row) for row in profile),
-            unwritten=data["unwritten"],
-        )
 
 
 @dataclass(frozen=True)
@@ -193,6 +162,43 @@ def is_pedantic(fixture: object) -> bool:
     return getattr(fixture, "_mode", None) == "benchmark.pedantic(...)"
 
 
+def surround(fixture: Any, before: Callable[[], None], after: Callable[[], None]) -> None:
+    """Call `before` and `after` around all rounds of this `benchmark` together.
+
+    pytest-benchmark calls the function once more, untimed, to have its result: after `after`. Of a
+    pedantic benchmark it does so only if a round has several calls.
+    """
+    make_runner = fixture._make_runner
+
+    def surrounded(run: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(run)
+        def around(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            is_over = False
+
+            def end() -> None:
+                nonlocal is_over
+                if not is_over:
+                    is_over = True
+                    after()
+
+            def untimed(*its_args: Any, **its_kwargs: Any) -> Any:
+                end()
+                return function(*its_args, **its_kwargs)
+
+            # What is timed is the function itself, without a call more.
+            fixture._make_runner = lambda _, *arguments: make_runner(function, *arguments)
+            before()
+            try:
+                return run(untimed, *args, **kwargs)
+            finally:
+                end()
+
+        return around
+
+    fixture._raw = surrounded(fixture._raw)
+    fixture._raw_pedantic = surrounded(fixture._raw_pedantic)
+
+
 def override(item: pytest.Item, **options: Any) -> None:
     """Set options of this item's `benchmark`, whatever else says otherwise."""
     marker = item.get_closest_marker("benchmark")
@@ -248,11 +254,6 @@ def _cprofile_dump(config: pytest.Config) -> str:
 
 
 # -- in the pytest process ------------------------------------------------------------------------
-
-
-def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
-    """The rounds of all processes as one record; all else is the first one's."""
-    return replace(records[0], data=tuple(itertools.chain(*(one.data for one in records))))
 
 
 def compares(config: pytest.Config) -> bool:
@@ -458,6 +459,23 @@ def may_measure(item: pytest.Item) -> bool:
 
 def _uses_benchmark(item: pytest.Item) -> bool:
     return _FIXTURE in getattr(item, "fixturenames", ())
+
+
+def holds_only_ours(config: pytest.Config) -> bool:
+    """Whether tests were measured, and all of them with the marker."""
+    session = getattr(config, "_benchmarksession", None)
+    benchmarks = [] if session is None else session.benchmarks
+    return bool(benchmarks) and all(EXTRA_INFO in (one.extra_info or {}) for one in benchmarks)
+
+
+def shorten_table(config: pytest.Config) -> None:
+    """Leave out of pytest-benchmark's table what ours says, unless its columns were asked for.
+
+    Releases whose default is not `None` do not tell whether they were; their table stays as it is.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    if session is not None and config.getoption("benchmark_columns", ()) is None:
+        session.columns = list(_COLUMNS_BESIDE_OURS)
 
 
 def add(

@@ -27,8 +27,13 @@ CLOSED_PIPE = 141
 _COMMANDS = (listing, history, compare, report)
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
-example:
-  pytest-tfthreads history --help
+examples:
+  pytest-tfthreads doctor --tolerance=5% --tests=20   which loss can be found on this machine?
+  pytest-tfthreads list                               which runs are saved?
+  pytest-tfthreads compare 0001 0007                  is the second slower than the first?
+  pytest-tfthreads history --html history.html        since when is it slower?
+  pytest-tfthreads report -o report.html              the latest saved run, with figures
+  pytest-tfthreads history --help                     what a command takes
 """
 
 
@@ -64,7 +69,11 @@ def _tell(error: str) -> None:
 def _run(arguments: Sequence[str] | None) -> int:
     if hasattr(sys.stdout, "reconfigure"):  # a terminal may know fewer letters than we
         sys.stdout.reconfigure(errors="replace")
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help()
+        return 0
+    options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
     except _ERRORS as error:

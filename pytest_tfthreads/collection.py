@@ -22,23 +22,27 @@ def parametrize(metafunc: pytest.Metafunc, override: Sequence[ThreadConfig]) -> 
     cases: tuple[Case, ...] = ()
     mistake = ""
     try:
-        cases = _cases(metafunc.definition, override)
+        cases = cases_of(metafunc.definition, override)
     except ConfigError as error:
         mistake = _blame(metafunc.definition, error)
     if mistake:  # not while the error is handled: pytest would show that one first
         pytest.fail(mistake, pytrace=False)
     if cases:
-        metafunc.fixturenames.append(CASE_FIXTURE)
-        # Scope "function", or pytest would reorder the tests to group them by configuration.
-        metafunc.parametrize(
-            CASE_FIXTURE, cases, ids=[case.id for case in cases], indirect=True, scope="function"
-        )
+        parametrize_with(metafunc, cases)
+
+
+def parametrize_with(metafunc: pytest.Metafunc, cases: Sequence[Case]) -> None:
+    metafunc.fixturenames.append(CASE_FIXTURE)
+    # Scope "function", or pytest would reorder the tests to group them by configuration.
+    metafunc.parametrize(
+        CASE_FIXTURE, cases, ids=[case.id for case in cases], indirect=True, scope="function"
+    )
 
 
 def assign_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> None:
     """Note a marked item's case, or what forbids that it has one.
 
-    It may be a unittest method or a doctest, which cannot be parametrised.
+    It may be a doctest, or another item that cannot be parametrised.
     """
     item.stash.setdefault(_NODEID, item.nodeid)
     try:
@@ -49,6 +53,11 @@ def assign_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> None:
         if case is not None:
             item.stash[_CASE] = case
             item.config.stash.setdefault(_MARKED_IDS, set()).add(nodeid_of(item))
+
+
+def cases_of(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
+    """All that a test's markers and the override ask for. Raises `ConfigError`."""
+    return select(_levels(node), override)
 
 
 def is_assigned(item: pytest.Item) -> bool:
@@ -162,19 +171,15 @@ def _case(item: pytest.Item, override: Sequence[ThreadConfig]) -> Case | None:
         return case
     if not is_marked(item):
         return None
-    cases = _cases(item, override)
+    cases = cases_of(item, override)
     if len(cases) > 1:
         ids = ", ".join(case.id for case in cases)
         raise ConfigError(
             "configurations",
-            f"pytest cannot parametrise this kind of test (a unittest method, a doctest), and it "
-            f"asks for several ({ids}); give it one, or write it as a function",
+            f"pytest cannot parametrise this kind of test (a doctest, a test of another plugin), "
+            f"and it asks for several ({ids}); give it one, or write it as a function",
         )
     return cases[0]
-
-
-def _cases(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
-    return select(_levels(node), override)
 
 
 def _levels(node: pytest.Item) -> Iterator[list[Case]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_tfthreads.core.hosts import Host, by_host
 from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.recommendation import Recommendation
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.verdict import Policy, Verdict
 from pytest_tfthreads.isolation.results import MeasuredTest
@@ -18,6 +19,8 @@ from pytest_tfthreads.report import console, profiles, sweep
 from pytest_tfthreads.report import verdicts as report_verdicts
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
+
+_MANY = 2  # sweeps from which on each has only a line in the summary
 
 
 class Findings:
@@ -72,28 +75,54 @@ class Findings:
             groups.setdefault(key, {})[one.configuration.id] = one
         return {key: list(members.values()) for key, members in groups.items()}
 
-    def measurements(self) -> list[str]:
-        """Lines of text: the table of all measurements; nothing where there is none."""
-        if not self._measured:
-            return []
-        rows = [console.Row(one.name, one.measurement) for one in self._measured]
-        return console.render(rows, self._notes)
+    def measurements(self, *, verbose: bool) -> list[str]:
+        """Lines of text: the table of measurements; nothing where there is none.
+
+        Unless `verbose`, it is without those of tests that have a line in the overview of sweeps.
+        """
+        shown: list[console.Row] = []
+        others: list[console.Row] = []
+        overview = {} if verbose else self._in_overview
+        for one in self._measured:
+            key = Host.of(one.measurement), one.group
+            (others if key in overview else shown).append(console.Row(one.name, one.measurement))
+        return console.render(shown, self._notes, others)
+
+    @property
+    def _in_overview(self) -> dict[tuple[Host, str], Recommendation]:
+        """Sweeps that have a line each, instead of a table each: where there are several."""
+        if len(self._sweeps) < _MANY:
+            return {}
+        return {
+            key: sweep.recommendation
+            for key, sweep in self._sweeps.items()
+            if sweep.recommendation is not None
+        }
 
     @property
     def _notes(self) -> list[str]:
         return list(dict.fromkeys(one.note for one in self._measured if one.note))
 
-    def advice(self, seed: int) -> list[str]:
-        """Lines of text: what each sweep says."""
+    def advice(self, seed: int, *, verbose: bool) -> list[str]:
+        """Lines of text: what each sweep says; in a line each where there are several.
+
+        `verbose`: in full, however many there are.
+        """
         lines = []
         hosts = by_host(self._measured, lambda one: one.measurement)
+        in_overview = {} if verbose else self._in_overview
         for host in hosts:
-            sweeps = [one for (where, _), one in self._sweeps.items() if where == host]
-            if sweeps and len(hosts) > 1:
+            here = {key: one for key, one in self._sweeps.items() if key[0] == host}
+            if here and len(hosts) > 1:
                 lines += ["", f"on {host.title}"]
-            lines += [line for one in sweeps for line in ("", *sweep.render(one))]
+            if short := [in_overview[key] for key in here if key in in_overview]:
+                lines += ["", *sweep.overview(short)]
+            for key, one in here.items():
+                if key not in in_overview:
+                    lines += ["", *sweep.render(one)]
         if lines:
-            lines.append(f"Same order of set-up again: --tf-threads-seed={seed}")
+            hint = "Tables of all configurations: -v. " if in_overview else ""
+            lines.append(f"{hint}Same order of set-up again: --tf-threads-seed={seed}")
         return lines
 
     def traces(self) -> list[str]:

@@ -27,12 +27,11 @@ def threads_in_force(config: pytest.Config) -> ThreadsInForce:
     if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
         return ThreadsInForce(0, 0, tuple(range(os.cpu_count() or 1)))
     session = _session(config)
-    order = session.order
-    pools = session.effective
+    terms, pools = session.sent.order.terms, session.effective
     return ThreadsInForce(
-        intra=order.intra if pools is None else pools.intra,
-        inter=order.inter if pools is None else pools.inter,
-        cpus=order.cpus,
+        intra=terms.intra if pools is None else pools.intra,
+        inter=terms.inter if pools is None else pools.inter,
+        cpus=session.sent.cpus,
     )
 
 
@@ -160,7 +159,8 @@ class TfBenchmark:
             dataset: The `tf.data.Dataset`.
             batches: How many elements are taken in one call.
             threads: The size of the pipeline's private pool, which TensorFlow's intra and inter do
-                not reach. Without it only the CPUs granted limit the pool, which is flagged.
+                not reach. Without it only the CPUs granted limit the pool, which is flagged, as is
+                a pool with more threads than CPUs granted.
             items: How many items one element holds: the batch size, for a throughput in images.
             unit: The items' name, as a plural.
 
@@ -182,6 +182,8 @@ class TfBenchmark:
         step = DatasetStep(dataset, batches, threads)
         if not step.pool_size and len(self._threads.cpus) > 1:
             self._recorder.flags.append("unlimited-dataset")
+        if (step.pool_size or 0) > len(self._threads.cpus):
+            self._recorder.flags.append("crowded-pool")
         self._recorder.min_warmup_s = MIN_DATASET_WARMUP_S
         self._benchmark(step)
 

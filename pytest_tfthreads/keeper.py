@@ -144,8 +144,20 @@ class Keeper:
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, exitstatus: int
     ) -> Generator[None, object, None]:
-        yield  # pytest-benchmark's table first, even if it raises: a wrapper goes on all the same
-        lines = self._findings.measurements()
+        if benchmark_bridge.holds_only_ours(self._config):
+            benchmark_bridge.shorten_table(self._config)
+            self._summarize(terminalreporter, exitstatus)
+            yield
+        else:
+            yield  # even if pytest-benchmark raises: a wrapper goes on all the same
+            self._summarize(terminalreporter, exitstatus)
+        if self._session is not None:  # the histogram comes with pytest-benchmark's table
+            self._fail_if_unwritten(self._session)
+
+    def _summarize(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Write what was measured, judged and recommended."""
+        verbose = self._config.get_verbosity() > 0
+        lines = self._findings.measurements(verbose=verbose)
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
         if self._must_judge and not was_refused:
@@ -153,7 +165,7 @@ class Keeper:
             notes = [f"  {note}" for note in told]
             judgement = self._findings.judgement(self._settings.policy)
             lines += [*([""] if lines else []), *judgement, *notes]
-        lines += self._findings.advice(self._settings.seed)
+        lines += self._findings.advice(self._settings.seed, verbose=verbose)
         if traces := [*self._findings.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
         if self._settings.duet:
@@ -170,8 +182,6 @@ class Keeper:
             terminalreporter.section("tf_threads", sep="-", yellow=True)
         for line in [*lines, *self._annotations]:
             terminalreporter.write_line(line)
-        if self._session is not None:  # the histogram comes with pytest-benchmark's table
-            self._fail_if_unwritten(self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
@@ -236,7 +246,11 @@ class Keeper:
                 source=f"tests of {self._config.rootpath.name}",
                 commit=benchmark_bridge.commit_of(self._config),
                 complete=self._is_complete,
-                notes=(*self._notes, *self._sharing.warnings),
+                notes=(
+                    *self._notes,
+                    *self._findings.notes_of_judgement,
+                    *self._sharing.warnings,
+                ),
             )
         )
 

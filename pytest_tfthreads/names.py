@@ -14,6 +14,7 @@ ELSEWHERE_PLUGIN = "tfthreads-elsewhere"  # where marked tests cannot be measure
 
 NEEDS_LINUX = "measuring needs Linux"
 
+COVERAGE_PLUGIN = "tfthreads-coverage"
 SYRUPY = "syrupy"  # as pytest knows that plugin
 
 # How users know a measuring process and its number, as `workerinput` and PYTEST_XDIST_WORKER tell a

@@ -216,35 +216,33 @@ def add_options(parser: pytest.Parser) -> None:
             f"unmeasured, or skip them (default: {defaults.elsewhere})",
         ),
     ):
-        # argparse takes a percent sign for the beginning of a format.
-        text = text.replace("%", "%%")
-        group.addoption(f"--{name}", metavar=metavar, default=None, help=text)
-        parser.addini(name.replace("-", "_"), f"the same as --{name}", default=None)
-    group.addoption(
-        "--tf-threads-duet",
-        nargs="?",
-        const=BASELINES_COMMIT,
-        metavar="WHAT",
-        help="auto (the default): with --benchmark-compare, what saved runs leave open or would "
-        "fail is measured side by side with the commit of the saved run; off: saved runs alone "
-        "judge; no value: every test is measured side by side with that commit; REV, python=PATH: "
-        "with another revision, with another environment",
+        # argparse takes a percent sign for the beginning of a format; an ini key's help is plain.
+        group.addoption(f"--{name}", metavar=metavar, default=None, help=text.replace("%", "%%"))
+        parser.addini(name.replace("-", "_"), text, default=None)
+    text = (
+        "auto (the default): with --benchmark-compare, what saved runs leave open or would fail is "
+        "measured side by side with the commit of the saved run; off: saved runs alone judge; no "
+        "value: every test is measured side by side with that commit; REV, python=PATH: with "
+        "another revision, with another environment"
     )
-    parser.addini("tf_threads_duet", "the same as --tf-threads-duet", default=None)
     group.addoption(
-        "--tf-threads-pack",
-        action="store_true",
-        help="under pytest-xdist, measure at once what needs fewer CPUs than the machine has, each "
-        "on CPUs of its own: sooner done, and less exact",
+        "--tf-threads-duet", nargs="?", const=BASELINES_COMMIT, metavar="WHAT", help=text
     )
-    parser.addini("tf_threads_pack", "the same as --tf-threads-pack", type="bool")
-    group.addoption(
-        "--tf-threads-search",
-        action="store_true",
-        help="find a good configuration of each test without measuring all: of those of "
-        "--tf-threads, or of the machine's cores, halved and doubled",
-    )
-    parser.addini("tf_threads_search", "the same as --tf-threads-search", type="bool")
+    parser.addini("tf_threads_duet", text, default=None)
+    for name, text in (
+        (
+            "tf-threads-pack",
+            "under pytest-xdist, measure tests at the same time if they need fewer CPUs than the "
+            "machine has, each on CPUs of its own: sooner done, and less exact",
+        ),
+        (
+            "tf-threads-search",
+            "find a good configuration of each test without measuring all: of those of "
+            "--tf-threads, or of the machine's cores, halved and doubled",
+        ),
+    ):
+        group.addoption(f"--{name}", action="store_true", help=text)
+        parser.addini(name.replace("-", "_"), text, type="bool")
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -298,11 +296,11 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
             "two out"
         )
-    if search and not configs and can_measure():
-        from pytest_tfthreads.core.search import machine_grid
+    if search and can_measure():
+        from pytest_tfthreads.core.search import machine_grid, with_default
         from pytest_tfthreads.process.machine import Machine
 
-        configs = machine_grid(Machine.read().counts)
+        configs = with_default(configs or machine_grid(Machine.read().counts))
     return Settings(
         configs=configs,
         processes=processes,

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import pytest
 from _pytest.skipping import evaluate_xfail_marks
 
+from pytest_tfthreads.process.reply import RecordedWarning
+
 _PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
 _LINE_LENGTH = 400
 # TensorFlow's words.
@@ -174,20 +176,20 @@ def note_process(reports: Sequence[pytest.TestReport], turn: int) -> None:
             report.sections.append(("tf_threads", text))
 
 
-def replay_warnings(config: pytest.Config, recorded: Sequence[Mapping[str, Any]]) -> None:
+def replay_warnings(config: pytest.Config, recorded: Sequence[RecordedWarning]) -> None:
     """Have this session's summary show what a measuring process warned of."""
-    for data in recorded:
+    for one in recorded:
         message = warnings.WarningMessage(
-            message=data["message"],
-            category=_category(data["module"], data["category"]),
-            filename=data["filename"],
-            lineno=data["lineno"],
+            message=one.message,
+            category=_category(one.module, one.category),
+            filename=one.filename,
+            lineno=one.lineno,
         )
         config.hook.pytest_warning_recorded.call_historic(
             kwargs={
                 "warning_message": message,
                 "when": "runtest",
-                "nodeid": data["nodeid"],
+                "nodeid": one.nodeid,
                 "location": None,
             }
         )

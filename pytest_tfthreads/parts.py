@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads.controller import Controller
+from pytest_tfthreads.coverage_data import ReceivedCoverage
 from pytest_tfthreads.isolation.executor import Executor, Processes
 from pytest_tfthreads.isolation.orders import is_interactive
 from pytest_tfthreads.keeper import Keeper
-from pytest_tfthreads.names import CONTROLLER_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
+from pytest_tfthreads.names import CONTROLLER_PLUGIN, COVERAGE_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.launcher import Launcher
 from pytest_tfthreads.process.leases import Leases
@@ -47,6 +48,7 @@ class Parts:
         """Have pytest call them. What a `session` that has started has told others, tell them."""
         self._manager.register(self.controller, CONTROLLER_PLUGIN)
         self._manager.register(self.keeper, "tfthreads-keeper")
+        self._manager.register(ReceivedCoverage(), COVERAGE_PLUGIN)
         if self._manager.hasplugin(SYRUPY):
             self._manager.register(ReceivedSnapshots(), SNAPSHOTS_PLUGIN)
         if session is not None:

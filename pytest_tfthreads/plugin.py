@@ -10,6 +10,7 @@ The other hooks are in `controller` (runs marked tests), `keeper` (keeps their r
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import pytest
 from pytest_tfthreads import hookspecs
 from pytest_tfthreads.names import (
     CASE_FIXTURE,
+    COVERAGE_PLUGIN,
     MARKER,
     MEASURING_PLUGIN,
     PROCESS_ATTRIBUTE,
@@ -32,6 +34,7 @@ from pytest_tfthreads.watch import Watch, settings_of
 if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import Case, ThreadsInForce
     from pytest_tfthreads.fixtures import TfBenchmark
+    from pytest_tfthreads.measuring.session import MeasuringSession
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,14 +53,21 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, None, None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER_HELP)
-    if not config.pluginmanager.hasplugin(MEASURING_PLUGIN):
+    measuring: MeasuringSession | None = config.pluginmanager.get_plugin(MEASURING_PLUGIN)
+    if measuring is None:
         watch = Watch(config)
         config.pluginmanager.register(watch, WATCH_PLUGIN)
         watch.start()
-    elif config.pluginmanager.hasplugin(SYRUPY):
+        return
+    if config.pluginmanager.hasplugin(SYRUPY):
         from pytest_tfthreads.snapshots import SentSnapshots
 
         config.pluginmanager.register(SentSnapshots(), SNAPSHOTS_PLUGIN)
+    coverage = measuring.sent.order.call.coverage
+    if coverage is not None:
+        from pytest_tfthreads.coverage_data import SentCoverage
+
+        config.pluginmanager.register(SentCoverage(coverage), COVERAGE_PLUGIN)
 
 
 @pytest.hookimpl(trylast=True)
@@ -66,6 +76,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from pytest_tfthreads import collection
 
         collection.parametrize(metafunc, settings_of(metafunc.config).configs)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, None]:
+    outcome = yield
+    # pytest's mark of a unittest.TestCase, of whose methods it does not ask `pytest_generate_tests`
+    if getattr(collector, "nofuncargs", False) and outcome.excinfo is None:
+        report = outcome.get_result()
+        if isinstance(collector, pytest.Class) and report.passed:
+            _configure_methods(collector, report)
+
+
+def _configure_methods(collector: pytest.Class, report: pytest.CollectReport) -> None:
+    """One test for each configuration of a marked method of a unittest.TestCase."""
+    items = report.result or []
+    is_marked = any(item.get_closest_marker(MARKER) is not None for item in items)
+    if not is_marked and not _knows_marker(collector):
+        return
+    from pytest_tfthreads import unittest_methods
+
+    lost = unittest_methods.lost_marker(items)
+    if lost:
+        report.outcome, report.longrepr, report.result = "failed", lost, []
+    elif is_marked:
+        configs = settings_of(collector.config).configs
+        report.result = list(unittest_methods.configured(items, configs))
+
+
+def _knows_marker(collector: pytest.Class) -> bool:
+    """Whether the module of a class has our marker, or its name in the source."""
+    module = collector.getparent(pytest.Module)
+    if module is None:
+        return False
+    objects = vars(module.obj).values()
+    if any(isinstance(one, pytest.MarkDecorator) and one.name == MARKER for one in objects):
+        return True
+    return any(MARKER in line for line in linecache.getlines(str(module.path)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+
+from pytest_tfthreads.process.reply import RaisedError
 
 _MOST_CAUSES = 20
 # pytest's own are not where they say.
@@ -21,23 +23,21 @@ _OF_PYTEST: dict[tuple[str, str], type[BaseException]] = {
     for one in (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception)
 }
 
-Described = Sequence[Mapping[str, Any]]
+Described = Sequence[RaisedError]
 """An exception and its causes, outermost first, in plain data."""
 
 
-def describe(error: BaseException) -> list[dict[str, Any]]:
+def describe(error: BaseException) -> tuple[RaisedError, ...]:
     """The exception and what caused it."""
-    return [
-        {
-            "classes": [[one.__module__, one.__qualname__] for one in type(causing).__mro__],
-            "text": _text(causing),
-            "args": _plain(list(causing.args)),
-            "attributes": {
-                name: value for name, value in vars(causing).items() if _is_plain(value)
-            },
-        }
+    return tuple(
+        RaisedError(
+            classes=tuple((str(one.__module__), one.__qualname__) for one in type(causing).__mro__),
+            text=_text(causing),
+            args=None if _plain(list(causing.args)) is None else causing.args,
+            attributes={name: value for name, value in vars(causing).items() if _is_plain(value)},
+        )
         for causing in _with_causes(error)
-    ]
+    )
 
 
 def rebuilt(described: Described) -> BaseException:
@@ -77,11 +77,11 @@ def _text(error: BaseException) -> str:
         return f"<its text could not be made: {type(mistake).__name__}>"
 
 
-def _rebuilt_alone(told: Mapping[str, Any]) -> BaseException:
-    text = told["text"]
-    args = (text,) if told["args"] is None else tuple(told["args"])
-    module, qualname = told["classes"][0]
-    for base in _classes_here(told["classes"]):
+def _rebuilt_alone(told: RaisedError) -> BaseException:
+    text = told.text
+    args = (text,) if told.args is None else told.args
+    module, qualname = told.classes[0]
+    for base in _classes_here(told.classes):
         stand_in = type(
             qualname.rpartition(".")[2],
             (base,),
@@ -93,7 +93,7 @@ def _rebuilt_alone(told: Mapping[str, Any]) -> BaseException:
             continue
         if isinstance(error, BaseException):
             error.args = args
-            error.__dict__.update(told["attributes"])
+            error.__dict__.update(told.attributes)
             return error
     return Exception(text)
 

@@ -19,8 +19,8 @@ examples:
   pytest-tfthreads list
   pytest-tfthreads list --csv | grep 2.21.0
 
-The column Odd says how many tests had regressed or failed, and whether the run ended before all
-its tests. Files that cannot be used are named on stderr.
+The column Problems says how many tests had regressed or failed, and whether the run ended before
+all its tests. Files that cannot be used are named on stderr.
 
 exit code: 0, or 2 where nothing is saved, or a file that is named cannot be used
 """

@@ -98,7 +98,11 @@ def decode(kind: type[_Kind], data: object, where: str = "") -> _Kind:
 
 
 def encode(value: Any) -> Any:
-    """JSON's values, from which `decode` makes an equal value; what JSON lacks stays as it is."""
+    """JSON's values, from which `decode` makes an equal value; what JSON lacks stays as it is.
+
+    In a field whose annotation leaves open what is there (`Any`, or a `Mapping` or a `tuple` of
+    that) all but objects and lists stays as it is: it is anybody's.
+    """
     if isinstance(value, (str, int, float)) or value is None:
         return value
     if is_dataclass(value):
@@ -128,6 +132,7 @@ class _Field:
     decode: _Decode
     is_required: bool
     is_flattened: bool
+    is_open: bool  # its annotation does not say what is in it
 
 
 @functools.cache
@@ -144,6 +149,7 @@ def _fields(kind: Any) -> tuple[_Field, ...]:
                 _decoder(hints[one.name]),
                 one.default is MISSING and one.default_factory is MISSING,
                 FLATTENED in extras,
+                _is_open(hints[one.name]),
             )
         )
     return tuple(found)
@@ -202,6 +208,19 @@ _SCALARS: Mapping[Any, tuple[type, str]] = {str: (str, "text"), bool: (bool, "tr
 
 def _is_annotated(kind: Any) -> bool:
     return get_origin(kind) is Annotated
+
+
+def _is_open(kind: Any) -> bool:
+    """Whether an annotation says nothing of the values within."""
+    if kind in (Any, object):
+        return True
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return all(_is_open(one) for one in arguments if one is not type(None))
+    if origin is tuple:
+        return _is_open(arguments[0])
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    return is_mapping and _is_open(arguments[1])
 
 
 def _wrong(value: object, expected: str) -> DecodeError:
@@ -360,10 +379,18 @@ def _object(kind: Any) -> _Decode:
     return decode_object
 
 
+def _copied(value: Any) -> Any:
+    """Anybody's value: only what JSON knows is looked into."""
+    if isinstance(value, dict):
+        return {name: _copied(one) for name, one in value.items()}
+    return [_copied(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _encode_fields(value: Any) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
     kind: Any = type(value)
     for one in _fields(kind):
-        inner = encode(getattr(value, one.name))
+        inner = getattr(value, one.name)
+        inner = _copied(inner) if one.is_open else encode(inner)
         encoded.update(inner if one.is_flattened else {one.key: inner})
     return encoded

@@ -27,6 +27,10 @@ class Pools:
     inter: Count
 
 
+TENSORFLOWS_CHOICE = Pools(0, 0)
+"""As requested, where nothing is: TensorFlow's default."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One measuring process: its rounds in order, warm-up left out.

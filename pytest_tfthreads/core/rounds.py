@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 MIN_ROUND_S = 0.005
 """A round takes at least this long, or a little more: long against the clocks' resolution, and
@@ -17,26 +16,16 @@ class Ready:
     """What a process that is warm knows of its own work.
 
     `iterations` calls, of `call_s` seconds each, make a round that is long enough for its clocks;
-    `budget_s` is how long it is to measure.
+    `budget_s` is how long it is to measure. Raises `ValueError` where no process works like that.
     """
 
     iterations: int
     call_s: float
     budget_s: float
 
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Ready:
-        """Raises `ValueError` where these are no such values."""
-        try:
-            ready = cls(int(data["iterations"]), float(data["call_s"]), float(data["budget_s"]))
-        except (LookupError, TypeError, OverflowError) as error:
-            raise ValueError(f"not what a process knows of its work: {data!r:.80}") from error
-        if not (ready.iterations > 0 and 0 < ready.call_s < inf and 0 <= ready.budget_s < inf):
-            raise ValueError(f"no process works like this: {ready}")
-        return ready
+    def __post_init__(self) -> None:
+        if not (self.iterations > 0 and 0 < self.call_s < inf and 0 <= self.budget_s < inf):
+            raise ValueError(f"no process works like this: {self}")
 
 
 @dataclass(frozen=True)
@@ -45,13 +34,6 @@ class Layout:
 
     iterations: int
     rounds: int
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Layout:
-        return cls(**data)
 
 
 def agree(members: Sequence[Ready]) -> Layout:

@@ -46,6 +46,33 @@ class Law:
     efficiency: Estimate
     farther: Estimate
 
+    @property
+    def most_gain(self) -> float:
+        """Speed-up over one thread at the best of the numbers measured or between them."""
+        return max(
+            speedup(count, self.contention.value, self.coherency.value)
+            for count in range(1, self.most + 1)
+        )
+
+    @property
+    def gains(self) -> bool:
+        """Whether any number of threads is worth having instead of one."""
+        return self.most_gain >= _WORTH_A_THREAD
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether a share of serial work is certain, and costs enough to be worth a word."""
+        return self.efficiency.value < _SCALES and bool(self.contention.low)
+
+    @property
+    def last_useful(self) -> int | None:
+        """The number beyond which no more threads help even if the peak is at its upper bound."""
+        if self.peak is None or self.peak.high is None:
+            return None
+        # The least n with X(n + 1) <= X(n), which is n(n + 1) >= N*².
+        useful = max(math.ceil(math.sqrt(self.peak.high**2 + 0.25) - 0.5), 1)
+        return useful if useful <= _FARTHEST * self.most else None
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -66,6 +93,20 @@ class Scaling:
         if self.law is None:
             return f"{self.axis}-op threads: no scaling law ({self.refusal})"
         return _sentence(self.law, f"{self.axis}-op threads")
+
+    @property
+    def keyword(self) -> str:
+        """The sentence in a few words; empty where there is no law."""
+        law, threads = self.law, f"{self.axis}-op threads"
+        if law is None:
+            return ""
+        if not law.gains:
+            return f"more {threads} do not help"
+        if law.last_useful is not None:
+            return f"no gain beyond {law.last_useful} {threads}"
+        if law.is_serial:
+            return f"{100 * law.contention.value:.0f} % serial"
+        return f"scales to {law.most} {threads}"
 
     def to_json(self) -> dict[str, Any]:
         law = self.law
@@ -112,7 +153,7 @@ def fit(axis: str, fixed: int, rings: Sequence[Ring], expected_variance: float) 
     else:
         law = profiles.law()
         low, high = law.contention.low or 0.0, law.contention.high or 0.0
-        if high - low > _WIDEST_CONTENTION and _last_useful(law) is None:
+        if high - low > _WIDEST_CONTENTION and law.last_useful is None:
             law, reason = (
                 None,
                 f"the serial share may be anything from {percent(low)} to {percent(high)}",
@@ -121,16 +162,17 @@ def fit(axis: str, fixed: int, rings: Sequence[Ring], expected_variance: float) 
 
 
 def _sentence(law: Law, threads: str) -> str:
-    counts = range(1, law.most + 1)
-    gain = max(speedup(n, law.contention.value, law.coherency.value) for n in counts)
-    if gain < _WORTH_A_THREAD:
-        return f"{threads}: no number up to {law.most} gives more than {gain:.2f} times one thread"
+    if not law.gains:
+        return (
+            f"{threads}: no number up to {law.most} gives more than {law.most_gain:.2f} times "
+            "one thread"
+        )
     serial = f"{with_bounds(law.contention, percent)} serial"
-    useful = _last_useful(law)
+    useful = law.last_useful
     if useful is not None:
         crosstalk = f"{with_bounds(law.coherency, small_percent)} crosstalk a pair"
         return f"{serial}, {crosstalk}: more than {useful} {threads} cannot help"
-    if law.efficiency.value >= _SCALES or not law.contention.low:
+    if not law.is_serial:
         efficiency = with_bounds(law.efficiency, percent)
         return f"scales to {law.most} {threads} at {efficiency} efficiency"
     farther = with_bounds(law.farther, tenths)
@@ -139,15 +181,6 @@ def _sentence(law: Law, threads: str) -> str:
         f"{serial}: {_FARTHEST * law.most} {threads} would give {farther} times one thread, no "
         f"number more than {limit} times"
     )
-
-
-def _last_useful(law: Law) -> int | None:
-    """The number beyond which no more threads help even if the peak is at its upper bound."""
-    if law.peak is None or law.peak.high is None:
-        return None
-    # The least n with X(n + 1) <= X(n), which is n(n + 1) >= N*².
-    useful = max(math.ceil(math.sqrt(law.peak.high**2 + 0.25) - 0.5), 1)
-    return useful if useful <= _FARTHEST * law.most else None
 
 
 class _Profiles:

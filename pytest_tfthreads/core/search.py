@@ -17,8 +17,8 @@ from typing import Any
 
 from pytest_tfthreads.core.comparison import Candidate, compare
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
+from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig, ThreadCount
 
 _FINALISTS = 3
 _WORTH_A_STEP = 1.03
@@ -38,6 +38,7 @@ class Standing:
     # even if another seems to be faster: else the climb would wander about.
     centre: int | None
     hub: int | None  # took part in every glance, so that all can be compared
+    failed: frozenset[int] = frozenset()  # those of `beaten` that failed
 
 
 NOTHING_KNOWN = Standing({}, frozenset(), (), frozenset(), is_settled=False, centre=None, hub=None)
@@ -52,6 +53,14 @@ def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
             cores //= 2
     axis = [ThreadCount(str(count)) for count in sorted(counts)]
     return tuple(ThreadConfig(*pair) for pair in itertools.product(axis, axis))
+
+
+def with_default(grid: Sequence[ThreadConfig]) -> tuple[ThreadConfig, ...]:
+    """The same, with TensorFlow's own choice in it, by which people judge what was found."""
+    default = ThreadConfig(AUTO, AUTO)
+    if len(grid) < 2 or default in grid:
+        return tuple(grid)
+    return (*grid, default)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,12 @@ def next_look(
         known = dict.fromkeys(one for one in (centre, standing.hub) if one is not None)
         return Look((*known, *unseen), is_glance=True)
     front = standing.alive[: 1 if standing.is_settled else _FINALISTS]
+    # What the found one gains over TensorFlow's default is the first thing that people ask.
+    front += tuple(
+        index
+        for index, pools in enumerate(grid)
+        if pools == TENSORFLOWS_CHOICE and index not in standing.failed and index not in front
+    )
     if all(
         index in standing.in_full and standing.processes[index] >= processes[index]
         for index in front
@@ -185,4 +200,5 @@ def look_back(
         and all(gain is not None and gain <= _NO_GAIN for gain in gains),
         centre=centre,
         hub=alive[0] if before.hub is None and alive else before.hub,
+        failed=before.failed | frozenset(failed),
     )

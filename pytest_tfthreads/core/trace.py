@@ -130,6 +130,22 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class TraceResult:
+    """What a process that was to be traced tells: a profile, or the problem why there is none.
+
+    `is_unwritten`: the problem is that the directory, or its disk, did not take the trace.
+    """
+
+    profile: OpProfile | None = None
+    problem: str = ""
+    is_unwritten: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.profile is None) is not bool(self.problem):
+            raise ValueError("it has both a profile and a problem, or neither")
+
+
+@dataclass(frozen=True)
 class Traces:
     """The traces of one test under one configuration, below `directory` of the machine `host`.
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.pairs import Duet, pair_of
 from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.results import Results
 from pytest_tfthreads.isolation.rings import Rings
-from pytest_tfthreads.process.member import Launched
 
 
 class Duets:
@@ -75,8 +73,8 @@ class Duets:
             return Duet(title, problem=sameness)
         try:
             pairs = [
-                pair_of(_sample(mine), _sample(theirs))
-                for mine, theirs in zip(now.runs, then.runs, strict=True)
+                pair_of(mine, theirs)
+                for mine, theirs in zip(now.samples, then.samples, strict=True)
             ]
         except ValueError as error:
             return Duet(title, problem=str(error))
@@ -84,7 +82,3 @@ class Duets:
         if versions[0] != versions[1]:
             title += f", TensorFlow {versions[1]} (here {versions[0]})"
         return Duet(title, tuple(pairs), self._results.measurement(then))
-
-
-def _sample(run: Launched) -> Sample:
-    return Sample.from_json(run.reply.sample or {})

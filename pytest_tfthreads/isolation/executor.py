@@ -22,8 +22,8 @@ from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.process.lockstep import Ring, conduct
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
+from pytest_tfthreads.process.order import Order
 from pytest_tfthreads.process.preloaded import Env, Home
-from pytest_tfthreads.process.protocol import WorkOrder
 from pytest_tfthreads.ticker import Ticker
 
 
@@ -31,7 +31,7 @@ from pytest_tfthreads.ticker import Ticker
 class Job:
     """One process of a ring: what it is to do, where, and for how many seconds at most."""
 
-    order: WorkOrder
+    order: Order
     home: Home
     env: Env
     timeout_s: float | None
@@ -121,7 +121,7 @@ class Processes:
         if _is_interactive(batch):  # who debugs may take all day
             yield self._machine
         elif self._settings.pack:
-            count = max(len(job.order.cpus) for job in batch.jobs)
+            count = max(job.order.terms.cpu_count for job in batch.jobs)
             with self._leases.packed(batch.purpose, count, self._machine.cores_first) as cpus:
                 yield self._machine.restricted(cpus)
         else:
@@ -160,7 +160,7 @@ class Processes:
 
 
 def _is_interactive(batch: Batch) -> bool:
-    return any(job.order.interactive for job in batch.jobs)
+    return any(job.order.call.interactive for job in batch.jobs)
 
 
 def _timed_out(message: str | None, jobs: Sequence[Job]) -> str:

@@ -1,4 +1,4 @@
-"""The work order of one item, which says what a measuring process has to do."""
+"""The orders of one pytest session, which say what measuring processes have to do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from pytest_tfthreads import collection
+from pytest_tfthreads import benchmark_bridge, collection
 from pytest_tfthreads.attempts import Attempts
 from pytest_tfthreads.core.threads import to_spec
+from pytest_tfthreads.coverage_data import options_of_run
 from pytest_tfthreads.isolation.progress import Progress
+from pytest_tfthreads.isolation.sides import Side
 from pytest_tfthreads.options import Settings
 from pytest_tfthreads.process.lockstep import Ring
 from pytest_tfthreads.process.machine import Machine
-from pytest_tfthreads.process.protocol import WorkOrder
+from pytest_tfthreads.process.order import ItemToRun, Order, PytestCall, Terms
 from pytest_tfthreads.resolved import settled_options
 from pytest_tfthreads.xdist_bridge import roles
 
@@ -33,7 +35,8 @@ class Orders:
         self._attempts = attempts
         self._settings = settings
         self._machine = machine
-        self._numbers = itertools.count()
+        self._serials = itertools.count()
+        self._calls: dict[Side, PytestCall] = {}
 
     @property
     def is_interactive(self) -> bool:
@@ -47,51 +50,80 @@ class Orders:
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
-    def write(self, member: Progress, place: int, ring: Ring, iterations: int | None) -> WorkOrder:
-        """For one process of the member, with `iterations` calls a round if they are settled.
+    def write(
+        self,
+        member: Progress,
+        place: int,
+        ring: Ring,
+        ring_id: int | None = None,
+        iterations: int | None = None,
+        budget_share: float = 1.0,
+        traces: str | None = None,
+    ) -> Order:
+        """For one process of the member, which is at this place of its ring.
 
-        `place` is the member's in its ring.
+        `ring_id`: the number of its ring, `None` if it is alone there. `iterations`: calls a round,
+        if they are settled. `budget_share`: of the time for which rounds would be measured.
+        `traces`: a directory for a trace, instead of measuring.
         """
-        config = self._config
-        item = member.item
-        requested = member.requested
-        writer = (
-            config.get_terminal_writer()
-            if config.pluginmanager.hasplugin("terminalreporter")
-            else None
+        # A debugger's process shares the terminal's group with pytest, and must not stop it. And
+        # what is traced goes through in one turn.
+        takes_turns = not self.is_interactive and traces is None
+        terms = Terms(
+            intra=member.requested.intra,
+            inter=member.requested.inter,
+            cpu_count=self.granted(member),
+            process=1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR),
+            serial=next(self._serials),
+            iterations=iterations,
+            rounds_a_turn=ring.rounds_a_turn if takes_turns else None,
+            ring=ring_id,
+            budget_share=budget_share,
+            traces=traces,
         )
-        return WorkOrder(
+        return Order(self._call(member.side), member.side.item(self._item(member.item)), terms)
+
+    def _call(self, side: Side) -> PytestCall:
+        if side not in self._calls:
+            self._calls[side] = side.call(_call_here(self._config, self._settings))
+        return self._calls[side]
+
+    def _item(self, item: pytest.Item) -> ItemToRun:
+        return ItemToRun(
             nodeid=collection.nodeid_of(item),
             path=str(item.path),
             own_part=collection.own_part_of(item),
-            intra=requested.intra,
-            inter=requested.inter,
-            cpus=self._machine.cpu_set(self.granted(member), ring.first_set),
-            args=(
-                *(str(arg) for arg in config.invocation_params.args),
-                *_more_arguments(config, self._settings),
-            ),
-            plugins=tuple(
-                plugin
-                for plugin in config.invocation_params.plugins or ()
-                if isinstance(plugin, str)
-            ),
-            argv=tuple(sys.argv),
-            invocation_dir=str(config.invocation_params.dir),
-            sys_path=tuple(sys.path),
-            basetemp=_basetemp(config, f"tfthreads{next(self._numbers)}"),
-            interactive=self.is_interactive,
-            colors=bool(writer and writer.hasmarkup),
-            terminal_width=writer.fullwidth if writer else 80,
-            process=1 + place + roles.number_of(config) * max(self._settings.group, _PAIR),
             has_hook=bool(item.ihook.pytest_tfthreads_configure.get_hookimpls()),
-            workerinput=getattr(config, "workerinput", None),
-            iterations=iterations,
-            # A debugger's process shares the terminal's group with pytest, and must not stop it.
-            rounds_a_turn=None if self.is_interactive else ring.rounds_a_turn,
             left_out=self._attempts.left_out,
-            options=settled_options(config),
         )
+
+
+def _call_here(config: pytest.Config, settings: Settings) -> PytestCall:
+    """As the current tree's measuring processes call pytest."""
+    invocation = config.invocation_params
+    writer = (
+        config.get_terminal_writer() if config.pluginmanager.hasplugin("terminalreporter") else None
+    )
+    return PytestCall(
+        args=(*(str(arg) for arg in invocation.args), *_more_arguments(config, settings)),
+        argv=tuple(sys.argv),
+        invocation_dir=str(invocation.dir),
+        sys_path=tuple(sys.path),
+        plugins=tuple(plugin for plugin in invocation.plugins or () if isinstance(plugin, str)),
+        basetemp=_basetemp(config),
+        interactive=is_interactive(config),
+        colors=bool(writer and writer.hasmarkup),
+        terminal_width=writer.fullwidth if writer else 80,
+        workerinput=getattr(config, "workerinput", None),
+        options=settled_options(config),
+        # In a duet only one of two sides could collect coverage, and both have to be alike.
+        coverage=None if _may_be_in_a_duet(config, settings) else options_of_run(config),
+    )
+
+
+def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
+    may_be_open = settings.duet_if_open and benchmark_bridge.compares(config)
+    return settings.duet is not None or may_be_open
 
 
 def is_interactive(config: pytest.Config) -> bool:
@@ -119,12 +151,12 @@ def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]
 def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
     """What must be said on the command line, because a plugin acts on it at once."""
     if config.pluginmanager.hasplugin("pytest_cov"):
-        yield "--no-cov"  # it would trace, and so slow, what is measured
+        yield "--no-cov"  # it would trace, and so slow, what is measured; coverage_data collects
     if settings.search:  # in a process with fewer CPUs the machine would look smaller
         yield f"--tf-threads={to_spec(settings.configs)}"
 
 
-def _basetemp(config: pytest.Config, name: str) -> str | None:
-    """A directory below that of the run, as pytest-xdist's workers have."""
+def _basetemp(config: pytest.Config) -> str | None:
+    """The run's own, below which processes have theirs, as pytest-xdist's workers do."""
     factory = getattr(config, "_tmp_path_factory", None)  # absent under -p no:tmpdir
-    return None if factory is None else str(factory.getbasetemp() / name)
+    return None if factory is None else str(factory.getbasetemp())

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads import collection
-from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
+from pytest_tfthreads.core.trace import Trace, Traces
 from pytest_tfthreads.isolation.progress import Progress
 from pytest_tfthreads.isolation.rings import Rings
 from pytest_tfthreads.process.files import why_no_file_in
@@ -81,12 +81,14 @@ class Profiles:
             self._rings.trace(member, partial)
             if member.problem:
                 raise _NoTraceError(member.problem)
-            told = member.runs[-1].reply.profile or {"problem": "the process says nothing of it"}
-            if "problem" in told:
-                kind = _NotStoredError if told.get("is_unwritten") else _NoTraceError
-                raise kind(str(told["problem"]))
+            traced = member.runs[-1].reply.trace
+            if traced is None:
+                raise _NoTraceError("the process says nothing of it")
+            if traced.profile is None:
+                kind = _NotStoredError if traced.is_unwritten else _NoTraceError
+                raise kind(traced.problem)
             path = self._stored(partial, collection.nodeid_of(member.item), suffix)
-        return Trace(member.side.title, str(path), OpProfile.from_json(told))
+        return Trace(member.side.title, str(path), traced.profile)
 
     @contextlib.contextmanager
     def _partial(self) -> Iterator[Path]:

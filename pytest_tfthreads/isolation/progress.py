@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from pytest_tfthreads import collection, outcomes
-from pytest_tfthreads.benchmark_bridge import BenchmarkRecord
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.isolation.sides import Here, Side
 from pytest_tfthreads.options import Settings
-from pytest_tfthreads.process import protocol
-from pytest_tfthreads.process.failure import DESCRIPTORS_CLOSED, Failure, preload_failure
+from pytest_tfthreads.process import reply as replies
+from pytest_tfthreads.process.failure import (
+    DESCRIPTORS_CLOSED,
+    UNREADABLE,
+    Failure,
+    preload_failure,
+)
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched
-from pytest_tfthreads.process.protocol import Reply
+from pytest_tfthreads.process.reply import Outcome, Reply
 from pytest_tfthreads.raised import Described
 
 _MOST_IDS = 5
@@ -24,24 +28,19 @@ _SAME_TESTS = (
     "Its module must collect the same tests whatever CPUs and threads it is given, and in a duet "
     "on both sides."
 )
-_HEADLINES = {
-    protocol.MISCONFIGURED: "The configuration is not in force:",
-    protocol.NOT_COLLECTED: (
+_HEADLINES: Mapping[Outcome, str] = {
+    replies.MISCONFIGURED: "The configuration is not in force:",
+    replies.NOT_COLLECTED: (
         "The measuring process could not collect this test, though pytest did here."
     ),
-    protocol.CONFIGURE_FAILED: "It was raised in the hook pytest_tfthreads_configure:",
-    protocol.DESCRIPTORS_CLOSED: DESCRIPTORS_CLOSED,
-    protocol.INTERNAL_ERROR: (
+    replies.CONFIGURE_FAILED: "It was raised in the hook pytest_tfthreads_configure:",
+    replies.DESCRIPTORS_CLOSED: DESCRIPTORS_CLOSED,
+    replies.INTERNAL_ERROR: (
         "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; the "
         "test is not to blame."
     ),
 }
 """How outcomes without a test run are called."""
-_UNREADABLE = (
-    "garbled: What the measuring process reported of this test cannot be read here. Either a "
-    "plugin's reports are not those that it makes in this process, or the test wrote to a file "
-    "descriptor that it does not own."
-)
 
 
 class Progress:
@@ -111,6 +110,11 @@ class Progress:
         return [run for run in self.runs if run.reply.sample is not None]
 
     @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Of those that measured, in order."""
+        return tuple(run.reply.sample for run in self.runs if run.reply.sample is not None)
+
+    @property
     def uses_benchmark(self) -> bool:
         """Whether one of its processes asked for pytest-benchmark's fixture."""
         return self._uses_benchmark
@@ -135,7 +139,7 @@ class Progress:
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
         sample = self.runs[0].reply.sample if self.runs else None
-        return None if sample is None else int(sample["iterations"])
+        return None if sample is None else sample.iterations
 
     def take(self, result: Launched | Failure, begun_s: float) -> None:
         """What a process brought."""
@@ -146,7 +150,7 @@ class Progress:
         if self.ending is not None:
             self.goes_on = False
             return
-        if result.reply.outcome == protocol.SKIPPED:
+        if result.reply.outcome == replies.SKIPPED:
             self.goes_on = False
             self.skip(result.reply.message)
             return
@@ -156,9 +160,8 @@ class Progress:
             return
         try:
             reports = [outcomes.restore(self._config, data) for data in result.reply.reports]
-            _check_measurement(result.reply)
         except Exception as error:  # plugins restore their own reports, and may raise anything
-            self.fail(f"{_UNREADABLE} ({error!r})", begun_s)
+            self.fail(f"garbled: {UNREADABLE} ({error!r})", begun_s)
             return
         self.runs.append(result)
         self._uses_benchmark |= result.reply.uses_benchmark
@@ -185,7 +188,7 @@ class Progress:
 
     def _failure_of(self, reply: Reply) -> Failure | None:
         """What a process answered where it could not run its test: the reason comes first."""
-        if reply.outcome == protocol.NO_TENSORFLOW:
+        if reply.outcome == replies.NO_TENSORFLOW:
             return preload_failure(reply.message)
         headline = _HEADLINES.get(reply.outcome)
         if headline is None:
@@ -194,7 +197,7 @@ class Progress:
         if isinstance(self.side, Here) and not set(reply.other_ids) <= set(known):
             return Failure(reply.outcome, _ids_change(self.item, reply.other_ids))
         parts = [reply.reason, headline, outcomes.hint_for(reply.message), reply.message]
-        if reply.outcome == protocol.NOT_COLLECTED and (
+        if reply.outcome == replies.NOT_COLLECTED and (
             not reply.reason or reply.reason.startswith("not found")
         ):
             parts.insert(2, _SAME_TESTS)
@@ -235,17 +238,10 @@ def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:
     )
 
 
-def _check_measurement(reply: Reply) -> None:
-    """Raises what its later readers would raise, where a measurement is none of ours."""
-    if reply.sample is not None:
-        Sample.from_json(reply.sample)
-        BenchmarkRecord.from_json(reply.benchmark or {})
-
-
 def _ending_of(reply: Reply) -> BaseException | None:
     try:
-        if reply.outcome == protocol.SESSION_EXIT:
+        if reply.outcome == replies.SESSION_EXIT:
             pytest.exit(reply.message, returncode=reply.exit_code)
     except BaseException as ending:  # what pytest raises here is its own affair
         return ending
-    return KeyboardInterrupt(reply.message) if reply.outcome == protocol.INTERRUPTED else None
+    return KeyboardInterrupt(reply.message) if reply.outcome == replies.INTERRUPTED else None

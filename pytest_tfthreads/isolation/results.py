@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import __version__, benchmark_bridge, collection
+from pytest_tfthreads import __version__, collection
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
 from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.measurement import Measurement, Pools
 from pytest_tfthreads.core.pairs import Duet
 from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.threads import Case, Configuration
@@ -37,7 +38,7 @@ class MeasuredTest:
     configuration: Configuration  # its own among them
     param: str | None
     params: Mapping[str, Any]
-    record: benchmark_bridge.BenchmarkRecord
+    record: BenchmarkRecord
     measurement: Measurement
     note: str = ""  # for the reader of the summary
     search: SearchCost | None = None  # where it was measured in a search for the best of its group
@@ -89,45 +90,14 @@ class MeasuredTest:
         return recorded
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "nodeid": self.nodeid,
-            "name": self.name,
-            "group": self.group,
-            "configuration": encode(self.configuration),
-            "param": self.param,
-            "params": dict(self.params),
-            "record": self.record.to_json(),
-            "measurement": self.measurement.to_json(),
-            "note": self.note,
-            "search": None if self.search is None else self.search.to_json(),
-            "verdicts": [verdict.to_json() for verdict in self.verdicts],
-            "duet": self.duet,
-            "took_turns_with_baseline": self.took_turns_with_baseline,
-            "notes": list(self.notes),
-            "traces": None if self.traces is None else self.traces.to_json(),
-            "unwritten": list(self.unwritten),
-        }
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> MeasuredTest:
-        return cls(
-            nodeid=data["nodeid"],
-            name=data["name"],
-            group=data["group"],
-            configuration=decode(Configuration, data["configuration"]),
-            param=data["param"],
-            params=data["params"],
-            record=benchmark_bridge.BenchmarkRecord.from_json(data["record"]),
-            measurement=Measurement.from_json(data["measurement"]),
-            note=data["note"],
-            search=None if data["search"] is None else SearchCost.from_json(data["search"]),
-            verdicts=tuple(Verdict.from_json(one) for one in data["verdicts"]),
-            duet=data["duet"],
-            took_turns_with_baseline=data["took_turns_with_baseline"],
-            notes=tuple(data["notes"]),
-            traces=None if data["traces"] is None else Traces.from_json(data["traces"]),
-            unwritten=tuple(data["unwritten"]),
-        )
+        """Raises `DecodeError`, which says that it is of what a report carries."""
+        return decode(cls, data, "tf_threads of a report")
 
 
 @dataclass(frozen=True)
@@ -171,16 +141,16 @@ class Results:
         if not runs or member.has_failed or member.ending is not None:
             return None
         reply = runs[0].reply
-        effective = None if reply.effective is None else Pools(**reply.effective)
+        effective = reply.effective
         requested = member.requested
         return Measurement(
             requested=requested,
             effective=effective,
-            cpus=runs[0].order.cpus,
-            start=runs[0].order.start,
+            cpus=runs[0].sent.cpus,
+            start=runs[0].sent.start,
             items=reply.items,
             unit=reply.unit,
-            samples=tuple(Sample.from_json(run.reply.sample or {}) for run in runs),
+            samples=member.samples,
             machine={
                 **self._machine.to_json(),
                 **reply.runtime,
@@ -191,6 +161,7 @@ class Results:
                 dict.fromkeys(
                     itertools.chain(
                         self._flags(case, effective or requested, runs[0]),
+                        ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )
                 )
@@ -206,9 +177,7 @@ class Results:
             return None
         item, case = member.item, member.case
         runs = member.measured_runs
-        records = [
-            benchmark_bridge.BenchmarkRecord.from_json(run.reply.benchmark or {}) for run in runs
-        ]
+        records = [run.reply.benchmark for run in runs if run.reply.benchmark is not None]
         callspec = getattr(item, "callspec", None)
         parameters = collection.parameters_of(item)
         fresh_reason = runs[0].fresh_reason
@@ -223,7 +192,7 @@ class Results:
                 "intra": case.threads.intra.text,
                 "inter": case.threads.inter.text,
             },
-            record=benchmark_bridge.joined(records),
+            record=joined(records),
             measurement=measurement,
             note=f"not forked: {fresh_reason}" if fresh_reason else "",
             search=cost,
@@ -233,26 +202,27 @@ class Results:
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
-        order = launched.order
-        granted = len(order.cpus)
+        sent, order = launched.sent, launched.sent.order
+        granted = len(sent.cpus)
         if max(pools.intra, pools.inter) > granted:
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"
-        if len({self._machine.node_of(cpu) for cpu in order.cpus}) > 1:
+        if len({self._machine.node_of(cpu) for cpu in sent.cpus}) > 1:
             yield "numa"
         quota = self._machine.quota_cpus
         if quota is not None and quota < granted:
             yield "quota"
-        if order.start == "fresh":
+        if sent.start == "fresh":
             yield "fresh"
         if launched.reply.effective is None:
             yield "unverified"
-        if order.ring is not None and (launched.reply.sample or {}).get("ring") is None:
+        sample = launched.reply.sample
+        if order.terms.ring is not None and (sample is None or sample.ring is None):
             yield "no-turns"
         if self._leases.unavailable:
             yield "no-lease"
-            if (order.workerinput or {}).get("workercount", 1) > 1:
+            if (order.call.workerinput or {}).get("workercount", 1) > 1:
                 yield "xdist"
         if self._is_packed:
             yield "packed"

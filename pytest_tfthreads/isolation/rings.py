@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pytest_tfthreads.core.budget import Budget
@@ -64,14 +63,7 @@ class Rings:
         )
         jobs = []
         for place, one in enumerate(members):
-            order = replace(
-                one.side.moved(self._orders.write(one, place, ring, iterations)),
-                ring=ring_id,
-                budget_share=budget_share,
-                traces=traces,
-            )
-            if traces is not None:  # it goes through in one turn
-                order = replace(order, rounds_a_turn=None)
+            order = self._orders.write(one, place, ring, ring_id, iterations, budget_share, traces)
             timeout_s = one.case.timeout_s or self._settings.timeout_s
             jobs.append(Job(order, one.side.home, one.case.env, timeout_s))
         pass_number = None if traces else 1 + max(len(one.runs) for one in members)

@@ -14,8 +14,8 @@ from typing import Protocol
 import pytest
 
 from pytest_tfthreads.process.environment import Environment
+from pytest_tfthreads.process.order import ItemToRun, PytestCall
 from pytest_tfthreads.process.preloaded import Home
-from pytest_tfthreads.process.protocol import WorkOrder
 from pytest_tfthreads.revision.checkout import Checkout
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.imports import Origins
@@ -37,8 +37,11 @@ class Side(Protocol):
     def title(self) -> str:
         """For people."""
 
-    def moved(self, order: WorkOrder) -> WorkOrder:
-        """The order, which was written for the current tree, for this side."""
+    def call(self, here: PytestCall) -> PytestCall:
+        """How pytest is called on this side; `here` is how it is called in the current tree."""
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        """The item on this side; `here` is the same item in the current tree."""
 
     def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
         """Why a process ran code that it should not have, or nothing.
@@ -79,8 +82,11 @@ class Here:
     title: str = "the current tree"
     roots: tuple[str, ...] = ()
 
-    def moved(self, order: WorkOrder) -> WorkOrder:
-        return replace(order, roots=self.roots)
+    def call(self, here: PytestCall) -> PytestCall:
+        return replace(here, roots=self.roots)
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        return here
 
     def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
         return ""
@@ -120,16 +126,21 @@ class AtRevision:
             variables=tuple(self._variables()),
         )
 
-    def moved(self, order: WorkOrder) -> WorkOrder:
+    def call(self, here: PytestCall) -> PytestCall:
         return replace(
-            order,
-            path=self._twin(order.path),
-            args=tuple(self._arguments(order)),
-            argv=tuple(map(self._moved, order.argv)),
+            here,
+            args=tuple(self._arguments(here)),
+            argv=tuple(map(self._moved, here.argv)),
             invocation_dir=self.home.cwd,
-            sys_path=self._path(order.sys_path),
+            sys_path=self._path(here.sys_path),
             roots=(str(self._checkout.top), str(self._checkout.root)),
-            left_out=tuple(map(self._moved, order.left_out)),  # a conftest.py is named by its path
+        )
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        return replace(
+            here,
+            path=self._twin(here.path),
+            left_out=tuple(map(self._moved, here.left_out)),  # a conftest.py is named by its path
         )
 
     def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
@@ -162,11 +173,11 @@ class AtRevision:
         is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
         return tuple(dict.fromkeys([*([_OWN_DIRECTORY] if is_redirected else []), *path]))
 
-    def _arguments(self, order: WorkOrder) -> Iterator[str]:
-        for text in order.args:
+    def _arguments(self, here: PytestCall) -> Iterator[str]:
+        for text in here.args:
             # What is to be tested may be said from a directory that has no twin, or by a link.
             is_named = text in self._named
-            yield self._place(text, order.invocation_dir) if is_named else self._moved(text)
+            yield self._place(text, here.invocation_dir) if is_named else self._moved(text)
         yield f"--rootdir={self._twin(str(self._rootdir))}"
         if self._config_file is not None:  # the other revision may have one that comes first
             yield from ("-c", self._twin(str(self._config_file)))
@@ -202,8 +213,11 @@ class InEnvironment:
         self.home = replace(here, python=environment.python, sys_path=self._path(here.sys_path))
         self.notes = tuple(self._shadowed(here.sys_path))
 
-    def moved(self, order: WorkOrder) -> WorkOrder:
-        return replace(order, sys_path=self._path(order.sys_path))
+    def call(self, here: PytestCall) -> PytestCall:
+        return replace(here, sys_path=self._path(here.sys_path))
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        return here
 
     def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
         return ""

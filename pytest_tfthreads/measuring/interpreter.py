@@ -27,11 +27,12 @@ from pytest_tfthreads.measuring import worker
 from pytest_tfthreads.measuring.door import Door
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.process.order import SentOrder
 from pytest_tfthreads.process.protocol import (
     MUTE_EXIT_CODE,
     Connection,
     ConnectionClosedError,
-    WorkOrder,
+    MessageKind,
 )
 
 _ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
@@ -130,8 +131,8 @@ def _without_variables(*names: str) -> Iterator[None]:
 class _Process:
     """A measuring process, and for whom it measures."""
 
-    order: WorkOrder
     client: Connection
+    is_interactive: bool
 
 
 class Interpreter:
@@ -216,7 +217,11 @@ class Interpreter:
                 self._kill(pid)
 
     def _tell(
-        self, client: Connection, kind: str, body: Mapping[str, Any], fds: Sequence[int] = ()
+        self,
+        client: Connection,
+        kind: MessageKind,
+        body: Mapping[str, Any],
+        fds: Sequence[int] = (),
     ) -> None:
         if client not in self._clients:  # it has gone, and left a process that was killed
             return
@@ -226,9 +231,9 @@ class Interpreter:
     def _handle(self, client: Connection, body: dict[str, Any], fds: Sequence[int]) -> None:
         kind = body.pop("kind")
         if kind == "run":
-            order = WorkOrder.from_json(body)
-            pid = self._fork(order, fds) if order.start == "fork" else self._spawn(order, fds)
-            self._measuring[pid] = _Process(order, client)
+            sent = SentOrder.from_json(body)
+            pid = self._fork(sent, fds) if sent.start == "fork" else self._spawn(sent, fds)
+            self._measuring[pid] = _Process(client, sent.order.call.interactive)
             for fd in fds:
                 os.close(fd)
             self._tell(client, "started", {"pid": pid})
@@ -241,7 +246,7 @@ class Interpreter:
             elif kind == "continue":
                 self._continue(body["pid"], body.get("cpus"))
 
-    def _fork(self, order: WorkOrder, fds: Sequence[int]) -> int:
+    def _fork(self, sent: SentOrder, fds: Sequence[int]) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid:
@@ -257,26 +262,29 @@ class Interpreter:
             if self._door is not None:
                 self._door.close()
             self._selector.close()
-            if not order.interactive:  # a debugger must stay in the terminal's foreground group
+            if (
+                not sent.order.call.interactive
+            ):  # a debugger must stay in the terminal's foreground group
                 os.setsid()
-            worker.run(order, fds)
+            worker.run(sent, fds)
         finally:
             # Whatever happens, a fork must not go on as the interpreter.
             os._exit(MUTE_EXIT_CODE)
 
-    def _spawn(self, order: WorkOrder, fds: Sequence[int]) -> int:
+    def _spawn(self, sent: SentOrder, fds: Sequence[int]) -> int:
+        call = sent.order.call
         with tempfile.TemporaryFile("w+") as file:
-            json.dump(order.to_json(), file)
+            json.dump(sent.to_json(), file)
             file.flush()
             passed = [file.fileno(), *fds]
             for fd in passed:
                 os.set_inheritable(fd, True)
-            argument = json.dumps([passed[0], os.getpid(), passed[1:], list(order.sys_path)])
+            argument = json.dumps([passed[0], os.getpid(), passed[1:], list(call.sys_path)])
             return os.posix_spawn(
                 sys.executable,
                 [sys.executable, *self._flags, "-c", _FRESH, argument],
                 os.environ,
-                setsid=not order.interactive,
+                setsid=not call.interactive,
                 setsigdef=[signal.SIGINT, signal.SIGCHLD, *_ENDED_BY],
             )
 
@@ -300,7 +308,7 @@ class Interpreter:
             if process is None:  # a daemon that a test has left
                 continue
             if os.WIFSTOPPED(status):
-                if not process.order.interactive:  # its children too
+                if not process.is_interactive:  # its children too
                     _signal_group(pid, signal.SIGSTOP)
                 self._tell(process.client, "stopped", {"pid": pid})
                 continue

@@ -16,25 +16,28 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from pytest_tfthreads import benchmark_bridge, collection, outcomes, raised
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.rounds import MIN_ROUND_S
 from pytest_tfthreads.core.threads import ThreadsInForce
+from pytest_tfthreads.core.trace import TraceResult
 from pytest_tfthreads.measuring import runtime
-from pytest_tfthreads.measuring.recorder import (
+from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
+from pytest_tfthreads.measuring.reference import Reference
+from pytest_tfthreads.measuring.steering import (
     MAX_WARMUP_S,
     CalibrationPrecision,
     Plan,
-    Recorder,
     WarmUp,
-    peak_memory_bytes,
 )
-from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
-from pytest_tfthreads.process import protocol
-from pytest_tfthreads.process.protocol import Connection, Reply, WorkOrder
+from pytest_tfthreads.process import reply as replies
+from pytest_tfthreads.process.order import SentOrder
+from pytest_tfthreads.process.protocol import Connection
+from pytest_tfthreads.process.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.resolved import settle_options
 
 # What the pytest process does for the whole run, and one measuring process must not do again.
@@ -69,7 +72,10 @@ _RUN_AGAIN = (
     "caches are warm, and functions traced. Have it run again by pytest-rerunfailures or flaky, "
     "which makes each run a measurement of its own, or leave the other plugin out."
 )
-_PLUGINS_OF_THE_RUN = ("lfplugin", "nfplugin")  # they write what failed to pytest's cache
+_PLUGINS_OF_THE_RUN = (
+    *("lfplugin", "nfplugin"),  # they write what failed to pytest's cache
+    "_cov",  # pytest-cov, whose `no_cover` fails under --no-cov
+)
 
 
 class MeasuringSession:
@@ -78,44 +84,51 @@ class MeasuringSession:
     __name__ = MEASURING_PLUGIN  # pytest registers it under this name
 
     def __init__(
-        self, order: WorkOrder, connection: Connection, own_runtime: runtime.Runtime
+        self, sent: SentOrder, connection: Connection, own_runtime: runtime.Runtime
     ) -> None:
-        self.order = order
+        order = sent.order
+        self.sent = sent
+        self._call, self._to_run, self._terms = order.call, order.item, order.terms
         self._runtime = own_runtime
-        self._target = Target.of(order.path, order.own_part, order.invocation_dir)
-        self._turns = Turns(connection, order.rounds_a_turn)
+        self._target = Target.of(order.item.path, order.item.own_part, order.call.invocation_dir)
+        self._turns = Turns(connection, order.terms.rounds_a_turn)
         self._reference = Reference(runtime.ReferenceProduct())
         self._traced: TracedRounds | None = None
-        if order.traces is None:
+        if order.terms.traces is None:
             self.recorder = Recorder(runtime.TraceWatch(), self._turns, self._reference)
         else:
-            self._traced = TracedRounds(runtime.Profiler(order.traces))
+            self._traced = TracedRounds(runtime.Profiler(order.terms.traces))
             self.recorder = TracingRecorder(runtime.TraceWatch(), self._turns, self._traced)
         self._connection = connection
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None
         self._reports: list[dict[str, Any]] = []
-        self._warnings: list[dict[str, Any]] = []
+        self._warnings: list[RecordedWarning] = []
         self._other_ids: list[str] = []  # of the same test, where it has none of this id
         self._problems: list[Problem] = []  # for which the item was not collected
-        self._outcome = protocol.NOT_COLLECTED
+        self._outcome: Outcome = replies.NOT_COLLECTED
         self._message = self._reason = ""
         self._exit_code: int | None = None
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
-        self._benchmark: dict[str, Any] | None = None
+        self._benchmark: BenchmarkRecord | None = None
         self._sample: Sample | None = None
         self._has_called_benchmark = False
         self._fixture: object = None  # pytest-benchmark's, however the test came by it
-        self._raised: dict[str, list[dict[str, Any]]] = {}
+        self._raised: dict[str, tuple[RaisedError, ...]] = {}
         self._states: list[Mapping[str, Any]] = []
+
+    @property
+    def _basetemp(self) -> str | None:
+        """A directory of this process alone."""
+        below = self._call.basetemp
+        return below and os.path.join(below, f"tfthreads{self._terms.serial}")
 
     @property
     def effective(self) -> Pools | None:
         return self._runtime.pools
 
     def reply(self) -> Reply:
-        effective = self.effective
-        problems = self._problems if self._outcome == protocol.NOT_COLLECTED else []
+        problems = self._problems if self._outcome == replies.NOT_COLLECTED else []
         return Reply(
             outcome=self._outcome,
             message=self._message or "\n".join(one.text for one in problems),
@@ -124,24 +137,22 @@ class MeasuringSession:
             exit_code=self._exit_code,
             reports=tuple(self._reports),
             warnings=tuple(self._warnings),
-            benchmark=self._benchmark,
-            sample=None if self._sample is None else self._sample.to_json(),
+            benchmark=None if self._sample is None else self._benchmark,
+            sample=self._sample,
             items=self.recorder.items,
             unit=self.recorder.unit,
-            effective=None
-            if effective is None
-            else {"intra": effective.intra, "inter": effective.inter},
+            effective=self.effective,
             runtime=runtime.describe(),
             flags=tuple(self.recorder.all_flags()),
-            modules=_modules(self.order.roots) if self.order.roots else {},
-            profile=None if self._traced is None else self._told_of(self._traced),
+            modules=_modules(self._call.roots) if self._call.roots else {},
+            trace=None if self._traced is None else self._result_of(self._traced),
             uses_benchmark=self._fixture is not None,
             raised=self._raised,
             states=tuple(self._states),
         )
 
-    def _told_of(self, traced: TracedRounds) -> Mapping[str, Any]:
-        return traced.told(None if self._benchmark is None else self._benchmark["iterations"])
+    def _result_of(self, traced: TracedRounds) -> TraceResult:
+        return traced.result(None if self._benchmark is None else self._benchmark.iterations)
 
     # -- the session ------------------------------------------------------------------
 
@@ -150,19 +161,19 @@ class MeasuringSession:
         self, early_config: pytest.Config
     ) -> Generator[None, Any, None]:
         # As early as any conftest file may look for it.
-        setattr(early_config, PROCESS_ATTRIBUTE, self.order.process)
+        setattr(early_config, PROCESS_ATTRIBUTE, self._terms.process)
         outcome = yield
         if outcome.excinfo is not None:
             self._problems.append(Problem.of(outcome.excinfo[1]))
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
-        settle_options(config, self.order.options)
+        settle_options(config, self._call.options)
         settle_options(config, _OPTIONS_OF_THE_RUN)
-        config.option.basetemp = self.order.basetemp
+        config.option.basetemp = self._basetemp
         config.args = [self._target.argument]
-        if self.order.workerinput is not None:
-            config.workerinput = dict(self.order.workerinput)  # type: ignore[attr-defined]
+        if self._call.workerinput is not None:
+            config.workerinput = dict(self._call.workerinput)  # type: ignore[attr-defined]
             # Plugins that find themselves in a worker leave there what only its controller reads.
             config.workeroutput = {}  # type: ignore[attr-defined]
         benchmark_bridge.prepare_options(config)
@@ -182,21 +193,21 @@ class MeasuringSession:
 
     def _start_runtime(self, file: pytest.File) -> None:
         """Have TensorFlow configured by who implements the hook, then start and verify it."""
-        threads = ThreadsInForce(self.order.intra, self.order.inter, self.order.cpus)
+        threads = ThreadsInForce(self._terms.intra, self._terms.inter, self.sent.cpus)
         try:
             file.ihook.pytest_tfthreads_configure(config=file.config, tf_threads=threads)
             self._runtime.start()
         except runtime.MisconfiguredError as error:
-            self._outcome, self._message = protocol.MISCONFIGURED, str(error)
+            self._outcome, self._message = replies.MISCONFIGURED, str(error)
         except pytest.skip.Exception as skipped:
-            self._outcome, self._message = protocol.SKIPPED, str(skipped)
+            self._outcome, self._message = replies.SKIPPED, str(skipped)
         except (Exception, pytest.fail.Exception, SystemExit) as error:
-            self._outcome = protocol.CONFIGURE_FAILED
+            self._outcome = replies.CONFIGURE_FAILED
             problem = Problem.of(error)
             self._reason, self._message = problem.reason, problem.text
         else:
             return
-        raise file.session.Failed(protocol.CONFIGURE_FAILED)  # nothing more is to be collected
+        raise file.session.Failed(replies.CONFIGURE_FAILED)  # nothing more is to be collected
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -207,19 +218,19 @@ class MeasuringSession:
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
             quiet = TerminalReporter(config, open(os.devnull, "w"))  # noqa: SIM115 - as long as we
-            quiet._tw.hasmarkup = self.order.colors
-            quiet._tw.fullwidth = self.order.terminal_width
+            quiet._tw.hasmarkup = self._call.colors
+            quiet._tw.fullwidth = self._call.terminal_width
             config.pluginmanager.register(quiet, "terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         # Before plugins that select by position, which have selected in the pytest process.
-        self._item = next((item for item in items if item.nodeid == self.order.nodeid), None)
+        self._item = next((item for item in items if item.nodeid == self._to_run.nodeid), None)
         if self._item is None:
             self._other_ids = [
                 item.nodeid
                 for item in items
-                if self.order.own_part == collection.own_part_of(item) != ""
+                if self._to_run.own_part == collection.own_part_of(item) != ""
             ]
 
     @pytest.hookimpl(tryfirst=True)
@@ -227,9 +238,9 @@ class MeasuringSession:
         if self._item is None:
             return True
         self._lay_out(self._item)
-        self._outcome = protocol.FINISHED
+        self._outcome = replies.FINISHED
         manager = session.config.pluginmanager
-        left_out = [manager.get_plugin(name) for name in self.order.left_out]
+        left_out = [manager.get_plugin(name) for name in self._to_run.left_out]
         # Those run the test again, elsewhere, or in another way, in the pytest process: there, each
         # of their attempts is a measurement of its own.
         run = manager.subset_hook_caller("pytest_runtest_protocol", remove_plugins=left_out)
@@ -268,11 +279,11 @@ class MeasuringSession:
             if settings.own_timer is None and "calibration_precision" not in settings.own:
                 plan = Plan(
                     min_round_s=min_round_s,
-                    budget_s=settings.max_time_s * self.order.budget_share,
+                    budget_s=settings.max_time_s * self._terms.budget_share,
                     max_warmup_s=settings.max_time_s
                     if "max_time" in settings.own
                     else MAX_WARMUP_S,
-                    iterations=self.order.iterations,
+                    iterations=self._terms.iterations,
                 )
                 recorder.steer(plan)
                 options["max_time"] = plan.max_time_s
@@ -321,20 +332,20 @@ class MeasuringSession:
         wall_s, cpu_s = self.recorder.rounds(record.rounds)
         switches = self.recorder.switches()
         reference_wall_s, reference_cpu_s = self._reference.mean_s() or (None, None)
-        self._benchmark = record.to_json()
+        self._benchmark = record
         # Raises, and so fails the test, where the rounds were too short for this machine's clocks.
         self._sample = Sample(
             wall_s=wall_s,
             cpu_s=cpu_s,
             iterations=record.iterations,
             warmup_rounds=self.recorder.warmup_calls,
-            setup_s=self._first_call_s - self.order.ordered_at_s,
+            setup_s=self._first_call_s - self.sent.ordered_at_s,
             max_rss_bytes=peak_memory_bytes(),
             voluntary_switches=switches.voluntary,
             involuntary_switches=switches.involuntary,
-            cpus=self.order.cpus,
-            ring=self.order.ring if self._turns.took_part else None,
-            turn_rounds=self.order.rounds_a_turn or 1,
+            cpus=self.sent.cpus,
+            ring=self._terms.ring if self._turns.took_part else None,
+            turn_rounds=self._terms.rounds_a_turn or 1,
             reference_wall_s=reference_wall_s,
             reference_cpu_s=reference_cpu_s,
         )
@@ -367,34 +378,34 @@ class MeasuringSession:
             return
         category = warning_message.category
         self._warnings.append(
-            {
-                "message": str(warning_message.message),
-                "module": category.__module__,
-                "category": category.__qualname__,
-                "filename": warning_message.filename,
-                "lineno": warning_message.lineno,
-                "nodeid": nodeid,
-            }
+            RecordedWarning(
+                message=str(warning_message.message),
+                module=str(category.__module__),
+                category=category.__qualname__,
+                filename=str(warning_message.filename),
+                lineno=warning_message.lineno,
+                nodeid=nodeid,
+            )
         )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if isinstance(excinfo.value, pytest.exit.Exception):
-            self._outcome = protocol.SESSION_EXIT
-            self._message = excinfo.value.msg
+            self._outcome = replies.SESSION_EXIT
+            self._message = str(excinfo.value.msg)
             code = excinfo.value.returncode
             self._exit_code = None if code is None else int(code)
         else:
-            self._outcome = protocol.INTERRUPTED
+            self._outcome = replies.INTERRUPTED
             self._message = str(excinfo.getrepr(style="short"))
 
     def pytest_internalerror(
         self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
-        self._outcome = protocol.outcome_of_error(excinfo.value)
+        self._outcome = replies.outcome_of_error(excinfo.value)
         self._message, self._reason = str(excrepr), _in_a_line(excinfo.value)
 
     def pytest_enter_pdb(self) -> None:
-        if not self.order.interactive:
+        if not self._call.interactive:
             pytest.fail(
                 "a breakpoint was reached, but a tf_threads test runs in a process of its own, "
                 "without the terminal; run with --pdb (or --trace), which hands it over, "

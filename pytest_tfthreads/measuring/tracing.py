@@ -5,16 +5,17 @@ A profiler slows down what it watches, so no process that is measured has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-from pytest_tfthreads.core.trace import OpProfile, Span
+from pytest_tfthreads.core.trace import OpProfile, Span, TraceResult
 from pytest_tfthreads.measuring.recorder import Recorder, TraceWatch
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
 from pytest_tfthreads.measuring.turns import Turns
 
 # Some hundred calls of a small function, some megabytes.
 TRACE_S = 0.25
+_SHORT = "the test ended within its first round"
 
 
 class UntraceableError(RuntimeError):
@@ -49,7 +50,7 @@ class TracedRounds:
 
     def __init__(self, profiler: Profiler) -> None:
         self._profiler = profiler
-        self._problem: Mapping[str, Any] | None = None  # as it is told
+        self._problem: TraceResult | None = None
         self._is_running = False
         self._is_over = False
         self._rounds = 0
@@ -72,7 +73,7 @@ class TracedRounds:
                 self._is_running = True
             self._profiler.begin_round(self._rounds)
         except UntraceableError as error:
-            self._end(_as_told(error))
+            self._end(_problem(error))
 
     def end(self, wall_s: float) -> None:
         """A round has ended."""
@@ -90,28 +91,29 @@ class TracedRounds:
             return
         try:
             self._profiler.stop(save=self._rounds > 0)
-            is_short = not self._rounds
-            self._end({"problem": "the test ended within its first round"} if is_short else None)
+            self._end(None if self._rounds else TraceResult(problem=_SHORT))
         except UntraceableError as error:
-            self._end(_as_told(error))
+            self._end(_problem(error))
 
-    def told(self, iterations: int | None) -> Mapping[str, Any]:
+    def result(self, iterations: int | None) -> TraceResult:
         """For the reply; `iterations`: calls a round, `None` where the test measured nothing."""
-        if self._problem or not self._rounds or iterations is None:
-            return self._problem or {"problem": "the test measured nothing"}
+        if self._problem is not None:
+            return self._problem
+        if not self._rounds or iterations is None:
+            return TraceResult(problem="the test measured nothing")
         try:
-            return OpProfile.of(list(self._profiler.lines()), iterations).to_json()
+            return TraceResult(OpProfile.of(list(self._profiler.lines()), iterations))
         except (UntraceableError, ValueError) as error:
-            return _as_told(error)
+            return _problem(error)
 
-    def _end(self, problem: Mapping[str, Any] | None) -> None:
+    def _end(self, problem: TraceResult | None) -> None:
         self._is_running, self._is_over = False, True
         self._problem = problem
 
 
-def _as_told(error: Exception) -> Mapping[str, Any]:
-    unwritten = {"is_unwritten": True} if isinstance(error, UnwrittenTraceError) else {}
-    return {"problem": str(error), **unwritten}
+def _problem(error: Exception) -> TraceResult:
+    words = str(error) or type(error).__name__
+    return TraceResult(problem=words, is_unwritten=isinstance(error, UnwrittenTraceError))
 
 
 class TracingRecorder(Recorder):
@@ -124,7 +126,7 @@ class TracingRecorder(Recorder):
     def __call__(self) -> float:
         counts, is_start = self.counts, len(self.readings) % 2 == 0
         if counts and is_start:
-            self._traced.begin(is_own=self._has_own_rounds())
+            self._traced.begin(is_own=self.has_own_rounds)
         now_s = super().__call__()
         if counts and not is_start:
             self._traced.end(self.readings[-1][0] - self.readings[-2][0])

@@ -6,6 +6,7 @@ import signal
 from time import monotonic
 from typing import Any
 
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.rounds import Layout, Ready, agree
 from pytest_tfthreads.process import kernel
 from pytest_tfthreads.process.protocol import Connection
@@ -29,7 +30,7 @@ class Turns:
         """Say that the rounds can begin; returns when they may, with what the group agreed."""
         if self._rounds_a_turn is None:
             return agree([ready])
-        return Layout.from_json(self._wait_for_others(ready.to_json()))
+        return decode(Layout, self._wait_for_others(ready), "layout")
 
     def ready_for_own_rounds(self) -> None:
         """The same for a test that lays out its rounds itself."""
@@ -50,9 +51,9 @@ class Turns:
         if is_last:
             self._stop()
 
-    def _wait_for_others(self, ready: dict[str, Any] | None) -> Any:
+    def _wait_for_others(self, ready: Ready | None) -> Any:
         self.took_part = True
-        self._connection.send("ready", {"ready": ready})
+        self._connection.send("ready", {"ready": encode(ready)})
         self._stop()
         body, _ = self._connection.receive()
         return body["layout"]

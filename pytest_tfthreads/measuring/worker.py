@@ -21,14 +21,13 @@ from typing import NoReturn
 
 from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.process import kernel
-from pytest_tfthreads.process.protocol import (
+from pytest_tfthreads.process.order import SentOrder
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.process.reply import (
     INTERNAL_ERROR,
     MISCONFIGURED,
     NO_TENSORFLOW,
-    Connection,
-    ConnectionClosedError,
     Reply,
-    WorkOrder,
     outcome_of_error,
 )
 
@@ -41,11 +40,11 @@ def main(order_fd: int, parent_pid: int, fds: Sequence[int]) -> NoReturn:
     kernel.die_with_parent(parent_pid)
     with os.fdopen(order_fd) as file:
         file.seek(0)
-        order = WorkOrder.from_json(json.load(file))
-    run(order, fds)
+        sent = SentOrder.from_json(json.load(file))
+    run(sent, fds)
 
 
-def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
+def run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
     """Carry out the order and end. `fds`: reply, log, and the terminal's three if any."""
     own_pid = os.getpid()
     reply_fd, log_fd, *terminal = fds
@@ -55,7 +54,7 @@ def run(order: WorkOrder, fds: Sequence[int]) -> NoReturn:
     faulthandler.register(kernel.STACKS_SIGNAL, file=log_fd, all_threads=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        reply = _carry_out(order, connection, terminal)
+        reply = _carry_out(sent, connection, terminal)
     except Exception as error:
         reply = Reply(outcome_of_error(error), traceback.format_exc())
     if os.getpid() == own_pid:  # a fork of the test that came back here has nothing to say
@@ -77,27 +76,28 @@ def _send(connection: Connection, reply: Reply) -> None:
         connection.send("reply", Reply(INTERNAL_ERROR, traceback.format_exc()).to_json())
 
 
-def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]) -> Reply:
-    os.chdir(order.invocation_dir)
-    os.environ[PROCESS_VARIABLE] = str(order.process)
-    sys.argv = list(order.argv)
-    sys.path[:] = order.sys_path
+def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int]) -> Reply:
+    call, item, terms = sent.order.call, sent.order.item, sent.order.terms
+    os.chdir(call.invocation_dir)
+    os.environ[PROCESS_VARIABLE] = str(terms.process)
+    sys.argv = list(call.argv)
+    sys.path[:] = call.sys_path
     random.seed()
 
     try:
         from pytest_tfthreads.measuring import runtime
     except Exception:  # importing TensorFlow can raise anything; told to the user
         return Reply(NO_TENSORFLOW, traceback.format_exc())
-    if order.start == "fork":
+    if sent.start == "fork":
         runtime.reseed()
     else:
         # As the forks do: the garbage collector passes over what the imports left.
         gc.collect()
         gc.freeze()
-    own = runtime.Runtime(order.intra, order.inter, order.cpus)
+    own = runtime.Runtime(terms.intra, terms.inter, sent.cpus)
     try:
         own.set_pools()
-        if not order.has_hook:
+        if not item.has_hook:
             own.start()
     except runtime.MisconfiguredError as error:
         return Reply(MISCONFIGURED, str(error))
@@ -106,7 +106,7 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
         os.close(fd)
     if terminal:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if order.interactive:
+    if call.interactive:
         sys.stdin = os.fdopen(0, closefd=False)
 
     import pytest
@@ -115,8 +115,8 @@ def _carry_out(order: WorkOrder, connection: Connection, terminal: Sequence[int]
     from pytest_tfthreads.measuring.session import MeasuringSession
 
     benchmark_bridge.leave_git_alone()
-    session = MeasuringSession(order, connection, own)
-    pytest.main(list(order.args), plugins=[session, *order.plugins])
+    session = MeasuringSession(sent, connection, own)
+    pytest.main(list(call.args), plugins=[session, *call.plugins])
     return session.reply()
 
 

@@ -9,8 +9,10 @@ import stat
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pytest_tfthreads.process.protocol import MUTE_EXIT_CODE
+from pytest_tfthreads.process.reply import Outcome
 
 _EXCERPT_BYTES = 4000
 _MACHINERY = re.compile(
@@ -26,15 +28,29 @@ DESCRIPTORS_CLOSED = (
 )
 
 
+FailureKind = Literal[
+    "no-lease",
+    "crashed",
+    "timed-out",
+    "out-of-memory",
+    "exited",
+    "garbled",
+    "preload",
+    "interpreter",
+    "misconfigured",
+]
+"""How a process ended that could not tell itself; others are outcomes of replies."""
+KilledFor = Literal["time-out", "descriptors", "garbled", "unreadable", "abandoned"]
+"""Why we killed a process, or would have: what it sent is no message, or no answer."""
 # Kinds of ends that a test brings about itself.
-_BY_TEST = ("crashed", "timed-out", "out-of-memory", "exited")
+_BY_TEST: tuple[FailureKind, ...] = ("crashed", "timed-out", "out-of-memory", "exited")
 
 
 @dataclass(frozen=True)
 class Failure:
     """A process without a result, as the user reads it: what kind of end, and why."""
 
-    kind: str  # such as "crashed", "timed-out", "misconfigured"
+    kind: FailureKind | Outcome
     message: str
     has_run: bool = True  # whether any of the test may have been run
 
@@ -54,16 +70,24 @@ class Ending:
     code: int  # as os.waitstatus_to_exitcode: negative for a signal
     seconds: float
     max_rss_bytes: int
-    killed_for: str | None  # why we killed it, if we did: "time-out" | "descriptors" | "garbled"
+    killed_for: KilledFor | None
     inter: int
     oom_kills: int | None  # of the cgroup while it ran; None where the kernel does not tell
     output: str  # last output that pytest had captured
     log: str  # what went past pytest: fatal tracebacks, stacks, native output
+    unreadable: str = ""  # what is wrong with its answer, if that is why
 
 
 WROTE_TO_US = (
     "The test wrote to a file descriptor that it does not own, the one by which its process "
     "answers. Look for os.write() or os.fdopen() with a number that the test did not open."
+)
+
+
+UNREADABLE = (
+    "What the measuring process reported of this test cannot be read here. Either a plugin's "
+    "reports are not those that it makes in this process, or the test wrote to a file descriptor "
+    "that it does not own."
 )
 
 
@@ -114,7 +138,7 @@ def preload_failure(trace: str, log: str = "") -> Failure:
     headline = (
         "TensorFlow cannot be imported, so nothing can be measured. Install it for this "
         "interpreter (`pip install pytest-tfthreads[tensorflow]`, or your own build), or leave "
-        "the tf_threads tests out (`-p no:tfthreads` runs them here, unmeasured)."
+        "the tests with the marker out (`-m 'not tf_threads'`)."
     )
     return Failure("preload", _with_sections(headline, [("traceback", trace), ("stderr", log)]))
 
@@ -124,7 +148,7 @@ def interpreter_failure(what: str, log: str) -> Failure:
     return Failure("interpreter", _with_sections(what, [("its stderr", log)]))
 
 
-def _headline(ending: Ending) -> tuple[str, str]:
+def _headline(ending: Ending) -> tuple[FailureKind, str]:
     after = f"after {ending.seconds:.1f} s (peak memory {ending.max_rss_bytes / 2**20:,.0f} MiB)"
     if ending.killed_for == "time-out":
         text = (
@@ -140,6 +164,8 @@ def _headline(ending: Ending) -> tuple[str, str]:
         return "timed-out", text
     if ending.killed_for == "garbled":
         return "garbled", f"{WROTE_TO_US} Its process could not answer and ended {after}."
+    if ending.killed_for == "unreadable":
+        return "garbled", f"{UNREADABLE} ({ending.unreadable})"
     if ending.killed_for == "descriptors" or ending.code == MUTE_EXIT_CODE:
         return (
             "exited",

@@ -9,8 +9,9 @@ from pytest_tfthreads.process import failure
 from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.leases import Leases
 from pytest_tfthreads.process.member import Measuring
+from pytest_tfthreads.process.order import Order
 from pytest_tfthreads.process.preloaded import PRELOAD_TIMEOUT_S, Env, Home, Interpreter
-from pytest_tfthreads.process.protocol import ConnectionClosedError, WorkOrder
+from pytest_tfthreads.process.protocol import ConnectionClosedError
 
 _MAX_INTERPRETERS = 2  # of one home; each holds TensorFlow in memory: about 600 MB
 _Key = tuple[Home, Env]
@@ -52,7 +53,7 @@ class Launcher:
 
     def measuring(
         self,
-        order: WorkOrder,
+        order: Order,
         home: Home,
         env: Env,
         timeout_s: float | None,

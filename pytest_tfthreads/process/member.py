@@ -10,19 +10,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.rounds import Layout, Ready
 from pytest_tfthreads.process import failure
-from pytest_tfthreads.process.failure import Ending, Failure
+from pytest_tfthreads.process.failure import Ending, Failure, KilledFor
 from pytest_tfthreads.process.lockstep import Cpus
 from pytest_tfthreads.process.machine import oom_kills
+from pytest_tfthreads.process.order import Order, SentOrder, Start
 from pytest_tfthreads.process.preloaded import Interpreter, unlinked_file
 from pytest_tfthreads.process.protocol import (
-    NOT_COLLECTED,
     Connection,
     ConnectionClosedError,
-    Reply,
-    WorkOrder,
+    GarbledMessageError,
 )
+from pytest_tfthreads.process.reply import NOT_COLLECTED, Reply
 
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
 _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
@@ -33,11 +34,11 @@ _LONGEST_WAIT_S = 3600.0
 
 @dataclass(frozen=True)
 class Launched:
-    """An answer, the order that it answers, and how its process was started."""
+    """An answer, the order that it answers, and why its process was not forked, if it was not."""
 
-    order: WorkOrder
+    sent: SentOrder
     reply: Reply
-    fresh_reason: str  # why it was not forked, though it might have been
+    fresh_reason: str
 
 
 class Measuring:
@@ -50,7 +51,7 @@ class Measuring:
     def __init__(
         self,
         interpreter: Callable[[], Interpreter | Failure],
-        order: WorkOrder,
+        order: Order,
         timeout_s: float | None,
         terminal: Sequence[int],
         pulse: Callable[[], None] = lambda: None,
@@ -66,21 +67,17 @@ class Measuring:
 
     @property
     def cpus_wanted(self) -> int:
-        return len(self._order.cpus)
+        return self._order.terms.cpu_count
 
     def set_up(self, cpus: Cpus) -> Ready | None:
         found = self._find_interpreter()
         if isinstance(found, Failure):
             self.result = found
             return None
-        order = replace(
-            self._order,
-            cpus=cpus,
-            start="fork" if found.forkable else "fresh",
-            ordered_at_s=time.monotonic(),
-        )
+        start: Start = "fork" if found.forkable else "fresh"
+        sent = SentOrder(self._order, start, cpus, ordered_at_s=time.monotonic())
         try:
-            self._process = _Process(found, order, self._terminal)
+            self._process = _Process(found, sent, self._terminal)
         except ConnectionClosedError:
             self.result = found.failure("The interpreter that starts measuring processes died.")
             return None
@@ -125,7 +122,7 @@ class Measuring:
         self.result = (
             gone
             if isinstance(gone, Failure)
-            else Launched(process.order, gone, process.interpreter.reason)
+            else Launched(process.sent, gone, process.interpreter.reason)
         )
         return False
 
@@ -133,12 +130,12 @@ class Measuring:
 class _Process:
     """The process itself: what it says on its own socket, and what its interpreter says of it."""
 
-    def __init__(self, interpreter: Interpreter, order: WorkOrder, terminal: Sequence[int]) -> None:
+    def __init__(self, interpreter: Interpreter, sent: SentOrder, terminal: Sequence[int]) -> None:
         self.interpreter = interpreter
-        self.order = order
+        self.sent = sent
         self.ready: Ready | None = None
         self.is_ready = False
-        self._cpus = order.cpus
+        self._cpus = sent.cpus
         self._log = unlinked_file()
         self._captures: list[int] = []
         self._pid: int | None = None
@@ -146,14 +143,15 @@ class _Process:
         self._ran_s = 0.0
         self._reply: Reply | None = None
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
-        self._killed_for: str | None = None
+        self._killed_for: KilledFor | None = None
+        self._unreadable = ""  # what is wrong with its answer
         self._answering = True
         self._oom_kills = oom_kills()
         ours, theirs = socket.socketpair()
         self._answers = Connection(ours)
         with theirs:
             fds = [theirs.fileno(), self._log.fileno(), *terminal]
-            interpreter.start(order, fds, self)
+            interpreter.start(sent, fds, self)
 
     # -- told by the interpreter --------------------------------------------------------
 
@@ -170,7 +168,7 @@ class _Process:
 
     def tell(self, layout: Layout | None) -> None:
         with contextlib.suppress(ConnectionClosedError):  # it died off turn: `follow` will see
-            self._answers.send("layout", {"layout": None if layout is None else layout.to_json()})
+            self._answers.send("layout", {"layout": encode(layout)})
 
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
@@ -279,16 +277,20 @@ class _Process:
                 kind = body.pop("kind")
                 if kind == "ready":
                     ready = body.get("ready")
-                    self.ready = None if ready is None else Ready.from_json(ready)
+                    self.ready = None if ready is None else decode(Ready, ready, "ready")
                     self.is_ready = True
                 elif kind == "reply":
                     self._reply = Reply.from_json(body)
                     self._answering = False
         except ConnectionClosedError:
             self._answering = False
-        except ValueError:  # it is not our code that speaks there
+        except GarbledMessageError:  # it is not our code that speaks there
             self._answering = False
             self._killed_for = self._killed_for or "garbled"
+        except DecodeError as error:
+            self._answering = False
+            self._killed_for = self._killed_for or "unreadable"
+            self._unreadable = str(error)
 
     # -- its end ------------------------------------------------------------------------
 
@@ -320,7 +322,7 @@ class _Process:
                 return
             written = now
 
-    def _kill(self, why: str) -> None:
+    def _kill(self, why: KilledFor) -> None:
         self.interpreter.read_until(lambda: self._pid is not None, _GRACE_S)
         assert self._pid is not None
         self._killed_for = self._killed_for or why
@@ -329,13 +331,15 @@ class _Process:
     def _ending(self) -> Ending:
         code, max_rss_bytes = self._end or (-9, 0)
         now = oom_kills()
+        terms = self.sent.order.terms
         outputs = [failure.excerpt(fd) for fd in dict.fromkeys(self._captures)]
         return Ending(
             code=code,
             seconds=self._ran_s,
             max_rss_bytes=max_rss_bytes,
             killed_for=self._killed_for,
-            inter=self.order.inter or len(self.order.cpus),
+            unreadable=self._unreadable,
+            inter=terms.inter or terms.cpu_count,
             oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),
             log=failure.excerpt_of_stacks(self._log.fileno()),

@@ -16,7 +16,8 @@ from typing import IO, Any, Protocol
 
 from pytest_tfthreads.process import failure, meeting
 from pytest_tfthreads.process.failure import Failure
-from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, WorkOrder
+from pytest_tfthreads.process.order import SentOrder
+from pytest_tfthreads.process.protocol import Connection, ConnectionClosedError, MessageKind
 
 _BOOT = (
     "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
@@ -37,7 +38,15 @@ _DEFAULT_ENV = {
 _FORCED_ENV = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
 # Children of this process that may outlive their use here: they would be warned of as forgotten.
 _LEFT_TO_OTHERS: list[subprocess.Popen[bytes]] = []
-_NOT_INHERITED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+# With them coverage.py, and pytest-cov before 7.0, trace a Python process from its start.
+COVERAGE_VARIABLES = (
+    *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
+    *("COV_CORE_SOURCE", "COV_CORE_CONFIG", "COV_CORE_DATAFILE", "COV_CORE_BRANCH"),
+)
+_NOT_INHERITED = (
+    *("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"),
+    *COVERAGE_VARIABLES,
+)
 
 Env = tuple[tuple[str, str], ...]
 
@@ -160,12 +169,12 @@ class Interpreter:
 
     # -- its processes ------------------------------------------------------------------
 
-    def start(self, order: WorkOrder, fds: Sequence[int], listener: Listener) -> None:
+    def start(self, sent: SentOrder, fds: Sequence[int], listener: Listener) -> None:
         """Have it start a process for the order."""
         self._starting.append(listener)
-        self.connection.send("run", order.to_json(), fds)
+        self.connection.send("run", sent.to_json(), fds)
 
-    def tell(self, kind: str, pid: int, **body: Any) -> None:
+    def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
         """Have it do something to one of its processes: "kill", "continue", "stacks"."""
         if not self.is_dead:
             self.connection.send(kind, {"pid": pid, **body})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from pytest_tfthreads.core.passes import plan_rings
 from pytest_tfthreads.process.lockstep import Ring, conduct
 from pytest_tfthreads.process.machine import Machine
 from pytest_tfthreads.process.member import Launched, Measuring
+from pytest_tfthreads.process.order import ItemToRun, Order, PytestCall, Terms
 from pytest_tfthreads.process.preloaded import Home, Interpreter
-from pytest_tfthreads.process.protocol import FINISHED, Reply, WorkOrder
+from pytest_tfthreads.process.reply import FINISHED, Reply
 
 _LEAST_PAIRS, _MOST_PAIRS = LOOKS[0], LOOKS[-1]
 ROUNDS_A_TURN = 2
@@ -31,6 +32,7 @@ _TIMEOUT_S = 120.0
 
 _TEST = Path(__file__).parents[1] / "measuring" / "unchanged.py"
 _FUNCTION = "test_products"
+_ITEM = ItemToRun(f"{_TEST.name}::{_FUNCTION}", str(_TEST), f"::{_FUNCTION}")
 # Nothing that the user has set for the pytest of a project has a meaning here.
 _VARIABLES = (
     ("PYTEST_ADDOPTS", ""),
@@ -75,15 +77,20 @@ def run_pairs(
     processes take longer to warm up. The interpreter is ready. The order of set-up is drawn from
     `seed`, and balanced.
     """
+    call = _call(plan)
     pairs: list[tuple[Sample, Sample]] = []
     iterations: int | None = None
     for number, order_of_set_up in enumerate(plan_rings([plan.pairs] * 2, 2, 0, seed)):
         if len(pairs) >= _LEAST_PAIRS and time.monotonic() >= until_s:
             break
         ring = Ring(ROUNDS_A_TURN, first_set=number)
-        order = _order(machine, plan, ring, number, iterations)
         processes = [
-            Measuring(lambda: interpreter, replace(order, process=1 + place), _TIMEOUT_S, ())
+            Measuring(
+                lambda: interpreter,
+                Order(call, _ITEM, _terms(machine, plan, number, place, iterations)),
+                _TIMEOUT_S,
+                (),
+            )
             for place in sorted(order_of_set_up)
         ]
         conduct([processes[place] for place in order_of_set_up], ring, machine.cpu_set)
@@ -93,18 +100,8 @@ def run_pairs(
     return tuple(pairs)
 
 
-def _order(
-    machine: Machine, plan: Plan, ring: Ring, number: int, iterations: int | None
-) -> WorkOrder:
-    available = machine.counts.logical
-    busy = max(plan.intra, plan.inter) if plan.intra and plan.inter else available
-    return WorkOrder(
-        nodeid=f"{_TEST.name}::{_FUNCTION}",
-        path=str(_TEST),
-        own_part=f"::{_FUNCTION}",
-        intra=plan.intra,
-        inter=plan.inter,
-        cpus=machine.cpu_set(min(busy, available), ring.first_set),
+def _call(plan: Plan) -> PytestCall:
+    return PytestCall(
         args=(
             "--noconftest",
             *("-c", os.devnull),
@@ -113,19 +110,22 @@ def _order(
             "--import-mode=importlib",
             f"--benchmark-max-time={plan.budget_s:.3f}",
         ),
-        plugins=(),
         argv=tuple(sys.argv),
         invocation_dir=os.sep,
         sys_path=home().sys_path,
-        basetemp=None,
-        interactive=False,
-        colors=False,
-        terminal_width=80,
-        process=1,
-        has_hook=False,
-        workerinput=None,
+    )
+
+
+def _terms(machine: Machine, plan: Plan, number: int, place: int, iterations: int | None) -> Terms:
+    available = machine.counts.logical
+    busy = max(plan.intra, plan.inter) if plan.intra and plan.inter else available
+    return Terms(
+        intra=plan.intra,
+        inter=plan.inter,
+        cpu_count=min(busy, available),
+        process=1 + place,
         iterations=iterations,
-        rounds_a_turn=ring.rounds_a_turn,
+        rounds_a_turn=ROUNDS_A_TURN,
         ring=number,
     )
 
@@ -136,10 +136,7 @@ def _sample(process: Measuring) -> Sample:
         raise TrialError(str(result).partition("\n--- ")[0])  # stacks and logs follow
     if result.reply.outcome != FINISHED or result.reply.sample is None:
         raise TrialError(_problem(result.reply))
-    try:
-        return Sample.from_json(result.reply.sample)
-    except ValueError as error:
-        raise TrialError(str(error)) from error
+    return result.reply.sample
 
 
 def _problem(reply: Reply) -> str:

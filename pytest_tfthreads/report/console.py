@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_tfthreads.core.hosts import by_host
@@ -19,8 +19,13 @@ FLAGS = {
     "fresh": "measured in a fresh process, which forked results are not compared with",
     "unverified": "TensorFlow's threads could not be counted apart from others, or more came",
     "retraced": "a tf.function was traced again while measuring",
-    "unsettled": "times had not settled when the warm-up ended (raise max_time)",
+    "unsettled": (
+        "times had not settled when the warm-up ended (raise --benchmark-max-time, if it is set: "
+        "it bounds the warm-up too)"
+    ),
     "unlimited-dataset": "tf.data's own pool is limited by the CPUs granted only; give threads=",
+    "glance": "a search looked at it for a part of the time only, and left it behind",
+    "crowded-pool": "tf.data's own pool has more threads than CPUs granted; give the marker cpus=",
     "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",
     "no-reference": "the reference workload could not run: no correction for the machine's speed",
     "no-lease": "CPUs cannot be leased here: other runs may have measured or computed beside it",
@@ -36,7 +41,7 @@ _HEADERS = (
     "Throughput [95 %]",
     "a CPU-second [95 %]",
     "Cores used",
-    "Odd",
+    "Flags",
 )
 _FIGURES = range(1, len(_HEADERS) - 1)
 
@@ -49,8 +54,31 @@ class Row:
     measurement: Measurement
 
 
-def render(rows: Sequence[Row], notes: Sequence[str] = ()) -> list[str]:
-    """Lines of text: a table, by host if there are several, what its flags mean, and notes."""
+def render(
+    rows: Sequence[Row], notes: Sequence[str] = (), not_shown: Sequence[Row] = ()
+) -> list[str]:
+    """Lines of text: a table, by host if there are several, what its flags mean, and notes.
+
+    `not_shown` are measurements that have a line elsewhere; of them only the flags are told.
+    """
+    return [
+        *(_table(rows) if rows else []),
+        *(f"  {line}" for line in _flags(rows, not_shown)),
+        *(f"  {note}" for note in notes),
+    ]
+
+
+def _flags(rows: Sequence[Row], not_shown: Sequence[Row]) -> Iterator[str]:
+    for flag, meaning in FLAGS.items():
+        others = [row for row in not_shown if flag in row.measurement.flags]
+        if others:
+            many = "s" if len(others) > 1 else ""
+            yield f"{flag} ({len(others)} configuration{many}; -v shows which): {meaning}"
+        elif any(flag in row.measurement.flags for row in rows):
+            yield f"{flag}: {meaning}"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
     groups = by_host(rows, lambda row: row.measurement)
     cells = [_HEADERS, *(_cells(row) for group in groups.values() for row in group)]
     header, *measured = aligned(cells, _FIGURES)
@@ -60,9 +88,6 @@ def render(rows: Sequence[Row], notes: Sequence[str] = ()) -> list[str]:
         if len(groups) > 1:
             lines.append(f"on {host.title}")
         lines += itertools.islice(remaining, len(group))
-    seen = [flag for flag in FLAGS if any(flag in row.measurement.flags for row in rows)]
-    lines += [f"  {flag}: {FLAGS[flag]}" for flag in seen]
-    lines += [f"  {note}" for note in notes]
     return lines
 
 

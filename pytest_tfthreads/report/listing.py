@@ -10,7 +10,7 @@ from pytest_tfthreads.core.words import NOTHING
 from pytest_tfthreads.report.table import table
 from pytest_tfthreads.report.timeline import commit_words, letter, machine_words
 
-_HEADERS = ("Run", "Name", "Date", "Commit", "Machine", "TensorFlow", "Tests", "Odd")
+_HEADERS = ("Run", "Name", "Date", "Commit", "Machine", "TensorFlow", "Tests", "Problems")
 _FIGURES = (6,)
 _MINUTES = len("2026-11-23T12:34")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_tfthreads.core.comparison import Candidate, Ratio
 from pytest_tfthreads.core.recommendation import Configuration, Recommendation
@@ -11,7 +11,7 @@ from pytest_tfthreads.core.search import SearchCost
 from pytest_tfthreads.core.statistics import Estimate
 from pytest_tfthreads.core.sweep import Sweep
 from pytest_tfthreads.core.words import NOTHING, hundredths, percent, whole, with_bounds
-from pytest_tfthreads.report.table import aligned
+from pytest_tfthreads.report.table import aligned, table
 
 
 def render(sweep: Sweep) -> list[str]:
@@ -22,6 +22,57 @@ def render(sweep: Sweep) -> list[str]:
             "compared"
         ]
     return [*_advice_in_full(sweep.recommendation), *cost(sweep.search)]
+
+
+def overview(recommendations: Sequence[Recommendation]) -> list[str]:
+    """Lines of text: a line for each test, and the lines to paste for those that gain."""
+    names = _short_names([one.test for one in recommendations])
+    rows = [
+        (
+            names[one.test],
+            label(one.best.candidate),
+            _short_gain(one),
+            _cores(one.best.candidate),
+            one.limit or NOTHING,
+        )
+        for one in recommendations
+    ]
+    headers = ("Test", "Recommended", "Throughput [95 %]", "Cores used", "What limits it")
+    return [*table(headers, rows), *_to_paste(recommendations, names)]
+
+
+def _short_names(tests: Sequence[str]) -> dict[str, str]:
+    """Node ids without their file, as far as the rest tells them apart."""
+    short = {test: test.partition("::")[2] or test for test in tests}
+    return short if len(set(short.values())) == len(short) else {test: test for test in tests}
+
+
+def _short_gain(recommendation: Recommendation) -> str:
+    gain = recommendation.gain
+    if gain is None:
+        return NOTHING
+    if gain.is_itself:
+        return "is the default" if gain.over == "default" else "is 1×1"
+    tie = "" if gain.throughput.distinct else ", tied"
+    return f"{times(gain.throughput)} × {gain.over}{tie}"
+
+
+def _cores(candidate: Candidate) -> str:
+    measurement = candidate.measurement
+    return f"{hundredths(measurement.cores_used.value)} of {len(measurement.cpus)}"
+
+
+def _to_paste(recommendations: Sequence[Recommendation], names: Mapping[str, str]) -> list[str]:
+    """The lines of each setting once, with the tests that measurably gain by it."""
+    tests: dict[tuple[str, ...], list[str]] = {}
+    for one in recommendations:
+        if one.gain is not None and one.gain.throughput.above:
+            tests.setdefault(one.settings, []).append(names[one.test])
+    lines = []
+    for settings, several in tests.items():
+        lines += ["", *textwrap.wrap(f"For {', '.join(several)}:", 100, break_on_hyphens=False)]
+        lines += [f"    {line}" for line in settings]
+    return lines
 
 
 def cost(search: SearchCost | None) -> list[str]:
@@ -38,9 +89,9 @@ def cost(search: SearchCost | None) -> list[str]:
 def _advice_in_full(recommendation: Recommendation) -> list[str]:
     best = recommendation.best
     lines = [
-        f"{recommendation.test}: {label(best.candidate)} is recommended  "
-        "([intervals]: 95 % for all pairs together)",
+        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}",
         *_table(recommendation),
+        *_legend(recommendation),
     ]
     for sentence in (*advice(recommendation), *recommendation.limits):
         lines += textwrap.wrap(sentence, 108, initial_indent="  ", subsequent_indent="    ")
@@ -57,35 +108,81 @@ def label(candidate: Candidate) -> str:
 
 
 def _table(recommendation: Recommendation) -> list[str]:
+    default = has_default(recommendation)
     rows: list[Sequence[str]] = [
-        ("intra×inter", "× best", "× 1×1", "CPU eff. × best", "parallel eff., %", ""),
+        (
+            "intra×inter",
+            "× recommended",
+            *(["× default"] if default else []),
+            "× 1×1",
+            "CPU efficiency",
+            *([] if default else ["a thread, %"]),  # six columns of figures are too wide to read
+            "",
+        ),
         *(_cells(one, recommendation) for one in recommendation.configurations),
     ]
     return [f"  {line}" for line in aligned(rows, range(1, len(rows[0]) - 1))]
 
 
 def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
+    default = has_default(recommendation)
     verdict = "tied" if one.tied else "slower"
     if one.id == recommendation.best.id:
-        verdict = "best"
+        verdict = "recommended"
     return (
         label(one.candidate),
         times(one.throughput_to_best),
+        *([times(one.throughput_to_default)] if default else []),
         times(one.throughput_to_single),
         times(one.cpu_efficiency_to_best),
-        of_percent(one.parallel_efficiency),
+        *([] if default else [of_percent(one.parallel_efficiency)]),
         verdict,
     )
+
+
+def has_default(recommendation: Recommendation) -> bool:
+    """Whether TensorFlow's default was measured too."""
+    return any(one.throughput_to_default for one in recommendation.configurations)
+
+
+def _gain(recommendation: Recommendation) -> str:
+    """What it is worth, for the first line."""
+    gain = recommendation.gain
+    if gain is None:
+        return ""
+    if gain.is_itself:
+        return ": TensorFlow's default" if gain.over == "default" else ""
+    over = "TensorFlow's default" if gain.over == "default" else gain.over
+    tie = "" if gain.throughput.distinct else " (tied)"
+    return f": {times(gain.throughput)} times {over}{tie}"
+
+
+def _legend(recommendation: Recommendation) -> list[str]:
+    """What the columns are."""
+    last = "a thread: speed-up over 1×1 ÷ threads"
+    if has_default(recommendation):
+        last = "default: TensorFlow's own choice (auto×auto)"
+    text = (
+        "×: throughput over that of another configuration; CPU efficiency: items a CPU-second, "
+        f"× recommended; {last}. [Intervals] hold for all pairs together (95 %)."
+    )
+    return textwrap.wrap(text, 108, initial_indent="  ", subsequent_indent="  ")
 
 
 def advice(recommendation: Recommendation) -> list[str]:
     """Sentences: which configuration is best for what."""
     best, efficient = recommendation.best, recommendation.most_efficient
-    tied = [one for one in recommendation.configurations if one.tied and one.id != best.id]
+    others = [one for one in recommendation.configurations if one.tied and one.id != best.id]
+    equals = [one for one in others if one.id in recommendation.equals]
+    dearer = [one for one in others if one.cpu_efficiency_to_best.inverse.above]
+    rest = [one for one in others if one not in equals and one not in dearer]
     sentence = f"best for throughput: {label(best.candidate)}"
-    if tied:
-        names = ", ".join(label(one.candidate) for one in tied)
-        sentence += f", with the fewest CPU-seconds an item of those tied ({names})"
+    if dearer:
+        sentence += f", with fewer CPU-seconds an item than others as fast ({_names(dearer)})"
+    if equals:
+        sentence += f"; tied ({_names(equals)}); the smallest of them"
+    if rest:
+        sentence += f"; not measurably slower either: {_names(rest)}"
     sentences = [sentence]
     if efficient.id == best.id:
         sentences.append("best for CPU efficiency: the same")
@@ -93,17 +190,33 @@ def advice(recommendation: Recommendation) -> list[str]:
         sentences.append(f"best for CPU efficiency: {_worth(efficient)}")
     if efficient.id != best.id:
         knee = recommendation.knee
-        same = {best.id: "the first", efficient.id: "the second"}.get(knee.id, _worth(knee))
-        sentences.append(f"knee between them (most throughput × CPU efficiency): {same}")
+        name = label(knee.candidate) if knee.id in (best.id, efficient.id) else _worth(knee)
+        sentences.append(f"most throughput × CPU efficiency: {name}")
+    crowded = [
+        one
+        for one in recommendation.configurations
+        if "crowded-pool" in one.candidate.measurement.flags
+    ]
+    if crowded:
+        sentences.append(
+            "tf.data's own pool has more threads than CPUs granted, so that they limit the "
+            f"pipeline: {_names(crowded)}; give the marker cpus= as many as the pool has threads"
+        )
     if recommendation.not_compared:
         names = ", ".join(recommendation.not_compared)
         sentences.append(f"not compared, for they took no turns with the others: {names}")
     return sentences
 
 
+def _names(configurations: Sequence[Configuration]) -> str:
+    return ", ".join(label(one.candidate) for one in configurations)
+
+
 def _worth(one: Configuration) -> str:
     cpu, throughput = times(one.cpu_efficiency_to_best), times(one.throughput_to_best)
-    return f"{label(one.candidate)} ({cpu} × the best's, at {throughput} × its throughput)"
+    return (
+        f"{label(one.candidate)} ({cpu} × the recommended one's, at {throughput} × its throughput)"
+    )
 
 
 def times(ratio: Ratio | None) -> str:

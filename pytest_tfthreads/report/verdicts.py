@@ -37,7 +37,7 @@ _HEADERS = (
     "Baseline",
     "Now",
     "Change [interval]",
-    "Detectable",
+    "Finds a loss",
     "Judged by",
     "Verdict",
 )
@@ -220,7 +220,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         NOTHING if verdict.baseline is None else number(verdict.baseline.value),
         number(verdict.now.value),
         _change(verdict),
-        NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}",
+        NOTHING if verdict.detectable is None else f"from {percent(verdict.detectable)}",
         NOTHING if verdict.change is None else verdict.judged_by,
         verdict.status,
     )

@@ -25,7 +25,7 @@ def test_saved_runs_and_what_was_odd(storage, command):
     code, out, err = command("list", "--storage", storage.path)
     assert (code, err) == (0, "")
     header, _, first, second, third, *machines = out.splitlines()
-    assert " ".join(header.split()) == "Run Name Date Commit Machine TensorFlow Tests Odd"
+    assert " ".join(header.split()) == "Run Name Date Commit Machine TensorFlow Tests Problems"
     assert " ".join(first.split()) == "0001 release 2026-01-02 03:00 0123456789ab A 2.20.0 2"
     assert "0123456789ab and changes" in second
     assert second.endswith("1  1 regressed, 1 failed, incomplete")

@@ -1,23 +1,52 @@
 """From configurations to advice, and its text."""
 
+import itertools
 import json
+import random
+import re
 from dataclasses import replace
 
 import pytest
 
+from pytest_tfthreads.core.comparison import compare
 from pytest_tfthreads.core.recommendation import recommend, settings
 from pytest_tfthreads.core.scaling import speedup
 from pytest_tfthreads.core.sweep import Sweep
-from pytest_tfthreads.report.sweep import label, render
+from pytest_tfthreads.report.sweep import label, overview, render
 
 
-def test_among_ties_the_fewest_cpu_seconds_win(candidate):
+def test_among_those_tied_in_throughput_measurably_fewer_cpu_seconds_win(candidate):
     slow = candidate(1, speed=0.5, cost=0.9)
     fastest, thrifty = candidate(8, speed=1.005, cost=2.0), candidate(4, speed=1.0, cost=1.2)
     advice = recommend("test", [slow, fastest, thrifty])
     assert advice.best.id == thrifty.id
     assert {one.id for one in advice.configurations if one.tied} == {fastest.id, thrifty.id}
+    assert advice.equals == (thrifty.id,)
     assert advice.most_efficient.id == slow.id
+
+
+def test_among_those_tied_in_both_the_fewest_threads_win(candidate):
+    tied = [candidate(2, 4, speed=1.02), candidate(2, 1, speed=1.01), candidate(1), candidate(4)]
+    advice = recommend("test", tied)
+    assert advice.best.id == advice.most_efficient.id == advice.knee.id == "intra1-inter1"
+    assert set(advice.equals) == {one.id for one in tied}
+    without_single = recommend("test", tied[:2])
+    assert without_single.best.id == "intra2-inter1"
+    text = " ".join(" ".join(render(Sweep("test", advice))).split())
+    assert "tied (2×4, 2×1, 4×1); the smallest of them" in text
+    assert "best for CPU efficiency: the same" in text
+
+
+def test_an_oversubscribed_one_is_recommended_only_for_a_gain_that_was_seen(candidate):
+    flags = ("oversubscribed",)
+    small, crowded = candidate(4), candidate(2, flags=flags)
+    advice = recommend("test", [crowded, small])
+    assert advice.best.id == small.id
+    assert "not measurably slower either: 2×1" in " ".join(render(Sweep("test", advice)))
+    faster = candidate(2, 1, speed=1.5, flags=flags)
+    assert recommend("test", [small, faster]).best.id == faster.id
+    alone = recommend("test", [crowded, candidate(8, 1, flags=flags)])
+    assert alone.best.id == crowded.id
 
 
 def test_cpu_efficiency_ties_go_to_the_faster(candidate):
@@ -66,6 +95,62 @@ def test_terms_have_a_one_by_one_of_their_own(candidate):
 def test_nothing_to_compare(candidate, others):
     candidates = [candidate(1), candidate(2, rings=(None,))]
     assert recommend("test", candidates[: 1 + others]) is None
+
+
+def test_against_tensorflows_default(candidate):
+    default = candidate("auto", "auto", speed=1.2, cost=2.0)
+    sweep = [candidate(1), candidate(4, 1, speed=3.6), default]
+    advice = recommend("test", sweep)
+    values = [one.throughput_to_default.estimate.value for one in advice.configurations]
+    assert values == pytest.approx([1 / 1.2, 3, 1])
+    assert advice.gain.over == "default"
+    assert advice.to_json()["configurations"][1]["throughput_to_default"]["distinct"] is True
+    lines = render(Sweep("test", advice))
+    assert max(map(len, lines)) <= 110
+    assert lines[0].startswith("test: 4×1 is recommended: 3.00 [2.9")
+    assert lines[0].endswith("times TensorFlow's default")
+    assert "× default" in lines[1]
+    # Under other terms, it is another default.
+    other = recommend("test", [candidate(4, 1, terms="-X=1"), *sweep[:2], default])
+    assert other.configurations[0].throughput_to_default is None
+    itself = recommend("test", [candidate(1, speed=0.2), default])
+    assert render(Sweep("test", itself))[0] == (
+        "test: auto×auto (4×4) is recommended: TensorFlow's default"
+    )
+    tied = recommend("test", [candidate(1, speed=1.2, cost=2.0), default])
+    assert render(Sweep("test", tied))[0].endswith("times TensorFlow's default (tied)")
+
+
+def test_a_pool_of_tf_data_that_the_cpus_limit_is_told_with_the_mend(candidate):
+    sweep = [candidate(1, flags=("crowded-pool",)), candidate(4, flags=("unsettled",))]
+    text = " ".join(" ".join(render(Sweep("test", recommend("test", sweep)))).split())
+    assert "so that they limit the pipeline: 1×1; give the marker cpus= as many" in text
+    assert "pipeline" not in " ".join(
+        render(Sweep("test", recommend("test", [*map(candidate, (1, 2))])))
+    )
+
+
+def test_an_overview_has_a_line_for_each_test_and_each_setting_once(candidate):
+    serial = recommend(
+        "test_it.py::test_serial", [candidate(1, noise=0.002), candidate(4, noise=0.002)]
+    )
+    law = {n: speedup(n, 0.3, 0.0) for n in (1, 2, 4)}
+    gaining = [
+        recommend(name, [candidate(n, speed=speed) for n, speed in law.items()])
+        for name in ("test_it.py::test_a", "test_it.py::test_b")
+    ]
+    default = recommend("test_default", [candidate(1, speed=0.2), candidate("auto", "auto")])
+    lines = overview([*gaining, serial, default])
+    tied = recommend("tied", [candidate(1, noise=0.002), candidate("auto", "auto", noise=0.002)])
+    assert "] × default, tied" in overview([tied])[2]
+    assert max(map(len, lines)) <= 105
+    rows = {line.split()[0]: " ".join(line.split()) for line in lines if line}
+    assert rows["test_a"].startswith("test_a 4×1 2.11 [2.0")
+    assert "] × 1×1 2.11 of 1 " in rows["test_a"]
+    assert rows["test_a"].endswith("% serial")
+    assert rows["test_serial"] == "test_serial 1×1 is 1×1 1.00 of 1 more threads do not help"
+    assert "auto×auto (4×4) is the default" in rows["test_default"]
+    assert lines[6:] == ["", "For test_a, test_b:", *(f"    {one}" for one in gaining[0].settings)]
 
 
 def test_a_single_pass(candidate):
@@ -150,9 +235,10 @@ def test_json_is_plain(candidate):
 def test_text(candidate):
     lines = render(Sweep.of("test_train", sweep(candidate), None))
     assert max(map(len, lines)) <= 110
-    assert lines[0].startswith("test_train: 4×1 is recommended")
+    assert lines[0].startswith("test_train: 4×1 is recommended: 2.10 [2.0")
+    assert lines[0].endswith("] times 1×1")
     rows = {line.split()[0]: line for line in lines[2:9]}
-    assert rows["4×1"].endswith("best")
+    assert rows["4×1"].endswith("recommended")
     assert rows["4×2"].endswith("tied")
     assert rows["physical×auto"].endswith("tied")
     assert rows["1×1"].endswith("slower")
@@ -163,7 +249,7 @@ def test_text(candidate):
     assert "    @pytest.mark.tf_threads(intra=4, inter=1)" in lines
 
 
-def test_a_tie_that_only_noise_makes_is_no_reason_to_be_slow(candidate):
+def test_what_a_search_only_glanced_at_is_not_recommended_for_being_small(candidate):
     one = candidate(1, 1, speed=0.7, cost=0.9, rings=(0,), noise=0)
     other = candidate(4, 1, speed=1.0, rings=(0,))
     # A single ring whose blocks scatter: nothing is told apart.
@@ -177,4 +263,73 @@ def test_a_tie_that_only_noise_makes_is_no_reason_to_be_slow(candidate):
     one = replace(one, measurement=replace(one.measurement, samples=(scattered,)))
     advice = recommend("t", [one, other])
     assert all(each.tied for each in advice.configurations)
-    assert advice.best.id == "intra4-inter1"
+    assert advice.best.id == "intra1-inter1"
+    assert "whether more threads help is open" in advice.limits[0]
+    glance = replace(one, measurement=replace(one.measurement, flags=("glance",)))
+    searched = recommend("t", [glance, other])
+    assert searched.best.id == "intra4-inter1"
+    assert "the recommended one seems to be faster" in searched.limits[0]
+
+
+def random_sweep(candidate, seed):
+    """Speeds and costs from equal to far apart, noise from none to much, some oversubscribed."""
+    rng = random.Random(seed)
+    flat, steep = rng.random() < 0.3, rng.uniform(0, 1)
+    noise, rings = rng.choice((0.0, 0.003, 0.02, 0.1)), rng.choice((1, 2, 3, 5))
+    axis = sorted(rng.sample([1, 2, 3, 4, 6, 8], rng.randint(2, 4)))
+    grid = [(intra, inter) for intra in axis for inter in rng.sample([1, 2, 4], rng.randint(1, 2))]
+    speeds = {n: 1.0 if flat else speedup(n, steep, rng.choice((0.0, 0.05))) for n in axis}
+    return [
+        candidate(
+            intra,
+            inter,
+            speed=speeds[intra] * (1 if flat else rng.choice((1, 1, 1.1))),
+            cost=1 + (0 if flat else rng.choice((0.0, 0.05, 0.3))) * (intra - 1),
+            rings=tuple(range(rings)),
+            noise=noise,
+            flags=("oversubscribed",) if max(intra, inter) > 4 else (),
+        )
+        for intra, inter in grid
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_advice_and_limits_never_contradict_each_other(candidate, seed):
+    candidates = random_sweep(candidate, seed)
+    advice = recommend("test", candidates)
+    comparison = compare(candidates)
+    best, by_id = advice.best.id, {one.id: one for one in candidates}
+    oversubscribed = {one.id for one in candidates if one.measurement.flags}
+
+    def size(one):
+        return max(by_id[one].pools.intra, by_id[one].pools.inter)
+
+    # Of those told apart in neither figure, the fewest threads.
+    assert all(size(best) <= size(one) for one in advice.equals if one not in oversubscribed)
+    for one, other in itertools.combinations(advice.equals, 2):
+        assert not comparison.throughput(one, other).distinct
+        assert not comparison.cpu_efficiency(one, other).distinct
+    # Nobody is recommended for what another has more of, measurably.
+    others = [one for one in by_id if one != best]
+    within = [one for one in others if one not in oversubscribed]
+    if best not in oversubscribed:
+        assert not any(comparison.throughput(one, best).above for one in within)
+    elif within:
+        usual = recommend("test", [by_id[one] for one in by_id if one not in oversubscribed])
+        instead = usual.best.id if usual else within[0]
+        assert (
+            comparison.throughput(best, instead).above
+            or comparison.cpu_efficiency(best, instead).above
+        )
+    # What is said of limits holds for what is recommended.
+    text = " ".join(advice.limits)
+    if "more threads do not help" in text or "whether more threads help is open" in text:
+        assert best == "intra1-inter1"
+        assert "scales to" not in text
+        assert " serial" not in text
+    useful = re.search(r"more than (\d+) (intra|inter)-op threads cannot help", text)
+    if useful:
+        assert getattr(by_id[best].pools, useful[2]) <= int(useful[1])
+    # Another one is named for CPU efficiency only where the recommended one is beaten there.
+    if advice.most_efficient.id != best:
+        assert any(comparison.cpu_efficiency(one, best).above for one in others)

@@ -6,8 +6,14 @@ import random
 import pytest
 
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.search import NOTHING_KNOWN, look_back, machine_grid, next_look
-from pytest_tfthreads.core.threads import CpuCounts
+from pytest_tfthreads.core.search import (
+    NOTHING_KNOWN,
+    look_back,
+    machine_grid,
+    next_look,
+    with_default,
+)
+from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig
 
 MACHINE = CpuCounts(physical=4, logical=4)
 GRID = list(itertools.product((1, 2, 3, 4, 8), (1, 2, 3, 4)))
@@ -63,6 +69,29 @@ def test_starts_from_the_cores_and_climbs(candidate):
     assert climb.looks[1] == [(4, 1), (3, 1), (4, 2), (8, 1)]
     assert climb.alive[0] == (4, 1)
     assert climb.processes <= 0.25 * 3 * len(GRID)
+
+
+def test_the_default_is_measured_in_full_whatever_it_is_worth(candidate):
+    grid = [*GRID, (0, 0)]
+
+    def speed(intra, inter):
+        return 0.1 if (intra, inter) == (0, 0) else amdahl(intra, inter)
+
+    climb = Climb(candidate, speed, grid=grid)
+    assert (0, 0) in climb.looks[0]
+    assert climb.in_full
+    assert all(look[0] == (4, 1) and look[-1] == (0, 0) for look in climb.in_full)
+    failing = Climb(candidate, speed, grid=grid, fails=[(0, 0)])
+    assert sum((0, 0) in look for look in failing.looks) == 1
+    assert failing.in_full
+
+
+def test_the_default_joins_a_grid_of_several():
+    default, one = ThreadConfig(AUTO, AUTO), machine_grid(MACHINE)[0]
+    grid = machine_grid(MACHINE)
+    assert with_default(grid) == (*grid, default)
+    assert with_default(with_default(grid)) == (*grid, default)
+    assert with_default([one]) == (one,)
 
 
 def test_clearly_beaten_ones_are_not_measured_again(candidate):

@@ -38,13 +38,13 @@ UNJUDGED = {"baseline": None, "change": None, "detectable": None, "judged_agains
 def test_table():
     lines = render([verdict("pass"), verdict("regression")])
     assert lines[0].split() == [
-        "Test", "intra×inter", "Metric", "Baseline", "Now", "Change", "[interval]", "Detectable",
-        "Judged", "by", "Verdict",
+        "Test", "intra×inter", "Metric", "Baseline", "Now", "Change", "[interval]", "Finds", "a",
+        "loss", "Judged", "by", "Verdict",
     ]  # fmt: skip
     name, _, cells = lines[2].partition("  ")
     assert name.endswith("test_x[intra2-inter1]")
     assert cells.split() == [
-        "2×1", "units/s", "1,000", "690", "−31", "%", "[−38,", "−24]", "−12", "%",
+        "2×1", "units/s", "1,000", "690", "−31", "%", "[−38,", "−24]", "from", "12", "%",
         "saved", "runs", "regression",
     ]  # fmt: skip
     assert lines[3].endswith("pass")

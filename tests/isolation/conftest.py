@@ -2,16 +2,19 @@
 
 import json
 import textwrap
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pytest
 
 from pytest_tfthreads import parts
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
+from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.isolation.executor import Answers
 from pytest_tfthreads.process.failure import Failure
 from pytest_tfthreads.process.member import Launched
-from pytest_tfthreads.process.protocol import FINISHED, SESSION_EXIT, Reply
+from pytest_tfthreads.process.order import SentOrder
+from pytest_tfthreads.process.reply import Reply
 
 TURNS = 10
 SET_UP_S = 1.0
@@ -56,7 +59,10 @@ class ScriptedExecutor:
     @property
     def rings(self):
         """The configurations of each ring, in order of set-up, as "intra x inter"."""
-        return [[f"{one.order.intra}x{one.order.inter}" for one in it.jobs] for it in self.batches]
+        return [
+            [f"{one.order.terms.intra}x{one.order.terms.inter}" for one in it.jobs]
+            for it in self.batches
+        ]
 
     @property
     def counts(self):
@@ -70,34 +76,40 @@ class ScriptedExecutor:
     def _result(self, job):
         order = job.order
         is_baseline = job.home.cwd != str(self.config.invocation_params.dir)
-        name = order.own_part.removeprefix("::").partition("[")[0]
-        key = (name, order.intra, order.inter, is_baseline)
+        name = order.item.own_part.removeprefix("::").partition("[")[0]
+        key = (name, order.terms.intra, order.terms.inter, is_baseline)
         number = sum(one[:4] == key for one in self.processes)
         process = Process(*key, number)
         self.processes.append(process)
         answer = self.script(process)
+        cpus = tuple(range(order.terms.cpu_count))
+        sent = SentOrder(order, "fork", cpus, 0.0)
         if isinstance(answer, Failure):
             return answer
         if isinstance(answer, pytest.exit.Exception):
-            return Launched(order, Reply(SESSION_EXIT, message=str(answer)), "")
+            return Launched(sent, Reply("session-exit", message=str(answer)), "")
         error = str(answer) if isinstance(answer, Exception) else ""
         reply = Reply(
-            FINISHED,
+            "finished",
             reports=tuple(self._reports(order, error)),
-            sample=None if error else _sample(answer, order),
+            sample=None if error else _sample(answer, sent),
             benchmark=None if error else _benchmark(answer),
-            effective={"intra": order.intra, "inter": order.inter},
+            effective=Pools(order.terms.intra, order.terms.inter),
             runtime={"tensorflow": "2.21.0"},
             uses_benchmark=True,
         )
-        return Launched(replace(order, start="fork"), reply, "")
+        return Launched(sent, reply, "")
 
     def _reports(self, order, error):
         for when in ("setup", "call", "teardown"):
             has_failed = bool(error) and when == "call"
             report = pytest.TestReport(
-                nodeid=order.nodeid,
-                location=(order.nodeid.partition("::")[0], 0, order.nodeid.rpartition("::")[2]),
+                nodeid=order.item.nodeid,
+                location=(
+                    order.item.nodeid.partition("::")[0],
+                    0,
+                    order.item.nodeid.rpartition("::")[2],
+                ),
                 keywords={},
                 outcome="failed" if has_failed else "passed",
                 longrepr=error if has_failed else None,
@@ -110,47 +122,28 @@ class ScriptedExecutor:
 
 
 def _measured_s(result):
-    return sum(result.reply.sample["wall_s"]) if isinstance(result, Launched) and (
+    return sum(result.reply.sample.wall_s) if isinstance(result, Launched) and (
         result.reply.sample
     ) else 0.0  # fmt: skip
 
 
-def _sample(seconds, order):
-    rounds = 2 * TURNS
-    return {
-        "wall_s": [seconds] * rounds,
-        "cpu_s": [seconds] * rounds,
-        "iterations": 1,
-        "warmup_rounds": 1,
-        "setup_s": 0.1,
-        "max_rss_bytes": 1,
-        "voluntary_switches": 0,
-        "involuntary_switches": 0,
-        "cpus": list(order.cpus),
-        "ring": order.ring,
-        "turn_rounds": 2,
-        "reference_wall_s": None,
-        "reference_cpu_s": None,
-    }
+def _sample(seconds, sent):
+    rounds = (seconds,) * 2 * TURNS
+    return Sample(
+        rounds, rounds, 1, 1, 0.1, 1, 0, 0, sent.cpus, ring=sent.order.terms.ring, turn_rounds=2
+    )
 
 
 def _benchmark(seconds):
-    return {
-        "data": [seconds] * 2 * TURNS,
-        "iterations": 1,
-        "group": None,
-        "options": {
-            "disable_gc": False,
-            "timer": "perf_counter",
-            "min_rounds": 5,
-            "max_time": 1.0,
-            "min_time": 0.000005,
-            "warmup": False,
-        },
-        "extra_info": {},
-        "cprofile": None,
-        "unwritten": "",
+    options = {
+        "disable_gc": False,
+        "timer": "perf_counter",
+        "min_rounds": 5,
+        "max_time": 1.0,
+        "min_time": 0.000005,
+        "warmup": False,
     }
+    return BenchmarkRecord((seconds,) * 2 * TURNS, 1, None, options, {})
 
 
 class ScriptedSuite:

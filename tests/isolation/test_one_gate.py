@@ -245,7 +245,7 @@ def processes_by_test(project):
     for batch in project.executor.batches:
         for job in batch.jobs:
             here = job.home.cwd == str(project.executor.config.invocation_params.dir)
-            name = job.order.nodeid.rpartition("::")[2]
+            name = job.order.item.nodeid.rpartition("::")[2]
             found.setdefault(name, [0, 0])[0 if here else 1] += 1
     return list(found.values())
 

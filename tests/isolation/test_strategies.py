@@ -128,7 +128,7 @@ CONFIGURATIONS = "--tf-threads=intra=1,2,4,8;inter=1,2,3,4"
 
 
 def scaling(process):
-    return 0.01 / {1: 1, 2: 1.6, 4: 2.5, 8: 2.5}[process.intra]
+    return 0.01 / {1: 1, 2: 1.6, 4: 2.5, 8: 2.5}.get(process.intra, 1)
 
 
 def test_search_measures_a_part_of_the_grid(scripted):
@@ -136,12 +136,12 @@ def test_search_measures_a_part_of_the_grid(scripted):
     scripted.script = scaling
     result = scripted.run(CONFIGURATIONS, "--tf-threads-search", "-rs", processes=2)
     measured = len(scripted.saved["benchmarks"])
-    assert 4 <= measured < 16
-    result.assert_outcomes(passed=measured + 1, skipped=16 - measured)
+    assert 4 <= measured < 17
+    result.assert_outcomes(passed=measured + 1, skipped=17 - measured)
     assert "the search for a good configuration did without it" in flat(result)
     (sweep,) = scripted.saved["tf_threads"]["sweeps"]
     assert sweep["search"]["configurations"] == measured
-    assert sweep["search"]["grid_processes"] == 32
+    assert sweep["search"]["grid_processes"] == 34  # TensorFlow's default joins the grid
     assert sweep["recommendation"]["best"].startswith(("intra4-", "intra8-"))
 
 
@@ -155,7 +155,7 @@ def test_search_goes_on_without_what_fails(scripted):
     assert sweep["recommendation"]["best"].startswith("intra4-")
 
 
-@pytest.mark.parametrize(("args", "failed"), [((), 3), (("-x",), 1)])
+@pytest.mark.parametrize(("args", "failed"), [((), 4), (("-x",), 1)])
 def test_search_that_fails_everywhere(scripted, args, failed):
     scripted.write(SEARCHED)
     scripted.script = lambda process: ValueError("its own fault")

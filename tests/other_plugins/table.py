@@ -1,4 +1,4 @@
-"""Try marked tests beside other plugins, and write what came of it into docs/other-plugins.md.
+"""Try marked tests beside other plugins; docs/how-to/other-plugins.md says what came of it.
 
     python tests/other_plugins/table.py            # prints the table
     python tests/other_plugins/table.py --write    # and puts it into the document
@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "other-plugins.md"
+DOCUMENT = ROOT / "docs" / "how-to" / "other-plugins.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 # In one call, and without what they depend on, which would replace the environment's own pytest.
 NEEDED = ["dill", "filelock", "tblib", "parse", "parse-type", "gherkin-official", "Mako", "six"]

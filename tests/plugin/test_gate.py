@@ -70,7 +70,9 @@ def test_unchanged_code_passes(saved):
     result = compare(saved, "--benchmark-json=out.json")
     result.assert_outcomes(passed=3)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["Test * Metric * Baseline * Now * Change * Detectable * Verdict"])
+    result.stdout.fnmatch_lines(
+        ["Test * Metric * Baseline * Now * Change * Finds a loss * Verdict"]
+    )
     benchmarks = json.loads((saved.path / "out.json").read_text())["benchmarks"]
     for benchmark in benchmarks:
         verdicts = benchmark["extra_info"]["tf_threads"]["verdicts"]

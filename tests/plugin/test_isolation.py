@@ -371,35 +371,3 @@ def test_setup_plan_and_collect_only_start_nothing(suite, monkeypatch):
         """
     )
     suite.run().assert_outcomes(skipped=2)
-
-
-def test_unittest_methods_run_under_one_configuration(suite):
-    suite.write(
-        """
-        import unittest, tensorflow
-
-        @pytest.mark.tf_threads(intra=2)
-        class TestCase(unittest.TestCase):
-            def test_it(self):
-                self.assertEqual(tensorflow._state.intra, 2)
-        """
-    )
-    suite.run().assert_outcomes(passed=1)
-    suite.write(
-        """
-        import unittest
-
-        @pytest.mark.tf_threads(intra=[1, 2])
-        class TestCase(unittest.TestCase):
-            def test_it(self):
-                pass
-
-        def test_other():
-            pass
-        """
-    )
-    for args in ((), ("-n1",)):
-        result = suite.run(*args, subprocess=True)
-        result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines(["*test_it.py::TestCase::test_it*cannot parametrise this*"])
-    suite.run("-k", "other").assert_outcomes(passed=1, deselected=1)

@@ -1,5 +1,10 @@
 """Beside other plugins that people have."""
 
+import json
+import sqlite3
+import subprocess
+import sys
+
 import pytest
 
 SOURCE = """
@@ -49,13 +54,89 @@ def test_failure_that_is_raised_while_we_wait_is_the_tests(suite):
     result.stdout.fnmatch_lines(["timed-out: Timeout (>0.5s)*"])
 
 
-def test_coverage_does_not_slow_what_is_measured(suite):
+COVERED = """
+import threading
+import helper
+
+@pytest.mark.benchmark(max_time=0.001)
+@pytest.mark.tf_threads(intra=1)
+def test_measured(benchmark, tmp_path):
+    traced = set()
+    benchmark(helper.measured, traced, 1)
+    assert traced == {(False, False), (True, True)}  # in all rounds, and in the last call
+    helper.after()
+
+@pytest.mark.tf_threads(intra=[1, 2])
+def test_marked(tf_threads):
+    helper.branches(tf_threads.intra)
+
+class TestNothing:
+    @pytest.mark.no_cover
+    @pytest.mark.tf_threads(intra=1)
+    def test_left_out(self):
+        helper.never()
+"""
+HELPER = """
+import sys
+import threading
+
+def measured(traced, number):
+    traced.add((sys.gettrace() is not None, threading.gettrace() is not None))
+    return number
+
+def after():
+    return 1
+
+def branches(intra):
+    if intra == 1:
+        return "one"
+    return "two"
+
+def never():
+    return 0
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_coverage_counts_marked_tests_and_leaves_rounds_alone(suite, args, monkeypatch):
     pytest.importorskip("pytest_cov")
-    suite.write(SOURCE, helper="def answer():\n    return 42\n")
-    result = suite.run("--cov=helper", "--cov-report=term", subprocess=True)
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["helper.py * 100%"])
+    monkeypatch.setenv("COVERAGE_CORE", "ctrace")
+    suite.write(COVERED, helper=HELPER)
+    result = suite.run(
+        *("--cov=helper", "--cov-branch", "--cov-report=term-missing", "--cov-context=test"),
+        *("--cov-report=json", "--cov-fail-under=90", *args),
+        subprocess=True,
+    )
+    result.assert_outcomes(passed=4)
+    assert result.ret == 0
+    report = json.loads((suite.path / "coverage.json").read_text())["files"]["helper.py"]
+    source = HELPER.strip().splitlines()
+    assert [source[line - 1].strip() for line in report["missing_lines"]] == ["return 0"]
+    assert report["missing_branches"] == []
     assert [path.name for path in suite.path.glob(".coverage*")] == [".coverage"]
+    data = sqlite3.connect(suite.path / ".coverage")
+    contexts = {context for (context,) in data.execute("select context from context")}
+    data.close()
+    assert "test_it.py::test_measured[intra1-interauto]|run" in contexts
+    assert "test_it.py::test_marked[intra2-interauto]|run" in contexts
+
+
+def test_coverage_run_counts_marked_tests(suite):
+    pytest.importorskip("coverage")
+    suite.write(
+        "import helper\n\n@pytest.mark.tf_threads(intra=1)\ndef test_it():\n    helper.f()\n"
+    )
+    (suite.path / "helper.py").write_text("def f():\n    return 1\n")
+    run = [sys.executable, "-m", "coverage"]
+    subprocess.run(
+        [*run, "run", "--include=helper.py", "-m", "pytest", "-p", "no:cacheprovider"],
+        check=True,
+        cwd=suite.path,
+    )
+    shown = subprocess.run(
+        [*run, "report"], check=True, cwd=suite.path, capture_output=True, text=True
+    )
+    assert "100%" in shown.stdout
 
 
 @pytest.mark.parametrize("dist", ["load", "loadfile", "worksteal"])

@@ -59,15 +59,38 @@ def test_rows_of_the_json_file(suite):
     }  # fmt: skip
 
 
-def test_both_tables(suite):
+def test_our_table_comes_first_and_theirs_has_what_it_adds(suite, pytestconfig):
     result = suite.write(SUITE).run()
     lines = result.stdout.str()
-    theirs = lines.index("benchmark: 4 tests")
-    ours = lines.index("- tf_threads -")
-    assert theirs < ours
+    assert lines.index("- tf_threads -") < lines.index("benchmark: 4 tests")
+    columns = _columns(result)
+    # Older releases do not tell whether columns were asked for.
+    if pytestconfig.getoption("benchmark_columns") is None:
+        assert columns == ["Min", "Median", "Max", "StdDev", "Rounds", "Iterations"]
+    else:
+        assert "OPS" in "".join(columns)
     result.stdout.fnmatch_lines(
         ["Test *intra×inter *Throughput*", "test_it[[]1-intra1-inter2] *1×2 * calls/s *"]
     )
+
+
+def test_the_columns_that_are_asked_for_are_shown(suite):
+    result = suite.write(SUITE).run("--benchmark-columns=mean,ops", "-k", "32-intra1-")
+    assert [one for one in _columns(result) if one.isalpha()] == ["Mean", "OPS"]
+
+
+def test_beside_other_benchmarks_the_tables_are_as_ever(suite):
+    suite.write(SUITE + "def test_plain(benchmark):\n    benchmark(sum, range(100))\n")
+    result = suite.run("-k", "plain or 32-intra1-")
+    lines = result.stdout.str()
+    assert lines.index("benchmark: 2 tests") < lines.index("- tf_threads -")
+    assert "Outliers" in _columns(result)
+
+
+def _columns(result):
+    """Headings of pytest-benchmark's table, without their units."""
+    (line,) = (line for line in result.outlines if line.startswith("Name ("))
+    return [one for one in line.split()[4:] if not one.startswith("(")]
 
 
 def test_save_and_compare(suite):

@@ -18,7 +18,7 @@ def work(threads):
     while time.perf_counter() < began + 0.004 / {speed}:
         pass
 """
-SCALING = SPEED.format(speed="{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}[threads]")
+SCALING = SPEED.format(speed="{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}.get(threads, 2.5)")
 
 
 def sweeps(suite):
@@ -39,7 +39,7 @@ def test_single(benchmark):
     benchmark(work, 1)
 """
     )
-    result, _ = suite.results(SHORT, "--tf-threads-seed=5", processes=2)
+    result, _ = suite.results(SHORT, "--tf-threads-seed=5", processes=3)
     result.assert_outcomes(passed=7)
     assert [one["test"] for one in sweeps(suite)] == [
         "test_it.py::test_scaling[1]",
@@ -53,13 +53,19 @@ def test_single(benchmark):
     assert speed_up["distinct"] == (speed_up["low"] >= 1)
     result.stdout.fnmatch_lines(
         [
-            "test_it.py::test_scaling[[]1[]]: 4×1 is recommended*",
+            "test_single*1×1*",  # swept tests have no row here
+            "Test * Recommended * Throughput * Cores used * What limits it",
+            "test_scaling[[]1[]] * 4×1 * × 1×1 * of 1 *",
+            "test_scaling[[]8[]] * 4×1 * × 1×1 * of 1 *",
+            "For test_scaling[[]1[]], test_scaling[[]8[]]:",
             "*@pytest.mark.tf_threads(intra=4, inter=1)",
             "*tf.config.threading.set_intra_op_parallelism_threads(4)",
             "*TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=1",
-            "Same order of set-up again: --tf-threads-seed=5",
+            "Tables of all configurations: -v. Same order of set-up again: --tf-threads-seed=5",
         ]
     )
+    assert result.stdout.str().count("@pytest.mark.tf_threads(") == 1
+    assert "is recommended" not in result.stdout.str()
     assert json.loads((suite.path / "out.json").read_text())["tf_threads"]["seed"] == 5
 
 
@@ -140,26 +146,30 @@ def test_search_measures_a_part_of_the_grid(suite):
     suite.write(SEARCHED)
     result, benchmarks = suite.results(GRID, "--tf-threads-search", SHORT, "-rs", processes=2)
     outcomes = result.parseoutcomes()
-    assert outcomes["passed"] + outcomes["skipped"] == 17
-    assert 4 <= len(benchmarks) < 16
+    assert outcomes["passed"] + outcomes["skipped"] == 18
+    assert 4 <= len(benchmarks) < 17
+    assert "test_scaling[intraauto-interauto]" in benchmarks
     assert len(benchmarks) == outcomes["passed"] - 1
     assert "the search for a good configuration did without it" in flat(result)
     (sweep,) = sweeps(suite)
     assert sweep["search"]["configurations"] == len(benchmarks)
-    assert sweep["search"]["grid_processes"] == 32
+    assert sweep["search"]["grid_processes"] == 34
     assert sweep["search"]["seconds"] > 0
-    assert sweep["recommendation"]["best"].startswith(("intra4-", "intra8-"))
+    advice = sweep["recommendation"]
+    assert advice["best"].startswith(("intra4-", "intra8-"))
+    by_id = {one["id"]: one for one in advice["configurations"]}
+    assert by_id[advice["best"]]["throughput_to_default"] is not None
     result.stdout.fnmatch_lines(
-        [f"*search: {len(benchmarks)} of 16 configurations in * processes and * s; the full grid *"]
+        [f"*search: {len(benchmarks)} of 17 configurations in * processes and * s; the full grid *"]
     )
 
 
 def test_search_over_the_machines_cores(suite):
-    suite.write(SEARCHED.replace("{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}[threads]", "1"))
+    suite.write(SEARCHED.replace("{1: 1, 2: 1.6, 4: 2.5, 8: 2.5}.get(threads, 2.5)", "1"))
     result, benchmarks = suite.results("--tf-threads-search", "--benchmark-max-time=0.05")
     assert result.ret == 0
     assert "test_scaling[intra1-inter1]" in benchmarks
-    assert all("auto" not in name for name in benchmarks)
+    assert "test_scaling[intraauto-interauto]" in benchmarks
     counts = {1, 2 * len(os.sched_getaffinity(0))}
     (sweep,) = sweeps(suite)
     assert sweep["search"]["grid_configurations"] >= len(counts) ** 2
@@ -177,4 +187,20 @@ def test_search_by_ini_key(suite):
     suite.write(SEARCHED)
     suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
     suite.results("--benchmark-max-time=0.05")
-    assert sweeps(suite)[0]["search"]["grid_configurations"] == 2
+    assert sweeps(suite)[0]["search"]["grid_configurations"] == 3
+
+
+def test_verbose_output_has_the_table_of_each_test(suite):
+    suite.write(
+        SCALING
+        + """
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.tf_threads(intra=[1, 2], inter=1, cpus=1)
+def test_scaling(benchmark, tf_threads, batch):
+    benchmark(work, tf_threads.intra)
+"""
+    )
+    result, _ = suite.results("--benchmark-max-time=0.05", "-v")
+    assert result.stdout.str().count("is recommended") == 2
+    assert "What limits it" not in result.stdout.str()
+    assert sum(" 2×1 " in line and "calls/s" in line for line in result.outlines) == 2

@@ -80,7 +80,7 @@ def test_configurations_of_a_test_stay_together_and_are_recorded_once(suite, dis
     assert list(benchmarks) == NAMES
     assert [one["fullname"] for one in benchmarks.values()] == [f"test_it.py::{n}" for n in NAMES]
     assert all(map(takes_turns, benchmarks.values()))
-    assert result.stdout.str().count("is recommended") == 3
+    assert "What limits it" in result.stdout.str()
     assert len((suite.path / "log").read_text().splitlines()) == 4
 
 
@@ -160,10 +160,10 @@ def test_a_search_is_one_workers_work(suite):
     grid = "--tf-threads=intra=1,2,4,8;inter=1,2,3,4"
     result, benchmarks = suite.results("-n2", "--tf-threads-search", grid, SHORT, subprocess=True)
     outcomes = result.parseoutcomes()
-    assert outcomes["passed"] + outcomes["skipped"] == 16
-    assert len(benchmarks) == outcomes["passed"] < 16
+    assert outcomes["passed"] + outcomes["skipped"] == 17
+    assert len(benchmarks) == outcomes["passed"] < 17
     (sweep,) = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
-    assert sweep["search"]["grid_configurations"] == 16
+    assert sweep["search"]["grid_configurations"] == 17
 
 
 @pytest.mark.parametrize("dist", ["load", "loadgroup"])

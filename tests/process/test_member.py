@@ -4,6 +4,7 @@ import os
 import socket
 
 from pytest_tfthreads.process.member import _Process
+from pytest_tfthreads.process.order import ItemToRun, Order, PytestCall, SentOrder, Terms
 from pytest_tfthreads.process.protocol import Connection
 
 
@@ -17,7 +18,7 @@ class StubInterpreter:
         self.connection = Connection(ours)
         self._process = None
 
-    def start(self, order, fds, process):
+    def start(self, sent, fds, process):
         self._process = process
         self.measuring = Connection(socket.socket(fileno=os.dup(fds[0])))
         process.started(1)
@@ -34,15 +35,16 @@ class StubInterpreter:
             connection.close()
 
 
-class Order:
-    cpus = (0,)
-    inter = 1
-    interactive = True  # there is no process to be killed
+ORDER = Order(
+    PytestCall(args=(), argv=("pytest",), invocation_dir="/", sys_path=()),
+    ItemToRun("test_x.py::test_x", "/test_x.py", "::test_x"),
+    Terms(intra=1, inter=1, cpu_count=1),
+)
 
 
 def test_all_that_was_said_before_a_stop_is_heard(tmp_path):
     interpreter = StubInterpreter()
-    process = _Process(interpreter, Order(), [])
+    process = _Process(interpreter, SentOrder(ORDER, "fresh", (0,), 0.0), [])
     with open(tmp_path / "captured", "w") as captured:
         # A message with descriptors is read on its own, however much follows.
         interpreter.measuring.send("capturing", {}, [captured.fileno()])

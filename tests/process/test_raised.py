@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from pytest_tfthreads.core.decode import decode, encode
+from pytest_tfthreads.process.reply import RaisedError
 from pytest_tfthreads.raised import describe, for_report, rebuilt
 
 
@@ -27,8 +29,12 @@ class Unprintable(Exception):
         raise RuntimeError("no")
 
 
+def decoded(text):
+    return [decode(RaisedError, one) for one in json.loads(text)]
+
+
 def through_json(error):
-    return rebuilt(json.loads(json.dumps(describe(error))))
+    return rebuilt(decoded(json.dumps([encode(one) for one in describe(error)])))
 
 
 def test_class_text_and_attributes_are_kept():
@@ -78,12 +84,12 @@ def test_group_of_exceptions_becomes_an_exception_of_its_name():
 
 def test_unknown_class_is_stood_for_by_its_nearest_base():
     code = (
-        "import json; from pytest_tfthreads.raised import describe\n"
+        "import json; from pytest_tfthreads.core.decode import encode\n"
+        "from pytest_tfthreads.raised import describe\n"
         "class Elsewhere(LookupError): pass\n"
-        "print(json.dumps(describe(Elsewhere('x'))))"
+        "print(json.dumps([encode(one) for one in describe(Elsewhere('x'))]))"
     )
-    told = json.loads(subprocess.check_output([sys.executable, "-c", code]))
-    error = rebuilt(told)
+    error = rebuilt(decoded(subprocess.check_output([sys.executable, "-c", code])))
     assert isinstance(error, LookupError)
     assert (type(error).__name__, str(error)) == ("Elsewhere", "x")
 

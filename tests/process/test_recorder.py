@@ -10,8 +10,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_tfthreads.core.rounds import Layout, agree
 from pytest_tfthreads.measuring import recorder as recorder_module
 from pytest_tfthreads.measuring import reference as reference_module
-from pytest_tfthreads.measuring.recorder import CalibrationPrecision, Plan, Recorder, WarmUp
+from pytest_tfthreads.measuring.recorder import Recorder
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
+from pytest_tfthreads.measuring.steering import CalibrationPrecision, Plan, WarmUp
 
 
 class Clock:
@@ -225,6 +226,16 @@ def test_warm_up_that_never_settles_ends_and_is_flagged(recorder, clock):
     _, rounds = benchmark(recorder, clock, growing, min_rounds=1)
     assert rounds >= 1
     assert recorder.all_flags() == ["unsettled"]
+
+
+@pytest.mark.parametrize(("growth", "flags"), [(1.0, []), (1.01, ["unsettled"])])
+def test_a_warm_up_that_is_cut_short_is_flagged_only_where_times_differ(
+    recorder, clock, growth, flags
+):
+    plan = Plan(min_round_s=0.005, budget_s=0.3, max_warmup_s=0.3)
+    times = (0.001 * growth**step for step in itertools.count())
+    benchmark(recorder, clock, times, plan, min_rounds=1)
+    assert recorder.all_flags() == flags
 
 
 def test_iterations_that_another_process_has_settled(recorder, clock):

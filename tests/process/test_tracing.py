@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_tfthreads.core.trace import ROUND, Span
+from pytest_tfthreads.core.trace import ROUND, OpProfile, Span, TraceResult
 from pytest_tfthreads.measuring.tracing import (
     TRACE_S,
     TracedRounds,
@@ -46,15 +46,15 @@ def run(profiler, *rounds_s, is_own=False):
         rounds.begin(is_own)
         rounds.end(wall_s)
     rounds.finish()
-    return rounds.told(iterations=2)
+    return rounds.result(iterations=2)
 
 
 def test_rounds_are_traced_until_there_are_enough():
     profiler = Profiler()
-    told = run(profiler, *[0.4 * TRACE_S] * 9)
+    traced = run(profiler, *[0.4 * TRACE_S] * 9)
     rounds = ["round 0", "end", "round 1", "end", "round 2", "end"]
     assert profiler.told == ["start", *rounds, "save", "lines"]
-    assert told == {"calls": 2, "wall_s": 0.0005, "outside_s": 0.0005, "ops": []}
+    assert traced.profile == OpProfile(calls=2, wall_s=0.0005, outside_s=0.0005, ops=())
 
 
 def test_long_rounds_are_traced_once():
@@ -82,7 +82,7 @@ def test_the_first_of_a_tests_own_rounds_is_traced_only_if_there_is_no_other(rou
 @pytest.mark.parametrize("refuses", ["start", "save", "lines"])
 def test_a_profiler_that_refuses_is_told_of_and_left_alone(refuses):
     profiler = Profiler(refuses)
-    assert run(profiler, 60.0, 60.0) == {"problem": f"no {refuses}"}
+    assert run(profiler, 60.0, 60.0) == TraceResult(problem=f"no {refuses}")
     assert profiler.told[-1] == refuses
     assert profiler.told.count(refuses) == 1
 
@@ -94,16 +94,16 @@ def test_a_trace_that_the_disk_does_not_take_is_told_as_that(monkeypatch):
         raise UnwrittenTraceError("no space")
 
     monkeypatch.setattr(profiler, "stop", full)
-    assert run(profiler, 60.0, 60.0) == {"problem": "no space", "is_unwritten": True}
+    assert run(profiler, 60.0, 60.0) == TraceResult(problem="no space", is_unwritten=True)
 
 
 def test_without_rounds_or_without_a_measurement_there_is_no_trace():
-    assert run(Profiler()) == {"problem": "the test measured nothing"}
+    assert run(Profiler()) == TraceResult(problem="the test measured nothing")
     rounds = TracedRounds(Profiler())
     rounds.begin(is_own=False)
     rounds.finish()
-    assert rounds.told(1) == {"problem": "the test ended within its first round"}
+    assert rounds.result(1).problem == "the test ended within its first round"
     rounds = TracedRounds(Profiler())
     rounds.begin(is_own=False)
     rounds.end(60.0)
-    assert rounds.told(None) == {"problem": "the test measured nothing"}
+    assert rounds.result(None).problem == "the test measured nothing"

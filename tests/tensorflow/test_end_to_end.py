@@ -204,6 +204,8 @@ def test_tf_data_and_keras_and_retracing(suite):
     assert "unlimited-dataset" not in flags("limited")
     assert "unlimited-dataset" in flags("unlimited")
     assert "unlimited-dataset" not in flags("limited_by_its_own_options")
+    assert "crowded-pool" in flags("limited_by_its_own_options")  # two threads on one CPU
+    assert "crowded-pool" not in flags("unlimited")
     assert "retraced" in flags("retraced_function")
     assert "retraced" in flags("function_made_in_every_call")
     for name in ("limited", "unlimited", "keras_step"):
@@ -507,3 +509,32 @@ def test_logical_devices_are_configured_by_the_hook_and_share_the_pools(real_sui
     result = real_suite.run()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*something set intra=0, inter=0 while the test ran*"])
+
+
+def test_methods_of_tensorflow_and_absl_run_under_each_configuration(real_suite):
+    source = """
+        import tensorflow as tf
+        from absl.testing import parameterized
+
+        class TestCase(tf.test.TestCase, parameterized.TestCase):
+            {above}
+            @parameterized.parameters(3, 4)
+            {below}
+            def test_product(self, factor):
+                with self.cached_session():
+                    self.assertAllEqual(tf.constant(factor) * 2, 2 * factor)
+                assert self._testMethodName.startswith("test_product")
+                assert "[" not in self.id()
+                assert tf.config.threading.get_inter_op_parallelism_threads() == 1
+    """
+    marker = "@pytest.mark.tf_threads(intra=[1, 2], inter=1)"
+    # In processes of their own: both import TensorFlow, which no process survives twice.
+    suite = real_suite.write(source.format(above="", below=marker))
+    result = suite.run("-rA", "-k", "product", subprocess=True)
+    assert result.parseoutcomes()["passed"] == 4
+    for case in ("intra1-inter1", "intra2-inter1"):
+        result.stdout.fnmatch_lines([f"PASSED test_it.py::TestCase::test_product0[[]{case}]"])
+    result = real_suite.write(source.format(above=marker, below="")).run(
+        "--collect-only", subprocess=True
+    )
+    result.stdout.fnmatch_lines(["*test_it.py::TestCase::test_product0: *directly above the def*"])

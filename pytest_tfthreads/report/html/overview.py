@@ -25,13 +25,15 @@ def overview(content: RunContent, anchors: dict[str, str]) -> str:
         _sortable("Throughput", "number"),
         _sortable("A CPU-second", "number"),
         _sortable("Cores used", "number"),
-        _sortable("Gain over 1×1", "number"),
+        _sortable("Gain", "number"),
         _sortable("Against baseline"),
-        _sortable("Odd"),
+        _sortable("Flags"),
     ]
     legend = (
         "Each test under the configuration to use, with 95 % intervals; changes with those "
-        "of their verdicts. Headings sort."
+        "of their verdicts. Gain: over TensorFlow's default where that was measured, else over "
+        "1×1. "
+        "Headings sort."
     )
     return markup(_tiles(content), _filter(content), table(legend, headers, rows, id=_TABLE))
 
@@ -113,11 +115,12 @@ def _speeds(subject: Subject) -> list[Element]:
         ),
     ]
     recommendation = subject.recommendation
-    gain = recommendation and recommendation.best.throughput_to_single
+    gain = recommendation and recommendation.gain
     if not gain:
         return [*cells, _empty()]
-    value, _, interval = times(gain).partition(" ")
-    return [*cells, number_cell(f"{value} ×", interval, data_sort=repr(gain.estimate.value))]
+    value, _, interval = times(gain.throughput).partition(" ")
+    sort = repr(gain.throughput.estimate.value)
+    return [*cells, number_cell(f"{value} × {gain.over}", interval, data_sort=sort)]
 
 
 def _judged(subject: Subject) -> Element:

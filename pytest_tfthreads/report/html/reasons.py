@@ -34,6 +34,9 @@ def reasons(subject: Subject) -> list[str]:
     sentences += dict.fromkeys(
         f"judged against {verdict.judged_against}" for verdict in verdicts if verdict.judged_against
     )
+    sentences += dict.fromkeys(
+        f"not measured side by side: {verdict.no_duet}" for verdict in verdicts if verdict.no_duet
+    )
     if any(verdict.corrected for verdict in verdicts):
         sentences.append("changes are corrected by the reference workload measured beside the test")
     return sentences

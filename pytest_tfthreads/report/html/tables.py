@@ -26,7 +26,7 @@ from pytest_tfthreads.report.html.elements import (
     table,
 )
 from pytest_tfthreads.report.html.words import badge, change, name_of, seconds_of_a_call
-from pytest_tfthreads.report.sweep import of_percent, times
+from pytest_tfthreads.report.sweep import has_default, of_percent, times
 
 
 def speeds(subject: Subject) -> Element:
@@ -34,6 +34,7 @@ def speeds(subject: Subject) -> Element:
     unit = subject.cases[0].measurement.unit
     found = subject.recommendation
     worth = {one.id: one for one in found.configurations} if found else {}
+    with_default = found is not None and has_default(found)
     headers: list[Element | str] = [
         "intra×inter",
         _number(f"{unit}/s [95 %]"),
@@ -41,10 +42,11 @@ def speeds(subject: Subject) -> Element:
     ]
     if worth:
         headers += [
+            *([_number("Throughput × default")] if with_default else []),
             _number("Throughput × 1×1"),
-            _number("Throughput × best"),
-            _number("CPU efficiency × best"),
-            _number("Parallel efficiency, %"),
+            _number("Throughput × recommended"),
+            _number("CPU efficiency × recommended"),
+            _number("Speed-up over 1×1 ÷ threads, %"),
             "Standing",
         ]
     rows = []
@@ -56,19 +58,23 @@ def speeds(subject: Subject) -> Element:
             number_cell(number(efficiency.value), bounds(efficiency)),
         ]
         if worth:
-            cells += _worth(worth.get(case.candidate.id), case is subject.best)
+            cells += _worth(worth.get(case.candidate.id), case is subject.best, with_default)
         rows.append(_row(cells, subject, case))
     caption = "Speed by configuration"
+    if with_default:
+        caption += "; the default is TensorFlow's own choice (auto×auto)"
     if worth:
         caption += "; of ratios the intervals hold for all pairs together (95 %)"
     return table(caption, headers, rows)
 
 
-def _worth(one: Configuration | None, is_best: bool) -> list[Element]:
+def _worth(one: Configuration | None, is_best: bool, with_default: bool) -> list[Element]:
     if one is None:
-        return [*(number_cell(NOTHING) for _ in range(4)), element("td", "not compared")]
-    single = one.throughput_to_single
+        empty = [number_cell(NOTHING) for _ in range(5 if with_default else 4)]
+        return [*empty, element("td", "not compared")]
+    single, default = one.throughput_to_single, one.throughput_to_default
     texts = (
+        *([times(default)] if with_default else []),
         times(single),
         times(one.throughput_to_best),
         times(one.cpu_efficiency_to_best),
@@ -108,7 +114,7 @@ def taken_apart(subject: Subject) -> Element:
         _number("÷ cores used"),
         _number("CPUs granted"),
         _number("Used of them"),
-        "Odd",
+        "Flags",
     ]
     return table("Wall time taken apart, 95 % intervals", headers, rows)
 
@@ -163,8 +169,9 @@ def verdicts(subject: Subject) -> Element:
                 number_cell(number(verdict.now.value), bounds(verdict.now)),
                 number_cell(*change(verdict)),
                 number_cell(
-                    NOTHING if verdict.detectable is None else f"−{percent(verdict.detectable)}"
+                    NOTHING if verdict.detectable is None else f"from {percent(verdict.detectable)}"
                 ),
+                element("td", NOTHING if verdict.change is None else verdict.judged_by),
                 element("td", badge(verdict.status)),
             ],
             subject,
@@ -180,7 +187,8 @@ def verdicts(subject: Subject) -> Element:
         _number("Baseline [95 %]"),
         _number("Now [95 %]"),
         _number("Change [interval]"),
-        _number("Detectable loss"),
+        _number("Finds a loss"),
+        "Judged by",
         "Verdict",
     ]
     caption = f"Verdicts; throughput in {unit}/s, CPU efficiency in {unit}/CPU-s"

@@ -1,0 +1,117 @@
+"""Replies, as they travel from a measuring process, and what tests may send in their place."""
+
+import json
+import socket
+
+import pytest
+
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
+from pytest_tfthreads.core.decode import DecodeError, encode
+from pytest_tfthreads.core.measurement import Pools, Sample
+from pytest_tfthreads.core.trace import OpProfile, OpTime, TraceResult
+from pytest_tfthreads.process.protocol import Connection
+from pytest_tfthreads.process.reply import (
+    FINISHED,
+    NOT_COLLECTED,
+    RaisedError,
+    RecordedWarning,
+    Reply,
+)
+
+SAMPLE = Sample(
+    wall_s=(0.5, 0.25),
+    cpu_s=(1.0, 0.5),
+    iterations=2,
+    warmup_rounds=50,
+    setup_s=1.5,
+    max_rss_bytes=1 << 30,
+    voluntary_switches=3,
+    involuntary_switches=4,
+    cpus=(0, 1),
+    ring=7,
+)
+RECORD = BenchmarkRecord(
+    data=(0.25, 0.125),
+    iterations=2,
+    group=None,
+    options={"warmup": True},
+    extra_info={"note": [1, {"a": None}]},
+    cprofile=(("a.py", 1, "f", 1, 1, 0.1, 0.2),),
+)
+FULL = Reply(
+    FINISHED,
+    reports=({"nodeid": "test_x", "outcome": "passed"},),
+    warnings=(RecordedWarning("old", "builtins", "UserWarning", "a.py", 3, "test_x"),),
+    benchmark=RECORD,
+    sample=SAMPLE,
+    items=64,
+    unit="images",
+    effective=Pools(2, 1),
+    runtime={"tensorflow": "2.21.0"},
+    flags=("retraced",),
+    modules={"a": "/a.py"},
+    trace=TraceResult(OpProfile(2, 0.5, 0.1, (OpTime("MatMul", 1.0, 0.4),))),
+    uses_benchmark=True,
+    raised={"call": (RaisedError((("builtins", "KeyError"),), "x", ("x",), {}),)},
+    states=({"snapshots": 1},),
+)
+
+
+def sent(reply):
+    """What comes out at the other end of a socket."""
+    ours, theirs = (Connection(one) for one in socket.socketpair())
+    theirs.send("reply", reply.to_json())
+    body, _ = ours.receive()
+    ours.close()
+    theirs.close()
+    assert body.pop("kind") == "reply"
+    return body
+
+
+@pytest.mark.parametrize(
+    "reply", [FULL, Reply(NOT_COLLECTED, "why", other_ids=("test_y",))], ids=["full", "empty"]
+)
+def test_a_reply_arrives_as_it_was_sent(reply):
+    assert Reply.from_json(sent(reply)) == reply
+
+
+def test_what_a_test_leaves_in_its_extra_info_becomes_text_and_breaks_nothing():
+    left = {"set": frozenset({1, "a"}), "object": SAMPLE, 3: ("a", b"b")}
+    record = BenchmarkRecord((1.0,), 1, group=None, options={}, extra_info=left)
+    arrived = Reply.from_json(sent(Reply(FINISHED, benchmark=record, sample=SAMPLE)))
+    assert arrived.benchmark.extra_info["set"].startswith("frozenset(")
+    assert arrived.benchmark.extra_info["object"].startswith("Sample(")
+    assert arrived.benchmark.extra_info["3"] == ["a", "b'b'"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        (("outcome",), "splendid", "outcome is 'splendid'"),
+        (("sample", "wall_s", 0), "x", "sample.wall_s[0] is 'x'"),
+        (("sample", "wall_s"), [], "sample is impossible: 0 wall and 2 CPU times"),
+        (("sample", "iterations"), True, "sample.iterations is True"),
+        (("sample",), None, "is impossible: it has one of sample and benchmark"),
+        (("benchmark", "data", 1), float("nan"), "benchmark.data[1] is nan"),
+        (("benchmark", "cprofile"), [5], "benchmark.cprofile[0] is 5"),
+        (("effective", "intra"), -1, "effective.intra is -1"),
+        (("trace", "problem"), "both", "trace is impossible"),
+        (("trace", "profile", "ops", 0, "op"), 1, "trace.profile.ops[0].op is 1"),
+        (("warnings", 0, "lineno"), "3", "warnings[0].lineno is '3'"),
+        (("raised", "call", 0, "classes"), [], "raised['call'][0] is impossible"),
+        (("raised", "call"), [], "is impossible: something was raised"),
+        (("modules", "a"), None, "modules['a'] is None"),
+        (("exit_code",), "1", "exit_code is '1'"),
+        (("items",), -1, "items is -1"),
+        (("news",), 1, "news is in no reply"),
+    ],
+)
+def test_what_is_no_reply_is_refused_by_the_name_of_its_field(path, value, place):
+    data = json.loads(json.dumps(encode(FULL)))
+    inner = data
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    with pytest.raises(DecodeError) as caught:
+        Reply.from_json(data)
+    assert str(caught.value).startswith(place)
