@@ -451,10 +451,17 @@ def may_measure(item: pytest.Item) -> bool:
     if fixtures is None or not is_enabled(item.config):
         return False
     return "request" in fixtures.argnames or any(
-        "request" in one.argnames and one.has_location
+        "request" in one.argnames and _is_of_the_project(one)
         for definitions in fixtures.name2fixturedefs.values()
         for one in definitions
     )
+
+
+def _is_of_the_project(fixture: Any) -> bool:
+    """Whether a fixture is from a test's module or a conftest file, not from a plugin."""
+    # Since 9.2 pytest warns of the public name.
+    found = getattr(fixture, "_has_location", None)
+    return bool(fixture.has_location if found is None else found)
 
 
 def _uses_benchmark(item: pytest.Item) -> bool:

@@ -151,6 +151,9 @@ class Keeper:
         else:
             yield  # even if pytest-benchmark raises: a wrapper goes on all the same
             self._summarize(terminalreporter, exitstatus)
+        if self._must_judge:  # the last line of all, so that nobody takes open for passed
+            for line in self._findings.open_verdicts():
+                terminalreporter.write_line(line)
         if self._session is not None:  # the histogram comes with pytest-benchmark's table
             self._fail_if_unwritten(self._session)
 
@@ -175,8 +178,6 @@ class Keeper:
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
         lines += [*self._sharing.warnings, *self._unwritten]
-        if self._must_judge:
-            lines += self._findings.open_verdicts()
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)

@@ -307,7 +307,7 @@ def test_a_hook_of_a_suite_that_also_runs_without_the_plugin(suite):
 
 
 def examples():
-    page = Path(__file__).parents[2] / "docs" / "measuring-processes.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "measuring-processes.md"
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 

@@ -409,6 +409,6 @@ def test_notices_and_warnings_on_github(sleeps, monkeypatch):
     assert nothing.startswith("::warning title=nothing was judged::the gate judged nothing: ")
     assert missing.startswith("::warning file=test_it.py,line=5,title=no-baseline%3A test_it.py")
     assert "--benchmark-save" in missing
-    missing, nothing = annotations(compare(sleeps, "--tf-threads-fail-on=no-baseline"))
+    nothing, missing = annotations(compare(sleeps, "--tf-threads-fail-on=no-baseline"))
     assert missing.startswith("::error file=test_it.py,line=5,title=no-baseline%3A test_it.py")
-    assert nothing.startswith("::warning title=nothing was judged::")
+    assert nothing.startswith("::error title=nothing was judged::")

@@ -484,7 +484,7 @@ def test_doctor_tells_of_the_build(real_suite):
 
 
 def test_logical_devices_are_configured_by_the_hook_and_share_the_pools(real_suite):
-    page = Path(__file__).parents[2] / "docs" / "measuring-processes.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "measuring-processes.md"
     _, _, rest = page.read_text(encoding="utf-8").partition("```python\n")
     real_suite.write(
         """
