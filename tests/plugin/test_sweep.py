@@ -91,9 +91,9 @@ def test_twins(benchmark):
     assert (other["id"] in advice["tied"]) is not ratio["distinct"]
     words = [line.split()[-1] for line in result.outlines if line.startswith("  1×1 ")]
     assert words in (
-        [["slower", "best"], ["best", "slower"]]
+        [["slower", "recommended"], ["recommended", "slower"]]
         if ratio["distinct"]
-        else [["tied", "best"], ["best", "tied"]]
+        else [["tied", "recommended"], ["recommended", "tied"]]
     )
 
 

@@ -34,10 +34,13 @@ def measurement(*samples, **fields):
     return Measurement(**{**known, **fields})
 
 
-DO_NOT_HELP = "more threads do not help: no configuration is measurably faster than 1×1"
-HELP_IS_OPEN = "whether more threads help is open: no configuration is measurably faster than 1×1"
+_NOTHING_FASTER = "no configuration is measurably faster than 1×1"
+DO_NOT_HELP = f"more threads do not help: {_NOTHING_FASTER}"
+HELP_IS_OPEN = f"whether more threads help is open: {_NOTHING_FASTER}"
+SEEM_TO_HELP = "whether more threads help is open: the recommended one seems to be faster"
+SAVE_CPU_TIME = f"more threads are not known to be faster: {_NOTHING_FASTER}"
+ON_MORE_THREADS = (DO_NOT_HELP, HELP_IS_OPEN, SEEM_TO_HELP, SAVE_CPU_TIME)
 _WORTH = 1.25  # a gain up to which more threads are not said to be open
-ON_MORE_THREADS = (DO_NOT_HELP, HELP_IS_OPEN)
 
 
 def on_more_threads(advice):
@@ -45,14 +48,19 @@ def on_more_threads(advice):
 
     How often the comparison errs is asked in tests/core; here the words have to follow from it.
     """
-    ratios = [
-        one["throughput_to_single"]
-        for one in advice["configurations"]
-        if one["id"] != "intra1-inter1"
-    ]
-    if any(one["distinct"] and one["value"] > 1 for one in ratios):
+    others = [one for one in advice["configurations"] if one["id"] != "intra1-inter1"]
+    ratios = [one["throughput_to_single"] for one in others]
+    if any(map(_is_above, ratios)):
         return []
-    return [DO_NOT_HELP if max(one["high"] for one in ratios) <= _WORTH else HELP_IS_OPEN]
+    if advice["best"] == "intra1-inter1":
+        most = max(one["high"] for one in ratios)
+        return [DO_NOT_HELP if most <= _WORTH else HELP_IS_OPEN]
+    saves = any(_is_above(one["cpu_efficiency_to_single"]) for one in others)
+    return [SAVE_CPU_TIME if saves else SEEM_TO_HELP]
+
+
+def _is_above(ratio):
+    return ratio["distinct"] and ratio["value"] > 1
 
 
 def flat(result):
