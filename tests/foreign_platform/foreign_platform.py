@@ -7,6 +7,7 @@ for theirs are not the modules that are on trial.
 import concurrent.futures.process  # noqa: F401
 import importlib.abc
 import os
+import shutil
 import signal
 import socket
 import subprocess  # noqa: F401
@@ -39,3 +40,6 @@ for _module, _names in NAMES.items():
         if hasattr(_module, _name):
             delattr(_module, _name)
 sys.platform = os.environ["FOREIGN_PLATFORM"]
+# From Python 3.12 on, `shutil.which` asks Windows itself.
+if hasattr(shutil, "_win_path_needs_curdir"):
+    shutil._win_path_needs_curdir = lambda cmd, mode: True
