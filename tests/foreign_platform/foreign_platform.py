@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import socket
-import subprocess  # noqa: F401
+import subprocess
 import sys
 
 import pytest  # noqa: F401
@@ -40,6 +40,7 @@ for _module, _names in NAMES.items():
         if hasattr(_module, _name):
             delattr(_module, _name)
 sys.platform = os.environ["FOREIGN_PLATFORM"]
-# From Python 3.12 on, `shutil.which` asks Windows itself.
+# What the standard library asks of Windows itself.
+subprocess.CREATE_NO_WINDOW = 0
 if hasattr(shutil, "_win_path_needs_curdir"):
     shutil._win_path_needs_curdir = lambda cmd, mode: True
