@@ -156,9 +156,10 @@ class Interpreter:
         self._measuring: dict[int, _Process] = {}
         self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
         self._selector = selectors.DefaultSelector()
+        self._wake_fds: tuple[int, ...] = ()
 
     def serve(self) -> None:
-        wake_fd = kernel.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
+        self._wake_fds = wake_fd, _ = kernel.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
         try:
             self._selector.register(wake_fd, selectors.EVENT_READ)
             if self._door is not None:
@@ -253,7 +254,10 @@ class Interpreter:
             return pid
         try:
             kernel.die_with_parent(parent)
-            os.close(signal.set_wakeup_fd(-1))
+            # Where asyncio is imported, Python 3.12 and later have reset it already.
+            signal.set_wakeup_fd(-1)
+            for fd in self._wake_fds:
+                os.close(fd)
             for number in (signal.SIGCHLD, *_ENDED_BY):
                 signal.signal(number, signal.SIG_DFL)
             # Open in a fork, they would look alive to the others when we are dead.
@@ -262,9 +266,8 @@ class Interpreter:
             if self._door is not None:
                 self._door.close()
             self._selector.close()
-            if (
-                not sent.order.call.interactive
-            ):  # a debugger must stay in the terminal's foreground group
+            # A debugger must stay in the terminal's foreground group.
+            if not sent.order.call.interactive:
                 os.setsid()
             worker.run(sent, fds)
         finally:

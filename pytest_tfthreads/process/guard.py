@@ -51,7 +51,7 @@ def outlive(connection_fd: int, is_shared: bool, shares_terminal: bool) -> None:
 
 
 def _watch(interpreter: int, connection: socket.socket | None) -> NoReturn:
-    wake_fd = kernel.wakeup_at(signal.SIGCHLD)
+    wake_fd, _ = kernel.wakeup_at(signal.SIGCHLD)
     poll = select.poll()
     poll.register(wake_fd, select.POLLIN)
     signs = {} if connection is None else _signs_of_the_end(connection)

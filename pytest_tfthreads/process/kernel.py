@@ -70,8 +70,10 @@ def children(pid: int | None = None) -> list[int]:
     return found
 
 
-def wakeup_at(*numbers: int) -> int:
-    """A descriptor that becomes readable when one of these signals comes; `drain` empties it.
+def wakeup_at(*numbers: int) -> tuple[int, int]:
+    """Both ends of a pipe that becomes readable when one of these signals comes.
+
+    `drain` empties the end to read from, which is the first.
 
     The signals have no other effect on this process, and none at all on programs that it starts.
     """
@@ -81,7 +83,7 @@ def wakeup_at(*numbers: int) -> int:
     for number in numbers:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake_write)
-    return wake_read
+    return wake_read, wake_write
 
 
 def drain(fd: int) -> bytes:

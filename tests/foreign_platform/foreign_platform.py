@@ -7,9 +7,10 @@ for theirs are not the modules that are on trial.
 import concurrent.futures.process  # noqa: F401
 import importlib.abc
 import os
+import shutil
 import signal
 import socket
-import subprocess  # noqa: F401
+import subprocess
 import sys
 
 import pytest  # noqa: F401
@@ -39,3 +40,7 @@ for _module, _names in NAMES.items():
         if hasattr(_module, _name):
             delattr(_module, _name)
 sys.platform = os.environ["FOREIGN_PLATFORM"]
+# What the standard library asks of Windows itself.
+subprocess.CREATE_NO_WINDOW = 0
+if hasattr(shutil, "_win_path_needs_curdir"):
+    shutil._win_path_needs_curdir = lambda cmd, mode: True

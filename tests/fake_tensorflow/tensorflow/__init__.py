@@ -8,6 +8,7 @@ FAKE_TF_STARTED: importing it starts the runtime; FAKE_TF_IGNORES_INTRA: the int
 thread too many; FAKE_TF_FAILING_OPS: ops raise; FAKE_TF_DISK_FULL: the profiler cannot write.
 """
 
+import asyncio  # noqa: F401 - as the real one does; from Python 3.12 on asyncio acts in forks
 import contextlib
 import json
 import logging
