@@ -131,6 +131,8 @@ class Keeper:
         key = getattr(report, "worker_id", None), getattr(report, "item_index", None)
         if None in key:
             return
+        if report.when == "setup":  # of an attempt before, the teardown may not have been reported
+            self._to_be_run_again.discard(key)
         if not outcomes.is_final(report):
             self._to_be_run_again.add(key)
         if report.when != "teardown":

@@ -50,6 +50,7 @@ def alone():
 def bare_pytester(monkeypatch, pytester):
     """A pytester whose runs know nothing of the run around them."""
     for name in (
+        "CI",  # there pytest's short summary is not cut
         "GITHUB_ACTIONS",
         "GITHUB_STEP_SUMMARY",
         "PYTEST_ADDOPTS",
