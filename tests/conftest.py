@@ -15,8 +15,8 @@ import pytest
 import scipy.special  # noqa: F401 - pytester forgets what its runs import, but NumPy loads only once
 
 with contextlib.suppress(ImportError):
-    # pygal needs it with Python 3.10. It takes the place of a finder of the standard library, which
-    # pytester would take away again after the run that imports it: then no plugin is found any more.
+    # pygal needs it with Python 3.10. It takes the place of a finder of the standard library, and
+    # pytester takes it away again after the run that imports it: then no plugin is found any more.
     import importlib_metadata  # noqa: F401
 
 pytest_plugins = ["pytester"]
