@@ -73,7 +73,6 @@ class Controller:
         if distribution is not None or roles.is_worker(config):
             benchmark_bridge.hold_only(config)
 
-    @property
     def isolation(self) -> Isolation:
         if self._isolation is None:
             machine = Machine.read()
@@ -82,7 +81,7 @@ class Controller:
                 self._settings,
                 machine,
                 self._executor_on(machine),
-                self._sharing.leases,
+                self._sharing.leases(),
                 self._ticker,
                 self._attempts,
             )
@@ -91,7 +90,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         benchmark_bridge.return_only(self._config)
-        if self._distribution is not None and self._is_judging:
+        if self._distribution is not None and self._is_judging():
             # The workers judge, out of sight; here it is said what they judge by, or cannot.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
             self._keeper.add_notes(gate.notes)
@@ -124,7 +123,7 @@ class Controller:
             if measuring:
                 self._check_places(measuring[0])
             self._ticker.plan(self._foreseen(session.items))
-        if self._is_judging:
+        if self._is_judging():
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
@@ -177,7 +176,6 @@ class Controller:
         else:  # the files are the controller's
             self._briefing.tell(MEASURES, first.nodeid)
 
-    @property
     def _is_judging(self) -> bool:
         return is_asked_for(self._config, self._settings.duet)
 
@@ -192,7 +190,7 @@ class Controller:
         for item in items:
             case = case_of(item)
             if case is not None and not _runs_here(item):
-                self.isolation.prepare(case)
+                self.isolation().prepare(case)
                 return
 
     def _plan(self, items: Sequence[pytest.Item]) -> None:
@@ -202,7 +200,7 @@ class Controller:
             return
         process_s = fmean(Pace.of_budget(benchmark_bridge.budget_s(one)).process_s for one in items)
         workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
-        budget = self.isolation.plan(foreseen, process_s, 1 / workers)
+        budget = self.isolation().plan(foreseen, process_s, 1 / workers)
         looks = self._settings.looks
         if self._settings.duet is not None:
             pairs = looks[-1] - looks[0]
@@ -239,15 +237,15 @@ class Controller:
     def _make_baseline_ready(self, gate: Gate, items: Sequence[pytest.Item]) -> None:
         """Have these tests run side by side with what the user wants, or with it if need be."""
         wanted, modules = self._settings.duet, [item.path for item in items]
-        config, home = self._config, self.isolation.home
+        config, home = self._config, self.isolation().home
         if wanted is None:
             if self._settings.duet_if_open:
-                self.isolation.compare_if_open(
+                self.isolation().compare_if_open(
                     BaselineOnDemand(lambda: open_saved_commit(gate, config, home, modules))
                 )
             return
         baseline = open_baseline(wanted, gate, config, home, modules)
-        self.isolation.compare_with(baseline)
+        self.isolation().compare_with(baseline)
         self._keeper.add_notes(baseline.notes)
         self._prepare_first(items)
 
@@ -273,7 +271,7 @@ class Controller:
         if mistake is not None:
             self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
         if item.nodeid not in self._runs:
-            self._runs |= self.isolation.run(self._group(item), self._gate)
+            self._runs |= self.isolation().run(self._group(item), self._gate)
         run = self._runs.pop(item.nodeid)
         if run.ending is not None:
             raise run.ending

@@ -27,7 +27,7 @@ def threads_in_force(config: pytest.Config) -> ThreadsInForce:
     if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
         return ThreadsInForce(0, 0, tuple(range(os.cpu_count() or 1)))
     session = _session(config)
-    terms, pools = session.sent.order.terms, session.effective
+    terms, pools = session.sent.order.terms, session.effective()
     return ThreadsInForce(
         intra=terms.intra if pools is None else pools.intra,
         inter=terms.inter if pools is None else pools.inter,

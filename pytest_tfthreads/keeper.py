@@ -131,6 +131,8 @@ class Keeper:
         key = getattr(report, "worker_id", None), getattr(report, "item_index", None)
         if None in key:
             return
+        if report.when == "setup":  # of an attempt before, the teardown may not have been reported
+            self._to_be_run_again.discard(key)
         if not outcomes.is_final(report):
             self._to_be_run_again.add(key)
         if report.when != "teardown":
@@ -151,7 +153,7 @@ class Keeper:
         else:
             yield  # even if pytest-benchmark raises: a wrapper goes on all the same
             self._summarize(terminalreporter, exitstatus)
-        if self._must_judge:  # the last line of all, so that nobody takes open for passed
+        if self._must_judge():  # the last line of all, so that nobody takes open for passed
             for line in self._findings.open_verdicts():
                 terminalreporter.write_line(line)
         if self._session is not None:  # the histogram comes with pytest-benchmark's table
@@ -163,7 +165,7 @@ class Keeper:
         lines = self._findings.measurements(verbose=verbose)
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
-        if self._must_judge and not was_refused:
+        if self._must_judge() and not was_refused:
             told = [*self._notes, *self._findings.notes_of_judgement]
             notes = [f"  {note}" for note in told]
             judgement = self._findings.judgement(self._settings.policy)
@@ -173,15 +175,15 @@ class Keeper:
             lines += ["", *traces]
         if self._settings.duet:
             lines += self._findings.lack_of_comparisons()
-        if self._measured_nothing_asked_for:
+        if self._measured_nothing_asked_for():
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
-        lines += [*self._sharing.warnings, *self._unwritten]
+        lines += [*self._sharing.warnings(), *self._unwritten]
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in [*lines, *self._annotations]:
+        for line in [*lines, *self._annotations()]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
@@ -190,7 +192,7 @@ class Keeper:
             return  # a suite that has nothing of ours
         # Called once for each file that is written: the same each time.
         output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
-            self._settings.seed, self._is_complete
+            self._settings.seed, self._is_complete()
         )
 
     @pytest.hookimpl(trylast=True)
@@ -200,15 +202,15 @@ class Keeper:
         A gate that judged nothing, where a missing baseline is to fail; and a run that
         pytest-benchmark would have refused, if it measured nothing.
         """
-        if self._must_judge and not roles.is_worker(self._config):
+        if self._must_judge() and not roles.is_worker(self._config):
             self._append_to_step_summary(self._findings.judgement_as_markdown())
         self._fail_if_unwritten(session)
         if _has_ended_badly(session):
             return
-        if self._measured_nothing_asked_for:
+        if self._measured_nothing_asked_for():
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
-            self._must_judge
+            self._must_judge()
             and self._settings.policy.fails_run(self._findings.verdicts)
             and not roles.is_worker(self._config)
         ):
@@ -246,21 +248,19 @@ class Keeper:
                 when=datetime.now(timezone.utc).isoformat(),
                 source=f"tests of {self._config.rootpath.name}",
                 commit=benchmark_bridge.commit_of(self._config),
-                complete=self._is_complete,
+                complete=self._is_complete(),
                 notes=(
                     *self._notes,
                     *self._findings.notes_of_judgement,
-                    *self._sharing.warnings,
+                    *self._sharing.warnings(),
                 ),
             )
         )
 
-    @property
     def _measured_nothing_asked_for(self) -> bool:
         held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)
         return held and not self._findings.has_measurements
 
-    @property
     def _must_judge(self) -> bool:
         """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
         if not is_asked_for(self._config, self._settings.duet):
@@ -268,7 +268,6 @@ class Keeper:
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._findings.verdicts)
 
-    @property
     def _is_complete(self) -> bool:
         """Whether all selected tests were run to their end, in whatever process."""
         session = self._session
@@ -290,9 +289,8 @@ class Keeper:
             ]
         return []
 
-    @property
     def _annotations(self) -> list[str]:
-        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge():
             return []
         return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
 

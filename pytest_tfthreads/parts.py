@@ -41,7 +41,7 @@ class Parts:
             ticker,
             self.keeper,
             distribution,
-            lambda machine: executor_of(config, settings, machine, self.sharing.leases, ticker),
+            lambda machine: executor_of(config, settings, machine, self.sharing.leases(), ticker),
         )
 
     def register(self, session: pytest.Session | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -33,21 +32,22 @@ class Sharing:
     ) -> None:
         self._config = config
         self._ticker = ticker
-        self._timeout_s = timeout_s
         self._distribution = distribution
         self._shared = contextlib.ExitStack()
+        self._timeout_s = timeout_s
+        self._leases: Leases | None = None
         self._why_unleased: dict[str, None] = {}
 
-    @functools.cached_property
     def leases(self) -> Leases:
         """Of this process."""
-        return Leases(
-            timeout_s=self._timeout_s,
-            on_wait=self._tell_of_waiting,
-            on_unavailable=self._tell_of_no_leases,
-        )
+        if self._leases is None:
+            self._leases = Leases(
+                timeout_s=self._timeout_s,
+                on_wait=self._tell_of_waiting,
+                on_unavailable=self._tell_of_no_leases,
+            )
+        return self._leases
 
-    @property
     def warnings(self) -> list[str]:
         """Lines of text: at most one, that CPUs could not be leased in this run."""
         why = dict(self._why_unleased)
@@ -79,7 +79,7 @@ class Sharing:
 
     def _share(self, purpose: str) -> None:
         try:
-            self._shared.enter_context(self.leases.shared(purpose))
+            self._shared.enter_context(self.leases().shared(purpose))
         except LeaseTimeoutError as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
 

@@ -1,5 +1,6 @@
 """Fixtures that run pytest as a user does, with a fake TensorFlow or the real one."""
 
+import contextlib
 import fcntl
 import importlib.util
 import json
@@ -12,6 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 import scipy.special  # noqa: F401 - pytester forgets what its runs import, but NumPy loads only once
+
+with contextlib.suppress(ImportError):
+    # pygal needs it with Python 3.10. It takes the place of a finder of the standard library, and
+    # pytester takes it away again after the run that imports it: then no plugin is found any more.
+    import importlib_metadata  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -50,6 +56,7 @@ def alone():
 def bare_pytester(monkeypatch, pytester):
     """A pytester whose runs know nothing of the run around them."""
     for name in (
+        "CI",  # there pytest's short summary is not cut
         "GITHUB_ACTIONS",
         "GITHUB_STEP_SUMMARY",
         "PYTEST_ADDOPTS",

@@ -117,13 +117,11 @@ class MeasuringSession:
         self._raised: dict[str, tuple[RaisedError, ...]] = {}
         self._states: list[Mapping[str, Any]] = []
 
-    @property
     def _basetemp(self) -> str | None:
         """A directory of this process alone."""
         below = self._call.basetemp
         return below and os.path.join(below, f"tfthreads{self._terms.serial}")
 
-    @property
     def effective(self) -> Pools | None:
         return self._runtime.pools
 
@@ -141,7 +139,7 @@ class MeasuringSession:
             sample=self._sample,
             items=self.recorder.items,
             unit=self.recorder.unit,
-            effective=self.effective,
+            effective=self._runtime.pools,
             runtime=runtime.describe(),
             flags=tuple(self.recorder.all_flags()),
             modules=_modules(self._call.roots) if self._call.roots else {},
@@ -170,7 +168,7 @@ class MeasuringSession:
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
         settle_options(config, self._call.options)
         settle_options(config, _OPTIONS_OF_THE_RUN)
-        config.option.basetemp = self._basetemp
+        config.option.basetemp = self._basetemp()
         config.args = [self._target.argument]
         if self._call.workerinput is not None:
             config.workerinput = dict(self._call.workerinput)  # type: ignore[attr-defined]

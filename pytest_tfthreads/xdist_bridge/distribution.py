@@ -60,46 +60,40 @@ class Distribution:
         self._paths = ModulePaths()
         self._collected: dict[str, Any] = {}  # workers by name
         self._collections: dict[str, Sequence[str]] = {}  # their tests' ids, in the same way
-        self._to_do: dict[tuple[int, str, int, str], Callable[[], None]] = {}
+        self._to_do: dict[tuple[str, str], Callable[[], None]] = {}  # by test and worker
         self._versions: dict[str, str] = {}  # of the plugin, by worker
         self._saw_marked = False
         self._will_measure = False
         self._saw_elsewhere = False
         self._refused: dict[str, str] = {}  # why, by worker
 
-    @property
     def _is_each(self) -> bool:
         return bool(self._config.getoption("dist") == "each")
 
     def worker_to_name(self, report: pytest.TestReport) -> str:
         """Whose report it is, where each worker runs all tests; else nothing."""
-        return str(getattr(report, "worker_id", "")) if self._is_each else ""
-
-    @functools.cached_property
-    def _places(self) -> dict[str, int]:
-        """In the order of collection, by node id; once all workers have collected."""
-        return {
-            nodeid: place
-            for place, nodeid in enumerate(
-                dict.fromkeys(itertools.chain.from_iterable(self._collections.values()))
-            )
-        }
+        return str(getattr(report, "worker_id", "")) if self._is_each() else ""
 
     def in_order(self, report: pytest.TestReport, action: Callable[[], None]) -> None:
         """Do this when the session ends, in the order of collection, once for each test.
 
         Workers finish in any order; of a test that was run again the last time counts.
         """
-        worker = self.worker_to_name(report)
-        place = self._places.get(report.nodeid, len(self._places))
-        # Of "gw2" and "gw10" the shorter comes first.
-        self._to_do[place, report.nodeid, len(worker), worker] = action
+        self._to_do[report.nodeid, self.worker_to_name(report)] = action
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, None]:
         # Before pytest-benchmark's own wrapper saves what there is.
-        for place in sorted(self._to_do):
-            self._to_do[place]()
+        collected = dict.fromkeys(itertools.chain.from_iterable(self._collections.values()))
+        places = {nodeid: place for place, nodeid in enumerate(collected)}
+
+        def place(key: tuple[str, str]) -> tuple[int, str, int, str]:
+            nodeid, worker = key
+            # Of "gw2" and "gw10" the shorter comes first.
+            return places.get(nodeid, len(places)), nodeid, len(worker), worker
+
+        for key in sorted(self._to_do, key=place):
+            self._to_do[key]()
         yield
 
     @pytest.hookimpl(optionalhook=True)
@@ -114,7 +108,7 @@ class Distribution:
         Briefing(
             seed=self._seed,
             whole_groups=all(one.plugin in own for one in deciding),
-            copies=node.workerinput["workercount"] if self._is_each else 1,
+            copies=node.workerinput["workercount"] if self._is_each() else 1,
             baseline=self.baseline,
             channel=listen(node, functools.partial(self._hear, node.gateway.id)),
         ).send_to(node)

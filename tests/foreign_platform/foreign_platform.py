@@ -5,6 +5,7 @@ for theirs are not the modules that are on trial.
 """
 
 import concurrent.futures.process  # noqa: F401
+import contextlib
 import importlib.abc
 import os
 import shutil
@@ -15,6 +16,9 @@ import sys
 
 import pytest  # noqa: F401
 import pytest_benchmark.plugin  # noqa: F401
+
+with contextlib.suppress(ImportError):
+    import orjson  # noqa: F401  # early releases crash where `os` has lost names
 
 MODULES = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 NAMES = {

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from importlib.metadata import version
 
 import pytest
 
@@ -55,9 +56,10 @@ class TestOwn:
 def test_what_measures_is_measured_in_all_its_processes_and_turns(suite):
     suite.write(SOURCE)
     result, benchmarks = suite.results(processes=2)
-    result.assert_outcomes(passed=6, failed=2)
-    # pytest-benchmark takes no other fixture of that name, and says so.
-    result.stdout.fnmatch_lines(["*must be a BenchmarkFixture instance*"])
+    # Newer releases of pytest-benchmark take no other fixture of that name, and say so.
+    is_refused = "must be a BenchmarkFixture instance" in result.stdout.str()
+    assert is_refused or version("pytest-benchmark").startswith("4.")
+    result.assert_outcomes(passed=7 - is_refused, failed=1 + is_refused)
     samples = {
         name: one["extra_info"]["tf_threads"]["processes"] for name, one in benchmarks.items()
     }
@@ -72,7 +74,7 @@ def test_what_measures_is_measured_in_all_its_processes_and_turns(suite):
     told = json.loads((suite.path / "out.json").read_text())["tf_threads"]
     assert told["failed"] == [
         "test_it.py::test_fails[intra1-inter1]",
-        "test_it.py::TestOwn::test_other_fixture[intra1-inter1]",
+        *["test_it.py::TestOwn::test_other_fixture[intra1-inter1]"][:is_refused],
     ]
     # In turns with each other, and so compared.
     (sweep,) = told["sweeps"]

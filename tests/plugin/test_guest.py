@@ -193,12 +193,13 @@ def test_the_scheduler_is_pytest_xdists_own_until_a_test_is_marked(plain):
 
 
 CRASHES = """
-import os, pathlib
+import os, pathlib, time
 
 def test_crash():
     seen = pathlib.Path("seen")
     if not seen.exists():
         seen.touch()
+        time.sleep(0.5)  # in which pytest-rerunfailures is told of this attempt, by a socket
         os._exit(3)
 
 def test_plain(): pass
@@ -246,7 +247,7 @@ def test_runs_in_a_loop_know_nothing_of_each_other(plain):
     script = (
         "import pytest\n"
         "for args in (['test_it.py'], ['test_other.py', '--benchmark-json=out.json'], []):\n"
-        "    print('code', pytest.main(['-q', '-p', 'no:cacheprovider', *args]))\n"
+        "    print('code', int(pytest.main(['-q', '-p', 'no:cacheprovider', *args])))\n"
     )
     result = plain.pytester.run(sys.executable, "-c", script)
     assert result.outlines.count("code 0") == 3, result.outlines
@@ -275,3 +276,46 @@ def test_options_that_ask_for_nothing_are_checked_and_leave_no_trace(plain):
     assert "tf_threads" not in json.loads((plain.path / "out.json").read_text())
     assert plain.run("--tf-threads-processes=none").ret == pytest.ExitCode.USAGE_ERROR
     assert plain.run("--tf-threads-seed=none").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_our_plugins_have_no_properties(suite):
+    """Before 8.1 pytest reads all attributes of a plugin where the plugin is registered.
+
+    A property would be computed too early.
+    """
+    suite.write(
+        """
+        def test_it(request, benchmark):
+            benchmark(int)
+            assert properties(request.config) == ([], True)
+
+        def properties(config):
+            import functools
+
+            kinds = property, functools.cached_property
+            ours = [
+                type(one)
+                for one in config.pluginmanager.get_plugins()
+                if type(one).__module__.startswith("pytest_tfthreads")
+            ]
+            found = [
+                f"{cls.__name__}.{name}"
+                for cls in ours
+                for name in dir(cls)
+                if isinstance(getattr(cls, name), kinds)
+            ]
+            return found, bool(ours)
+        """.replace("def test_it", "@pytest.mark.tf_threads(1, 1)\n        def test_it"),
+        conftest="""
+        def pytest_sessionfinish(session):
+            from test_it import properties
+
+            found, are_there = properties(session.config)
+            print("our properties:", found, are_there)
+            if hasattr(session.config, "workerinput"):
+                assert (found, are_there) == ([], True)
+        """,
+    )
+    result = suite.run("-n1", "-s", subprocess=True)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*our properties: [[]] True"])

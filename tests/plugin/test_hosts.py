@@ -171,7 +171,9 @@ def test_interpreters_of_two_versions(suite):
         """
     )
     tx = ("--dist=each", "--tx=popen", f"--tx=popen//python={other_python()}")
-    result, benchmarks = suite.results(*tx, NO_RESTART, SHORT, subprocess=True)
+    # Two releases of pytest-rerunfailures do not understand each other.
+    alone = ("-p", "no:rerunfailures")
+    result, benchmarks = suite.results(*tx, NO_RESTART, SHORT, *alone, subprocess=True)
     result.assert_outcomes(passed=2)
     machines = [one["extra_info"]["tf_threads"]["machine"] for one in benchmarks.values()]
     assert machines[0]["python"] == ".".join(map(str, sys.version_info[:3]))

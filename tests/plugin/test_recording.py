@@ -55,7 +55,8 @@ def test_rows_of_the_json_file(suite):
     product = recorded["cpu_efficiency"]["value"] * recorded["cores_used"]["value"]
     assert figures["value"] == pytest.approx(product)
     assert set(recorded["machine"]) == {
-        "host", "cpu", "physical", "logical", "quota", "tensorflow", "onednn", "python", "plugin"
+        "host", "cpu", "physical", "logical", "quota", "nodes",
+        "tensorflow", "onednn", "python", "plugin",
     }  # fmt: skip
 
 
