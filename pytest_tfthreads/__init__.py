@@ -9,7 +9,7 @@ PYTEST_DONT_REWRITE (the measuring process imports this package before pytest st
 TYPE_CHECKING = False  # as in typing, whose import every measuring process would pay for
 if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import ThreadsInForce
-    from pytest_tfthreads.fixtures import TfBenchmark
+    from pytest_tfthreads.hooks.fixtures import TfBenchmark
 
 __all__ = ["TfBenchmark", "ThreadsInForce", "__version__"]
 __version__ = "0.1.0"
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     # On first use: the fixtures import pytest.
     if name == "TfBenchmark":
-        from pytest_tfthreads.fixtures import TfBenchmark
+        from pytest_tfthreads.hooks.fixtures import TfBenchmark
 
         return TfBenchmark
     if name == "ThreadsInForce":

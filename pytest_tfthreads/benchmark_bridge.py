@@ -23,7 +23,7 @@ import pytest
 
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.names import SAVING_PLUGIN
-from pytest_tfthreads.process import files
+from pytest_tfthreads.system import files
 from pytest_tfthreads.xdist_bridge import roles
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pytest_tfthreads import __version__
 from pytest_tfthreads.commands import compare, history, listing, report
 from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.commands.output import flush
-from pytest_tfthreads.core.changes import ChangesUnavailableError
+from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.saved_runs import BaselineError
-from pytest_tfthreads.core.words import one_line
+from pytest_tfthreads.core.stats.change_points import ChangesUnavailableError
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.page import LibraryMissingError
 

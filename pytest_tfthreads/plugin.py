@@ -27,13 +27,13 @@ from pytest_tfthreads.names import (
     SYRUPY,
     WATCH_PLUGIN,
 )
-from pytest_tfthreads.options import MARKER_HELP, add_options
-from pytest_tfthreads.resolved import note_options
+from pytest_tfthreads.pytest_bridge.options import MARKER_HELP, add_options
+from pytest_tfthreads.pytest_bridge.settled_options import note_options
 from pytest_tfthreads.watch import Watch, settings_of
 
 if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import Case, ThreadsInForce
-    from pytest_tfthreads.fixtures import TfBenchmark
+    from pytest_tfthreads.hooks.fixtures import TfBenchmark
     from pytest_tfthreads.measuring.session import MeasuringSession
 
 
@@ -60,12 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
         watch.start()
         return
     if config.pluginmanager.hasplugin(SYRUPY):
-        from pytest_tfthreads.snapshots import SentSnapshots
+        from pytest_tfthreads.hooks.snapshots import SentSnapshots
 
         config.pluginmanager.register(SentSnapshots(), SNAPSHOTS_PLUGIN)
     coverage = measuring.sent.order.call.coverage
     if coverage is not None:
-        from pytest_tfthreads.coverage_data import SentCoverage
+        from pytest_tfthreads.pytest_bridge.coverage_data import SentCoverage
 
         config.pluginmanager.register(SentCoverage(coverage), COVERAGE_PLUGIN)
 
@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker(MARKER) is not None:
-        from pytest_tfthreads import collection
+        from pytest_tfthreads.pytest_bridge import collection
 
         collection.parametrize(metafunc, settings_of(metafunc.config).configs)
 
@@ -94,7 +94,7 @@ def _configure_methods(collector: pytest.Class, report: pytest.CollectReport) ->
     is_marked = any(item.get_closest_marker(MARKER) is not None for item in items)
     if not is_marked and not _knows_marker(collector):
         return
-    from pytest_tfthreads import unittest_methods
+    from pytest_tfthreads.pytest_bridge import unittest_methods
 
     lost = unittest_methods.lost_marker(items)
     if lost:
@@ -126,7 +126,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # Plugins and conftest files may mark tests when all are collected.
     for item in session.items:
         if item.get_closest_marker(MARKER) is not None:
-            from pytest_tfthreads import collection
+            from pytest_tfthreads.pytest_bridge import collection
 
             if not collection.is_assigned(item) and (watch := _assign_case(item)) is not None:
                 watch.saw_late(item)
@@ -134,7 +134,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _assign_case(item: pytest.Item) -> Watch | None:
     """Note under which configuration a marked test runs; who is to be told of it, if anyone."""
-    from pytest_tfthreads import collection
+    from pytest_tfthreads.pytest_bridge import collection
 
     collection.assign_case(item, settings_of(item.config).configs)
     watch: Watch | None = item.config.pluginmanager.get_plugin(WATCH_PLUGIN)
@@ -153,7 +153,7 @@ def tf_threads(pytestconfig: pytest.Config) -> ThreadsInForce:
 
     The type is `pytest_tfthreads.ThreadsInForce`.
     """
-    from pytest_tfthreads.fixtures import threads_in_force
+    from pytest_tfthreads.hooks.fixtures import threads_in_force
 
     return threads_in_force(pytestconfig)
 
@@ -168,7 +168,7 @@ def tf_benchmark(
     `tf_benchmark.pedantic`, and `tf_benchmark.dataset` for tf.data pipelines. The type is
     `pytest_tfthreads.TfBenchmark`.
     """
-    from pytest_tfthreads.fixtures import benchmark_with_unit
+    from pytest_tfthreads.hooks.fixtures import benchmark_with_unit
 
     return benchmark_with_unit(pytestconfig, benchmark, tf_threads)
 

@@ -15,12 +15,12 @@ import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.names import ELSEWHERE_PLUGIN
-from pytest_tfthreads.options import Settings, is_any_given, read_settings, seed_of
 from pytest_tfthreads.platforms import can_measure
+from pytest_tfthreads.pytest_bridge.options import Settings, is_any_given, read_settings, seed_of
 
 if TYPE_CHECKING:
-    from pytest_tfthreads.elsewhere import Elsewhere
-    from pytest_tfthreads.parts import Parts
+    from pytest_tfthreads.hooks.elsewhere import Elsewhere
+    from pytest_tfthreads.hooks.parts import Parts
     from pytest_tfthreads.xdist_bridge.briefing import Briefing
     from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
@@ -132,7 +132,7 @@ class Watch:
     def _saw_elsewhere(self, item: pytest.Item | None) -> None:
         elsewhere: Elsewhere | None = self._config.pluginmanager.get_plugin(ELSEWHERE_PLUGIN)
         if elsewhere is None:
-            from pytest_tfthreads.elsewhere import Elsewhere
+            from pytest_tfthreads.hooks.elsewhere import Elsewhere
 
             elsewhere = Elsewhere(settings_of(self._config).elsewhere)
             self._config.pluginmanager.register(elsewhere, ELSEWHERE_PLUGIN)
@@ -148,7 +148,7 @@ class Watch:
     def _bring_in(self, session: pytest.Session | None = None) -> Parts:
         """Register all that marked tests need, once; `session` has started, if there is one."""
         if self._parts is None:
-            from pytest_tfthreads.parts import Parts
+            from pytest_tfthreads.hooks.parts import Parts
 
             self._parts = Parts(self._config, settings_of(self._config), self._distribution)
             self._parts.register(session)

@@ -22,9 +22,9 @@ from statistics import fmean, quantiles
 import rules
 from recorded import ALL, SITTINGS, WITHOUT_TF_DATA, Duet, Process, draw, draw_duet
 
-from pytest_tfthreads.core.drift import CORRECTED
-from pytest_tfthreads.core.duet import LOOKS
-from pytest_tfthreads.core.limits import Limit, duet_limit, saved_runs_limit
+from pytest_tfthreads.core.gate.duet import LOOKS
+from pytest_tfthreads.core.stats.drift import CORRECTED
+from pytest_tfthreads.doctor.minimum_effect import Limit, duet_limit, saved_runs_limit
 
 TOLERANCE = 0.05
 SUITE = 26

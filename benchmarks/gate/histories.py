@@ -18,10 +18,10 @@ from recorded import ALL, WITHOUT_TF_DATA, Process, Replay, draw_suite
 from rules import measurement
 
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.duet import LOOKS, status_by_looks
+from pytest_tfthreads.core.gate.duet import LOOKS, status_by_looks
+from pytest_tfthreads.core.gate.suite_drift import drifts_of
+from pytest_tfthreads.core.gate.verdict import Policy, judge
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.suite import drifts_of
-from pytest_tfthreads.core.verdict import Policy, judge
 
 SUITE = 26
 RUNS = 10

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.gate.pairs import Pair
 
 _DATA = Path(__file__).parents[2] / "recordings"
 SITTINGS = 6

@@ -15,9 +15,9 @@ from recorded import Duet, Process, Replay
 from scipy.stats import mannwhitneyu, ttest_ind
 
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.duet import LOOKS, is_decided, judge_duet
+from pytest_tfthreads.core.gate.duet import LOOKS, is_decided, judge_duet
+from pytest_tfthreads.core.gate.verdict import Policy, judge
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.verdict import Policy, judge
 
 Rule = Callable[[Replay, str], str]
 

@@ -25,8 +25,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "gate"))
 import recorded
 
-from pytest_tfthreads.core.changes import Sitting, course
-from pytest_tfthreads.core.statistics import FAMILYWISE_ERROR
+from pytest_tfthreads.core.stats.change_points import Sitting, course
+from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR
 
 SEED = 6
 PROCESSES = 3

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from pytest_tfthreads.core.statistics import mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import mean_of_ratios
 
 HERE = Path(__file__).parent
 CPU = min(os.sched_getaffinity(0))

@@ -18,7 +18,7 @@ from time import perf_counter
 
 from compare import through_the_plugin
 
-from pytest_tfthreads.core.statistics import mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import mean_of_ratios
 
 NAMES = ("small_function", "matmul", "keras_step")
 ROUND_S = 0.005

@@ -18,8 +18,8 @@ import sys
 from collections.abc import Sequence
 from statistics import fmean
 
-from pytest_tfthreads.core.comparison import separate
-from pytest_tfthreads.core.noise import Difference
+from pytest_tfthreads.core.stats.moderation import Difference
+from pytest_tfthreads.core.sweep.comparison import separate
 
 APART = 0.5
 """Distance (of a logarithm) of configurations that differ."""

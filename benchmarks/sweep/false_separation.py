@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, variance
 
-from pytest_tfthreads.core.comparison import separate
-from pytest_tfthreads.core.noise import Difference, Pair, median_se
-from pytest_tfthreads.core.statistics import FAMILYWISE_ERROR, student_p
+from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, student_p
+from pytest_tfthreads.core.stats.moderation import Difference, Pair, median_se
+from pytest_tfthreads.core.sweep.comparison import separate
 
 DATA = Path(__file__).parents[2] / "recordings" / "unchanged_pairs.json"
 CASES = json.loads(DATA.read_text(encoding="utf-8"))["cases"]

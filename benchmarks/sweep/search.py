@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pytest_tfthreads.core.comparison import Candidate, compare
 from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.sweep.comparison import Candidate, compare
 from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
 
 BENCHMARKS = Path(__file__).parents[1]

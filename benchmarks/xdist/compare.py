@@ -18,7 +18,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import Estimate, mean_of_ratios
 
 SUITE = Path(__file__).parent / "twelve.py"
 WAYS = {"-n0": ["-n0"], "-n4": ["-n4"], "-n4, packed": ["-n4", "--tf-threads-pack"]}

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import Estimate, mean_of_ratios
 
 SUITE = Path(__file__).parent / "twelve.py"
 WORKERS = 4
@@ -40,7 +40,7 @@ if name := os.environ.get("PYTEST_XDIST_WORKER"):
 """
 ASK = """
 import os, sys
-from pytest_tfthreads.process.preloaded import Home, Interpreter
+from pytest_tfthreads.engine.interpreter import Home, Interpreter
 interpreter = Interpreter(Home.here(os.getcwd()), (), True, None, sys.argv[1])
 interpreter.wait_until_ready()
 print("ready", flush=True)

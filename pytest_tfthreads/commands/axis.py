@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from pytest_tfthreads.commands.saved import named_files
-from pytest_tfthreads.core.commits import Commits
-from pytest_tfthreads.revision.commits import commits_around
+from pytest_tfthreads.history.commit_log import commits_around
+from pytest_tfthreads.history.commits import Commits
 
 
 def commits_of(options: argparse.Namespace) -> Commits:

@@ -7,9 +7,9 @@ import argparse
 from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats, to_tolerance
 from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, named_files
-from pytest_tfthreads.core.baseline import history_of
+from pytest_tfthreads.core.gate.evidence import history_of
+from pytest_tfthreads.core.gate.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
-from pytest_tfthreads.core.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.report.verdicts import render
 
 _EXAMPLE = """\

@@ -15,22 +15,22 @@ from dataclasses import replace
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
-from pytest_tfthreads.core.checkup import Finding, Import, of_leases, of_machine, of_tensorflow
-from pytest_tfthreads.core.detection import Trial, fitness
-from pytest_tfthreads.core.fitness import Examination, of_speeds, of_trial
-from pytest_tfthreads.core.steadiness import Steadiness, steadiness
+from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.threads import ConfigError, ThreadCount
-from pytest_tfthreads.core.verdict import Policy
-from pytest_tfthreads.process.inspection import read_facts
-from pytest_tfthreads.process.lease_notes import Holder
-from pytest_tfthreads.process.lease_place import HOW_TO_CHOOSE
-from pytest_tfthreads.process.leases import Leases, LeaseTimeoutError
-from pytest_tfthreads.process.machine import Machine
-from pytest_tfthreads.process.pinned_loop import LoopError, run_processes
-from pytest_tfthreads.process.preloaded import PRELOAD_TIMEOUT_S, Interpreter
-from pytest_tfthreads.process.protocol import ConnectionClosedError
-from pytest_tfthreads.process.trial import Plan, TrialError, home, run_pairs
-from pytest_tfthreads.report import doctor as report
+from pytest_tfthreads.doctor import report as report
+from pytest_tfthreads.doctor.assessment import Examination, of_speeds, of_trial
+from pytest_tfthreads.doctor.checks import Finding, Import, of_leases, of_machine, of_tensorflow
+from pytest_tfthreads.doctor.cpu_speed import Steadiness, steadiness
+from pytest_tfthreads.doctor.inspection import read_facts
+from pytest_tfthreads.doctor.pinned_loop import LoopError, run_processes
+from pytest_tfthreads.doctor.power import Trial, fitness
+from pytest_tfthreads.doctor.trial import Plan, TrialError, home, run_pairs
+from pytest_tfthreads.engine.interpreter import PRELOAD_TIMEOUT_S, Interpreter
+from pytest_tfthreads.engine.protocol import ConnectionClosedError
+from pytest_tfthreads.system.leases.lease_directory import HOW_TO_CHOOSE
+from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.system.leases.notes import Holder
+from pytest_tfthreads.system.machine import Machine
 
 _PURPOSE = "pytest-tfthreads doctor"
 _LOOP_SHARE = 0.2

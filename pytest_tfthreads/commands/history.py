@@ -20,8 +20,10 @@ from pytest_tfthreads.commands.output import (
 )
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
 from pytest_tfthreads.commands.saved import add_storage, read_summaries
-from pytest_tfthreads.core.changes import Shift
-from pytest_tfthreads.core.lines import (
+from pytest_tfthreads.core.stats.change_points import Shift
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.history import html_page, text
+from pytest_tfthreads.history.series import (
     VERSIONS,
     Run,
     close_names,
@@ -30,9 +32,7 @@ from pytest_tfthreads.core.lines import (
     lines_of,
     matcher,
 )
-from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.report import history, history_page
-from pytest_tfthreads.report.timeline import (
+from pytest_tfthreads.history.timeline import (
     Found,
     Timeline,
     line_words,
@@ -115,13 +115,13 @@ def _history(options: argparse.Namespace) -> int:
     timeline = Timeline(runs, list(zip(lines, courses_of(lines), strict=True)), commits)
     page = b""
     if options.html is not None:  # before anything is printed: a library may be missing
-        page = history_page.render(timeline).encode("utf-8", errors="replace")
+        page = html_page.render(timeline).encode("utf-8", errors="replace")
     if options.json:
         print_json(_json(timeline))
     elif options.csv:
         print_csv(_COLUMNS, _rows(timeline))
     else:
-        print_lines(history.render(timeline))
+        print_lines(text.render(timeline))
     if options.html is not None:
         write_page(options.html, page, _HTML)
     return 0

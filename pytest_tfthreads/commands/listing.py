@@ -10,9 +10,9 @@ from pytest_tfthreads.commands.axis import commits_of
 from pytest_tfthreads.commands.output import Cell, print_csv, print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
 from pytest_tfthreads.commands.saved import add_runs, read_summaries
-from pytest_tfthreads.core.commits import Commits
-from pytest_tfthreads.core.lines import Run
-from pytest_tfthreads.report.listing import machines_of, render, versions_of
+from pytest_tfthreads.history.commits import Commits
+from pytest_tfthreads.history.listing import machines_of, render, versions_of
+from pytest_tfthreads.history.series import Run
 
 _EXAMPLE = """\
 examples:

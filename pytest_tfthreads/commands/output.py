@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tfthreads.commands.errors import CommandError, OutputError
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.words import one_line, printable
-from pytest_tfthreads.process.files import why_unwritable, write_file
+from pytest_tfthreads.core.format import one_line, printable
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.system.files import why_unwritable, write_file
 
 Cell = str | float | bool | None
 """What a CSV file holds: numbers in full, true or false, nothing where there is none."""

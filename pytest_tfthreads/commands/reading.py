@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.json_text import loads
-from pytest_tfthreads.core.lines import Run, run_of
 from pytest_tfthreads.core.saved_runs import BaselineError, read_run
+from pytest_tfthreads.history.series import Run, run_of
 from pytest_tfthreads.platforms import can_measure
-from pytest_tfthreads.process.machine import allowed_cpus
+from pytest_tfthreads.system.machine import allowed_cpus
 
 _WORTH_PROCESSES_BYTES = 32 << 20
 """What is read before other processes, which start within some 0.2 s, are ready to help."""
@@ -28,7 +28,7 @@ def read_all(paths: Sequence[Path]) -> list[Run | BaselineError]:
     readers = min(len(allowed_cpus()), len(paths) // _AT_ONCE)
     if readers < 2 or not _is_much(paths) or not can_measure():
         return [_read(path) for path in paths]
-    from pytest_tfthreads.process.kernel import die_with_parent
+    from pytest_tfthreads.system.linux import die_with_parent
 
     try:
         # A new interpreter: a fork is for processes with one thread, and who calls may have more.

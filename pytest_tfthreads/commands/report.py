@@ -10,11 +10,11 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import check_page, print_lines, write_page
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
-from pytest_tfthreads.core.baseline import history_of
-from pytest_tfthreads.core.recommendation import recommend
+from pytest_tfthreads.core.gate.evidence import history_of
+from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge_all
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
 from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT
-from pytest_tfthreads.core.verdict import Policy, Verdict, judge_all
+from pytest_tfthreads.core.sweep.recommendation import recommend
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.report.html.document import render
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.reading import read_all
-from pytest_tfthreads.core.lines import Run
+from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
-from pytest_tfthreads.core.words import one_line
+from pytest_tfthreads.history.series import Run
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"

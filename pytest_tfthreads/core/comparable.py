@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.trace import Trace
+from pytest_tfthreads.core.op_profile import Trace
 
 _FINGERPRINT = {
     "cpu": "CPU model",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.words import printable
 
 _Thing = TypeVar("_Thing")
 

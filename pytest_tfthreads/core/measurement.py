@@ -14,7 +14,7 @@ from pytest_tfthreads.core.decode import (
     decode,
     encode,
 )
-from pytest_tfthreads.core.statistics import Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import Estimate, mean_of_ratios
 
 SCHEMA = 1
 

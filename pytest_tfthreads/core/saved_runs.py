@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pytest_tfthreads.core.comparable import kinship, why_not_comparable
-from pytest_tfthreads.core.comparison import Candidate
 from pytest_tfthreads.core.decode import (
     FLATTENED,
     Count,
@@ -24,11 +23,12 @@ from pytest_tfthreads.core.decode import (
     decode,
     encode,
 )
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement, Pools
-from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.op_profile import Trace, Traces
+from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.threads import ConfigError, Configuration, ThreadConfig, ThreadCount
-from pytest_tfthreads.core.trace import Trace, Traces
-from pytest_tfthreads.core.verdict import Verdict
 
 Loads = Callable[[str], Any]
 """As `json.loads`."""

@@ -36,7 +36,7 @@ _AGREEMENT = 0.10
 _ESTIMATE_S = 0.25
 
 
-class TraceWatch(Protocol):
+class RetraceWatch(Protocol):
     """Notices tf.functions that are traced again."""
 
     def warm_up(self) -> None:
@@ -81,7 +81,7 @@ class Recorder:
 
     __name__ = "tf_threads_timer"
 
-    def __init__(self, watch: TraceWatch, turns: Turns, reference: Reference) -> None:
+    def __init__(self, watch: RetraceWatch, turns: Turns, reference: Reference) -> None:
         self.readings: list[tuple[float, float]] = []
         self.items: float = 1
         self.unit = "calls"

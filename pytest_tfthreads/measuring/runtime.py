@@ -17,10 +17,10 @@ from typing import Any
 import tensorflow as tf
 
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.trace import ROUND, Span
+from pytest_tfthreads.core.op_profile import ROUND, Span
 from pytest_tfthreads.measuring.reference import UnavailableError
 from pytest_tfthreads.measuring.tracing import UntraceableError, UnwrittenTraceError
-from pytest_tfthreads.process import kernel
+from pytest_tfthreads.system import linux
 
 _POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
 _INTER_OP_NAME = "tf_Compute"
@@ -56,10 +56,10 @@ class Runtime:
 
         Raises `MisconfiguredError` where the runtime runs already.
         """
-        kernel.pin(self._cpus)
-        self._before = kernel.thread_names()
+        linux.pin(self._cpus)
+        self._before = linux.thread_names()
         # Until the start, because code that configures TensorFlow may start the runtime too.
-        self._naming.enter_context(kernel.main_thread_named(_POOL_NAME))
+        self._naming.enter_context(linux.main_thread_named(_POOL_NAME))
         try:
             tf.config.threading.set_intra_op_parallelism_threads(self._intra)
             tf.config.threading.set_inter_op_parallelism_threads(self._inter)
@@ -77,11 +77,11 @@ class Runtime:
         TensorFlow raises where it was configured wrongly.
         """
         self.is_started = True
-        between = kernel.thread_names()
+        between = linux.thread_names()
         with self._naming:
             tf.config.list_logical_devices()
         self._check_settings("before the runtime was started")
-        after = kernel.thread_names()
+        after = linux.thread_names()
         if self._before is None or between is None or after is None:
             return
         started = after - between
@@ -101,7 +101,7 @@ class Runtime:
         resets its context gets new inter-op threads beside the old ones.
         """
         self._check_settings("while the test ran, as by a reset of TensorFlow's context")
-        now = kernel.thread_names()
+        now = linux.thread_names()
         if now is None or self.pools is None:
             return True
         inter = now[_INTER_OP_NAME]  # none where this TensorFlow gives them no name
@@ -333,7 +333,7 @@ def _number(stat: Any) -> int:
     return int(stat.int64_value or stat.uint64_value)
 
 
-class TraceWatch(logging.Handler):
+class RetraceWatch(logging.Handler):
     """Notices tf.functions that are traced while they are measured.
 
     Those that exist when measuring begins are counted. One that is made anew in every call is gone

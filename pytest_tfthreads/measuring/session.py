@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pytest_tfthreads import benchmark_bridge, collection, outcomes, raised
+from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
+from pytest_tfthreads.core.layout import MIN_ROUND_S
 from pytest_tfthreads.core.measurement import Pools, Sample
-from pytest_tfthreads.core.rounds import MIN_ROUND_S
+from pytest_tfthreads.core.op_profile import TraceResult
 from pytest_tfthreads.core.threads import ThreadsInForce
-from pytest_tfthreads.core.trace import TraceResult
+from pytest_tfthreads.engine import reply as replies
+from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.protocol import Connection
+from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
 from pytest_tfthreads.measuring.reference import Reference
@@ -34,11 +38,8 @@ from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
-from pytest_tfthreads.process import reply as replies
-from pytest_tfthreads.process.order import SentOrder
-from pytest_tfthreads.process.protocol import Connection
-from pytest_tfthreads.process.reply import Outcome, RaisedError, RecordedWarning, Reply
-from pytest_tfthreads.resolved import settle_options
+from pytest_tfthreads.pytest_bridge import collection, outcomes, raised
+from pytest_tfthreads.pytest_bridge.settled_options import settle_options
 
 # What the pytest process does for the whole run, and one measuring process must not do again.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
@@ -95,10 +96,10 @@ class MeasuringSession:
         self._reference = Reference(runtime.ReferenceProduct())
         self._traced: TracedRounds | None = None
         if order.terms.traces is None:
-            self.recorder = Recorder(runtime.TraceWatch(), self._turns, self._reference)
+            self.recorder = Recorder(runtime.RetraceWatch(), self._turns, self._reference)
         else:
             self._traced = TracedRounds(runtime.Profiler(order.terms.traces))
-            self.recorder = TracingRecorder(runtime.TraceWatch(), self._turns, self._traced)
+            self.recorder = TracingRecorder(runtime.RetraceWatch(), self._turns, self._traced)
         self._connection = connection
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None

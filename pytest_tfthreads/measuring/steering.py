@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pytest_tfthreads.core.rounds import Layout, Ready
+from pytest_tfthreads.core.layout import Layout, Ready
 
 MIN_WARMUP_CALLS = 50  # or as many as the recorder's MAX_CALM_S holds, where a call is long
 MAX_WARMUP_S = 5.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from pytest_tfthreads.core.trace import OpProfile, Span, TraceResult
-from pytest_tfthreads.measuring.recorder import Recorder, TraceWatch
+from pytest_tfthreads.core.op_profile import OpProfile, Span, TraceResult
+from pytest_tfthreads.measuring.recorder import Recorder, RetraceWatch
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
 from pytest_tfthreads.measuring.turns import Turns
 
@@ -119,7 +119,7 @@ def _problem(error: Exception) -> TraceResult:
 class TracingRecorder(Recorder):
     """A recorder whose rounds are traced, not measured."""
 
-    def __init__(self, watch: TraceWatch, turns: Turns, rounds: TracedRounds) -> None:
+    def __init__(self, watch: RetraceWatch, turns: Turns, rounds: TracedRounds) -> None:
         super().__init__(watch, turns, Reference(_no_reference))
         self._traced = rounds
 

@@ -7,9 +7,9 @@ from time import monotonic
 from typing import Any
 
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.core.rounds import Layout, Ready, agree
-from pytest_tfthreads.process import kernel
-from pytest_tfthreads.process.protocol import Connection
+from pytest_tfthreads.core.layout import Layout, Ready, agree
+from pytest_tfthreads.engine.protocol import Connection
+from pytest_tfthreads.system import linux
 
 
 class Turns:
@@ -62,6 +62,6 @@ class Turns:
         began_s = monotonic()
         # A test's own time limit (pytest-timeout's, say) is for the time in which it runs.
         alarm_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
-        kernel.stop()
+        linux.stop()
         signal.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
         self.off_turn_s += monotonic() - began_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_tfthreads.core.verdict import STATUSES, Policy, Verdict, judged_nothing
+from pytest_tfthreads.core.gate.verdict import STATUSES, Policy, Verdict, judged_nothing
 from pytest_tfthreads.report.verdicts import failure_message, summary
 
 MOST_OF_A_KIND = 10

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_tfthreads.core.format import hundredths, percent, with_bounds
 from pytest_tfthreads.core.hosts import by_host
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.words import hundredths, percent, with_bounds
 from pytest_tfthreads.report.table import aligned, rule
 
 FLAGS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from pytest_tfthreads.core.words import clock, printable
+from pytest_tfthreads.core.format import clock, printable
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
-from pytest_tfthreads.core.words import milliseconds, one_line, printable
+from pytest_tfthreads.core.format import milliseconds, one_line, printable
+from pytest_tfthreads.core.op_profile import OpProfile, Trace, Traces
 from pytest_tfthreads.report.table import aligned
 
 _TOP = 5

@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from pytest_tfthreads.core.comparison import Candidate, Ratio
-from pytest_tfthreads.core.recommendation import Configuration, Recommendation
-from pytest_tfthreads.core.search import SearchCost
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.sweep import Sweep
-from pytest_tfthreads.core.words import NOTHING, hundredths, percent, whole, with_bounds
+from pytest_tfthreads.core.format import NOTHING, hundredths, percent, whole, with_bounds
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.sweep.comparison import Candidate, Ratio
+from pytest_tfthreads.core.sweep.recommendation import Configuration, Recommendation
+from pytest_tfthreads.core.sweep.result import Sweep
+from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.report.table import aligned, table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tfthreads.core.words import one_line
+from pytest_tfthreads.core.format import one_line
 
 _BETWEEN = "  "
 _LEAST_WIDTH = 12

@@ -7,12 +7,7 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
 
-from pytest_tfthreads.core.verdict import (
-    STATUSES,
-    Verdict,
-    judged_nothing,
-)
-from pytest_tfthreads.core.words import (
+from pytest_tfthreads.core.format import (
     NOTHING,
     clock,
     metric_name,
@@ -25,6 +20,11 @@ from pytest_tfthreads.core.words import (
     signed_percent,
     whole,
     with_bounds,
+)
+from pytest_tfthreads.core.gate.verdict import (
+    STATUSES,
+    Verdict,
+    judged_nothing,
 )
 from pytest_tfthreads.report.table import aligned, rule
 

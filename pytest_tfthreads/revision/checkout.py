@@ -11,11 +11,11 @@ from types import TracebackType
 
 from pytest_tfthreads.revision import overlay, submodules
 from pytest_tfthreads.revision.clone import Clone
+from pytest_tfthreads.revision.counterparts import Twins, own_prefixes
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
+from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned
 from pytest_tfthreads.revision.overlay import Overlay
-from pytest_tfthreads.revision.private import PrivateDirectory, abandoned
 from pytest_tfthreads.revision.repository import Found, Repository
-from pytest_tfthreads.revision.twins import Twins, own_prefixes
 
 # What lies in the private directory.
 _TREE = "tree"  # the worktree, in a directory of its own: it has the name of the current tree

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.revision import git
+from pytest_tfthreads.revision.counterparts import Twins
 from pytest_tfthreads.revision.installs import Install, import_hooks
 from pytest_tfthreads.revision.overlay import Overlay
-from pytest_tfthreads.revision.twins import Twins
 
 _NAMED_MODULES = 5
 _COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.revision import git
+from pytest_tfthreads.revision.counterparts import Twins
 from pytest_tfthreads.revision.git import RevisionError
-from pytest_tfthreads.revision.twins import Twins
 
 _TEST_DIRECTORIES = {"tests", "test", "testing", "benchmarks", "benchmark", "bench", "perf"}
 # What setuptools-scm, hatch-vcs and others write when a package is built, of its version only.

@@ -4,8 +4,8 @@ import csv
 import json
 
 from pytest_tfthreads.commands import reading
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.stats.estimates import Estimate
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REGRESSION = Verdict(

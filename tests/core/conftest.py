@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.comparison import Candidate
-from pytest_tfthreads.core.detection import Trial
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+from pytest_tfthreads.doctor.power import Trial
 from repository import program
 
 PHYSICAL = 4

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.verdict import Change, Policy, Verdict
+from pytest_tfthreads.core.gate.verdict import Change, Policy, Verdict
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.report.annotations import Place, render
 
 PLACE = Place("tests/test_a.py", 7)

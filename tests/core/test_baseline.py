@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 
 import builders
-from pytest_tfthreads.core.baseline import history_of, pairs_of
 from pytest_tfthreads.core.comparable import why_not_comparable
+from pytest_tfthreads.core.gate.evidence import history_of, pairs_of
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import Change, Verdict
 from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.core.saved_runs import (
     BaselineError,
     StoredMeasurement,
@@ -21,10 +23,8 @@ from pytest_tfthreads.core.saved_runs import (
     parse_run,
     read_run,
 )
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.threads import Configuration
-from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
-from pytest_tfthreads.core.verdict import Change, Verdict
 
 TEST = "test_a.py::test_x[intra2-inter1]"
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.21.0"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_tfthreads.core.budget import Budget, parse_budget
-from pytest_tfthreads.core.duet import mean_ratio, pairs_to_decide, status_by_looks
+from pytest_tfthreads.core.gate.budget import Budget, parse_budget
+from pytest_tfthreads.core.gate.duet import mean_ratio, pairs_to_decide, status_by_looks
 
 
 @pytest.mark.parametrize(

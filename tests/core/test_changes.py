@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_tfthreads.core.changes import (
+from pytest_tfthreads.core.stats.change_points import (
     ENOUGH_SITTINGS,
     ChangesUnavailableError,
     Sitting,

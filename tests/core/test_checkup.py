@@ -1,10 +1,12 @@
-"""Findings on machines that are made up, and what is advised."""
+"""RunResults on machines that are made up, and what is advised."""
 
 from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.checkup import (
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.doctor.assessment import of_speeds
+from pytest_tfthreads.doctor.checks import (
     Clock,
     Facts,
     Finding,
@@ -15,9 +17,7 @@ from pytest_tfthreads.core.checkup import (
     of_machine,
     of_tensorflow,
 )
-from pytest_tfthreads.core.fitness import of_speeds
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.steadiness import CpuSpeed, Steadiness, TwoSpeeds
+from pytest_tfthreads.doctor.cpu_speed import CpuSpeed, Steadiness, TwoSpeeds
 
 FINE = Clock(40e-9, 60e-9)
 QUIET = Facts(

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.comparison import compare, separate
 from pytest_tfthreads.core.measurement import Sample
-from pytest_tfthreads.core.noise import (
+from pytest_tfthreads.core.stats.estimates import student_t
+from pytest_tfthreads.core.stats.moderation import (
     UNREPEATED,
     UNREPEATED_DOF,
     Difference,
@@ -17,7 +17,7 @@ from pytest_tfthreads.core.noise import (
     difference,
     expected_variance,
 )
-from pytest_tfthreads.core.statistics import student_t
+from pytest_tfthreads.core.sweep.comparison import compare, separate
 from repository import RECORDINGS, program
 
 replay = program("sweep/false_separation.py")

@@ -6,7 +6,7 @@ import pytest
 
 from builders import measurement, sample
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.correction import (
+from pytest_tfthreads.core.gate.correction import (
     BY_BOTH,
     BY_WALL,
     NOT,
@@ -17,8 +17,8 @@ from pytest_tfthreads.core.correction import (
     log_speeds,
     stands_for_test,
 )
-from pytest_tfthreads.core.suite import drifts_of
-from pytest_tfthreads.core.verdict import Policy, judge
+from pytest_tfthreads.core.gate.suite_drift import drifts_of
+from pytest_tfthreads.core.gate.verdict import Policy, judge
 
 CALLS = 1000
 

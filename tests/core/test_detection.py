@@ -8,17 +8,17 @@ import pytest
 
 from builders import measurement
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.detection import (
+from pytest_tfthreads.core.gate.duet import LOOKS, is_decided, judge_duet, status_by_looks
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import METRICS, Policy, judge
+from pytest_tfthreads.doctor.minimum_effect import Limit, duet_limit
+from pytest_tfthreads.doctor.power import (
     SAVED_RUNS,
     Trial,
     by_duet,
     by_saved_runs,
     fitness,
 )
-from pytest_tfthreads.core.duet import LOOKS, is_decided, judge_duet, status_by_looks
-from pytest_tfthreads.core.limits import Limit, duet_limit
-from pytest_tfthreads.core.pairs import Pair
-from pytest_tfthreads.core.verdict import METRICS, Policy, judge
 
 TOLERANCE = dict.fromkeys(METRICS, 0.05)
 HYPOTHESES = 20

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.checkup import Finding
-from pytest_tfthreads.core.detection import fitness
-from pytest_tfthreads.core.fitness import Examination, of_trial
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.steadiness import CpuSpeed, Steadiness, TwoSpeeds
-from pytest_tfthreads.report.doctor import SCHEMA, render, to_json
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.doctor.assessment import Examination, of_trial
+from pytest_tfthreads.doctor.checks import Finding
+from pytest_tfthreads.doctor.cpu_speed import CpuSpeed, Steadiness, TwoSpeeds
+from pytest_tfthreads.doctor.power import fitness
+from pytest_tfthreads.doctor.report import SCHEMA, render, to_json
 
 TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
 MACHINE = (

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from builders import measurement, sample
-from pytest_tfthreads.core.duet import (
+from pytest_tfthreads.core.gate.duet import (
     BEYOND,
     EXPECTED,
     EXPECTED_DOF,
@@ -21,9 +21,9 @@ from pytest_tfthreads.core.duet import (
     share_spent,
     status_by_looks,
 )
-from pytest_tfthreads.core.pairs import Pair, pair_of
-from pytest_tfthreads.core.statistics import student_t
-from pytest_tfthreads.core.verdict import MARGIN, METRICS, Policy
+from pytest_tfthreads.core.gate.pairs import Pair, pair_of
+from pytest_tfthreads.core.gate.verdict import MARGIN, METRICS, Policy
+from pytest_tfthreads.core.stats.estimates import student_t
 
 
 def in_turns(wall_s, cpu_s=None, ring=0, **fields):

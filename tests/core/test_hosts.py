@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from builders import measurement
-from pytest_tfthreads.core.baseline import history_of, pairs_of
+from pytest_tfthreads.core.gate.evidence import history_of, pairs_of
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
 from pytest_tfthreads.core.hosts import Host, by_host
 from pytest_tfthreads.core.measurement import Pools, Sample
-from pytest_tfthreads.core.pairs import Pair
+from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.core.saved_runs import StoredRun, parse_run
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
-from pytest_tfthreads.core.verdict import Policy, Verdict, judge
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.report.console import Row, render
 
 TEST = "test_a.py::test_x[intra1-inter1]"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytest_tfthreads.core.baseline import history_of
+from pytest_tfthreads.core.gate.evidence import history_of
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.saved_runs import (
     BaselineError,

@@ -7,15 +7,15 @@ import random
 import pytest
 
 from builders import measurement, sample
-from pytest_tfthreads.core.baseline import history_of
-from pytest_tfthreads.core.changes import Sitting
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.level import present_level
+from pytest_tfthreads.core.gate.evidence import history_of
+from pytest_tfthreads.core.gate.level import present_level
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.pairs import Pair
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, parse_run
+from pytest_tfthreads.core.stats.change_points import Sitting
 from pytest_tfthreads.core.threads import Configuration
-from pytest_tfthreads.core.verdict import Policy, Verdict, judge
 
 TEST = "test_x.py::test_it"
 

@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 import builders
-from pytest_tfthreads.core.lines import (
+from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.threads import Configuration
+from pytest_tfthreads.history.series import (
     close_names,
     in_order,
     lines_of,
@@ -13,11 +18,6 @@ from pytest_tfthreads.core.lines import (
     run_of,
     version_changes,
 )
-from pytest_tfthreads.core.measurement import Sample
-from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.threads import Configuration
-from pytest_tfthreads.core.verdict import Verdict
 
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.20.0"}
 SAMPLE = Sample((0.5, 1.5), (1.0, 2.0), 10, 50, 0.1, 1 << 20, 3, 4, (0, 2))

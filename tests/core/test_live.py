@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_tfthreads.core.pace import AROUND_S, Pace, left_s
+from pytest_tfthreads.core.eta import AROUND_S, Pace, left_s
 from pytest_tfthreads.report.live import Doing, fitted, line
 
 

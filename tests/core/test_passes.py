@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from pytest_tfthreads.core.passes import plan_rings
-from pytest_tfthreads.core.rounds import Layout, Ready, agree
+from pytest_tfthreads.core.layout import Layout, Ready, agree
+from pytest_tfthreads.core.schedule import plan_rings
 
 
 def test_each_pass_is_a_ring_of_all():

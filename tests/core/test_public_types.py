@@ -24,7 +24,7 @@ def test_the_package_itself_imports_nothing_before_its_types_are_used():
 
 def test_types_are_those_of_the_fixtures():
     from pytest_tfthreads.core.threads import ThreadsInForce
-    from pytest_tfthreads.fixtures import TfBenchmark
+    from pytest_tfthreads.hooks.fixtures import TfBenchmark
 
     assert pytest_tfthreads.TfBenchmark is TfBenchmark
     assert pytest_tfthreads.ThreadsInForce is ThreadsInForce

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.comparison import compare
-from pytest_tfthreads.core.recommendation import recommend, settings
-from pytest_tfthreads.core.scaling import speedup
-from pytest_tfthreads.core.sweep import Sweep
+from pytest_tfthreads.core.stats.scaling import speedup
+from pytest_tfthreads.core.sweep.comparison import compare
+from pytest_tfthreads.core.sweep.recommendation import recommend, settings
+from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.report.sweep import label, overview, render
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.scaling import fit, speedup
+from pytest_tfthreads.core.stats.scaling import fit, speedup
 
 NOISE = 0.012
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from pytest_tfthreads.core.measurement import Pools
-from pytest_tfthreads.core.search import (
+from pytest_tfthreads.core.sweep.search import (
     NOTHING_KNOWN,
     look_back,
     machine_grid,

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.statistics import mean_of_ratios, student_t
+from pytest_tfthreads.core.stats.estimates import mean_of_ratios, student_t
 
 
 def test_student_t_against_a_table():

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.steadiness import Loop, steadiness, two_speeds
+from pytest_tfthreads.doctor.cpu_speed import Loop, steadiness, two_speeds
 
 
 def scattered(kind, count=400, seed=3):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_tfthreads.core.trace import MOST_OPS, ROUND, OpProfile, OpTime, Span, Trace, Traces
+from pytest_tfthreads.core.op_profile import MOST_OPS, ROUND, OpProfile, OpTime, Span, Trace, Traces
 from pytest_tfthreads.report.profiles import Row, render
 
 US = 1_000_000  # picoseconds

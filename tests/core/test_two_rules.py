@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.two_rules import alone, combined, is_settled
-from pytest_tfthreads.core.verdict import SAVED_RUNS, SIDE_BY_SIDE, Verdict
+from pytest_tfthreads.core.gate.two_rules import alone, combined, is_settled
+from pytest_tfthreads.core.gate.verdict import SAVED_RUNS, SIDE_BY_SIDE, Verdict
+from pytest_tfthreads.core.stats.estimates import Estimate
 
 SPEED = Estimate(1.0, 0.9, 1.1)
 

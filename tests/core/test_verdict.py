@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.drift import (
+from pytest_tfthreads.core.gate.verdict import METRICS, Policy, Verdict, judge, judge_all
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.stats.drift import (
     CORRECTED,
     FLOOR,
     STATE_SPREAD,
@@ -17,9 +19,7 @@ from pytest_tfthreads.core.drift import (
     default_within,
     predict,
 )
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.statistics import holm
-from pytest_tfthreads.core.verdict import METRICS, Policy, Verdict, judge, judge_all
+from pytest_tfthreads.core.stats.estimates import holm
 
 
 def sitting(speeds, cores=2.0, reference_s=0.01, items=1, calls=1000):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.verdict import Change, Verdict
+from pytest_tfthreads.core.gate.verdict import Change, Verdict
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.report.verdicts import (
     failure_message,
     markdown,

@@ -2,10 +2,7 @@
 
 import pytest
 
-from pytest_tfthreads.core.changes import Shift
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.verdict import Change
-from pytest_tfthreads.core.words import (
+from pytest_tfthreads.core.format import (
     bounds,
     clock,
     duration,
@@ -26,6 +23,9 @@ from pytest_tfthreads.core.words import (
     whole,
     with_bounds,
 )
+from pytest_tfthreads.core.gate.verdict import Change
+from pytest_tfthreads.core.stats.change_points import Shift
+from pytest_tfthreads.core.stats.estimates import Estimate
 
 
 def test_numbers_have_the_digits_that_matter():

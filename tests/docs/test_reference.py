@@ -11,11 +11,11 @@ import pytest
 from _pytest.config import get_config
 
 from pytest_tfthreads import cli, hookspecs, plugin
+from pytest_tfthreads.core.gate.verdict import STATUSES
 from pytest_tfthreads.core.threads import ConfigError, parse_marker
-from pytest_tfthreads.core.verdict import STATUSES
-from pytest_tfthreads.fixtures import TfBenchmark, ThreadsInForce
-from pytest_tfthreads.options import MARKER_HELP
-from pytest_tfthreads.process import reply
+from pytest_tfthreads.engine import reply
+from pytest_tfthreads.hooks.fixtures import TfBenchmark, ThreadsInForce
+from pytest_tfthreads.pytest_bridge.options import MARKER_HELP
 from pytest_tfthreads.report.console import FLAGS
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pytest_tfthreads.core.scaling import Law
+from pytest_tfthreads.core.stats.scaling import Law
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs/reference/saved-run.schema.json").read_text(encoding="utf-8")

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import pytest
 
-from pytest_tfthreads import parts
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.measurement import Pools, Sample
-from pytest_tfthreads.isolation.executor import Answers
-from pytest_tfthreads.process.failure import Failure
-from pytest_tfthreads.process.member import Launched
-from pytest_tfthreads.process.order import SentOrder
-from pytest_tfthreads.process.reply import Reply
+from pytest_tfthreads.engine.failure import Failure
+from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.reply import Reply
+from pytest_tfthreads.hooks import parts
+from pytest_tfthreads.runner.executor import Answers
 
 TURNS = 10
 SET_UP_S = 1.0

@@ -6,13 +6,13 @@ import pytest
 
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import DecodeError
+from pytest_tfthreads.core.gate.verdict import Change, Verdict
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.search import SearchCost
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.op_profile import OpProfile, Trace, Traces
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.core.threads import Configuration
-from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
-from pytest_tfthreads.core.verdict import Change, Verdict
-from pytest_tfthreads.isolation.results import MeasuredTest
+from pytest_tfthreads.runner.measurements import MeasuredTest
 
 NAME = "test_x[intra2-inter1]"
 SPEED = Estimate(10.0, 9.0, 11.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from builders import flat
-from pytest_tfthreads.process.failure import Failure
+from pytest_tfthreads.engine.failure import Failure
 
 GRID = """
 @pytest.mark.tf_threads(intra=[1, 2, 3, 4], inter=[1, 2])

@@ -10,7 +10,7 @@ from pytest_tfthreads.cli import main
 
 HOLD = """
 import sys
-from pytest_tfthreads.process.leases import Leases
+from pytest_tfthreads.system.leases.leases import Leases
 with Leases().exclusive("somebody's benchmark"):
     print("held", flush=True)
     sys.stdin.read()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.isolation.sides import InEnvironment
-from pytest_tfthreads.process.environment import Environment
-from pytest_tfthreads.process.preloaded import Home
+from pytest_tfthreads.engine.environment import Environment
+from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.runner.variants import InEnvironment
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -38,12 +38,13 @@ OURS = {
         f"pytest_tfthreads.{name}"
         for name in (
             "hookspecs",
-            "ini_values",
             "names",
-            "options",
             "platforms",
             "plugin",
-            "resolved",
+            "pytest_bridge",
+            "pytest_bridge.ini_values",
+            "pytest_bridge.options",
+            "pytest_bridge.settled_options",
             "watch",
         )
     ),

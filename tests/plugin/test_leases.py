@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.process.leases import Leases
+from pytest_tfthreads.system.leases.leases import Leases
 
 # Each process notes when its test began and ended, and whether it measures.
 SUITE = """

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.verdict import Policy
-from pytest_tfthreads.options import read_settings
+from pytest_tfthreads.core.gate.verdict import Policy
+from pytest_tfthreads.pytest_bridge.options import read_settings
 
 
 def collected(result):

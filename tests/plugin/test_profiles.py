@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.core.threads import ConfigError
-from pytest_tfthreads.isolation.profiles import folder_of
-from pytest_tfthreads.options import ProfileWish
+from pytest_tfthreads.pytest_bridge.options import ProfileWish
+from pytest_tfthreads.runner.traces import folder_of
 
 SUITE = """
 import time

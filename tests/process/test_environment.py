@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pytest_tfthreads
-from pytest_tfthreads.process.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.process.files import (
+from pytest_tfthreads.system.files import (
     NoNumberLeftError,
     replace_whole,
     why_no_file_in,
@@ -24,7 +24,7 @@ from pytest_tfthreads.process.files import (
 PRELUDE = """
 import fcntl, json, os, sys
 from pathlib import Path
-from pytest_tfthreads.process.files import replace_whole, write_numbered
+from pytest_tfthreads.system.files import replace_whole, write_numbered
 
 here = Path(sys.argv[1])
 
@@ -326,7 +326,7 @@ try:
 except PermissionError:
     print("refused")
 """
-    imports = "from pytest_tfthreads.process.files import why_unwritable\n"
+    imports = "from pytest_tfthreads.system.files import why_unwritable\n"
     run = subprocess.run(
         [sys.executable, "-c", imports + script, path], capture_output=True, text=True
     )

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from pytest_tfthreads.core.checkup import Turbo, of_machine
-from pytest_tfthreads.process import inspection
-from pytest_tfthreads.process.machine import Machine
+from pytest_tfthreads.doctor import inspection
+from pytest_tfthreads.doctor.checks import Turbo, of_machine
+from pytest_tfthreads.system.machine import Machine
 
 CPUS = "sys/devices/system/cpu"
 

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from pytest_tfthreads.process import kernel
+from pytest_tfthreads.system import linux
 
 CHILD = """
 import subprocess, sys
@@ -18,9 +18,9 @@ def test_children_are_those_of_a_process_and_not_their_own():
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             grandchild = int(child.stdout.readline())
-            assert child.pid in kernel.children()
-            assert grandchild not in kernel.children()
-            assert kernel.children(child.pid) == [grandchild]
-            assert kernel.children(grandchild) == []
+            assert child.pid in linux.children()
+            assert grandchild not in linux.children()
+            assert linux.children(child.pid) == [grandchild]
+            assert linux.children(grandchild) == []
         finally:
             os.kill(grandchild, 9)

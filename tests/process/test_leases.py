@@ -15,17 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_tfthreads.process import lease_line, lease_place
-from pytest_tfthreads.process.lease_notes import Holder, read_notes, write_note
-from pytest_tfthreads.process.lease_place import find_place, machine_folder
-from pytest_tfthreads.process.leases import Leases
+from pytest_tfthreads.system.leases import lease_directory, queue
+from pytest_tfthreads.system.leases.lease_directory import find_place, machine_folder
+from pytest_tfthreads.system.leases.leases import Leases
+from pytest_tfthreads.system.leases.notes import Holder, read_notes, write_note
 
 # A process that does what it is told, line by line, and says what came of it. It says that it
 # leaves before it does, and that it has entered after it has: who enters together is in the pipe.
 ACTOR = """
 import contextlib, json, os, random, signal, sys, time
 from pathlib import Path
-from pytest_tfthreads.process import leases as module
+from pytest_tfthreads.engine import leases as module
 
 name, place, log = sys.argv[1], Path(sys.argv[2]), int(sys.argv[4])
 timeout_s = None if sys.argv[3] == "None" else float(sys.argv[3])
@@ -649,7 +649,7 @@ def test_without_locks_everybody_goes_on_and_says_so(tmp_path, monkeypatch, numb
     def lockf(*args):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(lease_line.fcntl, "lockf", lockf)
+    monkeypatch.setattr(queue.fcntl, "lockf", lockf)
     leases = Leases(tmp_path)
     assert not leases.unavailable
     with leases.shared("a"), leases.exclusive("b"), leases.packed("c", 2, [3, 2, 1]) as cpus:
@@ -682,9 +682,9 @@ def test_place_is_the_one_chosen_else_the_users_else_a_temporary_one(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     fallback = tmp_path / f"pytest-tfthreads-{os.getuid()}"
     nowhere = tmp_path / "nowhere"
-    environ = {"XDG_RUNTIME_DIR": str(private), lease_place.PLACE_VARIABLE: "/chosen"}
+    environ = {"XDG_RUNTIME_DIR": str(private), lease_directory.PLACE_VARIABLE: "/chosen"}
     assert str(find_place(environ, nowhere)) == "/chosen"
-    del environ[lease_place.PLACE_VARIABLE]
+    del environ[lease_directory.PLACE_VARIABLE]
     assert find_place(environ, nowhere) == private / "pytest-tfthreads"
     assert find_place({}, nowhere) == fallback
     private.chmod(0o770)
@@ -711,7 +711,7 @@ def test_machines_that_share_a_file_system_do_not_share_leases(tmp_path, monkeyp
     here = machine_folder(tmp_path)
     boot_id = tmp_path / "boot_id"
     boot_id.write_text("another run of another kernel\n")
-    monkeypatch.setattr(lease_place, "_BOOT_ID", boot_id)
+    monkeypatch.setattr(lease_directory, "_BOOT_ID", boot_id)
     assert machine_folder(tmp_path) != here
 
 
@@ -751,7 +751,7 @@ def directory_for_the_lock(place, private, monkeypatch):
 
 def file_for_the_machine(place, private, monkeypatch):
     machine_folder(place).rmdir()
-    (place / lease_place._machine_name()).touch()
+    (place / lease_directory._machine_name()).touch()
     return "place cannot be used: File exists"
 
 
@@ -820,10 +820,10 @@ def test_where_there_is_no_directory_for_temporary_files(monkeypatch):
     def none_usable():
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    for name in (lease_place.PLACE_VARIABLE, "XDG_RUNTIME_DIR"):
+    for name in (lease_directory.PLACE_VARIABLE, "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(lease_place, "_is_private", lambda *_: False)
-    monkeypatch.setattr(lease_place.tempfile, "gettempdir", none_usable)
+    monkeypatch.setattr(lease_directory, "_is_private", lambda *_: False)
+    monkeypatch.setattr(lease_directory.tempfile, "gettempdir", none_usable)
     leases = Leases()
     assert "there is no directory for them: No usable temporary" in leases.unavailable
     with leases.exclusive("a"):
@@ -841,7 +841,7 @@ def test_a_place_that_has_become_unsafe_is_used_no_more(private):
 
 def test_a_relative_place_is_the_same_wherever_the_process_goes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    place = find_place({lease_place.PLACE_VARIABLE: "leases"})
+    place = find_place({lease_directory.PLACE_VARIABLE: "leases"})
     assert place == tmp_path / "leases"
 
 

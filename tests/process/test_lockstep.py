@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_tfthreads.core.rounds import Layout, Ready
-from pytest_tfthreads.process.lockstep import ROUNDS_A_SET, Ring, conduct
+from pytest_tfthreads.core.layout import Layout, Ready
+from pytest_tfthreads.engine.interleaving import ROUNDS_A_SET, Ring, run_interleaved
 
 
 class World:
@@ -75,7 +75,7 @@ def cpu_set(size, place):
 
 
 def run(members, rounds_a_turn=2, first_set=0):
-    conduct(members, Ring(rounds_a_turn, first_set), cpu_set)
+    run_interleaved(members, Ring(rounds_a_turn, first_set), cpu_set)
 
 
 def test_set_up_in_order_then_turns_in_order(world):

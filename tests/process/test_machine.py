@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pytest_tfthreads.core.threads import CpuCounts
-from pytest_tfthreads.process.machine import Machine, parse_cpu_list, read_quota
+from pytest_tfthreads.system.machine import Machine, parse_cpu_list, read_quota
 
 
 def machine(cores, quota=None):
@@ -62,7 +62,7 @@ TREES = {
 def recorded(request, tmp_path, monkeypatch):
     """A machine that is read from such a tree."""
     allowed, cores, nodes = TREES[request.param]
-    monkeypatch.setattr("pytest_tfthreads.process.machine.allowed_cpus", lambda: tuple(allowed))
+    monkeypatch.setattr("pytest_tfthreads.system.machine.allowed_cpus", lambda: tuple(allowed))
     for siblings in cores:
         for cpu in parse_cpu_list(siblings):
             write(tmp_path / f"cpu/cpu{cpu}/topology/thread_siblings_list", siblings + "\n")
@@ -131,7 +131,7 @@ def test_this_machine():
 
 
 def test_topology_from_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("pytest_tfthreads.process.machine.allowed_cpus", lambda: (0, 1, 2))
+    monkeypatch.setattr("pytest_tfthreads.system.machine.allowed_cpus", lambda: (0, 1, 2))
     for cpu, siblings in {0: "0-1", 1: "0-1"}.items():
         folder = tmp_path / "cpu" / f"cpu{cpu}" / "topology"
         folder.mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_quota_without_cgroups(tmp_path):
 
 def test_cores_where_sysfs_has_no_topology(tmp_path, monkeypatch):
     cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr("pytest_tfthreads.process.machine._CPUINFO", cpuinfo)
+    monkeypatch.setattr("pytest_tfthreads.system.machine._CPUINFO", cpuinfo)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     blocks = [

@@ -3,9 +3,9 @@
 import os
 import socket
 
-from pytest_tfthreads.process.member import _Process
-from pytest_tfthreads.process.order import ItemToRun, Order, PytestCall, SentOrder, Terms
-from pytest_tfthreads.process.protocol import Connection
+from pytest_tfthreads.engine.measuring_process import _Process
+from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
+from pytest_tfthreads.engine.protocol import Connection
 
 
 class StubInterpreter:

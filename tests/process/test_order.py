@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pytest_tfthreads.core.decode import DecodeError
-from pytest_tfthreads.process.order import ItemToRun, Order, PytestCall, SentOrder, Terms
+from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
 
 CALL = PytestCall(
     args=("-k", "x"),

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pytest_tfthreads.process import pinned_loop
-from pytest_tfthreads.process.pinned_loop import LoopError, run_processes
+from pytest_tfthreads.doctor import pinned_loop
+from pytest_tfthreads.doctor.pinned_loop import LoopError, run_processes
 
 
 def test_every_cpu_in_every_process():

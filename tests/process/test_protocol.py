@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from pytest_tfthreads.process.protocol import (
+from pytest_tfthreads.engine.protocol import (
     Connection,
     ConnectionClosedError,
     GarbledMessageError,

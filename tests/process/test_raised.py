@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.process.reply import RaisedError
-from pytest_tfthreads.raised import describe, for_report, rebuilt
+from pytest_tfthreads.engine.reply import RaisedError
+from pytest_tfthreads.pytest_bridge.raised import describe, for_report, rebuilt
 
 
 class OfTheUser(Exception):
@@ -85,7 +85,7 @@ def test_group_of_exceptions_becomes_an_exception_of_its_name():
 def test_unknown_class_is_stood_for_by_its_nearest_base():
     code = (
         "import json; from pytest_tfthreads.core.decode import encode\n"
-        "from pytest_tfthreads.raised import describe\n"
+        "from pytest_tfthreads.pytest_bridge.raised import describe\n"
         "class Elsewhere(LookupError): pass\n"
         "print(json.dumps([encode(one) for one in describe(Elsewhere('x'))]))"
     )

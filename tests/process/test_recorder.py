@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pytest_tfthreads.core.rounds import Layout, agree
+from pytest_tfthreads.core.layout import Layout, agree
 from pytest_tfthreads.measuring import recorder as recorder_module
 from pytest_tfthreads.measuring import reference as reference_module
 from pytest_tfthreads.measuring.recorder import Recorder

@@ -8,9 +8,9 @@ import pytest
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import DecodeError, encode
 from pytest_tfthreads.core.measurement import Pools, Sample
-from pytest_tfthreads.core.trace import OpProfile, OpTime, TraceResult
-from pytest_tfthreads.process.protocol import Connection
-from pytest_tfthreads.process.reply import (
+from pytest_tfthreads.core.op_profile import OpProfile, OpTime, TraceResult
+from pytest_tfthreads.engine.protocol import Connection
+from pytest_tfthreads.engine.reply import (
     FINISHED,
     NOT_COLLECTED,
     RaisedError,

@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_tfthreads.process import meeting
-from pytest_tfthreads.process.launcher import Launcher
-from pytest_tfthreads.process.leases import Leases
-from pytest_tfthreads.process.preloaded import Home, Interpreter
+from pytest_tfthreads.engine import rendezvous
+from pytest_tfthreads.engine.interpreter import Home, Interpreter
+from pytest_tfthreads.engine.launcher import Launcher
+from pytest_tfthreads.system.leases.leases import Leases
 
 pytestmark = [
     pytest.mark.usefixtures("no_leftovers"),
@@ -144,9 +144,9 @@ def test_who_measures_waits_for_no_interpreter_that_waits_for_it(enter, home, le
 
 
 def test_names_that_somebody_else_has_are_left_alone(monkeypatch):
-    name = meeting.address("run", {})
+    name = rendezvous.address("run", {})
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(name)
         listener.listen()
-        monkeypatch.setattr(meeting, "is_own", lambda _: False)
-        assert meeting.meet(name, start=pytest.fail) is None
+        monkeypatch.setattr(rendezvous, "is_own", lambda _: False)
+        assert rendezvous.meet(name, start=pytest.fail) is None

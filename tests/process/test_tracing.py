@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_tfthreads.core.trace import ROUND, OpProfile, Span, TraceResult
+from pytest_tfthreads.core.op_profile import ROUND, OpProfile, Span, TraceResult
 from pytest_tfthreads.measuring.tracing import (
     TRACE_S,
     TracedRounds,

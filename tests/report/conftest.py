@@ -5,15 +5,15 @@ import random
 
 import pytest
 
-from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import Change, Verdict
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.pairs import Pair
-from pytest_tfthreads.core.recommendation import recommend
-from pytest_tfthreads.core.scaling import speedup
-from pytest_tfthreads.core.search import SearchCost
+from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
+from pytest_tfthreads.core.stats.scaling import speedup
+from pytest_tfthreads.core.sweep.comparison import Candidate
+from pytest_tfthreads.core.sweep.recommendation import recommend
+from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
-from pytest_tfthreads.core.trace import OpProfile, OpTime, Trace, Traces
-from pytest_tfthreads.core.verdict import Change, Verdict
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 
 EVIL = "</script><img src=x onerror=\"document.title='owned'\"><!--<script>"

@@ -17,8 +17,8 @@ from pytest_tfthreads.revision import checkout as checkout_module
 from pytest_tfthreads.revision import submodules
 from pytest_tfthreads.revision.checkout import Checkout, clean_up_leftovers
 from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.locked_directory import PrivateDirectory
 from pytest_tfthreads.revision.overlay import Overlay
-from pytest_tfthreads.revision.private import PrivateDirectory
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed"),

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.revision.checkout import Checkout
+from pytest_tfthreads.revision.counterparts import Twins
 from pytest_tfthreads.revision.imports import Origins
 from pytest_tfthreads.revision.installs import Install
 from pytest_tfthreads.revision.overlay import Overlay
-from pytest_tfthreads.revision.twins import Twins
 
 COMPILED = importlib.machinery.EXTENSION_SUFFIXES[0]
 

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from pytest_tfthreads.revision.counterparts import Twins, redirected
 from pytest_tfthreads.revision.installs import Install, all_installs, import_hooks
-from pytest_tfthreads.revision.twins import Twins, redirected
 
 _BUILD = (
     "import importlib, json, sys; backend, directory, config = json.loads(sys.argv[1]);"
@@ -23,7 +23,7 @@ _LOOK = """
 import json, subprocess, sys
 from pathlib import Path
 from pytest_tfthreads.revision.installs import all_installs
-from pytest_tfthreads.revision.twins import Twins, redirected
+from pytest_tfthreads.revision.counterparts import Twins, redirected
 top, root = map(Path, sys.argv[1:])
 path = redirected(sys.path, Twins(top, root, prefixes=()), all_installs())
 load = "import sys; sys.path[:] = {!r}; import product; print(product.VALUE)".format(path)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.revision.counterparts import Twins, own_prefixes, redirected
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
-from pytest_tfthreads.revision.twins import Twins, own_prefixes, redirected
 
 
 def touch(path, text=""):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from pytest_tfthreads.core.recommendation import Recommendation
+from pytest_tfthreads.core.sweep.recommendation import Recommendation
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.elements import bullets, element
 from pytest_tfthreads.report.sweep import advice, cost, label

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.format import metric_name, round_percent
+from pytest_tfthreads.core.gate.verdict import STATUSES, Verdict
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.verdict import STATUSES, Verdict
-from pytest_tfthreads.core.words import metric_name, round_percent
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars, height, name_axis, vertical
 from pytest_tfthreads.report.html.words import change, name_of, plot_text

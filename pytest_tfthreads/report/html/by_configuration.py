@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pytest_tfthreads.core.format import time_unit, with_bounds
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.words import time_unit, with_bounds
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars, height, name_axis
 from pytest_tfthreads.report.html.words import name_of, plot_text, seconds_of_a_call

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pytest_tfthreads.core.comparison import Candidate
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.pairs import Pair
-from pytest_tfthreads.core.recommendation import Recommendation
-from pytest_tfthreads.core.search import SearchCost
-from pytest_tfthreads.core.trace import Traces
-from pytest_tfthreads.core.verdict import Verdict
+from pytest_tfthreads.core.op_profile import Traces
+from pytest_tfthreads.core.sweep.comparison import Candidate
+from pytest_tfthreads.core.sweep.recommendation import Recommendation
+from pytest_tfthreads.core.sweep.search import SearchCost
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from statistics import stdev
 from typing import Any
 
+from pytest_tfthreads.core.format import number, time_unit
 from pytest_tfthreads.core.measurement import Measurement, Sample
-from pytest_tfthreads.core.words import number, time_unit
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.lines import name_axis, vertical
 from pytest_tfthreads.report.html.words import name_of, plot_text

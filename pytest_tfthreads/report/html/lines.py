@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.words import name_of, plot_text
 

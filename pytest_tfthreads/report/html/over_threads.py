@@ -7,12 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
-from pytest_tfthreads.core.comparison import Candidate
-from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.recommendation import Configuration, Recommendation
-from pytest_tfthreads.core.scaling import Law, Scaling, speedup
-from pytest_tfthreads.core.statistics import Estimate
-from pytest_tfthreads.core.words import (
+from pytest_tfthreads.core.format import (
     bounds,
     hundredths,
     number,
@@ -20,6 +15,11 @@ from pytest_tfthreads.core.words import (
     small_percent,
     with_bounds,
 )
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.stats.scaling import Law, Scaling, speedup
+from pytest_tfthreads.core.sweep.comparison import Candidate
+from pytest_tfthreads.core.sweep.recommendation import Configuration, Recommendation
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars
 from pytest_tfthreads.report.html.words import name_of, plot_text, pool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree.ElementTree import Element
 
-from pytest_tfthreads.core.verdict import STATUSES
-from pytest_tfthreads.core.words import NOTHING, bounds, hundredths, number
+from pytest_tfthreads.core.format import NOTHING, bounds, hundredths, number
+from pytest_tfthreads.core.gate.verdict import STATUSES
 from pytest_tfthreads.report.html.content import RunContent, Subject
 from pytest_tfthreads.report.html.elements import element, markup, number_cell, table
 from pytest_tfthreads.report.html.words import badge, change, file_and_name, name_of, worst

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_tfthreads.core.verdict import Verdict
-from pytest_tfthreads.core.words import metric_name
+from pytest_tfthreads.core.format import metric_name
+from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.words import name_of
 

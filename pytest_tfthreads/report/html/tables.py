@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from xml.etree.ElementTree import Element
 
-from pytest_tfthreads.core.recommendation import Configuration
-from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.words import (
+from pytest_tfthreads.core.format import (
     NOTHING,
     bounds,
     hundredths,
@@ -18,6 +16,8 @@ from pytest_tfthreads.core.words import (
     signed_percent,
     time_unit,
 )
+from pytest_tfthreads.core.sweep.recommendation import Configuration
+from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.elements import (
     element,

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from pytest_tfthreads.core.trace import OpProfile, Trace, Traces
-from pytest_tfthreads.core.words import NOTHING, milliseconds
+from pytest_tfthreads.core.format import NOTHING, milliseconds
+from pytest_tfthreads.core.op_profile import OpProfile, Trace, Traces
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.elements import (
     bullets,

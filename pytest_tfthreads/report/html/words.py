@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from xml.etree.ElementTree import Element
 
+from pytest_tfthreads.core.format import NOTHING, bounds, signed_percent
+from pytest_tfthreads.core.gate.verdict import STATUSES, Verdict
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.statistics import Estimate
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.threads import ThreadCount
-from pytest_tfthreads.core.verdict import STATUSES, Verdict
-from pytest_tfthreads.core.words import NOTHING, bounds, signed_percent
 from pytest_tfthreads.report.html.content import MeasuredCase
 from pytest_tfthreads.report.html.elements import element
 from pytest_tfthreads.report.sweep import label

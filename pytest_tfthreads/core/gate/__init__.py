@@ -1,0 +1,1 @@
+"""Slower than the baseline or not: the rules."""

@@ -1,0 +1,232 @@
+"""Is this code slower than that, where processes of both took turns on the same CPUs?
+
+A pair of processes gives one log ratio for each metric (`pairs`); the pair is the sample. After
+`LOOKS` pairs we look whether they decide. With x the mean log ratio:
+
+- regression: we are sure at the suite's level that x is below -margin (0.4 × tolerance: 2 % where
+  5 % is tolerated), and x itself is below -`BEYOND` × tolerance (3.5 %);
+- improvement: the same upwards;
+- pass: we are 95 % sure that x is above -tolerance;
+- else inconclusive: more pairs, or after the last look, what would help.
+
+So a loss of the tolerance or more is found, one of the margin or less passes, and one between the
+two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough for
+either. On recorded pairs that spread by 1 to 3 %, a loss of 3 % is called a regression in 5 to 17
+of 100 duets, one of 4 % in 65 to 87, one of 5 % in 93 or more. Against saved runs the estimate must
+be beyond the tolerance itself; here that would miss half of the losses just as large, which turns
+can see.
+
+Three looks are three chances to be wrong, so they share every error (Bonferroni): little of it for
+the first, which is to decide what is clear, most for the last, after which nothing can be gained.
+
+The spread of pairs is moderated, as in `noise`: a weighted mean of the variance of these pairs, of
+those in saved runs about their own means, and of what is to be expected. Pairs that are farther
+apart than that are believed more than it is, and then need to be more: what is expected counts the
+less, the more they speak against it. The constants were chosen by the rates of false alarms and of
+detection on recorded pairs and on drawn ones; benchmarks/gate/replay.py prints them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from pytest_tfthreads.core.format import round_percent
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import (
+    MARGIN,
+    PASS_ERROR,
+    SIDE_BY_SIDE,
+    Errors,
+    Judged,
+    Policy,
+    Verdict,
+    conclude,
+    level_of_one,
+    status_of,
+)
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.stats.estimates import LogRatio, sum_of_squares
+from pytest_tfthreads.core.tolerance import METRICS
+
+LOOKS = (3, 6, 12)
+"""Numbers of pairs after which the verdict is looked at."""
+SPENT = (0.1, 0.2, 0.7)
+"""Share of every error that each look may spend."""
+BEYOND = 0.7
+"""Share of the tolerance that the estimate of a regression exceeds: midway between the margin and
+the tolerance, so that a loss of either is rarely taken for the other."""
+EXPECTED = 0.015
+"""Spread (of a logarithm) between pairs that is expected: the median of what was recorded."""
+EXPECTED_DOF = 2.5
+"""Degrees of freedom that it counts for."""
+UNREPEATED = 0.1
+"""The same before the first look. One pair or two say little or nothing of their own spread, and
+some workloads spread like this: the expected spread alone must not decide."""
+UNREPEATED_DOF = 4.0
+MOST_FORESEEN = 100
+"""The most pairs of which it is said that they would decide a verdict."""
+STORED_DOF = 2.5
+"""The most degrees of freedom that pairs of saved runs count for: the machine of today may be
+noisier."""
+
+
+def judge_duet(
+    test: str,
+    now: Measurement,
+    then: Measurement,
+    pairs: Sequence[Pair],
+    stored: Sequence[Sequence[Pair]],
+    policy: Policy,
+    hypotheses: int,
+    against: str,
+) -> tuple[Verdict, Verdict]:
+    """Verdicts on throughput and on CPU efficiency after these pairs.
+
+    `now` is the candidate's measurement and `then` the baseline's, in words `against`. `stored`
+    are pairs of this test in saved runs, run by run: what they say of the noise. `hypotheses` is
+    how many verdicts the suite will have. Raises `ValueError` where there is no pair, or no
+    hypothesis.
+    """
+    if not pairs:
+        raise ValueError(f"{test}: a duet needs a pair or more")
+    errors = errors_of_look(len(pairs), hypotheses)
+    ratios = {
+        metric: mean_ratio(
+            [getattr(pair, metric) for pair in pairs],
+            [[getattr(pair, metric) for pair in run] for run in stored],
+        )
+        for metric in METRICS
+    }
+    throughput, cpu_efficiency = (
+        conclude(
+            Judged(
+                test=test,
+                metric=metric,
+                now=now,
+                then=then,
+                against=against,
+                ratio=ratios[metric],
+                other_log_ratio=other.log_ratio,
+                remedies=_remedies(ratios[metric], len(pairs), errors.passed),
+            ),
+            policy.tolerance[metric],
+            errors,
+            BEYOND,
+        )
+        for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
+    )
+    return _by_duet(throughput, ratios, len(pairs), hypotheses), _by_duet(
+        cpu_efficiency, ratios, len(pairs), hypotheses
+    )
+
+
+def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
+    """No more pairs are needed: every metric is decided, or the looks are used up."""
+    return pairs >= LOOKS[-1] or all(one.status != "inconclusive" for one in verdicts)
+
+
+def share_spent(pairs: int) -> float:
+    """Of every error, by the look at so many pairs; between two looks, as by the later one."""
+    return next((one for look, one in zip(LOOKS, SPENT, strict=True) if pairs <= look), SPENT[-1])
+
+
+def errors_of_look(pairs: int, hypotheses: int) -> Errors:
+    """How often each verdict of the look at so many pairs may be wrong; raises `ValueError`."""
+    spent = share_spent(pairs)
+    level = spent * level_of_one(hypotheses)
+    return Errors(level, level, spent * PASS_ERROR)
+
+
+def status_by_looks(logs: Sequence[float], tolerance: float, hypotheses: int) -> str:
+    """The verdict on one metric of a test without saved pairs, from one log ratio a pair.
+
+    Pairs that come after a look that decides are not looked at.
+    """
+    status = "inconclusive"
+    for look in LOOKS:
+        ratio = mean_ratio(logs[:look])
+        status = status_of(ratio, tolerance, errors_of_look(look, hypotheses), BEYOND)
+        if status != "inconclusive":
+            break
+    return status
+
+
+def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) -> LogRatio:
+    """The mean of one log ratio a pair, with a moderated variance.
+
+    `stored` are those of saved runs, run by run. Raises `ValueError` where there is no pair.
+    """
+    if not logs:
+        raise ValueError("a mean needs a pair or more")
+    is_repeated = len(logs) >= LOOKS[0]
+    expected = EXPECTED if is_repeated else UNREPEATED
+    expected_dof = EXPECTED_DOF if is_repeated else UNREPEATED_DOF
+    all_stored_dof = sum(len(run) - 1 for run in stored if run)
+    stored_dof = min(STORED_DOF, all_stored_dof)
+    stored_variance = (
+        sum(sum_of_squares(run) for run in stored if run) / all_stored_dof
+        if all_stored_dof
+        else 0.0
+    )
+    prior_dof = stored_dof + expected_dof
+    prior = (stored_dof * stored_variance + expected_dof * expected**2) / prior_dof
+    own_dof = len(logs) - 1
+    squares = sum_of_squares(logs)
+    if squares > own_dof * prior:
+        prior_dof *= (own_dof * prior / squares) ** 2
+    dof = own_dof + prior_dof
+    return LogRatio(fmean(logs), (squares + prior_dof * prior) / dof / len(logs), dof)
+
+
+def pairs_to_decide(ratio: LogRatio, pairs: int, tolerance: float, hypotheses: int) -> int | None:
+    """With how many pairs all together the verdict would be decided, if all are as these `pairs`.
+
+    None where a hundred would not do.
+    """
+    for count in range(pairs + 1, MOST_FORESEEN + 1):
+        foreseen = LogRatio(
+            ratio.log_ratio, ratio.variance * pairs / count, ratio.dof + count - pairs
+        )
+        errors = errors_of_look(count, hypotheses)
+        if status_of(foreseen, tolerance, errors, BEYOND) != "inconclusive":
+            return count
+    return None
+
+
+def _by_duet(
+    verdict: Verdict, ratios: Mapping[str, LogRatio], pairs: int, hypotheses: int
+) -> Verdict:
+    """As the duet's; a regression with its two limits, both of which are below the tolerance."""
+    verdict = replace(verdict, judged_by=SIDE_BY_SIDE)
+    if verdict.status == "inconclusive":
+        ratio = ratios[verdict.metric]
+        needed = pairs_to_decide(ratio, pairs, verdict.tolerance, hypotheses)
+        return replace(verdict, pairs_to_decide=needed)
+    if verdict.status != "regression":
+        return verdict
+    certain, measured = (round_percent(share * verdict.tolerance) for share in (MARGIN, BEYOND))
+    return replace(
+        verdict,
+        rule=(
+            f"side by side, a loss is a regression if it is more than {measured} as measured and "
+            f"more than {certain} for certain ({BEYOND} and {MARGIN} of the tolerance): so a loss "
+            "as large as the tolerance is found"
+        ),
+    )
+
+
+def _remedies(ratio: LogRatio, pairs: int, pass_error: float) -> tuple[str, ...]:
+    if pairs < LOOKS[-1]:
+        return (f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]}",)
+    lowest = ratio.log_ratio - ratio.half_width(1 - pass_error)
+    would_pass = math.ceil(-100 * math.expm1(lowest))  # in whole percent, as people write it
+    remedies = [
+        f"{pairs} pairs did not decide it, nor would a few more: measure on a quieter machine, or "
+        "each process for longer (--benchmark-max-time)"
+    ]
+    if would_pass < 100:
+        remedies.append(f"or tolerate more: --tf-threads-tolerance={would_pass}% would have passed")
+    return tuple(remedies)

@@ -1,0 +1,286 @@
+"""Where in a history of sittings the speed changed for good: change points, their size and place.
+
+A sitting (one run of the suite) has one log speed a process; its mean is one point of the history.
+Points scatter about a level that stays until it changes. ruptures finds the levels, exactly: the
+partition for which
+
+    sum of squares about the levels / variance of a point + penalty · number of changes
+
+is the least (PELT: Killick, Fearnhead and Eckley 2012). Neighbouring levels of that partition
+differ by more than √penalty standard errors, so the penalty is the square of a quantile of
+Student's t: a single change that is not there is shown in no more than `error` of unchanged
+histories of independent points, each place a change can have being a chance to err (Bonferroni).
+
+The variance of a point is learned from differences of successive points, as in `drift` and
+moderated by its defaults, so that levels do not count as noise; differences far beyond the others
+are clipped, so that a few changes or odd sittings do not either. Machines have better and worse
+weeks: where points are like their neighbours within the levels that were found, a mean of them
+varies more, and the levels are looked for again with that. A sitting that neither of its neighbours
+bears out is no change.
+
+The constants were chosen by the rates of false alarms and of detection on recorded noise;
+benchmarks/history/rates.py prints them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from pytest_tfthreads.core.stats.drift import (
+    EXPECTED_DOF,
+    FLOOR,
+    Expected,
+    default_within,
+    dof_of_steps,
+    semivariance,
+)
+from pytest_tfthreads.core.stats.estimates import (
+    FAMILYWISE_ERROR,
+    Estimate,
+    LogRatio,
+    moderated_variance,
+    student_t,
+    sum_of_squares,
+)
+
+MISSING_LIBRARY = (
+    "change points are found by ruptures, which is not installed: pip install ruptures"
+)
+LEAST_SITTINGS = 2
+"""Sittings that make a level: what only one has seen may be that sitting's own."""
+ENOUGH_SITTINGS = 2 * LEAST_SITTINGS
+"""Sittings from which on a change can be found."""
+CONFIDENCE = 0.95
+NOISE = Expected(spread=0.07, weight=3.0, tests=1.0)
+"""The spread of points about a level that is expected, beside that of their processes."""
+_FAR = 3.0  # standard deviations from both neighbours that a point needs one of them to bear out
+_MOST_ALIKE = 0.9  # correlation of neighbours beyond which no change could ever be found
+_CHANCE = 0.5  # standard errors of that correlation that are put down to chance
+# LR statistic of a change's place that is exceeded in 5 % of cases: -2 log(1 - √0.95), from
+# B. E. Hansen, "Sample splitting and threshold estimation" (2000).
+_PLACE_LR = -2 * math.log(1 - math.sqrt(CONFIDENCE))
+
+
+class ChangesUnavailableError(Exception):
+    """ruptures is not installed; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Log speeds of one sitting, one a process, and for how long a process measured."""
+
+    log_speeds: tuple[float, ...]
+    measured_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.log_speeds or not all(map(math.isfinite, self.log_speeds)):
+            raise ValueError(f"a sitting needs finite log speeds: {self.log_speeds}")
+
+
+@dataclass(frozen=True)
+class Level:
+    """Sittings `start` to `stop` (without it) have this mean log speed; `half_width`: 95 %."""
+
+    start: int
+    stop: int
+    log_speed: float
+    half_width: float
+
+    @property
+    def speed(self) -> Estimate:
+        """The speed itself, in the unit of the sittings' figures."""
+        low, high = self.log_speed - self.half_width, self.log_speed + self.half_width
+        return Estimate(math.exp(self.log_speed), math.exp(low), math.exp(high))
+
+
+@dataclass(frozen=True)
+class Shift(LogRatio):
+    """From one level to the next, as a relative change of speed: -0.31 is 31 % slower."""
+
+    @property
+    def value(self) -> float:
+        return math.expm1(self.log_ratio)
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return math.expm1(self.log_ratio - self.half_width(0.5 + CONFIDENCE / 2))
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return math.expm1(self.log_ratio + self.half_width(0.5 + CONFIDENCE / 2))
+
+
+@dataclass(frozen=True)
+class Change:
+    """From the `old` level to the `new` one, which begins with sitting `index`.
+
+    The speed changed after sitting `after` and no later than at sitting `by` (95 %): `after` is
+    index - 1 and `by` is index where the place is plain.
+    """
+
+    old: Level
+    new: Level
+    after: int
+    by: int
+    shift: Shift
+
+    @property
+    def index(self) -> int:
+        return self.new.start
+
+
+@dataclass(frozen=True)
+class Course:
+    """A history taken apart: `levels` and the `changes` between them.
+
+    `spread` is the standard deviation of a point's logarithm about its level.
+    """
+
+    levels: tuple[Level, ...]
+    changes: tuple[Change, ...]
+    spread: float
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Variance of a point about its level, and its degrees of freedom.
+
+    `of_means` is the variance that a mean of n points has, times n: larger than `of_points` where
+    neighbours are alike.
+    """
+
+    of_points: float
+    of_means: float
+    dof: float
+
+
+def course(sittings: Sequence[Sitting], error: float = FAMILYWISE_ERROR) -> Course:
+    """Levels and changes of a history, oldest first; `error` is that of this history alone.
+
+    Raises `ValueError` on an empty history, `ChangesUnavailableError` without ruptures.
+    """
+    if not sittings:
+        raise ValueError("a history needs at least one sitting")
+    alike, left_over = -1.0, 0.0
+    while left_over > alike:
+        alike = left_over
+        noise = noise_of(sittings, alike)
+        points = _borne_out(
+            [fmean(one.log_speeds) for one in sittings], _FAR * math.sqrt(noise.of_points)
+        )
+        starts = [0, *_change_points(points, noise, error), len(points)]
+        left_over = _likeness(points, starts)
+    width = student_t(0.5 + CONFIDENCE / 2, noise.dof) * math.sqrt(noise.of_means)
+    levels = tuple(
+        Level(start, stop, fmean(points[start:stop]), width / math.sqrt(stop - start))
+        for start, stop in itertools.pairwise(starts)
+    )
+    changes = tuple(
+        _change(points, before, after, noise) for before, after in itertools.pairwise(levels)
+    )
+    return Course(levels, changes, math.sqrt(noise.of_points))
+
+
+def shift_between(sittings: Sequence[Sitting], change: Change) -> Shift:
+    """How another speed of the same sittings moved between the levels of a change."""
+    before, after = (
+        [fmean(one.log_speeds) for one in sittings[level.start : level.stop]]
+        for level in (change.old, change.new)
+    )
+    points, middle = [*before, *after], len(before)
+    noise = noise_of(sittings, _likeness(points, [0, middle, len(points)]))
+    sizes = 1 / len(before) + 1 / len(after)
+    return Shift(fmean(after) - fmean(before), noise.of_means * sizes, noise.dof)
+
+
+def noise_of(sittings: Sequence[Sitting], alike: float = 0.0) -> Noise:
+    """What a history says of its own noise, moderated by what is to be expected.
+
+    `alike` is the correlation of neighbours.
+    """
+    points = [fmean(one.log_speeds) for one in sittings]
+    default = NOISE.spread**2 + _within(sittings)
+    steps = len(points) - 1
+    if steps < 1:
+        return Noise(default, default, EXPECTED_DOF)
+    dof = dof_of_steps(steps)
+    learned = max(semivariance(points), FLOOR**2)
+    moderated = moderated_variance(learned, dof, default, NOISE.weight)
+    of_points = moderated / (1 - alike)
+    return Noise(of_points, of_points * (1 + alike) / (1 - alike), dof + EXPECTED_DOF)
+
+
+def _within(sittings: Sequence[Sitting]) -> float:
+    """Mean variance of a point that is expected from processes measured for so long."""
+    return fmean(default_within(one.measured_s) / len(one.log_speeds) for one in sittings)
+
+
+def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:
+    """How much neighbouring points correlate within the levels with these bounds, beyond chance.
+
+    0 for independent points. It is rounded, so that `course`, which repeats until it no longer
+    grows, comes to an end.
+    """
+    products = squares = 0.0
+    for start, stop in itertools.pairwise(starts):
+        level = points[start:stop]
+        mean = fmean(level)
+        squares += sum_of_squares(level)
+        products += sum((one - mean) * (next_ - mean) for one, next_ in itertools.pairwise(level))
+    chance = (_CHANCE * math.sqrt(len(points)) - (len(starts) - 1)) / len(points)
+    correlation = products / max(squares, FLOOR**2 * len(points)) - chance
+    return round(min(_MOST_ALIKE, max(0.0, correlation)), 1)
+
+
+def _borne_out(points: Sequence[float], far: float) -> list[float]:
+    """Points, but for those that are far from both neighbours: in their place the nearer one."""
+    if len(points) < 3:
+        return list(points)
+    last = len(points) - 1
+    result = []
+    for index, point in enumerate(points):
+        first = min(max(index - 1, 0), last - 2)
+        middle = median(points[first : first + 3])
+        result.append(middle if abs(point - middle) > far else point)
+    return result
+
+
+def _change_points(points: Sequence[float], noise: Noise, error: float) -> list[int]:
+    """Indices at which a new level begins."""
+    if len(points) < ENOUGH_SITTINGS:
+        return []
+    try:
+        from ruptures.detection import KernelCPD
+    except ImportError as problem:
+        raise ChangesUnavailableError(MISSING_LIBRARY) from problem
+    # KernelCPD takes arrays, and nobody here imports NumPy: a function of SciPy's returns one.
+    from scipy.special import xlogy
+
+    middle = median(points)
+    places = len(points) - ENOUGH_SITTINGS + 1
+    quantile = student_t(1 - error / 2 / places, noise.dof)
+    array = xlogy([one - middle for one in points], math.e)
+    search = KernelCPD(kernel="linear", min_size=LEAST_SITTINGS).fit(array)
+    *starts, _ = search.predict(pen=quantile**2 * noise.of_means)
+    return [int(start) for start in starts]
+
+
+def _change(points: Sequence[float], before: Level, after: Level, noise: Noise) -> Change:
+    sizes = 1 / (before.stop - before.start) + 1 / (after.stop - after.start)
+    shift = Shift(after.log_speed - before.log_speed, noise.of_means * sizes, noise.dof)
+    # How much worse the two levels fit where the change is put elsewhere between their middles.
+    fits = {}
+    total = 0.0
+    for index in range(before.start, after.stop):
+        if before.start + LEAST_SITTINGS <= index <= after.stop - LEAST_SITTINGS:
+            fits[index] = total
+        total += (points[index] - before.log_speed) ** 2 - (points[index] - after.log_speed) ** 2
+    limit = fits[after.start] + _PLACE_LR * noise.of_means
+    possible = [index for index, misfit in fits.items() if misfit <= limit]
+    return Change(before, after, min(possible) - 1, max(possible), shift)

@@ -1,0 +1,1 @@
+"""All configurations of a test: told apart, searched, recommended."""

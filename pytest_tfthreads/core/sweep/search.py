@@ -1,0 +1,204 @@
+"""A good configuration without the full grid: climb from the machine's cores, drop the beaten.
+
+The grid is walked as a climber does who sees only his neighbourhood: from the corners of one
+thread, of all physical cores and of all CPUs to the best of them, then on to its neighbours, which
+have half or twice the threads of one pool, until none is better. These looks are short. What is
+beaten with confidence is dropped for good (successive elimination: Even-Dar, Mannor & Mansour
+2006); the front runners of what is left are measured in full, pass by pass, until one has beaten
+the others or they cannot be told apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_tfthreads.core.decode import decode, encode
+from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
+from pytest_tfthreads.core.sweep.comparison import Candidate, compare
+from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig, ThreadCount
+
+_FINALISTS = 3
+_WORTH_A_STEP = 1.03
+_NO_GAIN = 1.05  # what certainly gains no more than this is not worth the seconds to find it
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known so far; configurations by their number in the grid."""
+
+    processes: Mapping[int, int]  # how many processes have measured each configuration
+    in_full: frozenset[int]  # measured in full, not only in a glance
+    alive: tuple[int, ...]  # beaten by none with confidence; the fastest first
+    beaten: frozenset[int]  # beaten by one of those, or failed
+    is_settled: bool  # the others alive are certainly no better than the first
+    # The neighbours of this configuration are measured next. On a plateau it stays where it is,
+    # even if another seems to be faster: else the climb would wander about.
+    centre: int | None
+    hub: int | None  # took part in every glance, so that all can be compared
+    failed: frozenset[int] = frozenset()  # those of `beaten` that failed
+
+
+NOTHING_KNOWN = Standing({}, frozenset(), (), frozenset(), is_settled=False, centre=None, hub=None)
+
+
+def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
+    """All pairs of thread counts from one to twice the CPUs, by halves and doubles of the cores."""
+    counts = {1, 2 * machine.logical}
+    for cores in (machine.physical, machine.logical):
+        while cores > 1:
+            counts.add(cores)
+            cores //= 2
+    axis = [ThreadCount(str(count)) for count in sorted(counts)]
+    return tuple(ThreadConfig(*pair) for pair in itertools.product(axis, axis))
+
+
+def with_default(grid: Sequence[ThreadConfig]) -> tuple[ThreadConfig, ...]:
+    """The same, with TensorFlow's own choice in it, by which people judge what was found."""
+    default = ThreadConfig(AUTO, AUTO)
+    if len(grid) < 2 or default in grid:
+        return tuple(grid)
+    return (*grid, default)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is measured next, one process each, in turns; only a `glance` to find the way."""
+
+    members: tuple[int, ...]
+    is_glance: bool
+
+
+def next_look(
+    grid: Sequence[Pools], machine: CpuCounts, processes: Sequence[int], standing: Standing
+) -> Look | None:
+    """What the search has to know next; `None` when it is over.
+
+    `grid` holds each configuration's threads (0: TensorFlow's choice), `processes` how many
+    processes its measurement takes when it is not dropped before.
+    """
+    points = [_point(pools, machine) for pools in grid]
+    if not standing.processes:
+        return Look(_corners(points, machine), is_glance=True)
+    if not standing.alive:  # all that were measured have failed
+        others = [index for index in range(len(grid)) if index not in standing.processes]
+        return Look(tuple(others[:1]), is_glance=True) if others else None
+    centre = standing.alive[0] if standing.centre is None else standing.centre
+    unseen = [index for index in _neighbours(points, centre) if index not in standing.processes]
+    if unseen:
+        known = dict.fromkeys(one for one in (centre, standing.hub) if one is not None)
+        return Look((*known, *unseen), is_glance=True)
+    front = standing.alive[: 1 if standing.is_settled else _FINALISTS]
+    # What the found one gains over TensorFlow's default is the first thing that people ask.
+    front += tuple(
+        index
+        for index, pools in enumerate(grid)
+        if pools == TENSORFLOWS_CHOICE and index not in standing.failed and index not in front
+    )
+    if all(
+        index in standing.in_full and standing.processes[index] >= processes[index]
+        for index in front
+    ):
+        return None
+    return Look(front, is_glance=False)
+
+
+def _point(pools: Pools, machine: CpuCounts) -> tuple[int, int]:
+    # Left to itself, TensorFlow takes a thread for each CPU.
+    return (pools.intra or machine.logical, pools.inter or machine.logical)
+
+
+def _corners(points: Sequence[tuple[int, int]], machine: CpuCounts) -> tuple[int, ...]:
+    """One thread, and all cores for one pool, the other, or both; of all that are on the grid."""
+    wanted = [
+        *itertools.product((1, machine.physical), repeat=2),
+        (machine.logical, machine.logical),
+    ]
+    on_the_grid = [index for index, point in enumerate(points) if point in wanted]
+    return tuple(on_the_grid) or tuple(range(min(len(points), 4)))
+
+
+def _neighbours(points: Sequence[tuple[int, int]], at: int) -> list[int]:
+    """One step along one axis of the grid, or the same threads under other terms."""
+    steps: set[tuple[int, int]] = {points[at]}
+    for axis in (0, 1):
+        line = sorted({point[axis] for point in points if point[1 - axis] == points[at][1 - axis]})
+        place = line.index(points[at][axis])
+        for count in line[max(0, place - 1) : place + 2]:
+            step = list(points[at])
+            step[axis] = count
+            steps.add((step[0], step[1]))
+    return [index for index, point in enumerate(points) if point in steps and index != at]
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """What a search took, and what the full grid would have.
+
+    `grid_s` takes every process of the grid for as long as the full ones of the search.
+    """
+
+    configurations: int
+    grid_configurations: int
+    processes: int
+    grid_processes: int
+    seconds: float
+    grid_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchCost:
+        """Raises `DecodeError`."""
+        return decode(cls, data)
+
+
+def look_back(
+    before: Standing, look: Look, candidates: Mapping[int, Candidate], failed: Collection[int]
+) -> Standing:
+    """The standing after one more look.
+
+    `candidates` are all that were measured, by number, `failed` those that could not be.
+    """
+    out = before.beaten | frozenset(failed)
+    known = [index for index in candidates if index not in out or index == before.hub]
+    ids = {candidates[index].id: index for index in known}
+    comparison = compare([candidates[index] for index in known])
+    compared = comparison.compared
+    beaten = {
+        ids[one]
+        for one in compared
+        if any(comparison.throughput(other, one).above for other in compared)
+    }
+    ranking = sorted(
+        (one for one in compared if ids[one] not in out | beaten),
+        key=comparison.log_throughput,
+        reverse=True,
+    )
+    gains = [comparison.throughput(one, ranking[0]).estimate.high for one in ranking[1:]]
+    alive = (
+        *(ids[one] for one in ranking),
+        *(ids[one] for one in comparison.not_compared if ids[one] not in out),
+    )
+    centre = alive[0] if alive else None
+    if ranking and before.centre is not None and before.centre not in out | beaten:
+        step = comparison.throughput(ranking[0], candidates[before.centre].id)
+        if step.estimate.value <= _WORTH_A_STEP:
+            centre = before.centre
+    processes = {index: len(one.measurement.samples) for index, one in candidates.items()}
+    return Standing(
+        processes={**dict.fromkeys(failed, 1), **processes},
+        in_full=before.in_full | frozenset(() if look.is_glance else look.members),
+        alive=alive,
+        beaten=out | beaten,
+        is_settled=len(ranking) == len(alive)
+        and all(gain is not None and gain <= _NO_GAIN for gain in gains),
+        centre=centre,
+        hub=alive[0] if before.hub is None and alive else before.hub,
+        failed=before.failed | frozenset(failed),
+    )

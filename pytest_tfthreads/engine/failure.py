@@ -1,0 +1,202 @@
+"""Why a measuring process gave no result, and whose fault that is."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE
+from pytest_tfthreads.engine.reply import Outcome
+
+_EXCERPT_BYTES = 4000
+_MACHINERY = re.compile(
+    r'\s*File "(.*/site-packages/(_pytest|pluggy)/.*'
+    r'|.*/pytest_tfthreads/(\w+/)*\w+\.py|<string>)", '
+)
+# The file that a Python function called from inside a graph is seen in.
+_PY_FUNCTION = "script_ops.py"
+
+
+DESCRIPTORS_CLOSED = (
+    "The test closed file descriptors that it does not own, pytest's and ours among them. Look for "
+    "os.closerange() or os.close() in the test or in what it calls."
+)
+
+
+FailureKind = Literal[
+    "no-lease",
+    "crashed",
+    "timed-out",
+    "out-of-memory",
+    "exited",
+    "garbled",
+    "preload",
+    "interpreter",
+    "misconfigured",
+]
+"""How a process ended that could not tell itself; others are outcomes of replies."""
+KilledFor = Literal["time-out", "descriptors", "garbled", "unreadable", "abandoned"]
+"""Why we killed a process, or would have: what it sent is no message, or no answer."""
+# Kinds of ends that a test brings about itself.
+_BY_TEST: tuple[FailureKind, ...] = ("crashed", "timed-out", "out-of-memory", "exited")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A process without a result, as the user reads it: what kind of end, and why."""
+
+    kind: FailureKind | Outcome
+    message: str
+    has_run: bool = True  # whether any of the test may have been run
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+    @property
+    def is_by_test(self) -> bool:
+        """Whether the test itself has brought its process down."""
+        return self.has_run and self.kind in _BY_TEST
+
+
+@dataclass(frozen=True)
+class Ending:
+    """All that is known from outside about a process that ended without an answer."""
+
+    code: int  # as os.waitstatus_to_exitcode: negative for a signal
+    seconds: float
+    max_rss_bytes: int
+    killed_for: KilledFor | None
+    inter: int
+    oom_kills: int | None  # of the cgroup while it ran; None where the kernel does not tell
+    output: str  # last output that pytest had captured
+    log: str  # what went past pytest: fatal tracebacks, stacks, native output
+    unreadable: str = ""  # what is wrong with its answer, if that is why
+
+
+WROTE_TO_US = (
+    "The test wrote to a file descriptor that it does not own, the one by which its process "
+    "answers. Look for os.write() or os.fdopen() with a number that the test did not open."
+)
+
+
+UNREADABLE = (
+    "What the measuring process reported of this test cannot be read here. Either a plugin's "
+    "reports are not those that it makes in this process, or the test wrote to a file descriptor "
+    "that it does not own."
+)
+
+
+def explain(ending: Ending) -> Failure:
+    """The failure of a process that ended without an answer."""
+    kind, headline = _headline(ending)
+    return Failure(
+        kind,
+        _with_sections(
+            headline,
+            [("last captured output", ending.output), ("stderr of the process", ending.log)],
+        ),
+    )
+
+
+def excerpt(fd: int) -> str:
+    """The beginning and the end of a file, without moving its position (its writers share it).
+
+    Nothing of what can be read only once or not at all: pipes, sockets, terminals, files that were
+    opened for writing only, a disk that fails.
+    """
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return ""
+        if status.st_size <= 2 * _EXCERPT_BYTES:
+            return _read(fd, 0, status.st_size)
+        head = _read(fd, 0, _EXCERPT_BYTES)
+        tail = _read(fd, status.st_size - _EXCERPT_BYTES, _EXCERPT_BYTES)
+    except OSError:
+        return ""
+    left_out = status.st_size - 2 * _EXCERPT_BYTES
+    return f"{head}\n[… {left_out:,} bytes left out …]\n{tail}"
+
+
+def _read(fd: int, start: int, count: int) -> str:
+    return os.pread(fd, count, start).decode(errors="replace").strip()
+
+
+def excerpt_of_stacks(fd: int) -> str:
+    """The same, without the frames of pytest and of this plugin below the test."""
+    lines = excerpt(fd).splitlines()
+    return "\n".join(line for line in lines if not _MACHINERY.match(line))
+
+
+def preload_failure(trace: str, log: str = "") -> Failure:
+    """TensorFlow could not be imported."""
+    headline = (
+        "TensorFlow cannot be imported, so nothing can be measured. Install it for this "
+        "interpreter (`pip install pytest-tfthreads[tensorflow]`, or your own build), or leave "
+        "the tests with the marker out (`-m 'not tf_threads'`)."
+    )
+    return Failure("preload", _with_sections(headline, [("traceback", trace), ("stderr", log)]))
+
+
+def interpreter_failure(what: str, log: str) -> Failure:
+    """The interpreter that starts measuring processes has gone or never came up."""
+    return Failure("interpreter", _with_sections(what, [("its stderr", log)]))
+
+
+def _headline(ending: Ending) -> tuple[FailureKind, str]:
+    after = f"after {ending.seconds:.1f} s (peak memory {ending.max_rss_bytes / 2**20:,.0f} MiB)"
+    if ending.killed_for == "time-out":
+        text = (
+            f"The measuring process hung: it was killed {after}. The stacks of its threads are "
+            "below. If it only needs longer, raise --tf-threads-timeout or the marker's timeout."
+        )
+        if ending.inter == 1 and _PY_FUNCTION in ending.log:
+            text += (
+                " Likely cause: inter=1. A tf.function that is called inside a py_function or "
+                "numpy_function waits for the only inter-op thread, which waits for it "
+                "(tensorflow#32454); use inter=2 or more."
+            )
+        return "timed-out", text
+    if ending.killed_for == "garbled":
+        return "garbled", f"{WROTE_TO_US} Its process could not answer and ended {after}."
+    if ending.killed_for == "unreadable":
+        return "garbled", f"{UNREADABLE} ({ending.unreadable})"
+    if ending.killed_for == "descriptors" or ending.code == MUTE_EXIT_CODE:
+        return (
+            "exited",
+            f"{DESCRIPTORS_CLOSED} Its process could not answer and ended {after}.",
+        )
+    if ending.code >= 0:
+        return "exited", (
+            f"The measuring process exited early, with code {ending.code}, {after}, before its "
+            "test had finished: something called os._exit() or the C function exit()."
+        )
+    name = _signal_name(-ending.code)
+    if -ending.code == signal.SIGKILL and ending.oom_kills != 0:
+        sure = "" if ending.oom_kills else "probably "
+        return "out-of-memory", (
+            f"The measuring process was killed by SIGKILL, {sure}by the kernel for lack of memory, "
+            f"{after}. Use a smaller batch, or give the machine or its cgroup more memory."
+        )
+    return "crashed", f"The measuring process was killed by {name} {after}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    description = signal.strsignal(number)
+    return f"{name} ({description.lower()})" if description else name
+
+
+def _with_sections(headline: str, sections: Sequence[tuple[str, str]]) -> str:
+    parts = [textwrap.fill(headline, 100, break_long_words=False, break_on_hyphens=False)]
+    parts += [f"--- {title} ---\n{text}" for title, text in sections if text]
+    return "\n".join(parts)

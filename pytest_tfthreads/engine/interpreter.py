@@ -1,0 +1,249 @@
+"""The pytest side of one interpreter process, and what it tells of the processes it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+from pytest_tfthreads.engine import failure, rendezvous
+from pytest_tfthreads.engine.failure import Failure
+from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
+
+_BOOT = (
+    "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.engine import guard; guard.outlive(fd, is_shared, terminal);"
+    "from pytest_tfthreads.measuring.server import main; main(fd, is_shared, *told)"
+)
+PRELOAD_TIMEOUT_S = 300
+_GRACE_S = 10
+
+# The environment's own value wins, but for the GPUs: this tool measures CPUs.
+_DEFAULT_ENV = {
+    # NumPy's BLAS starts its threads when it is imported, and a process with threads cannot be
+    # forked safely.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Else every interpreter has an order of sets of its own, worth about 1 % of speed.
+    "PYTHONHASHSEED": "0",
+}
+_FORCED_ENV = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
+# Children of this process that may outlive their use here: they would be warned of as forgotten.
+_LEFT_TO_OTHERS: list[subprocess.Popen[bytes]] = []
+# With them coverage.py, and pytest-cov before 7.0, trace a Python process from its start.
+COVERAGE_VARIABLES = (
+    *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
+    *("COV_CORE_SOURCE", "COV_CORE_CONFIG", "COV_CORE_DATAFILE", "COV_CORE_BRANCH"),
+)
+_NOT_INHERITED = (
+    *("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"),
+    *COVERAGE_VARIABLES,
+)
+
+Env = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where an interpreter runs: which Python, in which directory, with which path for modules.
+
+    `variables` are set in its environment, over those of this process.
+    """
+
+    python: str
+    cwd: str
+    sys_path: tuple[str, ...]
+    variables: Env = ()
+
+    @classmethod
+    def here(cls, cwd: str) -> Home:
+        """As this process."""
+        return cls(sys.executable, cwd, tuple(sys.path))
+
+
+class Listener(Protocol):
+    """The caller that started a process, and hears what becomes of it."""
+
+    def started(self, pid: int) -> None: ...
+
+    def stopped(self) -> None:
+        """All its threads stand still, until it is told to go on."""
+
+    def ended(self, code: int, max_rss_bytes: int) -> None:
+        """It was waited for; nothing of it is left."""
+
+
+class Interpreter:
+    """One interpreter process: it starts measuring processes and looks after them."""
+
+    def __init__(
+        self,
+        home: Home,
+        env: Env,
+        preload: bool,
+        lease_timeout_s: float | None,
+        run: str = "",
+        shares_terminal: bool = False,
+    ) -> None:
+        """`lease_timeout_s`: how long its imports wait for those who measure; None: not at all.
+
+        `run` names a distributed run: all its processes on this host share one interpreter, if
+        theirs would be the same. `shares_terminal`: it stays in the session and process group of
+        this process, for a debugger.
+        """
+        self.forkable = False
+        self.reason = ""
+        self.broken = ""
+        self.build: Mapping[str, Any] = {}  # of TensorFlow: version, oneDNN
+        self.is_dead = False
+        self._last_words = ""
+        self._ready = False
+        self._timeout_s = PRELOAD_TIMEOUT_S + (lease_timeout_s or 0)
+        self._starting: deque[Listener] = deque()
+        self._listeners: dict[int, Listener] = {}
+        self._log = unlinked_file()
+        self._process: subprocess.Popen[bytes] | None = None
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        environment = _environment((*home.variables, *env))
+
+        def start(end: socket.socket, is_shared: bool = True) -> None:
+            how = (preload, flags, lease_timeout_s)
+            told = (end.fileno(), is_shared, shares_terminal, *how, home.sys_path)
+            self._process = subprocess.Popen(
+                [home.python, *flags, "-c", _BOOT, json.dumps(told)],
+                env=environment,
+                cwd=home.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[end.fileno()],
+                start_new_session=not shares_terminal,
+            )
+
+        ours = None
+        if run:
+            what = (home.python, home.cwd, home.sys_path, flags, preload)
+            ours = rendezvous.meet(rendezvous.address(run, environment, *what), start)
+        self._is_shared = ours is not None
+        if ours is None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                start(theirs, is_shared=False)
+        self.connection = Connection(ours)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether processes that it started are still there."""
+        return bool(self._starting or self._listeners)
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it has died unseen, as one may that others use too."""
+        return self.is_dead or (not self.is_busy and self.connection.has_closed())
+
+    def wait_until_ready(self) -> None:
+        """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
+        if self._ready:
+            return
+        self.connection.sock.settimeout(self._timeout_s)
+        try:
+            body, log = self.connection.receive()
+        finally:
+            self.connection.sock.settimeout(None)
+        for fd in log:  # of one that another worker has started
+            self._log.close()
+            self._log = os.fdopen(fd, "rb", buffering=0)
+        self.forkable = body["forkable"]
+        self.reason = body["reason"]
+        self.broken = body.get("broken", "")
+        self.build = body.get("build", {})
+        self._ready = True
+
+    # -- its processes ------------------------------------------------------------------
+
+    def start(self, sent: SentOrder, fds: Sequence[int], listener: Listener) -> None:
+        """Have it start a process for the order."""
+        self._starting.append(listener)
+        self.connection.send("run", sent.to_json(), fds)
+
+    def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
+        """Have it do something to one of its processes: "kill", "continue", "stacks"."""
+        if not self.is_dead:
+            self.connection.send(kind, {"pid": pid, **body})
+
+    def read(self) -> None:
+        """Wait for news of its processes and pass them on."""
+        for body, _ in self.connection.poll_all():
+            self._pass_on(body)
+
+    def read_until(self, done: Callable[[], bool], seconds: float) -> None:
+        """Wait for such news; `ConnectionClosedError` if it does not come, for it never will."""
+        deadline_s = time.monotonic() + seconds
+        try:
+            while not done():
+                self.connection.sock.settimeout(max(0.001, deadline_s - time.monotonic()))
+                self.read()
+        except TimeoutError as error:
+            raise ConnectionClosedError from error
+        finally:
+            self.connection.sock.settimeout(None)
+
+    def _pass_on(self, body: Mapping[str, Any]) -> None:
+        pid = body["pid"]
+        if body["kind"] == "started":
+            self._listeners[pid] = self._starting.popleft()
+            self._listeners[pid].started(pid)
+        elif body["kind"] == "stopped":
+            self._listeners[pid].stopped()
+        else:
+            self._listeners.pop(pid).ended(body["code"], body["max_rss_bytes"])
+
+    # -- its end ------------------------------------------------------------------------
+
+    def failure(self, what: str) -> Failure:
+        """Report, once for each of its processes, why it has gone or is of no use."""
+        self.give_up()
+        return failure.interpreter_failure(what, self._last_words)
+
+    def give_up(self) -> None:
+        """Use it no more: it has gone, or does not answer."""
+        if not self.is_dead:
+            self.is_dead = True
+            self._last_words = self.log_excerpt()
+            self.close()
+
+    def log_excerpt(self) -> str:
+        return failure.excerpt(self._log.fileno())
+
+    def close(self) -> None:
+        # It goes by itself when its connection closes, and its guard after it; nothing that they
+        # have started is left then.
+        self.connection.hang_up()
+        if self._is_shared:  # it goes when all have left it
+            if self._process is not None and self._process.poll() is None:
+                _LEFT_TO_OTHERS.append(self._process)
+        elif self._process is not None:
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+
+
+def _environment(env: Env) -> dict[str, str]:
+    inherited = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
+    return {**_DEFAULT_ENV, **inherited, **_FORCED_ENV, **dict(env)}
+
+
+def unlinked_file() -> IO[bytes]:
+    """A private file without a name: nothing is left of it when its holders are gone."""
+    return tempfile.TemporaryFile(buffering=0)

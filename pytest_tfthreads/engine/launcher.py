@@ -1,0 +1,137 @@
+"""Keeps interpreters, one for each home and environment, and finds the one that an order needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+
+from pytest_tfthreads.engine import failure
+from pytest_tfthreads.engine.failure import Failure
+from pytest_tfthreads.engine.interpreter import PRELOAD_TIMEOUT_S, Env, Home, Interpreter
+from pytest_tfthreads.engine.measuring_process import MeasuringProcess
+from pytest_tfthreads.engine.order import Order
+from pytest_tfthreads.engine.protocol import ConnectionClosedError
+from pytest_tfthreads.system.leases.leases import Leases
+
+_MAX_INTERPRETERS = 2  # of one home; each holds TensorFlow in memory: about 600 MB
+_Key = tuple[Home, Env]
+
+
+class Launcher:
+    """One preloaded interpreter for each home and environment, each started when first needed."""
+
+    def __init__(
+        self, start: str, leases: Leases, run: str = "", shares_terminal: bool = False
+    ) -> None:
+        """`run` names a distributed run whose processes on this host share interpreters.
+
+        `shares_terminal`: processes stay in the terminal's session, for a debugger.
+        """
+        self._start = start
+        self._leases = leases
+        self._run = run
+        self._shares_terminal = shares_terminal
+        self._interpreters: dict[_Key, Interpreter] = {}
+
+    def prepare(self, home: Home, env: Env) -> None:
+        """Start the interpreter of this environment, without waiting for it."""
+        with contextlib.suppress(OSError):  # `interpreter` will tell
+            self._started((home, env))
+
+    def settle(self, keys: Iterable[tuple[Home, Env]]) -> None:
+        """Wait until these interpreters, and all others, are ready or have come to nothing.
+
+        They import while nobody measures: who is about to measure waits here first.
+        """
+        for home, env in keys:
+            self.prepare(home, env)
+        for interpreter in self._interpreters.values():
+            if interpreter.is_dead:
+                continue
+            with contextlib.suppress(ConnectionClosedError, TimeoutError):  # who needs it is told
+                interpreter.wait_until_ready()
+
+    def measuring(
+        self,
+        order: Order,
+        home: Home,
+        env: Env,
+        timeout_s: float | None,
+        terminal: Sequence[int] = (),
+        pulse: Callable[[], None] = lambda: None,
+    ) -> MeasuringProcess:
+        """A process for this order, which starts when it is set up.
+
+        `timeout_s` are seconds in which it runs, its turns and no others. `terminal` holds stdin,
+        stdout and stderr for the test, where they are not captured. `pulse` is called about once a
+        second while it is being set up.
+        """
+        return MeasuringProcess(
+            lambda: self._interpreter((home, env)), order, timeout_s, terminal, pulse
+        )
+
+    def close(self) -> None:
+        """End all interpreters, and with them whatever they still run."""
+        while self._interpreters:
+            self._interpreters.popitem()[1].close()
+
+    def _interpreter(self, key: _Key) -> Interpreter | Failure:
+        """The interpreter of this home and environment, ready to start processes."""
+        try:
+            interpreter = self._started(key)
+        except OSError as error:
+            return Failure("interpreter", f"No process can be started on this machine: {error}")
+        self._wait_for_the_others(key)
+        try:
+            interpreter.wait_until_ready()
+        except ConnectionClosedError:
+            return interpreter.failure("The interpreter that starts measuring processes died.")
+        except TimeoutError:
+            return interpreter.failure(
+                f"TensorFlow was not imported within {PRELOAD_TIMEOUT_S} seconds."
+            )
+        if interpreter.broken:
+            return failure.preload_failure(interpreter.broken, interpreter.log_excerpt())
+        if self._start == "fork" and not interpreter.forkable:
+            return Failure(
+                "misconfigured",
+                f"--tf-threads-start=fork cannot be trusted here: {interpreter.reason}. "
+                "Use --tf-threads-start=auto or fresh.",
+            )
+        return interpreter
+
+    def _started(self, key: _Key) -> Interpreter:
+        interpreter = self._interpreters.pop(key, None)
+        if interpreter is not None and interpreter.has_gone and not interpreter.is_dead:
+            interpreter.close()
+            interpreter = None
+        if interpreter is None or interpreter.is_dead:
+            home, env = key
+            self._make_room(home)
+            preload = self._start != "fresh"
+            if self._leases.is_measuring:
+                # One that died is replaced in the midst of a measurement, which has the lease. To
+                # share one that waits for a lease would be to wait for ourselves.
+                timeout_s, run = None, ""
+            else:
+                timeout_s, run = self._leases.timeout_s, self._run if preload else ""
+            interpreter = Interpreter(home, env, preload, timeout_s, run, self._shares_terminal)
+        self._interpreters[key] = interpreter  # the last one used is the last one dropped
+        return interpreter
+
+    def _make_room(self, home: Home) -> None:
+        # Those of a group are all needed, however many they are.
+        here = [key for key in self._interpreters if key[0] == home]
+        idle = [key for key in here if not self._interpreters[key].is_busy]
+        for key in idle[: max(0, len(here) + 1 - _MAX_INTERPRETERS)]:
+            self._interpreters.pop(key).close()
+
+    def _wait_for_the_others(self, key: _Key) -> None:
+        """Nothing may import beside a measurement."""
+        for other in self._interpreters.keys() - {key}:
+            if self._interpreters[other].is_dead:
+                continue
+            try:
+                self._interpreters[other].wait_until_ready()
+            except (ConnectionClosedError, TimeoutError):
+                self._interpreters.pop(other).close()  # a test that needs it will be told

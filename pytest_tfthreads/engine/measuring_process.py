@@ -1,0 +1,346 @@
+"""One measuring process, seen from pytest: it is set up, takes its turns, and comes to an end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_tfthreads.core.decode import DecodeError, decode, encode
+from pytest_tfthreads.core.layout import Layout, Ready
+from pytest_tfthreads.engine import failure
+from pytest_tfthreads.engine.failure import Ending, Failure, KilledFor
+from pytest_tfthreads.engine.interleaving import Cpus
+from pytest_tfthreads.engine.interpreter import Interpreter, unlinked_file
+from pytest_tfthreads.engine.order import Order, SentOrder, Start
+from pytest_tfthreads.engine.protocol import (
+    Connection,
+    ConnectionClosedError,
+    GarbledMessageError,
+)
+from pytest_tfthreads.engine.reply import NOT_COLLECTED, Reply
+from pytest_tfthreads.system.machine import oom_kills
+
+_GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
+_SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
+_STACKS_S = 2
+_PULSE_S = 1.0
+_LONGEST_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Launched:
+    """An answer, the order that it answers, and why its process was not forked, if it was not."""
+
+    sent: SentOrder
+    reply: Reply
+    fresh_reason: str
+
+
+class MeasuringProcess:
+    """A process that carries out one order.
+
+    It runs only inside `set_up` and `take_turn`; in between it is stopped. `result` is there once
+    it has gone.
+    """
+
+    def __init__(
+        self,
+        interpreter: Callable[[], Interpreter | Failure],
+        order: Order,
+        timeout_s: float | None,
+        terminal: Sequence[int],
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pulse = pulse  # called about once a second while it is being set up
+        self.result: Launched | Failure | None = None
+        self._find_interpreter = interpreter
+        self._order = order
+        self._time_left_s = timeout_s
+        self._terminal = terminal
+        self._process: _Process | None = None
+        self._told_layout = False
+
+    @property
+    def cpus_wanted(self) -> int:
+        return self._order.terms.cpu_count
+
+    def set_up(self, cpus: Cpus) -> Ready | None:
+        found = self._find_interpreter()
+        if isinstance(found, Failure):
+            self.result = found
+            return None
+        start: Start = "fork" if found.forkable else "fresh"
+        sent = SentOrder(self._order, start, cpus, ordered_at_s=time.monotonic())
+        try:
+            self._process = _Process(found, sent, self._terminal)
+        except ConnectionClosedError:
+            self.result = found.failure("The interpreter that starts measuring processes died.")
+            return None
+        except OSError as error:  # no descriptors left, or no place for temporary files
+            self.result = Failure("interpreter", f"No process can be started: {error}")
+            return None
+        # One that stops before it is ready was stopped by its own test.
+        while self._run(self._pulse) and not self._process.is_ready:
+            self._process.go_on(cpus)
+        return self._process.ready
+
+    def take_turn(self, cpus: Cpus, layout: Layout | None) -> bool:
+        if self.result is not None or self._process is None:
+            return False
+        if not self._told_layout:
+            self._process.tell(layout)
+            self._told_layout = True
+        self._process.go_on(cpus)
+        return self._run()
+
+    def abandon(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _run(self, pulse: Callable[[], None] | None = None) -> bool:
+        """Follow it until it stops; False when it has gone."""
+        process = self._process
+        assert process is not None
+        begun_s = time.monotonic()
+        try:
+            gone = process.follow(self._time_left_s, pulse)
+        except ConnectionClosedError:
+            self.result = process.interpreter.failure(
+                "The interpreter that starts measuring processes died while one was running."
+            )
+            return False
+        if self._time_left_s is not None:
+            self._time_left_s -= time.monotonic() - begun_s
+        if gone is None:
+            return True
+        self.result = (
+            gone
+            if isinstance(gone, Failure)
+            else Launched(process.sent, gone, process.interpreter.reason)
+        )
+        return False
+
+
+class _Process:
+    """The process itself: what it says on its own socket, and what its interpreter says of it."""
+
+    def __init__(self, interpreter: Interpreter, sent: SentOrder, terminal: Sequence[int]) -> None:
+        self.interpreter = interpreter
+        self.sent = sent
+        self.ready: Ready | None = None
+        self.is_ready = False
+        self._cpus = sent.cpus
+        self._log = unlinked_file()
+        self._captures: list[int] = []
+        self._pid: int | None = None
+        self._is_stopped = False
+        self._ran_s = 0.0
+        self._reply: Reply | None = None
+        self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
+        self._killed_for: KilledFor | None = None
+        self._unreadable = ""  # what is wrong with its answer
+        self._answering = True
+        self._oom_kills = oom_kills()
+        ours, theirs = socket.socketpair()
+        self._answers = Connection(ours)
+        with theirs:
+            fds = [theirs.fileno(), self._log.fileno(), *terminal]
+            interpreter.start(sent, fds, self)
+
+    # -- told by the interpreter --------------------------------------------------------
+
+    def started(self, pid: int) -> None:
+        self._pid = pid
+
+    def stopped(self) -> None:
+        self._is_stopped = True
+
+    def ended(self, code: int, max_rss_bytes: int) -> None:
+        self._end = (code, max_rss_bytes)
+
+    # -- turns --------------------------------------------------------------------------
+
+    def tell(self, layout: Layout | None) -> None:
+        with contextlib.suppress(ConnectionClosedError):  # it died off turn: `follow` will see
+            self._answers.send("layout", {"layout": encode(layout)})
+
+    def go_on(self, cpus: Cpus) -> None:
+        """Let it run again, on these CPUs."""
+        if self._end is not None or self._pid is None:
+            return
+        moved = {} if cpus == self._cpus else {"cpus": cpus}
+        self._cpus = cpus
+        self._is_stopped = False
+        with contextlib.suppress(ConnectionClosedError):  # the interpreter died: `follow` will see
+            self.interpreter.tell("continue", self._pid, **moved)
+
+    def follow(
+        self, timeout_s: float | None, pulse: Callable[[], None] | None = None
+    ) -> Reply | Failure | None:
+        """Wait until it stops (None) or has gone, answered or not; `pulse` as it waits.
+
+        Raises `ConnectionClosedError` if the interpreter dies.
+        """
+        if self.interpreter.is_dead:  # it died in another one's turn
+            raise ConnectionClosedError
+        begun_s = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            if self._answering:
+                selector.register(self._answers, selectors.EVENT_READ)
+            selector.register(self.interpreter.connection, selectors.EVENT_READ)
+            self._follow(selector, timeout_s, pulse)
+        self._ran_s += time.monotonic() - begun_s
+        if self._is_stopped and self._end is None:
+            return None
+        return self._answer() or failure.explain(self._ending())
+
+    def _answer(self) -> Reply | None:
+        """Its reply; where pytest did not even start, with what it wrote about that."""
+        reply = self._reply
+        if reply is not None and reply.outcome == NOT_COLLECTED and not reply.message:
+            return replace(reply, message=failure.excerpt(self._log.fileno()))
+        return reply
+
+    def _follow(
+        self,
+        selector: selectors.BaseSelector,
+        timeout_s: float | None,
+        pulse: Callable[[], None] | None,
+    ) -> None:
+        self._until(selector, timeout_s, lambda: self._is_stopped or not self._answering, pulse)
+        if self._is_stopped:
+            self._hear_out()
+            return
+        if self._end is None and self._answering:
+            self._show_stacks(selector)
+            self._kill("time-out")
+        # It has answered, or can answer no more: it should be about to end.
+        grace_s = _GRACE_S if self._reply is not None else _SILENT_GRACE_S
+        self._until(selector, grace_s, lambda: self._end is not None)
+        if self._end is None:
+            self._kill("descriptors")
+            self._until(selector, _GRACE_S, lambda: self._end is not None)
+
+    def _until(
+        self,
+        selector: selectors.BaseSelector,
+        seconds: float | None,
+        done: Callable[[], bool],
+        pulse: Callable[[], None] | None = None,
+    ) -> None:
+        longest_s = _LONGEST_WAIT_S if pulse is None else _PULSE_S
+        deadline_s = None if seconds is None else time.monotonic() + seconds
+        while not done() and self._end is None:
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return
+            wait_s = longest_s if left_s is None else min(left_s, longest_s)
+            ready = {key.fileobj for key, _ in selector.select(wait_s)}
+            if self.interpreter.connection in ready:
+                self.interpreter.read()
+            if self._answers in ready and self._answering:
+                self._read_answer()
+                if not self._answering:
+                    selector.unregister(self._answers)
+            if pulse is not None:
+                pulse()
+        if self._end is not None:
+            self._read_what_was_sent()
+
+    def _hear_out(self) -> None:
+        """Read all that the process sent before it stopped, such as its message `ready`."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            while self._answering and selector.select(0):
+                self._read_answer()
+
+    def _read_what_was_sent(self) -> None:
+        """The rest of an answer whose process has ended."""
+        # A fork of the test that got away may hold the socket open and never say a word.
+        self._answers.sock.settimeout(_SILENT_GRACE_S)
+        try:
+            while self._answering:
+                self._read_answer()
+        except TimeoutError:
+            self._answering = False
+
+    def _read_answer(self) -> None:
+        try:
+            for body, fds in self._answers.poll_all():
+                self._captures += fds  # of the only message that has any
+                kind = body.pop("kind")
+                if kind == "ready":
+                    ready = body.get("ready")
+                    self.ready = None if ready is None else decode(Ready, ready, "ready")
+                    self.is_ready = True
+                elif kind == "reply":
+                    self._reply = Reply.from_json(body)
+                    self._answering = False
+        except ConnectionClosedError:
+            self._answering = False
+        except GarbledMessageError:  # it is not our code that speaks there
+            self._answering = False
+            self._killed_for = self._killed_for or "garbled"
+        except DecodeError as error:
+            self._answering = False
+            self._killed_for = self._killed_for or "unreadable"
+            self._unreadable = str(error)
+
+    # -- its end ------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Kill it if it is still there, and let go of what was its own."""
+        try:
+            if self._end is None and not self.interpreter.is_dead:
+                self._kill("abandoned")
+                self.interpreter.read_until(lambda: self._end is not None, _GRACE_S)
+        except ConnectionClosedError:
+            # The interpreter's guard kills all that is left.
+            self.interpreter.give_up()
+        self._answers.close()
+        for fd in self._captures:
+            os.close(fd)
+        self._log.close()
+
+    def _show_stacks(self, selector: selectors.BaseSelector) -> None:
+        if self._pid is None:
+            return
+        before = os.fstat(self._log.fileno()).st_size
+        self.interpreter.tell("stacks", self._pid)
+        deadline_s = time.monotonic() + _STACKS_S
+        written = before
+        while time.monotonic() < deadline_s:
+            self._until(selector, 0.1, lambda: False)
+            now = os.fstat(self._log.fileno()).st_size
+            if before < now == written:  # it came, and nothing more is coming
+                return
+            written = now
+
+    def _kill(self, why: KilledFor) -> None:
+        self.interpreter.read_until(lambda: self._pid is not None, _GRACE_S)
+        assert self._pid is not None
+        self._killed_for = self._killed_for or why
+        self.interpreter.tell("kill", self._pid)
+
+    def _ending(self) -> Ending:
+        code, max_rss_bytes = self._end or (-9, 0)
+        now = oom_kills()
+        terms = self.sent.order.terms
+        outputs = [failure.excerpt(fd) for fd in dict.fromkeys(self._captures)]
+        return Ending(
+            code=code,
+            seconds=self._ran_s,
+            max_rss_bytes=max_rss_bytes,
+            killed_for=self._killed_for,
+            unreadable=self._unreadable,
+            inter=terms.inter or terms.cpu_count,
+            oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
+            output="\n".join(output for output in outputs if output),
+            log=failure.excerpt_of_stacks(self._log.fileno()),
+        )

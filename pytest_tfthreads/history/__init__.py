@@ -1,0 +1,1 @@
+"""Tests over all saved runs. Used by the command `history` alone."""

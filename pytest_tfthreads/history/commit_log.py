@@ -1,0 +1,56 @@
+"""The commits of a repository in their order, with their tags."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from pytest_tfthreads.history.commits import Between, Commits
+from pytest_tfthreads.revision.git import RevisionError, ask
+
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_TAG = "tag: "
+_LOG = ("log", "--no-show-signature", "--decorate-refs=refs/tags/*")
+
+
+def commits_around(directory: Path) -> Commits:
+    """All commits that HEAD, branches and tags reach in the repository that this directory is in.
+
+    No commit comes before its parents; those of parallel branches are by date. There are none
+    where there is no repository, or no git.
+    """
+    try:
+        output = ask(
+            directory, *_LOG, "--all", "--date-order", "--reverse", "--format=%H%x00%D", "--"
+        )
+    except RevisionError:
+        return Commits()
+    places, tags = {}, {}
+    for place, line in enumerate(output.splitlines()):
+        commit, _, decoration = line.partition("\0")
+        places[commit] = place
+        if found := _tags(decoration):
+            tags[commit] = found
+    return Commits(places, tags, functools.cache(functools.partial(_between, directory)))
+
+
+def _between(directory: Path, earlier: str, later: str) -> Between | None:
+    # git has named both; but a saved file has too, so that they are ids is seen to all the same.
+    if not (_FULL_ID.fullmatch(earlier) and _FULL_ID.fullmatch(later)):
+        return None
+    try:
+        output = ask(
+            directory, *_LOG, "--reverse", "--format=%x00%D",
+            "--end-of-options", f"{earlier}..{later}", "--",
+        )  # fmt: skip
+    except RevisionError:
+        return None
+    lines = output.splitlines()
+    return Between(len(lines), tuple(tag for line in lines for tag in _tags(line.strip("\0"))))
+
+
+def _tags(decoration: str) -> tuple[str, ...]:
+    # git allows a comma in the name of a tag, but no space.
+    names = decoration.split(", ") if decoration else []
+    return tuple(one.removeprefix(_TAG) for one in names if one.startswith(_TAG))

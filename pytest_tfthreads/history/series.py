@@ -1,0 +1,322 @@
+"""Saved runs as lines: one for each test on each machine, through all its runs.
+
+What a history needs of a saved run is little beside all its rounds, and small enough to be handed
+from the process that reads the file to the one that looks at them all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import fnmatch
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.saved_runs import StoredRun, moment_of
+from pytest_tfthreads.core.stats.change_points import (
+    Change,
+    Course,
+    Shift,
+    Sitting,
+    course,
+    shift_between,
+)
+from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, mean_of_ratios
+from pytest_tfthreads.core.tolerance import METRICS
+
+VERSIONS = {
+    "tensorflow": "TensorFlow",
+    "python": "Python",
+    "onednn": "oneDNN",
+    "plugin": "pytest-tfthreads",
+}
+"""What is recorded of the software beside the code under test, by its name in a saved file."""
+_PLACE = {"host": "host", "tensorflow": "TensorFlow", "python": "Python"}
+_CLOSE_NAMES = 4
+_LEAST_LIKENESS = 0.4
+
+Facts = tuple[tuple[str, str], ...]
+"""What something is, name by name."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A test in one saved run. `speeds`: by metric, units a second or a CPU-second, one a process.
+
+    `place` says on which host and with which versions it was measured. `measured_s` is how long a
+    process measured. `reference_speeds` are calls a second of the reference workload, one a
+    process; none where a process had none.
+    """
+
+    machine: Facts
+    conditions: Facts
+    place: Facts
+    unit: str
+    versions: Mapping[str, str]
+    speeds: Mapping[str, tuple[float, ...]]
+    measured_s: float
+    regressed: bool
+    reference_speeds: tuple[float, ...] = ()
+
+    def estimate(self, metric: str) -> Estimate:
+        """The speed with its 95 % interval over processes."""
+        return mean_of_ratios(self.speeds[metric])
+
+    def sitting(self, metric: str) -> Sitting:
+        return Sitting(tuple(map(math.log, self.speeds[metric])), self.measured_s)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A saved run without its rounds; `points` by test (node id).
+
+    A test has several points where several workers ran it (pytest-xdist's --dist=each).
+    `name` is the file's; its leading digits are the run's `number`.
+    """
+
+    path: str
+    name: str
+    number: str
+    datetime: str
+    commit: str | None
+    dirty: bool
+    complete: bool
+    failed: frozenset[str]
+    points: Mapping[str, tuple[Point, ...]]
+
+    @property
+    def all_points(self) -> list[Point]:
+        return [point for points in self.points.values() for point in points]
+
+    @property
+    def regressed(self) -> frozenset[str]:
+        """Tests that had regressed, on any host."""
+        found = self.points.items()
+        return frozenset(test for test, points in found if any(one.regressed for one in points))
+
+    @property
+    def moment(self) -> dt.datetime:
+        """When it was saved."""
+        return moment_of(self.datetime)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One test on one machine: its point in each of some runs, by the run's place among them all.
+
+    `distinct` says what tells it from other lines of the test on that machine; mostly nothing.
+    """
+
+    test: str
+    machine: Facts
+    points: Mapping[int, Point]
+    distinct: Facts = ()
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """Places of the runs that have it, in their order."""
+        return tuple(self.points)
+
+    @property
+    def unit(self) -> str:
+        return self.points[self.runs[0]].unit
+
+    def courses(self, error: float) -> dict[str, Course]:
+        """Levels and changes by metric; `error` as in `changes.course`."""
+        return {
+            metric: course([point.sitting(metric) for point in self.points.values()], error)
+            for metric in METRICS
+        }
+
+
+def run_of(stored: StoredRun) -> Run:
+    """What a history needs of a saved run."""
+    file = stored.label.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json")
+    number, _, name = file.partition("_")
+    numbered = number.isascii() and number.isdigit() and bool(name)
+    return Run(
+        path=stored.label,
+        name=name if numbered else file,
+        number=number if numbered else "",
+        datetime=stored.datetime,
+        commit=stored.commit,
+        dirty=stored.dirty,
+        complete=stored.complete,
+        failed=stored.failed,
+        points={
+            test: tuple(_point(one.measurement, one.has_regressed) for one in several)
+            for test, several in stored.tests.items()
+        },
+    )
+
+
+def in_order(runs: Iterable[Run], places: Mapping[str, int]) -> list[Run]:
+    """Runs by the place of their commit, then by time.
+
+    A run whose commit has no place follows the last run that is not later than it: so an old
+    release that was measured again today does not carry this year's runs back to its own place.
+    """
+    by_time = sorted(runs, key=lambda run: run.moment)
+    placed = sorted(
+        (run for run in by_time if run.commit in places), key=lambda run: places[run.commit or ""]
+    )
+    # The earliest moment from each placed run on: it only grows, and so can be searched.
+    earliest: list[dt.datetime] = []
+    for run in reversed(placed):
+        earliest.append(min(run.moment, earliest[-1]) if earliest else run.moment)
+    earliest.reverse()
+    after: dict[int, list[Run]] = {}
+    for run in by_time:
+        if run.commit not in places:
+            after.setdefault(bisect_right(earliest, run.moment), []).append(run)
+    ordered = after.get(0, [])
+    for index, run in enumerate(placed):
+        ordered += [run, *after.get(index + 1, ())]
+    return ordered
+
+
+def lines_of(runs: Sequence[Run], wanted: Callable[[str], bool] = lambda _: True) -> list[Line]:
+    """The lines of all wanted tests, by test, each test's by the first run of theirs.
+
+    Runs are on one line if their speeds of the test may be compared (`baseline`): on other
+    machines, or under other conditions, they are on another. Where one run has several points of a
+    line (pytest-xdist's --dist=each), hosts or versions that differ there make lines of their own.
+    """
+    found: dict[tuple[str, Facts, Facts], list[tuple[int, Point]]] = {}
+    for index, run in enumerate(runs):
+        for test, several in run.points.items():
+            if wanted(test):
+                for point in several:
+                    key = (test, point.machine, point.conditions)
+                    found.setdefault(key, []).append((index, point))
+    lines = [
+        (Line(test, machine, points), (*facts, *place))
+        for (test, machine, facts), all_points in found.items()
+        for place, points in _by_place(all_points)
+    ]
+    return sorted(_told_apart(lines), key=lambda line: line.test)
+
+
+def courses_of(lines: Sequence[Line]) -> list[dict[str, Course]]:
+    """Of each line, levels and changes by metric.
+
+    The chance of any change that is not there is to be 5 % for all of them together.
+    """
+    histories = len(METRICS) * len(lines)
+    return [line.courses(FAMILYWISE_ERROR / histories) for line in lines]
+
+
+def reference_shift(line: Line, change: Change) -> Shift | None:
+    """How the reference workload's speed moved with a change; None where a run lacks it.
+
+    What moves it is the machine, or TensorFlow, which multiplies its matrices.
+    """
+    points = line.points.values()
+    if not all(point.reference_speeds for point in points):
+        return None
+    sittings = [
+        Sitting(tuple(map(math.log, point.reference_speeds)), point.measured_s) for point in points
+    ]
+    return shift_between(sittings, change)
+
+
+def version_changes(earlier: Point, later: Point) -> list[tuple[str, str, str]]:
+    """What differs of the software beside the code under test: name, before, after."""
+    return [
+        (words, earlier.versions.get(key, "unknown"), later.versions.get(key, "unknown"))
+        for key, words in VERSIONS.items()
+        if earlier.versions.get(key) != later.versions.get(key)
+    ]
+
+
+def matcher(text: str) -> Callable[[str], bool]:
+    """Whether a node id has this in it, or matches it as a glob of `*` and `?`."""
+    pattern = text.replace("[", "[[]")  # node ids have brackets of their own
+    return lambda test: text in test or fnmatch.fnmatchcase(test, pattern)
+
+
+def close_names(text: str, tests: Iterable[str]) -> list[str]:
+    """The tests that may have been meant, best first."""
+    short = text.lower().rsplit("::", 1)[-1]
+
+    def likeness(test: str) -> float:
+        names = (test.lower(), test.lower().rsplit("::", 1)[-1].partition("[")[0])
+        return max(difflib.SequenceMatcher(None, short, name).ratio() for name in names)
+
+    ranked = sorted((-likeness(test), test) for test in set(tests))
+    return [test for rank, test in ranked[:_CLOSE_NAMES] if -rank >= _LEAST_LIKENESS]
+
+
+def _by_place(points: Sequence[tuple[int, Point]]) -> list[tuple[Facts, dict[int, Point]]]:
+    """Points of runs as lines: what distinguishes each, and its points. A run may have several."""
+    by_run: dict[int, list[Point]] = {}
+    for index, point in points:
+        by_run.setdefault(index, []).append(point)
+    telling = {
+        name
+        for several in by_run.values()
+        for facts in zip(*(one.place for one in several), strict=True)
+        for name, _ in facts
+        if len(set(facts)) > 1
+    }
+    lines: dict[Facts, dict[int, Point]] = {}
+    for index, point in points:
+        place = tuple((name, value) for name, value in point.place if name in telling)
+        line = lines.setdefault(place, {})
+        line[index] = _joined(line[index], point) if index in line else point
+    return [*lines.items()]
+
+
+def _joined(first: Point, second: Point) -> Point:
+    """Two measurements in one place at one time: as if one had had all the processes."""
+    references = (first.reference_speeds, second.reference_speeds)
+    return replace(
+        first,
+        speeds={name: (*one, *second.speeds[name]) for name, one in first.speeds.items()},
+        measured_s=min(first.measured_s, second.measured_s),
+        regressed=first.regressed or second.regressed,
+        reference_speeds=sum(references, ()) if all(references) else (),
+    )
+
+
+def _point(measurement: Measurement, regressed: bool) -> Point:
+    samples, items = measurement.samples, measurement.items
+    references = [one.reference_wall_s for one in samples]
+    return Point(
+        machine=_in_words(fingerprint(measurement)),
+        conditions=_in_words(conditions(measurement)),
+        place=_in_words({name: measurement.machine.get(key) for key, name in _PLACE.items()}),
+        unit=measurement.unit,
+        versions={key: str(value) for key in VERSIONS if (value := measurement.machine.get(key))},
+        speeds={
+            "throughput": tuple(items * one.calls_a_second for one in samples),
+            "cpu_efficiency": tuple(items * one.calls_a_cpu_second for one in samples),
+        },
+        measured_s=fmean(sum(one.wall_s) for one in samples),
+        regressed=regressed,
+        reference_speeds=tuple(1 / one for one in references if one) if all(references) else (),
+    )
+
+
+def _in_words(facts: Mapping[str, object]) -> Facts:
+    return tuple((words, shown(value)) for words, value in facts.items())
+
+
+def _told_apart(lines: Sequence[tuple[Line, Facts]]) -> list[Line]:
+    """With what differs between the lines of a test on a machine."""
+    seen: dict[tuple[str, Facts], list[Facts]] = {}
+    for line, facts in lines:
+        seen.setdefault((line.test, line.machine), []).append(facts)
+    result = []
+    for line, facts in lines:
+        alike = seen[line.test, line.machine]
+        distinct = tuple(
+            fact for index, fact in enumerate(facts) if any(one[index] != fact for one in alike)
+        )
+        result.append(replace(line, distinct=distinct))
+    return result

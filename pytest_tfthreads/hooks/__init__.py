@@ -1,0 +1,1 @@
+"""Objects whose methods pytest calls: each takes part in a run of pytest."""

@@ -1,0 +1,329 @@
+"""Takes marked tests out of pytest's hands, and reports what has become of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.eta import Pace
+from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.hooks.leasing import Leasing
+from pytest_tfthreads.hooks.session_results import SessionResults
+from pytest_tfthreads.pytest_bridge import collection, outcomes
+from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
+from pytest_tfthreads.pytest_bridge.collection import case_of
+from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.pytest_bridge.raised import rebuilt
+from pytest_tfthreads.report.verdicts import expectation, failure_message
+from pytest_tfthreads.runner import traces
+from pytest_tfthreads.runner.baseline import check_baseline, open_baseline, open_saved_commit
+from pytest_tfthreads.runner.executor import Executor
+from pytest_tfthreads.runner.group import Isolation
+from pytest_tfthreads.runner.measurements import IsolatedRun
+from pytest_tfthreads.runner.on_demand import BaselineOnDemand
+from pytest_tfthreads.runner.payload import Attached, attach
+from pytest_tfthreads.system.machine import Machine
+from pytest_tfthreads.xdist_bridge import roles
+from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
+from pytest_tfthreads.xdist_bridge.distribution import Distribution
+
+
+class MarkedTests:
+    """The hooks of a process that collects tests: pytest, or a worker of pytest-xdist.
+
+    Where pytest only distributes (`distribution`), it tells its workers what they judge by.
+    `executor_on` makes what runs the processes, when the first marked test needs it.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        sharing: Leasing,
+        progress: ProgressLine,
+        keeper: SessionResults,
+        distribution: Distribution | None,
+        executor_on: Callable[[Machine], Executor],
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._sharing = sharing
+        self._progress = progress
+        self._keeper = keeper
+        self._distribution = distribution
+        self._executor_on = executor_on
+        self._isolation: Isolation | None = None
+        self._planned: list[str] = []  # how long the gate will take, in words
+        self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
+        self._groups: collection.Groups | None = None
+        self._gate: Gate | None = None
+        self._saw_marked = False
+        self._attempts = Attempts(config)
+        self._briefing = read_briefing(config)
+        if self._briefing is not None:
+            benchmark_bridge.leave_comparing_to_the_controller(config)
+        if distribution is not None:
+            distribution.before_measuring = keeper.check_places
+        if distribution is not None or roles.is_worker(config):
+            benchmark_bridge.hold_only(config)
+
+    def isolation(self) -> Isolation:
+        if self._isolation is None:
+            machine = Machine.read()
+            self._isolation = Isolation(
+                self._config,
+                self._settings,
+                machine,
+                self._executor_on(machine),
+                self._sharing.leases(),
+                self._progress,
+                self._attempts,
+            )
+        return self._isolation
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        benchmark_bridge.return_only(self._config)
+        if self._distribution is not None and self._is_judging():
+            # The workers judge, out of sight; here it is said what they judge by, or cannot.
+            gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
+            self._keeper.add_notes(gate.notes)
+            self._distribution.baseline = gate.to_text()
+            if self._settings.duet:
+                self._keeper.add_notes(check_baseline(self._settings.duet, gate, self._config))
+
+    def saw_marked(self, item: pytest.Item) -> None:
+        """A marked test was collected."""
+        self._saw_marked = True
+        if self._isolation is None and not _may_deselect(item):
+            self._prepare_first([item])
+
+    @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._prepare_first(session.items)
+        if roles.is_worker(self._config):
+            unmeasured = [item for item in session.items if case_of(item) is None]
+            benchmark_bridge.skip_unmeasured(unmeasured)
+            if self._saw_marked:
+                benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
+                benchmark_bridge.leave_files_to_the_controller(self._config)
+            else:
+                benchmark_bridge.return_comparing(self._config)
+        to_run = [
+            item for item in session.items if case_of(item) is not None and not _runs_here(item)
+        ]
+        if not self._config.getoption("collectonly"):
+            measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
+            if measuring:
+                self._check_places(measuring[0])
+            self._progress.plan(self._foreseen(session.items))
+        if self._is_judging():
+            # Which tests measure is known for certain only when they have.
+            hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
+            self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
+            self._keeper.add_notes(self._gate.notes)
+            must_judge = bool(to_run) or "no-baseline" in self._settings.policy.fail_on
+            if self._gate.mistake and must_judge:
+                raise pytest.UsageError(self._gate.mistake)
+        is_measured = to_run and benchmark_bridge.is_enabled(self._config)
+        if self._gate is not None and is_measured:
+            self._plan(to_run)
+            self._make_baseline_ready(self._gate, to_run)
+        if self._settings.configs and not any(map(case_of, session.items)):
+            session.config.issue_config_time_warning(
+                pytest.PytestWarning(
+                    "--tf-threads has nothing to configure: no selected test is marked with "
+                    "@pytest.mark.tf_threads"
+                ),
+                stacklevel=2,
+            )
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return self._planned
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> bool | None:
+        if not _is_ours(item):
+            return None
+        self._attempts.run(item, nextitem, lambda: self._attempt(item))
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if _is_ours(item):
+            pytest.fail(
+                f"{item.nodeid}: another plugin, or a conftest.py, runs this test in the pytest "
+                "process, before pytest-tfthreads is asked. A tf_threads test is measured in "
+                "processes of its own: leave that plugin's pytest_runtest_protocol out for it, "
+                "or implement it without tryfirst=True in a plugin or the topmost conftest.py",
+                pytrace=False,
+            )
+
+    def _check_places(self, first: pytest.Item) -> None:
+        """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
+        if self._settings.profile is not None:
+            traces.check_directory(self._settings.profile.directory)
+        if self._briefing is None:
+            self._keeper.check_places()
+        else:  # the files are the controller's
+            self._briefing.tell(MEASURES, first.nodeid)
+
+    def _is_judging(self) -> bool:
+        return is_asked_for(self._config, self._settings.duet)
+
+    def pytest_unconfigure(self) -> None:
+        if self._isolation is not None:
+            self._isolation.close()
+
+    def _prepare_first(self, items: Sequence[pytest.Item]) -> None:
+        """Import TensorFlow in the background, for the first test that will need it."""
+        if self._config.getoption("collectonly"):
+            return
+        for item in items:
+            case = case_of(item)
+            if case is not None and not _runs_here(item):
+                self.isolation().prepare(case)
+                return
+
+    def _plan(self, items: Sequence[pytest.Item]) -> None:
+        """Settle how long the gate may measure, and say how long it will."""
+        foreseen = self._foreseen(items)
+        if not foreseen:
+            return
+        process_s = fmean(Pace.of_budget(benchmark_bridge.budget_s(one)).process_s for one in items)
+        workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
+        budget = self.isolation().plan(foreseen, process_s, 1 / workers)
+        looks = self._settings.looks
+        if self._settings.duet is not None:
+            pairs = looks[-1] - looks[0]
+        else:
+            pairs = looks[-1] if self._settings.duet_if_open else 0
+        self._planned = [
+            expectation(
+                len(foreseen),
+                budget.expected_s,
+                len(foreseen) * pairs * budget.pair_s,
+                budget.total_s,
+            )
+        ]
+
+    def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
+        """How many processes each item takes, if nothing is suspicious."""
+        settings = self._settings
+        traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
+        processes = {}
+        for item in items:
+            case = case_of(item)
+            if case is None or _runs_here(item):
+                continue
+            count = case.processes or settings.processes
+            if not benchmark_bridge.measures(item):
+                count = 1
+            elif settings.duet:
+                count = 2 * max(count, settings.looks[0]) + traces
+            else:
+                count += traces
+            processes[item.nodeid] = count
+        return processes
+
+    def _make_baseline_ready(self, gate: Gate, items: Sequence[pytest.Item]) -> None:
+        """Have these tests run side by side with what the user wants, or with it if need be."""
+        wanted, modules = self._settings.duet, [item.path for item in items]
+        config, home = self._config, self.isolation().home
+        if wanted is None:
+            if self._settings.duet_if_open:
+                self.isolation().compare_if_open(
+                    BaselineOnDemand(lambda: open_saved_commit(gate, config, home, modules))
+                )
+            return
+        baseline = open_baseline(wanted, gate, config, home, modules)
+        self.isolation().compare_with(baseline)
+        self._keeper.add_notes(baseline.notes)
+        self._prepare_first(items)
+
+    def _group(self, item: pytest.Item) -> list[pytest.Item]:
+        """The item and all other selected configurations of its test, to be measured with it."""
+        config = self._config
+        if self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet:
+            return [item]
+        if not roles.gets_whole_groups(config):  # the others may be run elsewhere
+            return [item]
+        if self._groups is None:
+            self._groups = collection.Groups(item.session.items)
+        members = {
+            other.nodeid: other
+            for other in self._groups.from_here(item)
+            if other.nodeid not in self._runs and not _runs_here(other)
+        }
+        return list(members.values())
+
+    def _attempt(self, item: pytest.Item) -> Attempt:
+        """What became of the item, which is measured now if it was not with others before."""
+        mistake = collection.mistake_of(item)
+        if mistake is not None:
+            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
+        if item.nodeid not in self._runs:
+            self._runs |= self.isolation().run(self._group(item), self._gate)
+        run = self._runs.pop(item.nodeid)
+        if run.ending is not None:
+            raise run.ending
+        for state in run.states:
+            item.ihook.pytest_tfthreads_receive_state(config=self._config, item=item, state=state)
+        reports = run.reports
+        raised = {when: rebuilt(described) for when, described in run.raised.items()}
+        if run.measured is not None:
+            called = [report for report in reports if report.when == "call"][-1]
+            self._fail_by(run.measured.verdicts, run.mistake, called)
+            attach(called, Attached(run.measured))
+        elif run.measures:
+            for report in reports:
+                if report.failed:
+                    attach(report, Attached(has_failed=True))
+        elif self._settings.profile and self._settings.profile.holds_for(has_regressed=False):
+            attach(reports[0], Attached(is_untraced=True))
+        return Attempt(reports, raised)
+
+    def _fail_by(
+        self, verdicts: Sequence[Verdict], mistake: str, called: pytest.TestReport
+    ) -> None:
+        """Fail the call of a test for its speed, or because its baseline is none."""
+        gate = self._gate
+        failing = [] if gate is None else [failure_message(one) for one in gate.failing(verdicts)]
+        if mistake:
+            failing = [f"--tf-threads-duet: {mistake}"]
+        if failing:
+            called.outcome = "failed"
+            called.longrepr = "\n".join(failing)
+
+
+def _may_deselect(item: pytest.Item) -> bool:
+    """Whether options may leave a collected item out, so that it is too early to prepare for it."""
+    return any(
+        item.config.getoption(name, None)
+        for name in ("keyword", "markexpr", "deselect", "lf", "stepwise")
+    )
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether the item is marked, and to be run in measuring processes (or known to be wrong)."""
+    is_marked = case_of(item) is not None or collection.mistake_of(item) is not None
+    return is_marked and not _runs_here(item)
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    """Items that pytest would not run need no process to be skipped in."""
+    config = item.config
+    if config.getoption("setuponly") or config.getoption("setupplan"):
+        return True
+    if item.get_closest_marker("skip") is not None:
+        return True
+    return benchmark_bridge.is_skipped(item)

@@ -1,0 +1,311 @@
+"""What a run has measured, as it comes in: to pytest-benchmark's session, the summary, the exit code."""  # noqa: E501
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Generator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.hooks.html_report import HtmlReport
+from pytest_tfthreads.hooks.leasing import Leasing
+from pytest_tfthreads.hooks.run_results import RunResults
+from pytest_tfthreads.pytest_bridge import outcomes
+from pytest_tfthreads.pytest_bridge.gate import is_asked_for
+from pytest_tfthreads.pytest_bridge.options import REGRESSED, Settings
+from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.html.content import RunContent
+from pytest_tfthreads.runner.measurements import MeasuredTest
+from pytest_tfthreads.runner.payload import attached_to
+from pytest_tfthreads.xdist_bridge import roles
+from pytest_tfthreads.xdist_bridge.distribution import Distribution
+
+
+class SessionResults:
+    """The hooks of the process that keeps the results; in workers of pytest-xdist they keep none.
+
+    `distribution`: where this process is their controller.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        sharing: Leasing,
+        distribution: Distribution | None,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._sharing = sharing
+        self._distribution = distribution
+        self._findings = RunResults()
+        self._notes: list[str] = []
+        self._unwritten: dict[str, None] = {}  # files that could not be written, in words
+        self._saw_marked = False
+        self._session: pytest.Session | None = None
+        self._ended = 0  # tests that were run to their end here
+        self._ended_in_workers: set[tuple[object, ...]] = set()
+        self._to_be_run_again: set[tuple[object, ...]] = set()
+        self._all_collected = True
+        if settings.report is not None and not roles.is_worker(config):
+            report_file = HtmlReport(settings.report, self._content)
+            config.pluginmanager.register(report_file, "tfthreads-report")
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """What is to be said below the verdicts."""
+        self._notes += notes
+
+    def check_places(self) -> None:
+        """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
+        if found := benchmark_bridge.why_unwritable(self._config):
+            raise pytest.UsageError("\n".join(found))
+
+    def saw_marked(self) -> None:
+        """There are marked tests, here or in a worker of pytest-xdist."""
+        self._saw_marked = True
+        self._guard()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        # Where this is registered in the midst of a collection: some of it may have failed before.
+        self._all_collected = not session.testsfailed
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._all_collected &= not report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if roles.is_worker(self._config):
+            return  # pytest-xdist carries the report on to the process that keeps the results
+        self._note_end(report)
+        if not outcomes.is_final(report):
+            return  # the test is run again, and only its last run is a result
+        found = attached_to(report)
+        if found.has_failed:
+            self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
+        if found.is_untraced:
+            self._findings.add_untraced(report.nodeid)
+        measured = found.measured
+        if measured is None:
+            return
+        self._guard()  # under pytest-xdist nothing is collected here
+        self._unwritten |= dict.fromkeys(measured.unwritten)
+        place = _place(self._config.rootpath, report.location)
+        if self._distribution is None:
+            self._record(measured, place)
+            return
+        if worker := self._distribution.worker_to_name(report):
+            measured = measured.by(worker)
+        self._distribution.in_order(report, functools.partial(self._record, measured, place))
+
+    def _guard(self) -> None:
+        if not roles.is_worker(self._config):
+            benchmark_bridge.saving_of(self._config).guard()
+
+    def _record(self, measured: MeasuredTest, place: Place) -> None:
+        """Add it to what this run has found."""
+        self._findings.add(measured, place)
+        benchmark_bridge.add(
+            self._config,
+            nodeid=measured.fullname,
+            name=measured.name,
+            param=measured.param,
+            params=measured.params,
+            record=measured.record,
+            tf_threads=measured.recorded,
+        )
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, Any, None]:
+        # Once for each test, however often a plugin runs it.
+        outcome = yield
+        self._ended += outcome.excinfo is None
+
+    def _note_end(self, report: pytest.TestReport) -> None:
+        """Of a test that a worker runs, perhaps several times."""
+        key = getattr(report, "worker_id", None), getattr(report, "item_index", None)
+        if None in key:
+            return
+        if report.when == "setup":  # of an attempt before, the teardown may not have been reported
+            self._to_be_run_again.discard(key)
+        if not outcomes.is_final(report):
+            self._to_be_run_again.add(key)
+        if report.when != "teardown":
+            return
+        if key in self._to_be_run_again:
+            self._to_be_run_again.remove(key)
+        else:
+            self._ended_in_workers.add(key)
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> Generator[None, object, None]:
+        if benchmark_bridge.holds_only_ours(self._config):
+            benchmark_bridge.shorten_table(self._config)
+            self._summarize(terminalreporter, exitstatus)
+            yield
+        else:
+            yield  # even if pytest-benchmark raises: a wrapper goes on all the same
+            self._summarize(terminalreporter, exitstatus)
+        if self._must_judge():  # the last line of all, so that nobody takes open for passed
+            for line in self._findings.open_verdicts():
+                terminalreporter.write_line(line)
+        if self._session is not None:  # the histogram comes with pytest-benchmark's table
+            self._fail_if_unwritten(self._session)
+
+    def _summarize(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Write what was measured, judged and recommended."""
+        verbose = self._config.get_verbosity() > 0
+        lines = self._findings.measurements(verbose=verbose)
+        # Of a run that was refused, pytest's error is all that there is to say.
+        was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
+        if self._must_judge() and not was_refused:
+            told = [*self._notes, *self._findings.notes_of_judgement]
+            notes = [f"  {note}" for note in told]
+            judgement = self._findings.judgement(self._settings.policy)
+            lines += [*([""] if lines else []), *judgement, *notes]
+        lines += self._findings.advice(self._settings.seed, verbose=verbose)
+        if traces := [*self._findings.traces(), *self._why_no_traces()]:
+            lines += ["", *traces]
+        if self._settings.duet:
+            lines += self._findings.lack_of_comparisons()
+        if self._measured_nothing_asked_for():
+            lines.append(benchmark_bridge.UNMEASURED)
+        elif self._distribution is not None and self._findings.has_measurements:
+            lines.append("Under pytest-xdist marked tests are measured, and no others.")
+        lines += [*self._sharing.warnings(), *self._unwritten]
+        if lines:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("tf_threads", sep="-", yellow=True)
+        for line in [*lines, *self._annotations()]:
+            terminalreporter.write_line(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        if not self._saw_marked:
+            return  # a suite that has nothing of ours
+        # Called once for each file that is written: the same each time.
+        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+            self._settings.seed, self._is_complete()
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """What fails a run that no test failed.
+
+        A gate that judged nothing, where a missing baseline is to fail; and a run that
+        pytest-benchmark would have refused, if it measured nothing.
+        """
+        if self._must_judge() and not roles.is_worker(self._config):
+            self._append_to_step_summary(self._findings.judgement_as_markdown())
+        self._fail_if_unwritten(session)
+        if _has_ended_badly(session):
+            return
+        if self._measured_nothing_asked_for():
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif (
+            self._must_judge()
+            and self._settings.policy.fails_run(self._findings.verdicts)
+            and not roles.is_worker(self._config)
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _fail_if_unwritten(self, session: pytest.Session) -> None:
+        """A failed test outweighs a file that could not be written."""
+        if _has_ended_badly(session) or roles.is_worker(self._config):
+            return
+        saving = benchmark_bridge.saving_of(self._config)
+        if saving.is_broken:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        elif self._unwritten or saving.has_failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _append_to_step_summary(self, markdown: str) -> None:
+        """What GitHub Actions shows of a job."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path or not markdown:
+            return
+        try:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(markdown)
+        except OSError as error:
+            message = (
+                f"GITHUB_STEP_SUMMARY: {path} was not written: {error.strerror}; mend that, or "
+                "take the variable out of the environment"
+            )
+            self._unwritten[message] = None
+
+    def _content(self) -> RunContent:
+        """For the report, as this run ends."""
+        return self._findings.content(
+            RunContent(
+                when=datetime.now(timezone.utc).isoformat(),
+                source=f"tests of {self._config.rootpath.name}",
+                commit=benchmark_bridge.commit_of(self._config),
+                complete=self._is_complete(),
+                notes=(
+                    *self._notes,
+                    *self._findings.notes_of_judgement,
+                    *self._sharing.warnings(),
+                ),
+            )
+        )
+
+    def _measured_nothing_asked_for(self) -> bool:
+        held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)
+        return held and not self._findings.has_measurements
+
+    def _must_judge(self) -> bool:
+        """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
+        if not is_asked_for(self._config, self._settings.duet):
+            return False
+        asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
+        return asked or bool(self._findings.verdicts)
+
+    def _is_complete(self) -> bool:
+        """Whether all selected tests were run to their end, in whatever process."""
+        session = self._session
+        return session is not None and (
+            self._all_collected
+            and self._ended + len(self._ended_in_workers) >= session.testscollected
+        )
+
+    def _why_no_traces(self) -> list[str]:
+        wanted = self._settings.profile
+        if wanted is None or not self._findings.has_measurements:
+            return []
+        if self._config.getoption("usepdb") or self._config.getoption("trace"):
+            return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
+        if wanted.only_regressed and not is_asked_for(self._config, self._settings.duet):
+            return [
+                f"--tf-threads-profile: no traces: nothing is known to have {REGRESSED} without "
+                "--benchmark-compare or --tf-threads-duet"
+            ]
+        return []
+
+    def _annotations(self) -> list[str]:
+        if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge():
+            return []
+        return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
+
+
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+    """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
+    file, line, _ = location
+    path = (rootdir / file).resolve()
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        file = str(path.relative_to(Path(workspace).resolve()))
+    return Place(file, None if line is None else line + 1)
+
+
+def _has_ended_badly(session: pytest.Session) -> bool:
+    # A session that pytester makes for a plugin's own test may have no exit status.
+    return getattr(session, "exitstatus", pytest.ExitCode.OK) != pytest.ExitCode.OK

@@ -1,0 +1,70 @@
+"""The clients of an interpreter: pytest, or the workers of one run on this host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from types import FrameType
+
+from pytest_tfthreads.engine import rendezvous
+from pytest_tfthreads.engine.protocol import Connection
+
+_LOOK_S = 0.5
+_LOOKS_WITHOUT_ANYONE = 20  # who starts an interpreter comes in at once, or was killed before
+
+
+class Door:
+    """A socket by which workers come in, at any time."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._inside: list[Connection] = []
+        self._looks = 0
+        listener.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._listener.fileno()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def admit(self) -> list[Connection]:
+        """Those who have come."""
+        admitted = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setblocking(True)
+                if rendezvous.is_own(sock):
+                    admitted.append(Connection(sock))
+                else:
+                    sock.close()
+        return admitted
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[list[Connection]]:
+        """While this process imports, which cannot be interrupted, end it if all have gone.
+
+        Yields those who are inside, in a list that is complete when the block ends. There is no
+        thread for it, because a process with threads cannot be forked.
+        """
+        before = signal.signal(signal.SIGALRM, self._look)
+        signal.siginterrupt(signal.SIGALRM, False)
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
+        try:
+            yield self._inside
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            self._look()
+
+    def _look(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        came = self.admit()
+        had_someone = bool(self._inside or came)
+        self._inside[:] = [one for one in (*self._inside, *came) if not one.has_closed()]
+        self._looks += 1
+        if not self._inside and (had_someone or self._looks > _LOOKS_WITHOUT_ANYONE):
+            os._exit(0)

@@ -1,0 +1,347 @@
+"""The interpreter beside pytest that starts measuring processes, waits for them and cleans up.
+
+Preloaded, it has TensorFlow imported but its runtime untouched, and forks; otherwise, or where
+forking cannot be trusted, it starts a fresh interpreter for each order. It works for one pytest
+process, or for all workers of a run on this host, and lives as long as one of them: when one of
+them closes its connection or ends, even by SIGKILL, it kills what it has started for it, and after
+the last one it goes too. Its parent, the guard (`process/guard`), kills what it could not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.protocol import (
+    MUTE_EXIT_CODE,
+    Connection,
+    ConnectionClosedError,
+    MessageKind,
+)
+from pytest_tfthreads.measuring import entry
+from pytest_tfthreads.measuring.listener import Door
+from pytest_tfthreads.system import linux
+from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
+
+_ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
+_FRESH = (
+    "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
+    "from pytest_tfthreads.measuring.entry import main; main(order_fd, parent, fds)"
+)
+
+
+def main(
+    fd: int, is_shared: bool, preload: bool, flags: Sequence[str], lease_timeout_s: float | None
+) -> None:
+    """`fd` is the socket to pytest, or, if it `is_shared`, one that workers connect to.
+
+    `flags` are interpreter flags that a fresh process gets too.
+
+    `lease_timeout_s`: how long to wait for those who measure before importing; None: not at all.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is pytest's to handle, for all of us
+    linux.adopt_orphans()
+    sock = socket.socket(fileno=fd)
+    if is_shared:
+        door = Door(sock)
+        with door.watched() as clients:
+            told = _preload_in_time(preload, lease_timeout_s)
+        Interpreter(clients, flags, told, door).serve()
+    else:
+        Interpreter([Connection(sock)], flags, _preload_in_time(preload, lease_timeout_s)).serve()
+
+
+def _preload_in_time(preload: bool, lease_timeout_s: float | None) -> dict[str, Any]:
+    """Preload while nobody measures, if at all; what is to be told of it."""
+    told: dict[str, Any] = {"forkable": False, "reason": ""}
+    if preload and lease_timeout_s is None:
+        return _preload()
+    if preload:
+        try:
+            with Leases(timeout_s=lease_timeout_s).shared("importing TensorFlow"):
+                return _preload()
+        except LeaseTimeoutError as error:
+            told |= {"broken": str(error)}
+    return told
+
+
+def _preload() -> dict[str, Any]:
+    try:
+        from pytest_tfthreads.measuring import runtime  # imports TensorFlow
+    except Exception as error:  # importing TensorFlow can raise anything; told to the user
+        return {"forkable": False, "broken": traceback.format_exc(), "reason": repr(error)}
+    _preload_pytest()
+    gc.collect()
+    gc.freeze()  # forks share these objects, and neither they nor the collector touch them
+    threads = linux.thread_count()
+    reason = ""
+    if threads > 1:
+        reason = f"{threads} threads run after importing TensorFlow and pytest's plugins"
+    return {
+        "forkable": not reason,
+        "reason": reason,
+        "build": runtime.build(),
+    }
+
+
+def _preload_pytest() -> None:
+    """Import pytest and its installed plugins, through pytest, which rewrites their assertions.
+
+    Nothing of the user's: no conftest, no configuration file, no plugins named in variables. And
+    nothing is configured: the session ends before that.
+    """
+    import pytest
+
+    class EndAtOnce:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_cmdline_main(self) -> int:
+            return 0
+
+    with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
+        pytest.main(arguments, plugins=[EndAtOnce()])
+    from pytest_tfthreads.measuring import session  # noqa: F401 - so that no fork has to
+
+    sys.stdout.flush()  # or every fork would write it once more
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _without_variables(*names: str) -> Iterator[None]:
+    removed = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A measuring process, and for whom it measures."""
+
+    client: Connection
+    is_interactive: bool
+
+
+class Interpreter:
+    """Serves orders until nobody is there any more.
+
+    `told` is what clients are told of its readiness; by the `door`, if there is one, more come.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[Connection],
+        flags: Sequence[str],
+        told: Mapping[str, Any],
+        door: Door | None = None,
+    ) -> None:
+        self._clients: list[Connection] = []
+        self._coming = list(clients)
+        self._flags = list(flags)
+        self._told = told
+        self._door = door
+        self._measuring: dict[int, _Process] = {}
+        self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
+        self._selector = selectors.DefaultSelector()
+        self._wake_fds: tuple[int, ...] = ()
+
+    def serve(self) -> None:
+        self._wake_fds = wake_fd, _ = linux.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
+        try:
+            self._selector.register(wake_fd, selectors.EVENT_READ)
+            if self._door is not None:
+                self._selector.register(self._door, selectors.EVENT_READ)
+            while self._welcome():
+                ready = {key.fd for key, _ in self._selector.select()}
+                if wake_fd in ready:
+                    if not _ENDED_BY.isdisjoint(linux.drain(wake_fd)):
+                        return
+                    self._reap()
+                for client in list(self._clients):
+                    if client.fileno() in ready:
+                        self._receive(client)
+                    elif self._ends.get(client) in ready:
+                        self._leave(client)
+        finally:
+            for pid in self._measuring:
+                self._kill(pid)
+            linux.kill_children()
+
+    def _welcome(self) -> bool:
+        """Let in who has come; whether anybody is there."""
+        if self._door is not None:
+            self._coming += self._door.admit()
+        for client in self._coming:
+            self._clients.append(client)
+            self._selector.register(client, selectors.EVENT_READ)
+            # A process that the client has forked may hold its end of the connection open.
+            end = linux.end_of_peer(client.sock)
+            if end is not None:
+                self._ends[client] = end
+                self._selector.register(end, selectors.EVENT_READ)
+            # With what it writes: who shares it may have to explain why it is of no use.
+            self._tell(client, "ready", self._told, [] if self._door is None else [1])
+        self._coming.clear()
+        return bool(self._clients)
+
+    def _receive(self, client: Connection) -> None:
+        try:
+            for body, fds in client.poll_all():
+                self._handle(client, body, fds)
+        except ConnectionClosedError:
+            self._leave(client)
+
+    def _leave(self, client: Connection) -> None:
+        """Kill what a client that has gone has running here."""
+        self._selector.unregister(client)
+        self._clients.remove(client)
+        client.close()
+        end = self._ends.pop(client, None)
+        if end is not None:
+            self._selector.unregister(end)
+            os.close(end)
+        for pid, process in self._measuring.items():
+            if process.client is client:
+                self._kill(pid)
+
+    def _tell(
+        self,
+        client: Connection,
+        kind: MessageKind,
+        body: Mapping[str, Any],
+        fds: Sequence[int] = (),
+    ) -> None:
+        if client not in self._clients:  # it has gone, and left a process that was killed
+            return
+        with contextlib.suppress(ConnectionClosedError):  # the next reading will tell
+            client.send(kind, body, fds)
+
+    def _handle(self, client: Connection, body: dict[str, Any], fds: Sequence[int]) -> None:
+        kind = body.pop("kind")
+        if kind == "run":
+            sent = SentOrder.from_json(body)
+            pid = self._fork(sent, fds) if sent.start == "fork" else self._spawn(sent, fds)
+            self._measuring[pid] = _Process(client, sent.order.call.interactive)
+            for fd in fds:
+                os.close(fd)
+            self._tell(client, "started", {"pid": pid})
+        elif body["pid"] in self._measuring:  # it may have ended meanwhile
+            if kind == "stacks":
+                with contextlib.suppress(PermissionError):  # it has become another user's
+                    os.kill(body["pid"], linux.STACKS_SIGNAL)
+            elif kind == "kill":
+                self._kill(body["pid"])
+            elif kind == "continue":
+                self._continue(body["pid"], body.get("cpus"))
+
+    def _fork(self, sent: SentOrder, fds: Sequence[int]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            linux.die_with_parent(parent)
+            # Where asyncio is imported, Python 3.12 and later have reset it already.
+            signal.set_wakeup_fd(-1)
+            for fd in self._wake_fds:
+                os.close(fd)
+            for number in (signal.SIGCHLD, *_ENDED_BY):
+                signal.signal(number, signal.SIG_DFL)
+            # Open in a fork, they would look alive to the others when we are dead.
+            for one in self._clients:
+                one.close()
+            if self._door is not None:
+                self._door.close()
+            self._selector.close()
+            # A debugger must stay in the terminal's foreground group.
+            if not sent.order.call.interactive:
+                os.setsid()
+            entry.run(sent, fds)
+        finally:
+            # Whatever happens, a fork must not go on as the interpreter.
+            os._exit(MUTE_EXIT_CODE)
+
+    def _spawn(self, sent: SentOrder, fds: Sequence[int]) -> int:
+        call = sent.order.call
+        with tempfile.TemporaryFile("w+") as file:
+            json.dump(sent.to_json(), file)
+            file.flush()
+            passed = [file.fileno(), *fds]
+            for fd in passed:
+                os.set_inheritable(fd, True)
+            argument = json.dumps([passed[0], os.getpid(), passed[1:], list(call.sys_path)])
+            return os.posix_spawn(
+                sys.executable,
+                [sys.executable, *self._flags, "-c", _FRESH, argument],
+                os.environ,
+                setsid=not call.interactive,
+                setsigdef=[signal.SIGINT, signal.SIGCHLD, *_ENDED_BY],
+            )
+
+    def _continue(self, pid: int, cpus: Sequence[int] | None) -> None:
+        if cpus is not None:
+            linux.pin(cpus, pid)
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGCONT)
+            else:
+                os.kill(pid, signal.SIGCONT)
+
+    def _reap(self) -> None:
+        while (change := _change_of_a_child()) is not None:
+            pid = change.si_pid
+            process = self._measuring.get(pid)
+            if process is not None and change.si_code != os.CLD_STOPPED:
+                # Before it is waited for: no other group can have its number until then.
+                _signal_group(pid, signal.SIGKILL)
+            _, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
+            if process is None:  # a daemon that a test has left
+                continue
+            if os.WIFSTOPPED(status):
+                if not process.is_interactive:  # its children too
+                    _signal_group(pid, signal.SIGSTOP)
+                self._tell(process.client, "stopped", {"pid": pid})
+                continue
+            del self._measuring[pid]
+            if not self._measuring:  # else a daemon may be another one's
+                linux.kill_children()
+            ended = {
+                "pid": pid,
+                "code": os.waitstatus_to_exitcode(status),
+                "max_rss_bytes": usage.ru_maxrss * 1024,
+            }
+            self._tell(process.client, "ended", ended)
+
+    def _kill(self, pid: int) -> None:
+        """Kill a measuring process and its group; what else it leaves is killed after its end."""
+        _signal_group(pid, signal.SIGKILL)
+        # A new fork may not lead its group yet, and one that shares the terminal never does.
+        with contextlib.suppress(PermissionError):  # it has become another user's
+            os.kill(pid, signal.SIGKILL)
+
+
+def _change_of_a_child() -> os.waitid_result | None:
+    """That a child has stopped or ended; it is still to be waited for."""
+    options = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+    try:
+        return os.waitid(os.P_ALL, 0, options)
+    except ChildProcessError:
+        return None
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

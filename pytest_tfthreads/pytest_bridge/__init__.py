@@ -1,0 +1,1 @@
+"""What the runner needs of pytest: options, markers, reports, the gate, the progress line."""

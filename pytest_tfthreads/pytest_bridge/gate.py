@@ -1,0 +1,182 @@
+"""The gate of a pytest run: finds the saved runs to judge by, and judges each measurement.
+
+It judges by them, or, in a duet, by the baseline that was measured side by side.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.gate.duet import judge_duet
+from pytest_tfthreads.core.gate.evidence import histories_of, history_of, pairs_of
+from pytest_tfthreads.core.gate.pairs import Duet
+from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
+from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.op_profile import Trace
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.xdist_bridge.briefing import read_briefing
+
+
+def is_asked_for(config: pytest.Config, duet: str | None) -> bool:
+    """Whether measurements are compared with others, saved or side by side."""
+    if config.getoption("collectonly"):
+        return False
+    return benchmark_bridge.compares(config) or duet is not None
+
+
+class Gate:
+    """Judges by saved runs, oldest first; the last is the baseline unless it regressed.
+
+    `named`: the user chose it. `problem`: why it cannot be one. `mistake`: what is wrong
+    with the user's choice; then nothing is to be measured. `notes` tell of other files that are no
+    use. `hypotheses` is how many verdicts the run will have.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        hypotheses: int,
+        runs: Sequence[StoredRun] = (),
+        named: bool = False,
+        problem: str = "",
+        mistake: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.notes = tuple(notes)
+        self.mistake = mistake
+        self._policy = policy
+        self._hypotheses = max(hypotheses, 2)
+        self._runs = tuple(runs)
+        self._named = named
+        self._problem = problem
+        self._drifts: dict[str, Drifts] = {}
+
+    @classmethod
+    def open(cls, config: pytest.Config, policy: Policy, hypotheses: int) -> Gate:
+        """With the run that --benchmark-compare names, or the latest, and those before it.
+
+        The latest is that of this Python on this kind of machine, as long as one that can be
+        compared was saved by it: the runs of others come before all of its own.
+
+        In a worker of pytest-xdist with those that its controller found: the worker may be on
+        another host, without a saved run.
+        """
+        briefing = read_briefing(config)
+        if briefing is not None and briefing.baseline is not None:
+            return cls._told(briefing.baseline, policy, hypotheses * briefing.copies)
+        saved = benchmark_bridge.saved_runs(config)
+        runs, problems = _read(saved.files)
+        others, others_problems = _read(saved.elsewhere)
+        others.sort(key=lambda run: run.moment)
+        problem, mistake = saved.problem, saved.mistake
+        if saved.files and saved.files[-1] in problems:
+            problem = problems.pop(saved.files[-1])
+        elif others_problems and not (runs or others):
+            problem = others_problems.pop(saved.elsewhere[-1])
+        if saved.named and problem:
+            mistake = benchmark_bridge.useless(config, problem)
+        notes = [*others_problems.values(), *problems.values()]
+        return cls(
+            policy, hypotheses, [*others, *runs], saved.named, mistake or problem, mistake, notes
+        )
+
+    @classmethod
+    def _told(cls, text: str, policy: Policy, hypotheses: int) -> Gate:
+        data = json.loads(text)
+        runs = [StoredRun.from_json(run) for run in data["runs"]]
+        return cls(policy, hypotheses, runs, data["named"], data["problem"], data["mistake"])
+
+    def to_text(self) -> str:
+        """For workers: what `open` finds there."""
+        return json.dumps(
+            {
+                "runs": [run.condensed().to_json() for run in self._runs],
+                "named": self._named,
+                "problem": self._problem,
+                "mistake": self.mistake,
+            }
+        )
+
+    @property
+    def baseline(self) -> StoredRun | None:
+        """The run to compare with: the named one, or the latest in which no test regressed.
+
+        If all did, the latest: as for a single test, see `history_of`.
+        """
+        if self._problem or not self._runs:
+            return None
+        sound = [] if self._named else [run for run in self._runs if not run.has_regressed]
+        return (sound or self._runs)[-1]
+
+    @property
+    def problem(self) -> str:
+        """Why there is none."""
+        return self._problem
+
+    def judge(self, test: str, now: Measurement, case: Case) -> tuple[Verdict, Verdict]:
+        """Throughput and CPU efficiency of a test that was just measured."""
+        history = (
+            History((), problem=self._problem)
+            if self._problem
+            else history_of(self._runs, test, now, self._named)
+        )
+        policy = self._policy.with_tolerance(dict(case.tolerance))
+        return judge(test, now, history, policy, self._hypotheses, self._drifts_of(now))
+
+    def judge_duet(
+        self, test: str, now: Measurement, case: Case, duet: Duet
+    ) -> tuple[Verdict, Verdict]:
+        """The same of a test that was measured side by side with its baseline."""
+        policy = self._policy.with_tolerance(dict(case.tolerance))
+        if duet.baseline is None:
+            history = History((), problem=duet.problem)
+            return judge(test, now, history, policy, self._hypotheses)
+        return judge_duet(
+            test,
+            now,
+            duet.baseline,
+            duet.pairs,
+            pairs_of(self._runs, test, now),
+            policy,
+            self._hypotheses,
+            f"{duet.against}, side by side in {_pairs(len(duet.pairs))} of processes",
+        )
+
+    def stored_trace(self, test: str, now: Measurement) -> Trace | None:
+        """What the baseline's saved run tells of the test's trace, if one was taken."""
+        if self._problem:
+            return None
+        return history_of(self._runs, test, now, self._named).trace
+
+    def _drifts_of(self, now: Measurement) -> Drifts:
+        """How far the suite's tests drift on a machine such as this."""
+        machine = machine_of(now)
+        if machine not in self._drifts:
+            self._drifts[machine] = drifts_of(histories_of(self._runs, machine))
+        return self._drifts[machine]
+
+    def failing(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Those that fail their test."""
+        return [verdict for verdict in verdicts if self._policy.fails(verdict)]
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"
+
+
+def _read(files: Sequence[Path]) -> tuple[list[StoredRun], dict[Path, str]]:
+    runs, problems = [], {}
+    for file in files:
+        try:
+            runs.append(read_run(file))
+        except BaselineError as error:
+            problems[file] = str(error)
+    return runs, problems

@@ -1,0 +1,136 @@
+"""What a run is compared with side by side: finds it, and makes it ready."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.pytest_bridge.gate import Gate
+from pytest_tfthreads.pytest_bridge.options import BASELINES_COMMIT
+from pytest_tfthreads.revision.checkout import Checkout, notes_of
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.overlay import Overlay
+from pytest_tfthreads.revision.repository import Repository
+from pytest_tfthreads.runner.variants import AtRevision, Baseline, InEnvironment
+
+_PYTHON = "python="
+
+
+def open_baseline(
+    wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
+) -> Baseline:
+    """What --tf-threads-duet asks for, with the current tests (`modules`) laid over it.
+
+    Raises `pytest.UsageError` where it cannot be had.
+    """
+    with _as_usage_error(wanted):
+        if wanted.startswith(_PYTHON):
+            return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
+        notes = []
+        if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
+            notes.append(
+                f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
+                "compared without them"
+            )
+        return _at_revision(*_revision(wanted, gate), config, here, modules, notes)
+
+
+def open_saved_commit(
+    gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
+) -> Baseline:
+    """The commit of the saved run, where nobody has asked for it by name.
+
+    Raises `RevisionError` where it cannot be had, or is not what was saved.
+    """
+    commit = _commit_of_baseline(gate)
+    run = gate.baseline
+    if run is not None and run.dirty:
+        raise RevisionError(
+            f"{run.label} was saved with uncommitted changes, so its commit is not what was "
+            "measured. Save a run of a clean tree; or name a revision, --tf-threads-duet=REV"
+        )
+    return _at_revision(commit, False, config, here, modules)
+
+
+def _at_revision(
+    rev: str,
+    trusted: bool,
+    config: pytest.Config,
+    here: Home,
+    modules: Sequence[Path],
+    notes: Sequence[str] = (),
+) -> AtRevision:
+    """Raises `RevisionError`."""
+    checkout = Checkout.make(config.rootpath, rev, trusted)
+    try:
+        tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
+        checkout.lay_over(tests)
+        if brought := checkout.bring_version_files():
+            text = (
+                f"{', '.join(map(str, brought))}: written by a build, and not in git: the other "
+                "side has the current tree's"
+            )
+            notes = [text, *notes]
+        return AtRevision(checkout, tests, here, config, notes)
+    except BaseException:
+        checkout.close()
+        raise
+
+
+def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[str]:
+    """Whether there is what --tf-threads-duet asks for, where others will open it.
+
+    Returns what the reader of the summary should know of it. Raises `pytest.UsageError` where
+    there is none.
+    """
+    with _as_usage_error(wanted):
+        if wanted.startswith(_PYTHON):
+            Environment.probe(wanted.removeprefix(_PYTHON))
+            return ()
+        repository = Repository.holding(config.rootpath)
+        return notes_of(repository, repository.find(*_revision(wanted, gate)))
+
+
+@contextlib.contextmanager
+def _as_usage_error(wanted: str) -> Iterator[None]:
+    try:
+        yield
+    except (EnvironmentUnfitError, RevisionError) as error:
+        hint = ""
+        if os.path.exists(wanted):
+            hint = f" Was {wanted} to be tested? Then write --tf-threads-duet= before it."
+        raise pytest.UsageError(f"--tf-threads-duet: {error}{hint}") from error
+
+
+def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:
+    """The name of a commit, and whether it is the user's own word."""
+    if wanted == BASELINES_COMMIT:
+        return _commit_of_baseline(gate), False
+    return wanted, True
+
+
+def _commit_of_baseline(gate: Gate) -> str:
+    """Raises `RevisionError`."""
+    run = gate.baseline
+    if run is None:
+        problem = gate.problem or "there is no saved run"
+        raise RevisionError(
+            f"no saved run names a commit ({problem}): name one yourself, --tf-threads-duet=REV"
+        )
+    if run.commit is None:
+        raise RevisionError(
+            f"{run.label} names no commit: it was saved outside of a git repository; name one "
+            "yourself, --tf-threads-duet=REV"
+        )
+    return run.commit
+
+
+def _conftests(config: pytest.Config) -> list[Path]:
+    files = (getattr(plugin, "__file__", None) for plugin in config.pluginmanager.get_plugins())
+    return [Path(file) for file in files if file and Path(file).name == "conftest.py"]

@@ -1,0 +1,84 @@
+"""A test side by side with its baseline's code: pairs of processes, until enough is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_tfthreads.core.gate.pairs import Duet, pair_of
+from pytest_tfthreads.core.schedule import plan_rings
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.measurements import Results
+from pytest_tfthreads.runner.rings import Rings
+
+
+class Duets:
+    """Runs tests side by side with their baseline."""
+
+    def __init__(self, rings: Rings, results: Results) -> None:
+        self._rings = rings
+        self._results = results
+
+    def run(
+        self,
+        now: ItemRun,
+        then: ItemRun,
+        looks: Sequence[int],
+        seed: str,
+        has_enough: Callable[[Duet], bool],
+        goes_on_alone: bool = True,
+    ) -> Duet:
+        """Run both, a process of each in turns, until there are enough or the looks are over.
+
+        `looks` are the numbers of pairs after which `has_enough` is asked. What fails on the
+        baseline's side fails no test: the current side is then measured alone, in as many
+        processes as ever; or, where it has been before (not `goes_on_alone`), no more.
+        """
+        duet = Duet(then.side.title)
+        most = max(looks[-1], now.processes if goes_on_alone else 1)
+        for number, ring in enumerate(plan_rings([most] * 2, limit=2, shared=0, seed=seed)):
+            both = [(now, then)[place] for place in ring]
+            upcoming = next((look for look in looks if look > number), most)
+            self._rings.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
+            self._rings.run(number, [one for one in both if one.goes_on])
+            if not now.goes_on:
+                return duet
+            if not duet.problem:
+                duet = self._so_far(now, then)
+                then.goes_on = not duet.problem
+            done = number + 1
+            if duet.problem:
+                is_over = not goes_on_alone or done >= now.processes
+            else:
+                is_over = done == looks[-1] or (done in looks and has_enough(duet))
+            if is_over:
+                break
+        return duet
+
+    def _so_far(self, now: ItemRun, then: ItemRun) -> Duet:
+        title = then.side.title
+        here = now.runs[-1].reply.modules if now.runs else {}
+        if then.problem:
+            wrong_path = then.side.wrong_path(then.problem, here)
+            if wrong_path:
+                return Duet(title, problem=wrong_path, is_mistake=True)
+            return Duet(title, problem=f"the test does not run at {title}: {then.problem}")
+        last = then.runs[-1]
+        if last.reply.sample is None:
+            return Duet(title, problem=f"the test measures nothing at {title}")
+        mistake = then.side.mistake(last.reply.modules, here)
+        if mistake:
+            return Duet(title, problem=mistake, is_mistake=True)
+        sameness = then.side.sameness(last.reply.modules)
+        if sameness:
+            return Duet(title, problem=sameness)
+        try:
+            pairs = [
+                pair_of(mine, theirs)
+                for mine, theirs in zip(now.samples, then.samples, strict=True)
+            ]
+        except ValueError as error:
+            return Duet(title, problem=str(error))
+        versions = [run.reply.runtime.get("tensorflow") for run in (now.runs[-1], last)]
+        if versions[0] != versions[1]:
+            title += f", TensorFlow {versions[1]} (here {versions[0]})"
+        return Duet(title, tuple(pairs), self._results.measurement(then))

@@ -1,0 +1,178 @@
+"""Carries out the orders of one ring: leases CPUs, starts processes, and has them take turns.
+
+This is the seam of the runner: all above it decides who is measured when, and needs no process to
+be tried. An `Executor` is given to `Isolation` from outside; tests give one that answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pytest
+
+from pytest_tfthreads.engine.failure import Failure
+from pytest_tfthreads.engine.interleaving import Ring, run_interleaved
+from pytest_tfthreads.engine.interpreter import Env, Home
+from pytest_tfthreads.engine.launcher import Launcher
+from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.engine.order import Order
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.orders import terminal
+from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.system.machine import Machine
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process of a ring: what it is to do, where, and for how many seconds at most."""
+
+    order: Order
+    home: Home
+    env: Env
+    timeout_s: float | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The jobs of one ring, in the order in which they are set up.
+
+    `purpose` is for others who wait for the CPUs; `pass_number` is for people, None while a trace
+    is taken.
+    """
+
+    jobs: tuple[Job, ...]
+    ring: Ring
+    purpose: str
+    pass_number: int | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What each job of a batch came to, in the same order.
+
+    `begun_s` is when the first process was ordered (time.time()), `seconds` how long the processes
+    took together; waiting for CPUs is not part of that.
+    """
+
+    results: tuple[Launched | Failure, ...]
+    begun_s: float
+    seconds: float
+
+
+class Executor(Protocol):
+    """Runs batches, one after the other."""
+
+    def prepare(self, home: Home, env: Env) -> None:
+        """Expect orders for this home and environment; does not wait for anything."""
+
+    def run(self, batch: Batch) -> Answers:
+        """All jobs of a batch, in turns. Never raises for what goes wrong with a process."""
+
+    def close(self) -> None:
+        """Leave no process behind."""
+
+
+class Processes:
+    """The executor that measures: real processes, on CPUs that are leased for as long."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        machine: Machine,
+        launcher: Launcher,
+        leases: Leases,
+        progress: ProgressLine,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._machine = machine
+        self._launcher = launcher
+        self._leases = leases
+        self._progress = progress
+
+    def prepare(self, home: Home, env: Env) -> None:
+        self._launcher.prepare(home, env)
+
+    def close(self) -> None:
+        self._launcher.close()
+
+    def run(self, batch: Batch) -> Answers:
+        """The machine, or where runs are packed the CPUs that they need, is theirs alone."""
+        begun_s = time.time()
+        try:
+            self._launcher.settle((job.home, job.env) for job in batch.jobs)
+            with self._leased(batch) as machine:
+                return self._run(batch, machine)
+        except LeaseTimeoutError as error:
+            failure = Failure("no-lease", str(error), has_run=False)
+        except pytest.fail.Exception as error:  # pytest-timeout's clock runs while we wait, too
+            failure = Failure("timed-out", f"{error.msg} Nothing was measured yet.", has_run=False)
+        return Answers((failure,) * len(batch.jobs), begun_s, 0.0)
+
+    @contextlib.contextmanager
+    def _leased(self, batch: Batch) -> Iterator[Machine]:
+        """The machine as far as it is theirs. Raises `LeaseTimeoutError`."""
+        if _is_interactive(batch):  # who debugs may take all day
+            yield self._machine
+        elif self._settings.pack:
+            count = max(job.order.terms.cpu_count for job in batch.jobs)
+            with self._leases.packed(batch.purpose, count, self._machine.cores_first) as cpus:
+                yield self._machine.restricted(cpus)
+        else:
+            with self._leases.exclusive(batch.purpose):
+                yield self._machine
+
+    def _run(self, batch: Batch, machine: Machine) -> Answers:
+        begun_s, began_s = time.time(), time.monotonic()
+        interactive = _is_interactive(batch)
+        late: Failure | None = None
+        with (
+            self._progress.ring(batch.pass_number, len(batch.jobs)),
+            terminal(self._config, interactive) as descriptors,
+        ):
+            processes = [
+                self._launcher.measuring(
+                    job.order,
+                    job.home,
+                    job.env,
+                    None if interactive else job.timeout_s,
+                    descriptors,
+                    self._progress.tick,
+                )
+                for job in batch.jobs
+            ]
+            try:
+                run_interleaved(processes, batch.ring, machine.cpu_set, self._progress.tick)
+            except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
+                late = Failure("timed-out", _timed_out(error.msg, batch.jobs))
+        results = []
+        for process in processes:
+            result = late if process.result is None else process.result
+            assert result is not None, "a process that was conducted to its end has a result"
+            results.append(result)
+        return Answers(tuple(results), begun_s, time.monotonic() - began_s)
+
+
+def _is_interactive(batch: Batch) -> bool:
+    return any(job.order.call.interactive for job in batch.jobs)
+
+
+def _timed_out(message: str | None, jobs: Sequence[Job]) -> str:
+    text = f"{message} The measuring process was killed."
+    if any(job.home != jobs[0].home for job in jobs):
+        text += (
+            " The test was being measured side by side with its baseline, in up to "
+            "--tf-threads-max-processes pairs of processes, all on its own time: allow it more."
+        )
+    elif len(jobs) > 1:
+        text += (
+            f" {len(jobs)} configurations of this test were being measured in turns, all on the "
+            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
+        )
+    return text

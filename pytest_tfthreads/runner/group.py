@@ -1,0 +1,328 @@
+"""All configurations of one test: who is measured with whom, until enough is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.gate.budget import Budget
+from pytest_tfthreads.core.gate.duet import is_decided
+from pytest_tfthreads.core.gate.pairs import Duet
+from pytest_tfthreads.core.gate.two_rules import pairs_wanted, with_advice
+from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.sweep.search import SearchCost
+from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.pytest_bridge import collection
+from pytest_tfthreads.pytest_bridge.attempts import Attempts
+from pytest_tfthreads.pytest_bridge.gate import Gate
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.duet import Duets
+from pytest_tfthreads.runner.executor import Executor
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.measurements import IsolatedRun, MeasuredTest, Results
+from pytest_tfthreads.runner.on_demand import BaselineOnDemand
+from pytest_tfthreads.runner.orders import Orders
+from pytest_tfthreads.runner.rings import Rings
+from pytest_tfthreads.runner.strategies.common import end_early, seed_of
+from pytest_tfthreads.runner.strategies.look_again import look_again
+from pytest_tfthreads.runner.strategies.search import search
+from pytest_tfthreads.runner.strategies.side_by_side import (
+    Beside,
+    SideBySide,
+    end_by,
+    judged,
+)
+from pytest_tfthreads.runner.strategies.sweep import sweep
+from pytest_tfthreads.runner.traces import Profiles
+from pytest_tfthreads.runner.variants import Baseline, Here, Side
+from pytest_tfthreads.system.leases.leases import Leases
+from pytest_tfthreads.system.machine import Machine
+
+_OFF = (
+    "--tf-threads-duet=off keeps to the saved runs; without it this is measured side by side with "
+    "the baseline's commit"
+)
+_NO_BENCHMARK = (
+    "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
+    "and a tf_threads test measures with it: leave that option out, or deselect this test."
+)
+
+
+class Isolation:
+    """Runs marked items in processes of their own, which the executor starts; it is ours to close.
+
+    What is measured with what, and until when, is decided by the strategies.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        machine: Machine,
+        executor: Executor,
+        leases: Leases,
+        progress: ProgressLine,
+        attempts: Attempts,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._progress = progress
+        self._machine = machine
+        self._executor = executor
+        orders = Orders(config, settings, machine, attempts)
+        self._budget = Budget()
+        self._rings = Rings(settings, orders, executor, progress, self._budget)
+        self._results = Results(machine, leases, settings.pack)
+        self._here = Here(Home.here(str(config.invocation_params.dir)))
+        self._baseline: Baseline | None = None  # of every test
+        self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
+        self._profiles: Profiles | None = None
+        self._foreseen: Mapping[str, int] = {}
+        self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
+        self._found_to_measure: set[str] = set()  # tests whose arguments do not say so
+        if settings.profile is not None and not self._rings.are_interactive:
+            self._profiles = Profiles(self._rings, settings.profile.directory)
+
+    @property
+    def home(self) -> Home:
+        """Where the current side's interpreters run."""
+        return self._here.home
+
+    def prepare(self, case: Case) -> None:
+        """Start the interpreters that this case needs, without waiting for them."""
+        for side in (self._here, self._baseline):
+            if side is not None:
+                self._executor.prepare(side.home, case.env)
+
+    def compare_with(self, baseline: Baseline) -> None:
+        """From now on, run every test that measures side by side with this; it is ours to close."""
+        self._baseline = baseline
+        self._here = replace(self._here, roots=baseline.roots)
+
+    def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
+        """What the gate may spend of its budget; this process measures a `share` of the tests.
+
+        `foreseen` is how many processes the first look of each test takes, by node id, and
+        `process_s` how long one is expected to take.
+        """
+        self._foreseen = foreseen
+        total_s = self._settings.budget_s
+        self._budget.total_s = None if total_s is None else total_s * share
+        self._budget.first_looks = sum(foreseen.values()) * share
+        self._budget.tests = len(foreseen) * share
+        self._budget.process_s = process_s
+        self._budget.first_pairs = self._settings.looks[0]
+        return self._budget
+
+    def compare_if_open(self, baseline: BaselineOnDemand) -> None:
+        """From now on, run what saved runs do not settle side by side with this; ours to close."""
+        self._on_demand = baseline
+
+    def close(self) -> None:
+        self._executor.close()
+        for one in (self._baseline, self._on_demand):
+            if one is not None:
+                one.close()
+
+    def run(self, group: Sequence[pytest.Item], gate: Gate | None = None) -> dict[str, IsolatedRun]:
+        """Run the configurations of one test, each in as many processes as its measurement takes.
+
+        All of a pass are alive at once and take turns. Of each item, the first process that does
+        not pass decides what is reported, and is its last; a test that measures nothing runs
+        once, and is the only one of its group that is run. What is measured is judged by the gate,
+        if there is one; before it fails a test, more processes are measured. The answer is by node
+        id; an item is missing where the session ends before it, or where it is yet to be run.
+        """
+        members = [self._item_run(item, self._here) for item in group]
+        if not self._measures(group[0]):
+            first = members[0]
+            with self._progress.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
+                self._progress.expect(processes=1, passes=1)
+                self._rings.run(0, [first])
+            if first.uses_benchmark and benchmark_bridge.is_enabled(self._config):
+                self._found_to_measure.add(collection.group_of(group[0]))
+            if not first.goes_on:
+                return self._results_of([first], None, {}, gate, {})
+            # It measures, which nobody could know. Beside others it has to be measured in turns
+            # with them from its first process on.
+            if len(group) > 1 or self._baseline is not None:
+                members[0] = self._item_run(group[0], self._here)
+        with self._progress.test(
+            _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
+        ):
+            return self._run(members, gate)
+
+    def _measures(self, item: pytest.Item) -> bool:
+        """Whether the item is to be measured, as far as is known by now."""
+        return (
+            benchmark_bridge.measures(item) or collection.group_of(item) in self._found_to_measure
+        )
+
+    def _run(self, members: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
+        foreseen = [self._foreseen.get(one.item.nodeid, one.processes) for one in members]
+        self._budget.begin(sum(foreseen), len(members))
+        for one in members:
+            if benchmark_bridge.is_missing(one.item):
+                one.fail(_NO_BENCHMARK, time.time())
+        cost = None
+        duets: dict[str, Duet] = {}
+        beside: dict[str, Beside] = {}
+        if gate is not None and self._baseline is not None:
+            for one in members:
+                if one.goes_on:
+                    duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
+                end_early(members)
+        elif self._settings.search and len(members) > 1:
+            cost = search(members, self._rings, self._results, self._settings, self._machine.counts)
+        else:
+            sweep(members, self._rings, self._settings)
+        if gate is not None and self._baseline is None:
+            beside = self._side_by_side(members, gate)
+            compared = {nodeid for nodeid, one in beside.items() if one.is_compared}
+            look_again(
+                members,
+                self._rings,
+                self._settings,
+                lambda one: (
+                    one.item.nodeid not in compared
+                    and self._budget.allows_first(self._settings.looks[0])
+                    and self._would_fail(one, gate)
+                ),
+            )
+        return self._results_of(members, cost, duets, gate, beside)
+
+    def _side_by_side(self, members: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
+        """What saved runs do not settle, beside their commit."""
+        if self._on_demand is None:
+            if self._settings.duet_if_open:
+                return {}
+            return {one.item.nodeid: Beside(why=_OFF) for one in members}
+        return SideBySide(
+            self._rings,
+            self._results,
+            self._settings,
+            self._on_demand,
+            self._here,
+            lambda member, side: self._item_run(member.item, side),
+            self._budget,
+        ).run(members, gate)
+
+    def _results_of(
+        self,
+        members: Sequence[ItemRun],
+        cost: SearchCost | None,
+        duets: Mapping[str, Duet],
+        gate: Gate | None,
+        besides: Mapping[str, Beside],
+    ) -> dict[str, IsolatedRun]:
+        """By node id, of those that were run; each is judged by the rule that it was run for."""
+        runs = {}
+        for one in members:
+            duet = duets.get(one.item.nodeid)
+            measured = self._results.measured(one, cost, duet)
+            if measured is not None and gate is not None:
+                beside = besides.get(one.item.nodeid)
+                verdicts = self._verdicts(one, measured.measurement, gate, duet, beside)
+                measured = replace(measured, verdicts=verdicts)
+                if beside is not None and beside.duet is not None:
+                    measured = replace(measured, duet=beside.duet.to_json(), notes=beside.notes)
+            if measured is not None:
+                measured = self._traced(one, measured, gate)
+            if one.has_reports:
+                mistake = duet.problem if duet is not None and duet.is_mistake else ""
+                runs[one.item.nodeid] = IsolatedRun(
+                    one.reports(),
+                    measured,
+                    one.ending,
+                    mistake,
+                    measures=self._measures(one.item),
+                    raised=one.raised,
+                    states=one.states,
+                )
+        return runs
+
+    def _traced(self, member: ItemRun, measured: MeasuredTest, gate: Gate | None) -> MeasuredTest:
+        """A test that was measured, with its traces, if they are wanted of it."""
+        wanted = self._settings.profile
+        has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
+        if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
+            return measured
+        then = None
+        side = self._baseline or (None if self._on_demand is None else self._on_demand.made)
+        if has_regressed and side is not None and (measured.duet or {}).get("baseline"):
+            then = self._item_run(member.item, side)
+        taken = self._profiles.take(self._item_run(member.item, self._here), then)
+        traces = taken.traces
+        if then is None and gate is not None and traces.now is not None:
+            stored = gate.stored_trace(measured.nodeid, measured.measurement)
+            traces = replace(traces, baseline=stored)
+        unwritten = (*measured.unwritten, *taken.unwritten)
+        return replace(measured, traces=traces, unwritten=unwritten)
+
+    def _item_run(self, item: pytest.Item, side: Side) -> ItemRun:
+        return ItemRun(self._config, self._settings, self._machine, item, side)
+
+    def _duet(self, member: ItemRun, baseline: Side, gate: Gate) -> Duet:
+        """Run a test beside its baseline."""
+        if self._rings.are_interactive:
+            sweep([member], self._rings, self._settings)
+            problem = "with --pdb or --trace a test is not run side by side"
+            return Duet(baseline.title, problem=problem)
+
+        def has_enough(duet: Duet) -> bool:
+            measurement = self._results.measurement(member)
+            if measurement is None:
+                return False
+            verdicts, done = self._verdicts(member, measurement, gate, duet), len(duet.pairs)
+            if is_decided(verdicts, done):
+                return True
+            self._ended[member.item.nodeid] = end_by(
+                self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks
+            )
+            return bool(self._ended[member.item.nodeid])
+
+        return Duets(self._rings, self._results).run(
+            now=member,
+            then=self._item_run(member.item, baseline),
+            looks=self._settings.looks,
+            seed=seed_of(self._settings, [member]),
+            has_enough=has_enough,
+        )
+
+    def _verdicts(
+        self,
+        member: ItemRun,
+        measurement: Measurement,
+        gate: Gate,
+        duet: Duet | None = None,
+        beside: Beside | None = None,
+    ) -> tuple[Verdict, ...]:
+        test = collection.nodeid_of(member.item)
+        if self._baseline is None:
+            return judged(test, measurement, member, gate, beside)
+        assert duet is not None, f"{test} was measured without its baseline"
+        verdicts = gate.judge_duet(test, measurement, member.case, duet)
+        advice = self._ended.get(member.item.nodeid, "")
+        return with_advice(verdicts, advice) if advice else verdicts
+
+    def _would_fail(self, member: ItemRun, gate: Gate) -> bool:
+        """Whether it would fail for its speed, as far as it is measured."""
+        measurement = self._results.measurement(member)
+        if measurement is None:
+            return False
+        verdicts = self._verdicts(member, measurement, gate)
+        return any(verdict.change is not None for verdict in gate.failing(verdicts))
+
+
+def _title(group: Sequence[pytest.Item]) -> str:
+    """What is measured together, for people."""
+    if len(group) == 1:
+        return collection.nodeid_of(group[0])
+    return f"{collection.group_of(group[0])}, {len(group)} configurations"

@@ -1,0 +1,238 @@
+"""What a marked test leaves: its reports, and its measurement."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import __version__
+from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
+from pytest_tfthreads.core.decode import decode, encode
+from pytest_tfthreads.core.gate.pairs import Duet
+from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.measurement import Measurement, Pools
+from pytest_tfthreads.core.op_profile import Traces
+from pytest_tfthreads.core.sweep.comparison import Candidate
+from pytest_tfthreads.core.sweep.search import SearchCost
+from pytest_tfthreads.core.threads import Case, Configuration
+from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.pytest_bridge import collection
+from pytest_tfthreads.pytest_bridge.raised import Described
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.system.leases.leases import Leases
+from pytest_tfthreads.system.machine import Machine
+
+
+@dataclass(frozen=True)
+class MeasuredTest:
+    """What the controller adds to pytest-benchmark's session; travels on the test's report."""
+
+    nodeid: str
+    name: str
+    group: str  # of all configurations of its test
+    configuration: Configuration  # its own among them
+    param: str | None
+    params: Mapping[str, Any]
+    record: BenchmarkRecord
+    measurement: Measurement
+    note: str = ""  # for the reader of the summary
+    search: SearchCost | None = None  # where it was measured in a search for the best of its group
+    verdicts: tuple[Verdict, ...] = ()  # where it was judged
+    duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
+    took_turns_with_baseline: bool = False  # and not with its other configurations
+    notes: tuple[str, ...] = ()  # of how it was judged, for the reader of the summary
+    traces: Traces | None = None
+    unwritten: tuple[str, ...] = ()  # why its own files could not be written
+    worker: str = ""  # where several measure each test: whose this is
+
+    @property
+    def candidate(self) -> Candidate:
+        """As one of the configurations of its test."""
+        configuration = self.configuration
+        return Candidate(configuration.id, configuration.threads, self.measurement)
+
+    def by(self, worker: str) -> MeasuredTest:
+        """The same, where several workers measure each test: named after this one."""
+        return replace(
+            self,
+            name=f"{self.name}@{worker}",
+            group=f"{self.group}@{worker}",
+            verdicts=tuple(replace(one, test=f"{one.test}@{worker}") for one in self.verdicts),
+            worker=worker,
+        )
+
+    @property
+    def fullname(self) -> str:
+        """By which pytest-benchmark knows it."""
+        return f"{self.nodeid}@{self.worker}" if self.worker else self.nodeid
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """For `extra_info`: the measurement, whose it is, and what else there is of it."""
+        recorded = {
+            **self.measurement.to_json(),
+            "group": self.group,
+            "configuration": encode(self.configuration),
+        }
+        if self.worker:
+            recorded["test"] = self.nodeid
+        if self.duet is not None:
+            recorded["duet"] = dict(self.duet)
+        if self.verdicts:
+            recorded["verdicts"] = [verdict.to_json() for verdict in self.verdicts]
+        if self.traces is not None:
+            recorded["profile"] = self.traces.to_json()
+        return recorded
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values under the names of the fields."""
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> MeasuredTest:
+        """Raises `DecodeError`, which says that it is of what a report carries."""
+        return decode(cls, data, "tf_threads of a report")
+
+
+@dataclass(frozen=True)
+class IsolatedRun:
+    """A test's reports by phase, and its measurement if it made one.
+
+    Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
+    `mistake`: how the project is set up makes its baseline worthless; this must not pass.
+    `measures`: it is a test that measures, whether or not it came to a measurement. `raised`: what
+    it raised, by phase. `states`: what plugins sent from its processes.
+    """
+
+    reports: list[pytest.TestReport]
+    measured: MeasuredTest | None = None
+    ending: BaseException | None = None
+    mistake: str = ""
+    measures: bool = False
+    raised: Mapping[str, Described] = field(default_factory=dict)
+    states: Sequence[Mapping[str, Any]] = ()
+
+
+class Results:
+    """Makes measurements of what processes brought, on this machine."""
+
+    def __init__(self, machine: Machine, leases: Leases, is_packed: bool) -> None:
+        self._machine = machine
+        self._leases = leases
+        self._is_packed = is_packed
+
+    def candidate(self, member: ItemRun) -> Candidate | None:
+        """As one of the configurations of its test; None if it was not measured."""
+        measurement = self.measurement(member)
+        if measurement is None:
+            return None
+        return Candidate(member.case.id, member.case.threads, measurement)
+
+    def measurement(self, member: ItemRun) -> Measurement | None:
+        """All its processes together; None if one failed or none measured."""
+        case = member.case
+        runs = member.measured_runs
+        if not runs or member.has_failed or member.ending is not None:
+            return None
+        reply = runs[0].reply
+        effective = reply.effective
+        requested = member.requested
+        return Measurement(
+            requested=requested,
+            effective=effective,
+            cpus=runs[0].sent.cpus,
+            start=runs[0].sent.start,
+            items=reply.items,
+            unit=reply.unit,
+            samples=member.samples,
+            machine={
+                **self._machine.to_json(),
+                **reply.runtime,
+                "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "plugin": __version__,
+            },
+            flags=tuple(
+                dict.fromkeys(
+                    itertools.chain(
+                        self._flags(case, effective or requested, runs[0]),
+                        ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
+                        *(run.reply.flags for run in runs),
+                    )
+                )
+            ),
+        )
+
+    def measured(
+        self, member: ItemRun, cost: SearchCost | None, duet: Duet | None
+    ) -> MeasuredTest | None:
+        """What is recorded of it; `cost`: of the search, `duet`: in which it was measured."""
+        measurement = self.measurement(member)
+        if measurement is None:
+            return None
+        item, case = member.item, member.case
+        runs = member.measured_runs
+        records = [run.reply.benchmark for run in runs if run.reply.benchmark is not None]
+        callspec = getattr(item, "callspec", None)
+        parameters = collection.parameters_of(item)
+        fresh_reason = runs[0].fresh_reason
+        return MeasuredTest(
+            nodeid=collection.nodeid_of(item),
+            name=item.name,
+            group=collection.group_of(item),
+            configuration=Configuration.named(case.id, case.threads),
+            param=None if callspec is None else callspec.id,
+            params={
+                **{name: _plain(value) for name, value in parameters.items()},
+                "intra": case.threads.intra.text,
+                "inter": case.threads.inter.text,
+            },
+            record=joined(records),
+            measurement=measurement,
+            note=f"not forked: {fresh_reason}" if fresh_reason else "",
+            search=cost,
+            duet=None if duet is None else duet.to_json(),
+            took_turns_with_baseline=duet is not None,
+            unwritten=tuple(dict.fromkeys(one.unwritten for one in records if one.unwritten)),
+        )
+
+    def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
+        sent, order = launched.sent, launched.sent.order
+        granted = len(sent.cpus)
+        if max(pools.intra, pools.inter) > granted:
+            yield "oversubscribed"
+        if isinstance(case.cpus, int) and case.cpus > granted:
+            yield "fewer-cpus"
+        if len({self._machine.node_of(cpu) for cpu in sent.cpus}) > 1:
+            yield "numa"
+        quota = self._machine.quota_cpus
+        if quota is not None and quota < granted:
+            yield "quota"
+        if sent.start == "fresh":
+            yield "fresh"
+        if launched.reply.effective is None:
+            yield "unverified"
+        sample = launched.reply.sample
+        if order.terms.ring is not None and (sample is None or sample.ring is None):
+            yield "no-turns"
+        if self._leases.unavailable:
+            yield "no-lease"
+            if (order.call.workerinput or {}).get("workercount", 1) > 1:
+                yield "xdist"
+        if self._is_packed:
+            yield "packed"
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON can hold it, or as text."""
+    try:
+        plain: object = json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return repr(value)
+    return plain

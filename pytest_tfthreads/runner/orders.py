@@ -1,0 +1,163 @@
+"""The orders of one pytest session, which say what measuring processes have to do."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.threads import to_spec
+from pytest_tfthreads.engine.interleaving import Ring
+from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, Terms
+from pytest_tfthreads.pytest_bridge import collection
+from pytest_tfthreads.pytest_bridge.attempts import Attempts
+from pytest_tfthreads.pytest_bridge.coverage_data import options_of_run
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.settled_options import settled_options
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.variants import Side
+from pytest_tfthreads.system.machine import Machine
+from pytest_tfthreads.xdist_bridge import roles
+
+_PAIR = 2  # of a duet
+
+
+class Orders:
+    """Writes the orders of one pytest session."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, machine: Machine, attempts: Attempts
+    ) -> None:
+        self._config = config
+        self._attempts = attempts
+        self._settings = settings
+        self._machine = machine
+        self._serials = itertools.count()
+        self._calls: dict[Side, PytestCall] = {}
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether tests have the terminal to themselves, for a debugger."""
+        return is_interactive(self._config)
+
+    def granted(self, member: ItemRun) -> int:
+        """How many CPUs it runs on."""
+        requested = member.requested
+        return member.case.granted_cpus(
+            requested.intra, requested.inter, self._machine.counts.logical
+        )
+
+    def write(
+        self,
+        member: ItemRun,
+        place: int,
+        ring: Ring,
+        ring_id: int | None = None,
+        iterations: int | None = None,
+        budget_share: float = 1.0,
+        traces: str | None = None,
+    ) -> Order:
+        """For one process of the member, which is at this place of its ring.
+
+        `ring_id`: the number of its ring, `None` if it is alone there. `iterations`: calls a round,
+        if they are settled. `budget_share`: of the time for which rounds would be measured.
+        `traces`: a directory for a trace, instead of measuring.
+        """
+        # A debugger's process shares the terminal's group with pytest, and must not stop it. And
+        # what is traced goes through in one turn.
+        takes_turns = not self.is_interactive and traces is None
+        terms = Terms(
+            intra=member.requested.intra,
+            inter=member.requested.inter,
+            cpu_count=self.granted(member),
+            process=1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR),
+            serial=next(self._serials),
+            iterations=iterations,
+            rounds_a_turn=ring.rounds_a_turn if takes_turns else None,
+            ring=ring_id,
+            budget_share=budget_share,
+            traces=traces,
+        )
+        return Order(self._call(member.side), member.side.item(self._item(member.item)), terms)
+
+    def _call(self, side: Side) -> PytestCall:
+        if side not in self._calls:
+            self._calls[side] = side.call(_call_here(self._config, self._settings))
+        return self._calls[side]
+
+    def _item(self, item: pytest.Item) -> ItemToRun:
+        return ItemToRun(
+            nodeid=collection.nodeid_of(item),
+            path=str(item.path),
+            own_part=collection.own_part_of(item),
+            has_hook=bool(item.ihook.pytest_tfthreads_configure.get_hookimpls()),
+            left_out=self._attempts.left_out,
+        )
+
+
+def _call_here(config: pytest.Config, settings: Settings) -> PytestCall:
+    """As the current tree's measuring processes call pytest."""
+    invocation = config.invocation_params
+    writer = (
+        config.get_terminal_writer() if config.pluginmanager.hasplugin("terminalreporter") else None
+    )
+    return PytestCall(
+        args=(*(str(arg) for arg in invocation.args), *_more_arguments(config, settings)),
+        argv=tuple(sys.argv),
+        invocation_dir=str(invocation.dir),
+        sys_path=tuple(sys.path),
+        plugins=tuple(plugin for plugin in invocation.plugins or () if isinstance(plugin, str)),
+        basetemp=_basetemp(config),
+        interactive=is_interactive(config),
+        colors=bool(writer and writer.hasmarkup),
+        terminal_width=writer.fullwidth if writer else 80,
+        workerinput=getattr(config, "workerinput", None),
+        options=settled_options(config),
+        # In a duet only one of two sides could collect coverage, and both have to be alike.
+        coverage=None if _may_be_in_a_duet(config, settings) else options_of_run(config),
+    )
+
+
+def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
+    may_be_open = settings.duet_if_open and benchmark_bridge.compares(config)
+    return settings.duet is not None or may_be_open
+
+
+def is_interactive(config: pytest.Config) -> bool:
+    """Whether tests have the terminal to themselves, for a debugger."""
+    return bool(config.getoption("usepdb") or config.getoption("trace"))
+
+
+@contextlib.contextmanager
+def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]]:
+    """The descriptors that the test may use as its own, where its output is not captured."""
+    if config.getoption("capture") == "no":
+        yield (0, 1, 2)
+        return
+    manager = config.pluginmanager.getplugin("capturemanager") if interactive else None
+    if manager is None:
+        yield ()
+        return
+    manager.suspend_global_capture(in_=True)
+    try:
+        yield (0, 1, 2)
+    finally:
+        manager.resume_global_capture()
+
+
+def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
+    """What must be said on the command line, because a plugin acts on it at once."""
+    if config.pluginmanager.hasplugin("pytest_cov"):
+        yield "--no-cov"  # it would trace, and so slow, what is measured; coverage_data collects
+    if settings.search:  # in a process with fewer CPUs the machine would look smaller
+        yield f"--tf-threads={to_spec(settings.configs)}"
+
+
+def _basetemp(config: pytest.Config) -> str | None:
+    """The run's own, below which processes have theirs, as pytest-xdist's workers do."""
+    factory = getattr(config, "_tmp_path_factory", None)  # absent under -p no:tmpdir
+    return None if factory is None else str(factory.getbasetemp())

@@ -1,0 +1,79 @@
+"""One ring: a process of each of its members, alive at once, in turns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_tfthreads.core.gate.budget import Budget
+from pytest_tfthreads.engine.interleaving import ROUNDS_ALONE, Ring
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.executor import Batch, Executor, Job
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.orders import Orders
+
+
+class Rings:
+    """Writes the orders of each ring of one pytest session, and hands the answers out."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        orders: Orders,
+        executor: Executor,
+        progress: ProgressLine,
+        budget: Budget,
+    ) -> None:
+        self._settings = settings
+        self._orders = orders
+        self._executor = executor
+        self._progress = progress
+        self._budget = budget
+        self._ids = itertools.count()
+
+    @property
+    def are_interactive(self) -> bool:
+        """Whether processes have the terminal to themselves, and so take no turns."""
+        return self._orders.is_interactive
+
+    def expect(self, processes: int | None, passes: int | None) -> None:
+        """For people: how many processes and passes the test will take from here; None: unknown."""
+        self._progress.expect(processes, passes)
+
+    def trace(self, member: ItemRun, directory: Path) -> None:
+        """One process that is not measured, and leaves a trace in this directory."""
+        self.expect(processes=1, passes=None)
+        self.run(0, [member], traces=str(directory))
+
+    def run(
+        self,
+        number: int,
+        members: Sequence[ItemRun],
+        budget_share: float = 1.0,
+        traces: str | None = None,
+    ) -> float:
+        """One process of each member, in turns, for this share of its time to measure.
+
+        `number` counts the rings of a test: each begins on another CPU. `traces`: a directory for a
+        trace, instead of measuring. Returns the seconds for which the processes were at work.
+        """
+        is_alone = len(members) == 1
+        ring_id = None if is_alone else next(self._ids)
+        iterations = next((one.iterations for one in members if one.iterations), None)
+        ring = Ring(
+            rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
+            first_set=number,
+        )
+        jobs = []
+        for place, one in enumerate(members):
+            order = self._orders.write(one, place, ring, ring_id, iterations, budget_share, traces)
+            timeout_s = one.case.timeout_s or self._settings.timeout_s
+            jobs.append(Job(order, one.side.home, one.case.env, timeout_s))
+        pass_number = None if traces else 1 + max(len(one.runs) for one in members)
+        answers = self._executor.run(Batch(tuple(jobs), ring, members[0].item.nodeid, pass_number))
+        for one, result in zip(members, answers.results, strict=True):
+            one.take(result, answers.begun_s)
+        self._budget.spend(len(jobs), answers.seconds)
+        return answers.seconds

@@ -1,0 +1,53 @@
+"""More processes of what the saved runs would fail: the last resort where no duet is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_tfthreads.core.schedule import plan_rings
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.rings import Rings
+from pytest_tfthreads.runner.strategies.common import end_early, seed_of, shared_of
+
+
+def look_again(
+    members: Sequence[ItemRun],
+    rings: Rings,
+    settings: Settings,
+    would_fail: Callable[[ItemRun], bool],
+) -> None:
+    """Measure more processes until nothing would fail, or enough were measured.
+
+    All that took turns with the suspicious ones do so again, so that they meet what they met
+    before; those that were left out of a search are not dragged in.
+    """
+
+    def is_suspicious(one: ItemRun) -> bool:
+        return len(one.runs) < settings.most(one.processes) and would_fail(one)
+
+    taking_part = [one for one in members if one.measured_runs and one.goes_on]
+    number = sum(len(one.runs) for one in members)  # beyond those of all rings before
+    while taking_part:
+        suspicious = [one for one in taking_part if is_suspicious(one)]
+        if not suspicious:
+            return
+        more = max(
+            min(one.processes, settings.most(one.processes) - len(one.runs)) for one in suspicious
+        )
+        plan = plan_rings(
+            [more] * len(taking_part),
+            limit=settings.group,
+            shared=shared_of(taking_part),
+            seed=f"{seed_of(settings, members)} {number}",
+        )
+        for place, ring in enumerate(plan):
+            chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
+            rings.expect(
+                sum(map(len, plan[place:])), max(len(one.runs) for one in suspicious) + more
+            )
+            if any(one in suspicious for one in chosen):
+                rings.run(number, chosen)
+                end_early(members)
+            number += 1
+        taking_part = [one for one in taking_part if one.goes_on]

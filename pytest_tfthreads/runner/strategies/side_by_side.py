@@ -1,0 +1,181 @@
+"""What saved runs leave open, or would fail: measured beside the baseline's commit, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_tfthreads.core.gate.budget import Budget
+from pytest_tfthreads.core.gate.pairs import Duet
+from pytest_tfthreads.core.gate.two_rules import (
+    alone,
+    combined,
+    is_open,
+    is_settled,
+    pairs_wanted,
+    with_advice,
+)
+from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.pytest_bridge import collection
+from pytest_tfthreads.pytest_bridge.gate import Gate
+from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.runner.duet import Duets
+from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.measurements import Results
+from pytest_tfthreads.runner.on_demand import BaselineOnDemand
+from pytest_tfthreads.runner.rings import Rings
+from pytest_tfthreads.runner.strategies.common import end_early, seed_of
+from pytest_tfthreads.runner.variants import Baseline, Here, Side
+
+_DEBUGGED = "with --pdb or --trace a test is not run side by side"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What came of a test that saved runs did not settle.
+
+    `duet` was run and compared `now`, the current side's processes of it; or `why` says why not.
+    """
+
+    duet: Duet | None = None
+    now: Measurement | None = None
+    why: str = ""
+    advice: str = ""  # what would have decided it, where the budget ended it
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the duet gave verdicts."""
+        return self.duet is not None and self.duet.baseline is not None and self.now is not None
+
+
+class SideBySide:
+    """Runs duets of tests that saved runs do not settle, while the baseline can be had.
+
+    `here` is the current side; `progress` begins a test anew on a side.
+    """
+
+    def __init__(
+        self,
+        rings: Rings,
+        results: Results,
+        settings: Settings,
+        baseline: BaselineOnDemand,
+        here: Here,
+        progress: Callable[[ItemRun, Side], ItemRun],
+        budget: Budget,
+    ) -> None:
+        self._rings = rings
+        self._results = results
+        self._settings = settings
+        self._baseline = baseline
+        self._here = here
+        self._progress = progress
+        self._budget = budget
+
+    def run(self, members: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
+        """By node id, of the members that saved runs did not settle."""
+        found = {}
+        for one in members:
+            measurement = self._results.measurement(one)
+            if measurement is None or not one.goes_on:
+                continue
+            stored = gate.judge(collection.nodeid_of(one.item), measurement, one.case)
+            if any(map(is_open, stored)):
+                self._budget.open()
+                found[one.item.nodeid] = self._beside(one, stored, gate)
+                end_early(members)
+        return found
+
+    def _beside(self, member: ItemRun, stored: Sequence[Verdict], gate: Gate) -> Beside:
+        if self._rings.are_interactive:
+            return Beside(why=_DEBUGGED)
+        first = self._settings.looks[0]
+        if not self._budget.allows_first(first):
+            return Beside(why=_out_of_time(self._budget, first))
+        baseline = self._baseline.get()
+        if baseline is None:
+            return Beside(why=self._baseline.problem)
+        return self._run(member, stored, gate, baseline)
+
+    def _run(
+        self, member: ItemRun, stored: Sequence[Verdict], gate: Gate, baseline: Baseline
+    ) -> Beside:
+        test = collection.nodeid_of(member.item)
+        now = self._progress(member, replace(self._here, roots=baseline.roots))
+
+        looks, advice = self._settings.looks, ""
+
+        def has_enough(duet: Duet) -> bool:
+            nonlocal advice
+            measured = self._results.measurement(now)
+            if measured is None:
+                return False
+            beside, done = gate.judge_duet(test, measured, member.case, duet), len(duet.pairs)
+            if is_settled(stored, beside, done):
+                return True
+            advice = end_by(self._budget, pairs_wanted(stored, beside), done, looks)
+            return bool(advice)
+
+        duet = Duets(self._rings, self._results).run(
+            now=now,
+            then=self._progress(member, baseline),
+            looks=looks,
+            seed=seed_of(self._settings, [member]),
+            has_enough=has_enough,
+            goes_on_alone=False,
+        )
+        member.absorb(now)
+        if duet.is_mistake:
+            self._baseline.give_up(duet.problem)
+        return Beside(
+            duet, self._results.measurement(now), duet.problem, advice, tuple(baseline.notes)
+        )
+
+
+def judged(
+    test: str, measurement: Measurement, member: ItemRun, gate: Gate, beside: Beside | None
+) -> tuple[Verdict, ...]:
+    """The verdicts that stand for a test that was measured, and then perhaps run side by side."""
+    stored = gate.judge(test, measurement, member.case)
+    if beside is None:
+        return stored
+    if beside.duet is None or beside.now is None or not beside.is_compared:
+        return alone(stored, beside.why)
+    found = combined(stored, gate.judge_duet(test, beside.now, member.case, beside.duet))
+    return with_advice(found, beside.advice) if beside.advice else found
+
+
+def end_by(budget: Budget, wanted: int | None, done: int, looks: Sequence[int]) -> str:
+    """Why the budget ends a duet after `done` pairs that did not decide it; nothing: it goes on.
+
+    `wanted` is with how many pairs it would be decided, as far as that is to be seen.
+    """
+    if budget.total_s is None:
+        return ""
+    deciding = None if wanted is None else next((one for one in looks if one >= wanted), None)
+    if deciding is not None and budget.allows_more(deciding - done):
+        return ""
+    if wanted is None:
+        return (
+            f"{done} pairs did not decide it, nor would many more: measure on a quieter machine, "
+            "or each process for longer (--benchmark-max-time)"
+        )
+    if deciding is None:
+        return (
+            f"{done} pairs did not decide it, and it would take about {wanted}, more than a duet "
+            "has: measure on a quieter machine, or each process for longer (--benchmark-max-time)"
+        )
+    more = deciding - done
+    return (
+        f"about {more * budget.pair_s:.0f} s more would have decided it ({more} pairs of "
+        "processes): a larger --tf-threads-budget"
+    )
+
+
+def _out_of_time(budget: Budget, pairs: int) -> str:
+    return (
+        f"--tf-threads-budget was used up; about {pairs * budget.pair_s:.0f} s more would have "
+        "begun it"
+    )

@@ -1,0 +1,280 @@
+"""Where a test is run: here, at another revision of its code, or in another environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from pytest_tfthreads.engine.environment import Environment
+from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.engine.order import ItemToRun, PytestCall
+from pytest_tfthreads.revision.checkout import Checkout
+from pytest_tfthreads.revision.counterparts import redirected
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.imports import Origins
+from pytest_tfthreads.revision.installs import PACKAGE_DIRECTORIES, all_installs
+from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
+
+_OWN_NAME = __name__.partition(".")[0]
+_OWN_DIRECTORY = str(Path(__file__).parents[2])
+
+
+class Side(Protocol):
+    """The code that a process runs, and the interpreter that it runs in."""
+
+    @property
+    def home(self) -> Home: ...
+
+    @property
+    def title(self) -> str:
+        """For people."""
+
+    def call(self, here: PytestCall) -> PytestCall:
+        """How pytest is called on this side; `here` is how it is called in the current tree."""
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        """The item on this side; `here` is the same item in the current tree."""
+
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+        """Why a process ran code that it should not have, or nothing.
+
+        `there` are the files of the modules that it imported, `here` those of the current side.
+        """
+
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        """Why a test that failed there by this problem would run there, or nothing."""
+
+    def sameness(self, there: Mapping[str, str]) -> str:
+        """Why it ran code of the current side, though nothing is wrong; or nothing."""
+
+
+class Baseline(Side, Protocol):
+    """What the current side is compared with."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Directories of the current tree: processes list what they import from them."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the reader of the summary should know of it."""
+
+    def close(self) -> None:
+        """Leave nothing of it behind; its processes have gone."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """The current tree in this environment.
+
+    `roots`: directories; a process lists the modules that it imports from them.
+    """
+
+    home: Home
+    title: str = "the current tree"
+    roots: tuple[str, ...] = ()
+
+    def call(self, here: PytestCall) -> PytestCall:
+        return replace(here, roots=self.roots)
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        return here
+
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+        return ""
+
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return ""
+
+    def sameness(self, there: Mapping[str, str]) -> str:
+        return ""
+
+
+class AtRevision:
+    """A checkout of another revision, in this environment."""
+
+    def __init__(
+        self,
+        checkout: Checkout,
+        tests: Overlay,
+        here: Home,
+        config: pytest.Config,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.title = checkout.title
+        self.notes = (*notes, *checkout.notes)
+        self._checkout = checkout
+        self._tests = tests
+        self._rootdir = config.rootpath
+        self._installs = all_installs()
+        self._origins = Origins(checkout.twins, config.rootpath, tests, self._installs)
+        self._config_file = config.inipath
+        self._named = frozenset(config.getoption("file_or_dir") or ())
+        self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
+        self.home = replace(
+            here,
+            cwd=self._twin(here.cwd),
+            sys_path=self._path(here.sys_path),
+            variables=tuple(self._variables()),
+        )
+
+    def call(self, here: PytestCall) -> PytestCall:
+        return replace(
+            here,
+            args=tuple(self._arguments(here)),
+            argv=tuple(map(self._moved, here.argv)),
+            invocation_dir=self.home.cwd,
+            sys_path=self._path(here.sys_path),
+            roots=(str(self._checkout.top), str(self._checkout.root)),
+        )
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        return replace(
+            here,
+            path=self._twin(here.path),
+            left_out=tuple(map(self._moved, here.left_out)),  # a conftest.py is named by its path
+        )
+
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+        return self._origins.mistake(_without_us(there), _without_us(here))
+
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return self._origins.wrong_path(problem, _without_us(here))
+
+    def sameness(self, there: Mapping[str, str]) -> str:
+        return (
+            self._origins.newness(_without_us(there))
+            or laid_over_only(there, self._tests, self._checkout.twins)
+            or ""
+        )
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return (str(self._checkout.top),)
+
+    def close(self) -> None:
+        try:
+            self._checkout.close()
+        except RevisionError as error:  # the next run tries again; this one's results stand
+            print(f"--tf-threads-duet: {error}", file=sys.stderr)
+
+    def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
+        path = redirected(sys_path, self._checkout.twins, self._installs)
+        # This plugin measures, and both sides by one version of it, though it be its own code that
+        # is under test.
+        is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
+        return tuple(dict.fromkeys([*([_OWN_DIRECTORY] if is_redirected else []), *path]))
+
+    def _arguments(self, here: PytestCall) -> Iterator[str]:
+        for text in here.args:
+            # What is to be tested may be said from a directory that has no twin, or by a link.
+            is_named = text in self._named
+            yield self._place(text, here.invocation_dir) if is_named else self._moved(text)
+        yield f"--rootdir={self._twin(str(self._rootdir))}"
+        if self._config_file is not None:  # the other revision may have one that comes first
+            yield from ("-c", self._twin(str(self._config_file)))
+
+    def _place(self, text: str, directory: str) -> str:
+        """The twin of a file or directory that an argument names, if it does."""
+        path, separator, own_part = text.partition("::")
+        full = os.path.join(directory, path)
+        return f"{self._twin(full)}{separator}{own_part}" if os.path.exists(full) else text
+
+    def _variables(self) -> Iterator[tuple[str, str]]:
+        if python_path := os.environ.get("PYTHONPATH"):
+            entries = redirected(python_path.split(os.pathsep), self._checkout.twins)
+            yield "PYTHONPATH", os.pathsep.join(entries)
+        if options := os.environ.get("PYTEST_ADDOPTS"):
+            yield "PYTEST_ADDOPTS", self._moved(options)
+
+    def _twin(self, path: str) -> str:
+        twin = self._checkout.twin(Path(path))
+        return path if twin is None else str(twin)
+
+    def _moved(self, text: str) -> str:
+        return self._top.sub(lambda _: str(self._checkout.root), text)
+
+
+class InEnvironment:
+    """The current tree in another environment."""
+
+    def __init__(self, environment: Environment, here: Home) -> None:
+        self.title = f"{environment.python} (Python {environment.version})"
+        self.roots: tuple[str, ...] = ()
+        self._environment = environment
+        self.home = replace(here, python=environment.python, sys_path=self._path(here.sys_path))
+        self.notes = tuple(self._shadowed(here.sys_path))
+
+    def call(self, here: PytestCall) -> PytestCall:
+        return replace(here, sys_path=self._path(here.sys_path))
+
+    def item(self, here: ItemToRun) -> ItemToRun:
+        return here
+
+    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+        return ""
+
+    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return ""
+
+    def sameness(self, there: Mapping[str, str]) -> str:
+        return ""
+
+    def close(self) -> None:
+        """There is nothing of it to leave."""
+
+    def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
+        """What the project adds to the path here, before all that the other one has."""
+        return tuple(dict.fromkeys([*_added(sys_path), *self._environment.sys_path]))
+
+    def _shadowed(self, sys_path: Sequence[str]) -> Iterator[str]:
+        """Packages that are installed there and run from the project on both sides."""
+        there = {
+            name
+            for one in self._environment.sys_path
+            if Path(one).name in PACKAGE_DIRECTORIES
+            for name in _packages_in(one)
+        }
+        for directory in _added(sys_path):
+            # Installed tests are not compared.
+            for name in sorted((_packages_in(directory) & there) - {_OWN_NAME, "tests"}):
+                yield (
+                    f"{name} is installed in {self._environment.python} too, but both sides run "
+                    f"that of {directory}, which comes first. To compare the two, install it here "
+                    "without -e, and keep that directory out of the module path"
+                )
+
+
+def _without_us(modules: Mapping[str, str]) -> Mapping[str, str]:
+    """Without this plugin, which measures both sides in one version even where it is tested."""
+    return {name: file for name, file in modules.items() if name.partition(".")[0] != _OWN_NAME}
+
+
+def _added(sys_path: Sequence[str]) -> list[str]:
+    """Directories of the path that the project adds, and no environment."""
+    return [one for one in sys_path if one and not _is_installed(one)]
+
+
+def _packages_in(directory: str) -> set[str]:
+    """Top-level packages of a directory of the path; none where it cannot be listed."""
+    return {one.parent.name for one in Path(directory).glob("*/__init__.py")}
+
+
+def _is_installed(directory: str) -> bool:
+    """Whether a directory is of this interpreter, its virtual environment, or anyone's packages."""
+    owned = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    if sys.prefix != sys.base_prefix:  # else it may be /usr, where projects live, too
+        owned.append(sys.prefix)
+    real = Path(os.path.realpath(directory))
+    # The user's own site-packages lie elsewhere, and hold this environment's TensorFlow perhaps.
+    return not PACKAGE_DIRECTORIES.isdisjoint(real.parts) or any(
+        real.is_relative_to(os.path.realpath(one)) for one in owned
+    )

@@ -1,0 +1,1 @@
+"""Leases of the CPUs: whoever measures is alone."""
