@@ -1,6 +1,7 @@
 """A history as reports show it: its runs, the lines through them, and every change with its place.
 
-Nothing is judged here: what changed is `core.changes`', what lies between two commits is git's.
+Nothing is judged here: `core.stats.change_points` says what changed, and git what lies between two
+commits.
 """
 
 from __future__ import annotations

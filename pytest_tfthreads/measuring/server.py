@@ -4,7 +4,7 @@ Preloaded, it has TensorFlow imported but its runtime untouched, and forks; othe
 forking cannot be trusted, it starts a fresh interpreter for each order. It works for one pytest
 process, or for all workers of a run on this host, and lives as long as one of them: when one of
 them closes its connection or ends, even by SIGKILL, it kills what it has started for it, and after
-the last one it goes too. Its parent, the guard (`process/guard`), kills what it could not.
+the last one it goes too. Its parent, the guard (`engine/guard`), kills what it could not.
 """
 
 from __future__ import annotations

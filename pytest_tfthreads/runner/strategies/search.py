@@ -1,4 +1,4 @@
-"""A good configuration without the full grid: `core.search` says where to look next."""
+"""A good configuration without the full grid: `core.sweep.search` says where to look next."""
 
 from __future__ import annotations
 
