@@ -62,7 +62,7 @@ class MeasuringProcess:
         self._order = order
         self._time_left_s = timeout_s
         self._terminal = terminal
-        self._process: _Process | None = None
+        self._process: _Connected | None = None
         self._told_layout = False
 
     @property
@@ -77,7 +77,7 @@ class MeasuringProcess:
         start: Start = "fork" if found.forkable else "fresh"
         sent = SentOrder(self._order, start, cpus, ordered_at_s=time.monotonic())
         try:
-            self._process = _Process(found, sent, self._terminal)
+            self._process = _Connected(found, sent, self._terminal)
         except ConnectionClosedError:
             self.result = found.failure("The interpreter that starts measuring processes died.")
             return None
@@ -127,7 +127,7 @@ class MeasuringProcess:
         return False
 
 
-class _Process:
+class _Connected:
     """The process itself: what it says on its own socket, and what its interpreter says of it."""
 
     def __init__(self, interpreter: Interpreter, sent: SentOrder, terminal: Sequence[int]) -> None:
