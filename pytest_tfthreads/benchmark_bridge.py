@@ -12,6 +12,7 @@ import functools
 import marshal
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ UNMEASURED = (
     "@pytest.mark.tf_threads, or leave -n (--numprocesses, --dist, --tx) out"
 )
 
+_TIMER_STEPS = 100
 # pytest-benchmark's defaults; a value that differs was set by the user.
 _STOCK_OPTIONS = {"min_time": 5e-6, "max_time": 1.0, "calibration_precision": 10}
 # Times of single rounds, which our table does not have.
@@ -93,6 +95,11 @@ class SavedRuns:
 # -- in the measuring process ---------------------------------------------------------------------
 
 
+def preload() -> None:
+    """Import here what pytest-benchmark imports when a session begins, so that no fork has to."""
+    import pytest_benchmark.storage.file  # noqa: F401
+
+
 def leave_git_alone() -> None:
     """Keep pytest-benchmark from asking git, five times over, for the name of an autosaved file.
 
@@ -101,6 +108,29 @@ def leave_git_alone() -> None:
     from pytest_benchmark import plugin
 
     plugin.get_tag = lambda *_: "unused"
+
+
+def try_timers_briefly() -> None:
+    """Keep pytest-benchmark from trying out its timer for a second, as it does before 5.3.
+
+    That second would pass in every measuring process, on a CPU that is busy all the while.
+    """
+    from pytest_benchmark import fixture
+
+    fixture.compute_timer_precision = precision_s
+
+
+def precision_s(timer: Callable[[], float]) -> float | None:
+    """The smallest of a hundred steps of a timer; None if it stands still for a second."""
+    deadline_s = time.monotonic() + 1.0
+    steps_s: list[float] = []
+    before_s = timer()
+    while len(steps_s) < _TIMER_STEPS and time.monotonic() < deadline_s:
+        now_s = timer()
+        if now_s > before_s:
+            steps_s.append(now_s - before_s)
+        before_s = now_s
+    return min(steps_s, default=None)
 
 
 def prepare_options(config: pytest.Config) -> None:

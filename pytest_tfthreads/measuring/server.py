@@ -112,8 +112,14 @@ def _preload_pytest() -> None:
     with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
         pytest.main(arguments, plugins=[EndAtOnce()])
-    from pytest_tfthreads.measuring import session  # noqa: F401 - so that no fork has to
+    # What every session imports as it begins, so that no fork has to.
+    import pdb  # noqa: F401
 
+    from pytest_tfthreads import benchmark_bridge
+    from pytest_tfthreads.core.gate import budget, verdict  # noqa: F401
+    from pytest_tfthreads.measuring import session  # noqa: F401
+
+    benchmark_bridge.preload()
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
 

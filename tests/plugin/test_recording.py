@@ -516,3 +516,26 @@ def test_reference_workload_is_recorded_and_fails_no_test(suite, monkeypatch):
     assert "no-reference" in recorded["flags"]
     assert recorded["processes"][0]["reference_wall_s"] is None
     result.stdout.fnmatch_lines(["*no-reference: the reference workload could not run*"])
+
+
+def test_a_timer_is_tried_out_by_some_readings_in_every_release(suite):
+    """Before 5.3 pytest-benchmark reads it for a second, in every measuring process."""
+    suite.write(
+        """
+        import time
+
+        readings = []
+
+        def timer():
+            readings.append(time.perf_counter())
+            return readings[-1]
+
+        @pytest.mark.tf_threads(1, 1)
+        @pytest.mark.benchmark(timer=timer, warmup=False, max_time=0.01, min_time=0.001)
+        def test_it(benchmark):
+            before = []
+            benchmark(lambda: before.append(len(readings)))
+            assert 5 < before[0] < 200
+        """
+    )
+    suite.run().assert_outcomes(passed=1)
