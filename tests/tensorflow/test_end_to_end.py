@@ -6,6 +6,7 @@ that takes as long as all else.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ def recorded(benchmarks, name):
     return benchmarks[name]["extra_info"]["tf_threads"]
 
 
-def test_grid_with_module_level_tensors(suite):
+def test_grid_with_tensors_of_modules_and_conftest_files(suite):
+    suite.pytester.makeconftest("import tensorflow as tf\nX = tf.constant(1.0)\n")
     result, benchmarks = run(
         suite,
         """
@@ -213,12 +215,12 @@ def test_tf_data_and_keras_and_retracing(suite):
 
 
 @pytest.mark.usefixtures("no_leftovers")
-def test_deadlock_with_one_inter_op_thread(suite):
-    result, _ = run(
+def test_what_goes_wrong_in_tensorflow_is_explained(suite):
+    result, benchmarks = run(
         suite,
         """
         @pytest.mark.tf_threads(intra=1, inter=[1, 2], timeout=15)
-        def test_it():
+        def test_deadlock_with_one_inter_op_thread():
             import tensorflow as tf
 
             @tf.function
@@ -230,66 +232,40 @@ def test_deadlock_with_one_inter_op_thread(suite):
                 return tf.py_function(lambda y: inner(y), [x], tf.float32)
 
             assert float(outer(tf.constant(1.0))) == 2.0
-        """,
-    )
-    result.assert_outcomes(passed=1, failed=1)
-    text = " ".join(result.stdout.str().split())
-    assert "FAILED test_it.py::test_it[intra1-inter1]" in text
-    assert "Likely cause: inter=1" in text
-    assert "in inner" in text or "script_ops.py" in text
 
-
-@pytest.mark.usefixtures("no_leftovers")
-def test_crash_in_native_code(suite):
-    result, benchmarks = run(
-        suite,
-        """
         @pytest.mark.benchmark(max_time=0.1)
         @pytest.mark.tf_threads(intra=[1, 2], inter=1)
-        def test_it(benchmark, tf_threads):
+        def test_crash_in_native_code(benchmark, tf_threads):
             import ctypes
             import tensorflow as tf
             benchmark(tf.add, 1.0, 2.0)
             if tf_threads.intra == 1:
                 print("so far so good")
                 ctypes.string_at(8)
-        """,
-    )
-    result.assert_outcomes(passed=1, failed=1)
-    assert list(benchmarks) == ["test_it[intra2-inter1]"]
-    text = " ".join(result.stdout.str().split())
-    assert "killed by SIGSEGV" in text
-    assert "so far so good" in text
 
-
-def test_a_runtime_that_conftest_touches_is_no_obstacle(suite):
-    suite.pytester.makeconftest("import tensorflow as tf\nX = tf.constant(1.0)\n")
-    result, _ = run(
-        suite,
-        """
-        @pytest.mark.tf_threads(intra=2, inter=3)
-        def test_it(tf_threads):
-            assert (tf_threads.intra, tf_threads.inter) == (2, 3)
-        """,
-    )
-    result.assert_outcomes(passed=1)
-
-
-def test_tests_that_set_the_threads_themselves_are_told(suite):
-    result, _ = run(
-        suite,
-        """
         @pytest.mark.tf_threads(intra=2)
-        def test_it():
+        def test_sets_the_threads_itself():
             import tensorflow as tf
             tf.config.threading.set_intra_op_parallelism_threads(1)
         """,
     )
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*Intra op parallelism cannot be modified after initialization*"])
+    result.assert_outcomes(passed=2, failed=3)
+    assert list(benchmarks) == ["test_crash_in_native_code[intra2-inter1]"]
+    text = " ".join(result.stdout.str().split())
+    for name in (
+        "test_deadlock_with_one_inter_op_thread[intra1-inter1]",
+        "test_crash_in_native_code[intra1-inter1]",
+        "test_sets_the_threads_itself[intra2-interauto]",
+    ):
+        assert f"FAILED test_it.py::{name}" in text
+    assert "Likely cause: inter=1" in text
+    assert "in inner" in text or "script_ops.py" in text
+    assert "killed by SIGSEGV" in text
+    assert "so far so good" in text
+    assert "Intra op parallelism cannot be modified after initialization" in text
 
 
-def test_sweep_of_six_is_reported_one_by_one_and_recommends(suite):
+def test_sweeps_recommend_and_call_a_tie_what_cannot_be_told_apart(suite):
     result, benchmarks = run(
         suite,
         """
@@ -298,56 +274,16 @@ def test_sweep_of_six_is_reported_one_by_one_and_recommends(suite):
             import tensorflow as tf
             factor = tf.random.stateless_uniform((256, 256), seed=(1, 1))
             tf_benchmark(tf.function(lambda: factor @ factor), items=2, unit="products")
-        """,
-        "--benchmark-max-time=0.3",
-        "-v",
-        processes=2,
-    )
-    result.assert_outcomes(passed=6)
-    names = [f"test_product[intra{intra}-inter{inter}]" for intra in (1, 2, 4) for inter in (1, 2)]
-    assert list(benchmarks) == names
-    result.stdout.fnmatch_lines([f"*::{name} PASSED*".replace("[", "[[]") for name in names])
-    for benchmark in benchmarks.values():
-        recorded = benchmark["extra_info"]["tf_threads"]
-        assert [one["ring"] for one in recorded["processes"]] == [0, 1]
-        assert recorded["effective"] is not None
-    result.stdout.fnmatch_lines(
-        [
-            "*test_product: * is recommended*",
-            "*@pytest.mark.tf_threads(intra=*, inter=*)",
-            "*tf.config.threading.set_intra_op_parallelism_threads(*)",
-            "*TF_NUM_INTRAOP_THREADS=*",
-        ]
-    )
 
-
-def test_one_thread_against_one_thread_is_a_tie_unless_they_are_told_apart(suite):
-    run(
-        suite,
-        """
         @pytest.mark.tf_threads(1, 1, timeout=100)
         @pytest.mark.tf_threads(1, 1, timeout=101)
         def test_twins(benchmark):
             import tensorflow as tf
             factor = tf.random.stateless_uniform((128, 128), seed=(1, 1))
             benchmark(tf.function(lambda: factor @ factor))
-        """,
-        processes=3,
-    )
-    written = json.loads((suite.path / "out.json").read_text())
-    (sweep,) = written["tf_threads"]["sweeps"]
-    advice = sweep["recommendation"]
-    (other,) = (one for one in advice["configurations"] if one["id"] != advice["best"])
-    assert (other["id"] in advice["tied"]) is not other["throughput_to_best"]["distinct"]
-    assert other["throughput_to_best"]["rings"] == 3
 
-
-def test_work_without_parallelism_says_whether_more_threads_help(suite):
-    result, _ = run(
-        suite,
-        """
         @pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=1)
-        def test_scalars(benchmark):
+        def test_without_parallelism(benchmark):
             import tensorflow as tf
 
             @tf.function
@@ -358,11 +294,65 @@ def test_work_without_parallelism_says_whether_more_threads_help(suite):
 
             benchmark(chain, tf.constant(1.0))
         """,
-        processes=3,
+        "--benchmark-max-time=0.3",
+        "-v",
+        processes=2,
     )
-    (sweep,) = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
-    expected = on_more_threads(sweep["recommendation"])
-    assert [one for one in ON_MORE_THREADS if one in flat(result)] == expected
+    result.assert_outcomes(passed=11)
+    names = [f"test_product[intra{intra}-inter{inter}]" for intra in (1, 2, 4) for inter in (1, 2)]
+    assert list(benchmarks)[:6] == names
+    result.stdout.fnmatch_lines([f"*::{name} PASSED*".replace("[", "[[]") for name in names])
+    rings = []
+    for name in benchmarks:
+        measured = recorded(benchmarks, name)
+        assert measured["effective"] is not None
+        rings.append([one["ring"] for one in measured["processes"]])
+    assert rings == [[0, 1]] * 6 + [[2, 3]] * 2 + [[4, 5]] * 3
+    result.stdout.fnmatch_lines(
+        [
+            "*test_product: * is recommended*",
+            "*@pytest.mark.tf_threads(intra=*, inter=*)",
+            "*tf.config.threading.set_intra_op_parallelism_threads(*)",
+            "*TF_NUM_INTRAOP_THREADS=*",
+        ]
+    )
+    sweeps = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
+    _, twins, serial = (one["recommendation"] for one in sweeps)
+    (other,) = (one for one in twins["configurations"] if one["id"] != twins["best"])
+    assert (other["id"] in twins["tied"]) is not other["throughput_to_best"]["distinct"]
+    assert other["throughput_to_best"]["rings"] == 2
+    # Whether more threads help; its advice is the last one.
+    _, _, told = flat(result).rpartition("test_without_parallelism: ")
+    assert [one for one in ON_MORE_THREADS if one in told] == on_more_threads(serial)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_duet_takes_turns_with_the_old_code(suite):
+    suite.pytester.makepyfile(
+        product="import tensorflow as tf\n\ndouble = tf.function(lambda x: x * 2)\n"
+    )
+    suite.write(
+        """
+        import product
+
+        @pytest.mark.tf_threads(intra=2, inter=1)
+        def test_double(benchmark):
+            benchmark(product.double, 1.0)
+            benchmark.extra_info["code"] = open(product.__file__).read()
+        """
+    )
+    git = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
+    for args in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *args], cwd=suite.path, check=True)
+    (suite.path / "product.py").write_text(
+        "import tensorflow as tf\n\ndouble = lambda x: tf.constant(x) * 2\n"
+    )
+    args = ("--tf-threads-duet=HEAD", "--tf-threads-max-processes=2", "--benchmark-max-time=0.2")
+    result, benchmarks = suite.results("--tf-threads-timeout=120", *args, subprocess=True)
+    (one,) = benchmarks.values()
+    assert "tf.constant" in one["extra_info"]["code"]
+    assert len(one["extra_info"]["tf_threads"]["duet"]["pairs"]) == 2
+    result.stdout.fnmatch_lines(["*(HEAD), side by side in 2 pairs of processes*"])
 
 
 def test_prefetching_pipelines_take_turns(suite):
