@@ -51,7 +51,7 @@ def test_all_that_was_said_before_a_stop_is_heard(tmp_path):
         interpreter.measuring.send("ready", {"ready": None})
     interpreter.tell_that_it_stopped()
     assert process.follow(5.0) is None
-    assert process.is_ready
+    assert process.answers.is_ready
     process.ended(0, 0)
     process.close()
     interpreter.close()
