@@ -30,6 +30,8 @@ def test_work(benchmark):
     benchmark(product.work)
 """
 SHORT = "--benchmark-max-time=0.15"
+# Where any verdict is right: an open one would be measured again and again.
+ONE_LOOK = "--tf-threads-max-processes=3"
 
 
 def product(ms):
@@ -143,7 +145,7 @@ def test_improvement_and_unchanged_code_pass(project):
     assert project.verdicts == {"test_work": "improvement"}
     assert "uncommitted changes: they are all that the sides differ in" in project.told
     project.write("src/product.py", product(2))
-    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.run("--tf-threads-duet=v1.0", ONE_LOOK) == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
     assert "both sides are commit" in project.told
 
@@ -157,7 +159,7 @@ def test_commit_of_the_saved_run_is_the_default(project):
     # What regressed and was saved is not what the next run is compared with, but by its number.
     assert project.run("--tf-threads-duet") == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
-    assert project.run("--tf-threads-duet", "--benchmark-compare=0002") == 0
+    assert project.run("--tf-threads-duet", "--benchmark-compare=0002", ONE_LOOK) == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
 
 
@@ -182,7 +184,7 @@ def test_what_cannot_run_on_the_old_code_has_no_baseline(project):
         TEST + "\n@pytest.mark.tf_threads(1, 1)\n"
         "def test_fresh(benchmark):\n    benchmark(product.fresh)\n",
     )
-    assert project.run("--tf-threads-duet=v1.0") == 0
+    assert project.run("--tf-threads-duet=v1.0", ONE_LOOK) == 0
     assert project.verdicts["test_fresh"] == "no-baseline"
     assert project.verdicts["test_work"] != "no-baseline"
     assert "AttributeError: module 'product' has no attribute 'fresh'" in project.told
@@ -277,7 +279,7 @@ def test_both_sides_have_the_current_configuration(project):
     project.write(
         "tests/test_it.py", TEST.replace("def test_work", "@pytest.mark.ours\ndef test_work")
     )
-    assert project.run("--tf-threads-duet=HEAD") == 0
+    assert project.run("--tf-threads-duet=HEAD", ONE_LOOK) == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
 
 
@@ -509,7 +511,7 @@ def test_nothing_stays_of_a_run_that_was_ended(project, no_leftovers, sent):
     run.wait(30)
     if sent == signal.SIGKILL:  # the next run cleans up
         project.write("tests/test_it.py", TEST)
-        assert project.run("--tf-threads-duet=v1.0") == 0
+        assert project.run("--tf-threads-duet=v1.0", ONE_LOOK) == 0
     assert project.leftovers == (0, [])
 
 
@@ -528,7 +530,7 @@ def test_another_environment(project, tmp_path):
             "    import sys\n    open('prefixes', 'a').write(sys.prefix + '\\n')\n    benchmark(",
         ),
     )
-    assert project.run(f"--tf-threads-duet=python={environment}") == 0
+    assert project.run(f"--tf-threads-duet=python={environment}", ONE_LOOK) == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
     assert "other/bin/python (Python 3" in project.told
     prefixes = (project.path / "prefixes").read_text().split()
