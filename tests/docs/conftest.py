@@ -109,8 +109,6 @@ def reader(tmp_path, monkeypatch):
             "GIT_CONFIG_GLOBAL": str(settings),
             "PYTEST_TFTHREADS_LEASES": str(tmp_path / "leases"),
             "COLUMNS": "80",
-            # Half of what is usual: the pages show large differences.
-            "PYTEST_ADDOPTS": "--benchmark-max-time=0.5",
             "PYTHONDONTWRITEBYTECODE": "1",
         },
     )
