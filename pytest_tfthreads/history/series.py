@@ -136,13 +136,8 @@ class Line:
 
 def run_of(stored: StoredRun) -> Run:
     """What a history needs of a saved run."""
-    file = stored.label.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json")
-    number, _, name = file.partition("_")
-    numbered = number.isascii() and number.isdigit() and bool(name)
     return Run(
-        path=stored.label,
-        name=name if numbered else file,
-        number=number if numbered else "",
+        **name_of(stored.label),
         datetime=stored.datetime,
         commit=stored.commit,
         dirty=stored.dirty,
@@ -153,6 +148,18 @@ def run_of(stored: StoredRun) -> Run:
             for test, several in stored.tests.items()
         },
     )
+
+
+def name_of(path: str) -> dict[str, str]:
+    """The fields of a `Run` that follow from its file: `path`, `name` and `number`."""
+    file = path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json")
+    number, _, name = file.partition("_")
+    numbered = number.isascii() and number.isdigit() and bool(name)
+    return {
+        "path": path,
+        "name": name if numbered else file,
+        "number": number if numbered else "",
+    }
 
 
 def in_order(runs: Iterable[Run], places: Mapping[str, int]) -> list[Run]:
