@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
-from pytest_tfthreads.history.series import Run
 from pytest_tfthreads.system.run_index import read_condensed
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
+_Summary = TypeVar("_Summary")
 RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
 
 
@@ -83,15 +83,18 @@ def read_runs(options: argparse.Namespace, most: int) -> tuple[list[StoredRun], 
     raise _nothing(options.storage)
 
 
-def read_summaries(options: argparse.Namespace) -> list[Run]:
-    """All the runs without their rounds, in no order; thousands of files are read at once.
+def read_summaries(
+    options: argparse.Namespace,
+    read: Callable[[Sequence[Path]], Sequence[_Summary | BaselineError]],
+) -> list[_Summary]:
+    """What `read` makes of all the runs, without their rounds, in no order.
 
     A file that is named must be of use; of a storage, those that are not are told on stderr.
 
     Raises as `read_runs` does.
     """
-    found = read_all(named_files(options) or _stored(options.storage))
-    runs = [one for one in found if isinstance(one, Run)]
+    found = read(named_files(options) or _stored(options.storage))
+    runs = [one for one in found if not isinstance(one, BaselineError)]
     errors = [one for one in found if isinstance(one, BaselineError)]
     if options.runs and errors:
         raise errors[0]
