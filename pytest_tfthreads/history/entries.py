@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.core.decode import Count, DecodeError, decode, encode
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.core.saved_runs import moment_of
 from pytest_tfthreads.history.series import Facts, Run, name_of
 from pytest_tfthreads.system.run_index import Form
@@ -74,4 +75,4 @@ def _from_json(path: str, data: Any) -> Entry:
     return decode(Entry, {**data, **name_of(path)})
 
 
-ENTRIES: Form[Entry] = Form("list", encode, _from_json)
+ENTRIES: Form[Entry] = Form("list", encode, _from_json, loads)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pytest_tfthreads.core.decode import DecodeError, NotNegative, Renamed, Within, decode, encode
+from pytest_tfthreads.core.json_text import loads
 from pytest_tfthreads.history.series import Facts, Point, Run, name_of
 from pytest_tfthreads.system.run_index import Form
 
@@ -123,4 +124,4 @@ def _how(text: str) -> _How:
     return decode(_How, json.loads(text))
 
 
-HISTORY: Form[Run] = Form("history", _to_json, _from_json)
+HISTORY: Form[Run] = Form("history", _to_json, _from_json, loads)

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.decode import DecodeError, decode
-from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.saved_runs import BaselineError, Loads, StoredRun, read_run
 from pytest_tfthreads.system.file_index import read_through_index
 
 _SCHEMA = 1
@@ -26,12 +26,13 @@ _Run = TypeVar("_Run")
 class Form(Generic[_Run]):
     """What of a saved run is kept, without the file's name: as JSON's values, and back.
 
-    `from_json` gets the path as the caller has it, and raises `ValueError`.
+    `from_json` gets the path as the caller has it, and raises `ValueError`. `loads` reads the text.
     """
 
     name: str
     to_json: Callable[[_Run], Any]
     from_json: Callable[[str, Any], _Run]
+    loads: Loads = json.loads
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_indexed(
         return json.dumps({"problem": problem.removeprefix(start)})
 
     def from_text(path: Path, text: str) -> _Run | BaselineError:
-        kept = decode(_Kept, json.loads(text))
+        kept = decode(_Kept, form.loads(text))
         if kept.problem is not None:
             return BaselineError(f"{path}: {kept.problem}")
         return form.from_json(str(path), kept.run)
