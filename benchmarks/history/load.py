@@ -34,7 +34,7 @@ storage = Storage(Path(sys.argv[-1]), next(Path(sys.argv[-1]).iterdir()).name)
 runs = read_condensed(storage.latest(ENOUGH_FOR_DRIFT))
 runs += read_condensed(storage.latest_elsewhere(ENOUGH_FOR_DRIFT))
 end_s = time.perf_counter(), time.process_time()
-print(f"{end_s[0] - start_s[0]:.3f} {end_s[1] - start_s[1]:.3f}", file=sys.stderr)
+print(end_s[0] - start_s[0], end_s[1] - start_s[1], file=sys.stderr)
 print(runs)
 """
 _COMMAND = ("-m", "pytest_tfthreads")
