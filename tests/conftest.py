@@ -47,6 +47,12 @@ def _machine(request, tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _private_cache(monkeypatch, tmp_path_factory):
+    """What tests make the plugin keep is not kept in the user's cache directory."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def alone():
     """No other test runs beside this one: it looks at how long something really takes."""

@@ -19,6 +19,7 @@ from pytest_tfthreads.commands.output import (
     write_page,
 )
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
+from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.commands.saved import add_storage, read_summaries
 from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.tolerance import METRICS
@@ -105,7 +106,7 @@ def add_to(commands: Commands) -> None:
 def _history(options: argparse.Namespace) -> int:
     if options.html is not None:
         check_page(options.html, _HTML)
-    saved = read_summaries(options)
+    saved = read_summaries(options, read_all)
     commits = commits_of(options)
     wanted = matcher(options.test)
     runs = [run for run in in_order(saved, commits.places) if any(map(wanted, run.points))]

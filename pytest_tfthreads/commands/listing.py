@@ -9,10 +9,11 @@ from typing import Any
 from pytest_tfthreads.commands.axis import commits_of
 from pytest_tfthreads.commands.output import Cell, print_csv, print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
+from pytest_tfthreads.commands.reading import read_entries
 from pytest_tfthreads.commands.saved import add_runs, read_summaries
 from pytest_tfthreads.history.commits import Commits
-from pytest_tfthreads.history.listing import machines_of, render, versions_of
-from pytest_tfthreads.history.series import Run
+from pytest_tfthreads.history.entries import Entry
+from pytest_tfthreads.history.listing import render
 
 _EXAMPLE = """\
 examples:
@@ -58,7 +59,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    runs = sorted(read_summaries(options), key=lambda run: (run.moment, run.path))
+    runs = sorted(read_summaries(options, read_entries), key=lambda run: (run.moment, run.path))
     commits = commits_of(options)
     if options.json:
         print_json([_json(run, commits) for run in runs])
@@ -69,7 +70,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _json(run: Run, commits: Commits) -> dict[str, Any]:
+def _json(run: Entry, commits: Commits) -> dict[str, Any]:
     return {
         "number": int(run.number) if run.number else None,
         "name": run.name,
@@ -77,10 +78,10 @@ def _json(run: Run, commits: Commits) -> dict[str, Any]:
         "commit": run.commit,
         "dirty": run.dirty,
         "tags": list(commits.tags.get(run.commit or "", ())),
-        "machines": [dict(machine) for machine in machines_of(run)],
-        "tensorflow": versions_of(run, "tensorflow"),
-        "python": versions_of(run, "python"),
-        "tests": len(run.points),
+        "machines": [dict(machine) for machine in run.machines],
+        "tensorflow": list(run.tensorflow),
+        "python": list(run.python),
+        "tests": run.tests,
         "regressed": sorted(run.regressed),
         "failed": sorted(run.failed),
         "complete": run.complete,
@@ -88,7 +89,7 @@ def _json(run: Run, commits: Commits) -> dict[str, Any]:
     }
 
 
-def _row(run: Run, commits: Commits) -> list[Cell]:
+def _row(run: Entry, commits: Commits) -> list[Cell]:
     data = _json(run, commits)
     return [
         run.number,
@@ -100,7 +101,7 @@ def _row(run: Run, commits: Commits) -> list[Cell]:
         "; ".join(value for machine in data["machines"] for value in machine.values()),
         " ".join(data["tensorflow"]),
         " ".join(data["python"]),
-        len(run.points),
+        run.tests,
         len(run.regressed),
         len(run.failed),
         run.complete,

@@ -62,7 +62,7 @@ def add_to(commands: Commands) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     check_page(options.output, "-o")
-    *before, now = read_runs(options, ENOUGH_FOR_DRIFT + 1)
+    before, now = read_runs(options, ENOUGH_FOR_DRIFT + 1)
     policy = Policy().with_tolerance(options.tolerance)
     try:
         verdicts = _verdicts(now, before, bool(options.runs), policy)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
-from pytest_tfthreads.history.series import Run
+from pytest_tfthreads.system.run_index import read_condensed
 
 _STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
+_Summary = TypeVar("_Summary")
 RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
 
 
@@ -54,36 +55,46 @@ def named_files(options: argparse.Namespace) -> list[Path]:
     return [path for text in options.runs for path in storage.find(text)]
 
 
-def read_runs(options: argparse.Namespace, most: int) -> list[StoredRun]:
+def read_runs(options: argparse.Namespace, most: int) -> tuple[list[StoredRun], StoredRun]:
     """The files that are named, in their order, or the latest of the storage, oldest first.
 
-    Of a storage at most so many are read of each machine (a directory has numbers of its own), and
-    those that are of no use are told on stderr. Raises `BaselineError`, and `CommandError` where
-    there is none.
+    The last is apart; those before it may lack their single rounds. Of a storage at most so many
+    are read of each machine (a directory has numbers of its own), and those that are of no use are
+    told on stderr. Raises `BaselineError`, and `CommandError` where there is none.
     """
     if options.runs:
-        return [read_run(path) for path in named_files(options)]
+        *before, last = map(read_run, named_files(options))
+        return before, last
+    by_directory = itertools.groupby(_stored(options.storage), key=lambda path: path.parent)
+    paths = [path for _, found in by_directory for path in [*found][-most:]]
     runs = []
-    for _, paths in itertools.groupby(_stored(options.storage), key=lambda path: path.parent):
-        for path in [*paths][-most:]:
-            try:
-                runs.append(read_run(path))
-            except BaselineError as error:
-                _left_out(error)
-    if not runs:
-        raise _nothing(options.storage)
-    return sorted(runs, key=lambda run: run.moment)
+    for one in read_condensed(paths):
+        if isinstance(one, BaselineError):
+            _left_out(one)
+        else:
+            runs.append(one)
+    runs.sort(key=lambda run: run.moment)
+    while runs:
+        last = runs.pop()
+        try:
+            return runs, read_run(Path(last.label))
+        except BaselineError as error:  # it was changed or removed meanwhile
+            _left_out(error)
+    raise _nothing(options.storage)
 
 
-def read_summaries(options: argparse.Namespace) -> list[Run]:
-    """All the runs without their rounds, in no order; thousands of files are read at once.
+def read_summaries(
+    options: argparse.Namespace,
+    read: Callable[[Sequence[Path]], Sequence[_Summary | BaselineError]],
+) -> list[_Summary]:
+    """What `read` makes of all the runs, without their rounds, in no order.
 
     A file that is named must be of use; of a storage, those that are not are told on stderr.
 
     Raises as `read_runs` does.
     """
-    found = read_all(named_files(options) or _stored(options.storage))
-    runs = [one for one in found if isinstance(one, Run)]
+    found = read(named_files(options) or _stored(options.storage))
+    runs = [one for one in found if not isinstance(one, BaselineError)]
     errors = [one for one in found if isinstance(one, BaselineError)]
     if options.runs and errors:
         raise errors[0]

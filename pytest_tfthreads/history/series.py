@@ -24,7 +24,7 @@ from pytest_tfthreads.core.stats.change_points import (
     Session,
     Shift,
     segmentation,
-    shift_between,
+    shifts_between,
 )
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, mean_of_ratios
 from pytest_tfthreads.core.tolerance import METRICS
@@ -136,13 +136,8 @@ class Line:
 
 def run_of(stored: StoredRun) -> Run:
     """What a history needs of a saved run."""
-    file = stored.label.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json")
-    number, _, name = file.partition("_")
-    numbered = number.isascii() and number.isdigit() and bool(name)
     return Run(
-        path=stored.label,
-        name=name if numbered else file,
-        number=number if numbered else "",
+        **name_of(stored.label),
         datetime=stored.datetime,
         commit=stored.commit,
         dirty=stored.dirty,
@@ -153,6 +148,18 @@ def run_of(stored: StoredRun) -> Run:
             for test, several in stored.tests.items()
         },
     )
+
+
+def name_of(path: str) -> dict[str, str]:
+    """The fields of a `Run` that follow from its file: `path`, `name` and `number`."""
+    file = path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json")
+    number, _, name = file.partition("_")
+    numbered = number.isascii() and number.isdigit() and bool(name)
+    return {
+        "path": path,
+        "name": name if numbered else file,
+        "number": number if numbered else "",
+    }
 
 
 def in_order(runs: Iterable[Run], places: Mapping[str, int]) -> list[Run]:
@@ -211,18 +218,18 @@ def segmentations_of(lines: Sequence[Line]) -> list[dict[str, Segmentation]]:
     return [line.segmentations(FAMILYWISE_ERROR / histories) for line in lines]
 
 
-def reference_shift(line: Line, change: ChangePoint) -> Shift | None:
-    """How the reference workload's speed moved with a change; None where a run lacks it.
+def reference_shifts(line: Line, changes: Sequence[ChangePoint]) -> list[Shift | None]:
+    """How the reference workload's speed moved with each change; None where a run lacks it.
 
     What moves it is the machine, or TensorFlow, which multiplies its matrices.
     """
     points = line.points.values()
-    if not all(point.reference_speeds for point in points):
-        return None
+    if not changes or not all(point.reference_speeds for point in points):
+        return [None] * len(changes)
     sessions = [
         Session(tuple(map(math.log, point.reference_speeds)), point.measured_s) for point in points
     ]
-    return shift_between(sessions, change)
+    return [*shifts_between(sessions, changes)]
 
 
 def version_changes(earlier: Point, later: Point) -> list[tuple[str, str, str]]:

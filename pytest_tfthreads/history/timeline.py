@@ -15,7 +15,15 @@ from pytest_tfthreads.core.format import metric_unit, one_line, plural
 from pytest_tfthreads.core.stats.change_points import ChangePoint, Segmentation, Shift
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.commits import Between, Commits
-from pytest_tfthreads.history.series import Facts, Line, Run, reference_shift, version_changes
+from pytest_tfthreads.history.entries import Entry
+from pytest_tfthreads.history.series import (
+    Facts,
+    Line,
+    Point,
+    Run,
+    reference_shifts,
+    version_changes,
+)
 
 _SHORT_ID = 12
 
@@ -61,16 +69,28 @@ class Timeline:
         """All changes, by place."""
         found = []
         for line, segmentations in self.lines:
-            for metric in METRICS:
-                found += [self._found(line, metric, one) for one in segmentations[metric].changes]
+            changes = [(metric, one) for metric in METRICS for one in segmentations[metric].changes]
+            references = reference_shifts(line, [one for _, one in changes])
+            points = tuple(line.points.values())
+            found += [
+                self._found(line, points, metric, one, reference)
+                for (metric, one), reference in zip(changes, references, strict=True)
+            ]
         return sorted(found, key=lambda one: (one.later, one.earlier, one.line.test))
 
     def title(self, run: Run) -> str:
         """Its file's name, date and commit, for people."""
         return f"{run_name(run)} ({one_line(run.datetime[:10])}, {commit_words(run, self.commits)})"
 
-    def _found(self, line: Line, metric: str, change: ChangePoint) -> Found:
-        runs, points = line.runs, tuple(line.points.values())
+    def _found(
+        self,
+        line: Line,
+        points: Sequence[Point],
+        metric: str,
+        change: ChangePoint,
+        reference: Shift | None,
+    ) -> Found:
+        runs = line.runs
         earlier, later = runs[change.after], runs[change.by]
         between = self.commits.between(self.runs[earlier].commit, self.runs[later].commit)
         return Found(
@@ -82,7 +102,7 @@ class Timeline:
             likely=runs[change.index],
             commits=between,
             versions=tuple(version_changes(points[change.after], points[change.by])),
-            reference=reference_shift(line, change),
+            reference=reference,
         )
 
 
@@ -90,7 +110,7 @@ def run_name(run: Run) -> str:
     return one_line("_".join(part for part in (run.number, run.name) if part))
 
 
-def commit_words(run: Run, commits: Commits) -> str:
+def commit_words(run: Run | Entry, commits: Commits) -> str:
     """Of a run: its commit's short id and tags, marked if it had changes beside."""
     if run.commit is None:
         return "unknown commit"

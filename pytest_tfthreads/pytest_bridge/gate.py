@@ -20,8 +20,9 @@ from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.op_profile import Trace
-from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.system.run_index import read_condensed
 from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 
@@ -174,9 +175,9 @@ def _pairs(count: int) -> str:
 
 def _read(files: Sequence[Path]) -> tuple[list[StoredRun], dict[Path, str]]:
     runs, problems = [], {}
-    for file in files:
-        try:
-            runs.append(read_run(file))
-        except BaselineError as error:
-            problems[file] = str(error)
+    for file, found in zip(files, read_condensed(files), strict=True):
+        if isinstance(found, BaselineError):
+            problems[file] = str(found)
+        else:
+            runs.append(found)
     return runs, problems

@@ -167,13 +167,13 @@ def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -
     """
     if not sessions:
         raise ValueError("a history needs at least one session")
+    independent = noise_of(sessions)
+    all_points = [fmean(one.log_speeds) for one in sessions]
     alike, left_over = -1.0, 0.0
     while left_over > alike:
         alike = left_over
-        noise = noise_of(sessions, alike)
-        points = _borne_out(
-            [fmean(one.log_speeds) for one in sessions], _FAR * math.sqrt(noise.of_points)
-        )
+        noise = _correlated(independent, alike, sessions)
+        points = _borne_out(all_points, _FAR * math.sqrt(noise.of_points))
         starts = [0, *_change_points(points, noise, error), len(points)]
         left_over = _likeness(points, starts)
     width = student_t(0.5 + CONFIDENCE / 2, noise.dof) * math.sqrt(noise.of_means)
@@ -187,22 +187,27 @@ def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -
     return Segmentation(levels, changes, math.sqrt(noise.of_points))
 
 
-def shift_between(sessions: Sequence[Session], change: ChangePoint) -> Shift:
-    """How another speed of the same sessions moved between the levels of a change."""
-    before, after = (
-        [fmean(one.log_speeds) for one in sessions[level.start : level.stop]]
-        for level in (change.old, change.new)
-    )
-    points, middle = [*before, *after], len(before)
-    noise = noise_of(sessions, _likeness(points, [0, middle, len(points)]))
-    sizes = 1 / len(before) + 1 / len(after)
-    return Shift(fmean(after) - fmean(before), noise.of_means * sizes, noise.dof)
+def shifts_between(sessions: Sequence[Session], changes: Sequence[ChangePoint]) -> list[Shift]:
+    """How another speed of the same sessions moved between the levels of each change."""
+    if not changes:
+        return []
+    all_points = [fmean(one.log_speeds) for one in sessions]
+    independent = noise_of(sessions)
+    shifts = []
+    for change in changes:
+        before = all_points[change.old.start : change.old.stop]
+        after = all_points[change.new.start : change.new.stop]
+        points, middle = [*before, *after], len(before)
+        noise = _correlated(independent, _likeness(points, [0, middle, len(points)]), sessions)
+        sizes = 1 / len(before) + 1 / len(after)
+        shifts.append(Shift(fmean(after) - fmean(before), noise.of_means * sizes, noise.dof))
+    return shifts
 
 
-def noise_of(sessions: Sequence[Session], alike: float = 0.0) -> Noise:
+def noise_of(sessions: Sequence[Session]) -> Noise:
     """What a history says of its own noise, moderated by what is to be expected.
 
-    `alike` is the correlation of neighbours.
+    Neighbours are taken for independent.
     """
     points = [fmean(one.log_speeds) for one in sessions]
     default = NOISE.spread**2 + _within(sessions)
@@ -212,8 +217,15 @@ def noise_of(sessions: Sequence[Session], alike: float = 0.0) -> Noise:
     dof = dof_of_steps(steps)
     learned = max(semivariance(points), FLOOR**2)
     moderated = moderated_variance(learned, dof, default, NOISE.weight)
-    of_points = moderated / (1 - alike)
-    return Noise(of_points, of_points * (1 + alike) / (1 - alike), dof + EXPECTED_DOF)
+    return Noise(moderated, moderated, dof + EXPECTED_DOF)
+
+
+def _correlated(independent: Noise, alike: float, sessions: Sequence[Session]) -> Noise:
+    """The noise of these sessions where `alike` is the correlation of neighbours."""
+    if len(sessions) < 2:
+        return independent
+    of_points = independent.of_points / (1 - alike)
+    return Noise(of_points, of_points * (1 + alike) / (1 - alike), independent.dof)
 
 
 def _within(sessions: Sequence[Session]) -> float:
