@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 from pytest_tfthreads.core.comparable import kinship, why_not_comparable
 from pytest_tfthreads.core.decode import (
     FLATTENED,
+    LARGEST,
     Count,
     DecodeError,
     NotNegative,
@@ -328,8 +328,13 @@ def _check(measurement: Measurement) -> None:
         figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
     except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s
         raise DecodeError(f"are impossible: {error}", f"{_OURS}.processes") from error
-    if not all(0 < figure.value < math.inf for figure in figures):
-        raise DecodeError("are impossible: they give a speed of 0 or none", f"{_OURS}.processes")
+    bounds = [
+        one for each in figures for one in (each.value, each.low, each.high) if one is not None
+    ]
+    if min(bounds) < 1.001 / LARGEST or max(bounds) > LARGEST / 1.001:  # where bounds are cut off
+        raise DecodeError(
+            "are impossible: they give a speed of 0, or without bounds", f"{_OURS}.processes"
+        )
 
 
 def _asked_for(pools: Pools) -> Configuration:
