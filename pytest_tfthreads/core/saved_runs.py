@@ -16,13 +16,13 @@ from typing import Annotated, Any
 from pytest_tfthreads.core.comparable import kinship, why_not_comparable
 from pytest_tfthreads.core.decode import (
     FLATTENED,
-    LARGEST,
     Count,
     DecodeError,
     NotNegative,
     decode,
     encode,
 )
+from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement, Pools
@@ -37,7 +37,13 @@ _OURS = "tf_threads"  # the name of our part of a file, and of each of its bench
 
 
 class BaselineError(ValueError):
-    """A saved run that cannot be used; the message names the file and what to do."""
+    """A saved run that cannot be used; the message names the file and what to do.
+
+    Of texts in the file nothing is left that a terminal would obey.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,7 @@ def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
 
 @dataclass(frozen=True)
 class _ExtraInfo:
-    tf_threads: Any = None  # looked at only where the benchmark is ours, to name it in errors
+    tf_threads: object = None  # looked at only where the benchmark is ours, to name it in errors
 
 
 @dataclass(frozen=True)
@@ -308,7 +314,10 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
     recorded = decode(_Recorded, ours, _OURS)
     measurement = recorded.measurement
     decode(_Machine, measurement.machine, f"{_OURS}.machine")
-    _check(measurement)
+    try:
+        measurement.check()
+    except DecodeError as error:
+        raise error.within(_OURS) from error
     return recorded.test or name, StoredMeasurement(
         name=name,
         group=recorded.group or name,
@@ -318,23 +327,6 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
         pairs=() if recorded.duet is None else recorded.duet.pairs,
         traces=recorded.profile,
     )
-
-
-def _check(measurement: Measurement) -> None:
-    """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
-    if not measurement.cpus:
-        raise DecodeError("is empty, not a CPU or more", f"{_OURS}.cpus")
-    try:
-        figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
-    except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s
-        raise DecodeError(f"are impossible: {error}", f"{_OURS}.processes") from error
-    bounds = [
-        one for each in figures for one in (each.value, each.low, each.high) if one is not None
-    ]
-    if min(bounds) < 1.001 / LARGEST or max(bounds) > LARGEST / 1.001:  # where bounds are cut off
-        raise DecodeError(
-            "are impossible: they give a speed of 0, or without bounds", f"{_OURS}.processes"
-        )
 
 
 def _asked_for(pools: Pools) -> Configuration:

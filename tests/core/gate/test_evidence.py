@@ -485,3 +485,11 @@ def test_a_run_without_configurations_that_nobody_could_have_asked_for():
     ours = {**measurement().to_json(), "intra": 10**6}
     with pytest.raises(BaselineError, match="1000000 threads are more than"):
         parse_run(json.dumps(saved(ours)), "x")
+
+
+def test_what_is_wrong_with_a_file_cannot_act_on_a_terminal():
+    data = saved({**measurement().to_json(), "cpus": []})
+    data["benchmarks"][0]["fullname"] = "test_x[\x1b[31m\x9b\ud800\u202e]"
+    with pytest.raises(BaselineError, match="cpus is empty") as caught:
+        parse_run(json.dumps(data), "x\n.json")
+    assert str(caught.value).isprintable()
