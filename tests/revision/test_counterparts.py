@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads.revision.counterparts import Twins, own_prefixes, redirected
+from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes, redirected
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
 
 
@@ -19,61 +19,70 @@ def touch(path, text=""):
 
 
 @pytest.fixture
-def twins(tmp_path):
+def counterparts(tmp_path):
     """A tree and its checkout, empty but for what a test puts there."""
     base = tmp_path.resolve()
     for name in ("current/my tree", "temp/my tree"):
         (base / name).mkdir(parents=True)
-    return Twins(base / "current/my tree", base / "temp/my tree", prefixes=())
+    return Counterparts(base / "current/my tree", base / "temp/my tree", prefixes=())
 
 
-def test_twin(twins):
-    assert twins.twin(twins.top) == twins.root
-    assert twins.twin(twins.top / "src/absent.py") == twins.root / "src/absent.py"
-    assert twins.twin(twins.top / "src/../tests") == twins.root / "tests"
-    assert twins.twin(twins.top.parent) is None
-    assert twins.twin(twins.top.with_name("my tree 2")) is None
-    assert twins.twin(twins.root / "src") is None
+def test_twin(counterparts):
+    assert counterparts.counterpart(counterparts.top) == counterparts.root
+    assert (
+        counterparts.counterpart(counterparts.top / "src/absent.py")
+        == counterparts.root / "src/absent.py"
+    )
+    assert (
+        counterparts.counterpart(counterparts.top / "src/../tests") == counterparts.root / "tests"
+    )
+    assert counterparts.counterpart(counterparts.top.parent) is None
+    assert counterparts.counterpart(counterparts.top.with_name("my tree 2")) is None
+    assert counterparts.counterpart(counterparts.root / "src") is None
 
 
-def test_twin_of_a_relative_path(twins, monkeypatch):
-    monkeypatch.chdir(twins.top)
-    assert twins.twin(Path("src")) == twins.root / "src"
-    assert twins.twin(Path("")) == twins.root
+def test_twin_of_a_relative_path(counterparts, monkeypatch):
+    monkeypatch.chdir(counterparts.top)
+    assert counterparts.counterpart(Path("src")) == counterparts.root / "src"
+    assert counterparts.counterpart(Path("")) == counterparts.root
 
 
-def test_twin_through_links(twins, tmp_path):
-    (twins.top / "src/deep").mkdir(parents=True)
-    (twins.top / "link").symlink_to("src/deep")
-    (twins.top / "out").symlink_to(tmp_path)
-    (twins.top / "loop").symlink_to("loop")
-    (tmp_path / "home").symlink_to(twins.top)
-    assert twins.twin(twins.top / "link/x") == twins.root / "link/x"
-    assert twins.twin(twins.top / "link/../x") == twins.root / "src/x"
-    assert twins.twin(twins.top / "out/x") is None
-    assert twins.twin(tmp_path / "home/src/x") == twins.root / "src/x"
-    assert twins.twin(twins.top / "loop") == twins.root / "loop"
+def test_twin_through_links(counterparts, tmp_path):
+    (counterparts.top / "src/deep").mkdir(parents=True)
+    (counterparts.top / "link").symlink_to("src/deep")
+    (counterparts.top / "out").symlink_to(tmp_path)
+    (counterparts.top / "loop").symlink_to("loop")
+    (tmp_path / "home").symlink_to(counterparts.top)
+    assert counterparts.counterpart(counterparts.top / "link/x") == counterparts.root / "link/x"
+    assert counterparts.counterpart(counterparts.top / "link/../x") == counterparts.root / "src/x"
+    assert counterparts.counterpart(counterparts.top / "out/x") is None
+    assert counterparts.counterpart(tmp_path / "home/src/x") == counterparts.root / "src/x"
+    assert counterparts.counterpart(counterparts.top / "loop") == counterparts.root / "loop"
 
 
 @pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
-def test_environments_in_the_tree_have_no_twin(twins, mark):
-    touch(twins.top / "envs/mine" / mark)
-    assert twins.twin(twins.top / "envs/mine") is None
-    assert twins.twin(twins.top / "envs/mine/lib/python3.11/x.py") is None
-    assert twins.twin(twins.top / "envs") == twins.root / "envs"
+def test_environments_in_the_tree_have_no_twin(counterparts, mark):
+    touch(counterparts.top / "envs/mine" / mark)
+    assert counterparts.counterpart(counterparts.top / "envs/mine") is None
+    assert counterparts.counterpart(counterparts.top / "envs/mine/lib/python3.11/x.py") is None
+    assert counterparts.counterpart(counterparts.top / "envs") == counterparts.root / "envs"
 
 
-def test_an_environment_made_in_the_top_of_the_tree(twins):
-    touch(twins.top / "pyvenv.cfg")
-    assert twins.twin(twins.top / "lib/python3.11/site-packages/numpy") is None
-    assert twins.twin(twins.top / "mypkg") == twins.root / "mypkg"
+def test_an_environment_made_in_the_top_of_the_tree(counterparts):
+    touch(counterparts.top / "pyvenv.cfg")
+    assert counterparts.counterpart(counterparts.top / "lib/python3.11/site-packages/numpy") is None
+    assert counterparts.counterpart(counterparts.top / "mypkg") == counterparts.root / "mypkg"
 
 
-def test_prefixes(twins):
-    within = Twins(twins.top, twins.root, prefixes=(twins.top / "python",))
-    assert within.twin(twins.top / "python/lib") is None
-    around = Twins(twins.top, twins.root, prefixes=(twins.top.parent, twins.top))
-    assert around.twin(twins.top / "mypkg") == twins.root / "mypkg"
+def test_prefixes(counterparts):
+    within = Counterparts(
+        counterparts.top, counterparts.root, prefixes=(counterparts.top / "python",)
+    )
+    assert within.counterpart(counterparts.top / "python/lib") is None
+    around = Counterparts(
+        counterparts.top, counterparts.root, prefixes=(counterparts.top.parent, counterparts.top)
+    )
+    assert around.counterpart(counterparts.top / "mypkg") == counterparts.root / "mypkg"
     assert Path(os.__file__).resolve().parent in own_prefixes()
     assert Path(sys.prefix).resolve() in own_prefixes()
 
@@ -81,29 +90,35 @@ def test_prefixes(twins):
 # -- sys.path ---------------------------------------------------------------------------
 
 
-def test_sys_path_is_redirected(twins, monkeypatch):
-    monkeypatch.chdir(twins.top)
-    touch(twins.top / ".venv/pyvenv.cfg")
-    packages = str(twins.top / ".venv/lib/python3.11/site-packages")
-    before = ["", str(twins.top / "src"), "/usr/lib/python3.11", packages, str(twins.top)]
-    assert redirected(before, twins) == [
-        str(twins.root),
-        str(twins.root / "src"),
+def test_sys_path_is_redirected(counterparts, monkeypatch):
+    monkeypatch.chdir(counterparts.top)
+    touch(counterparts.top / ".venv/pyvenv.cfg")
+    packages = str(counterparts.top / ".venv/lib/python3.11/site-packages")
+    before = [
+        "",
+        str(counterparts.top / "src"),
+        "/usr/lib/python3.11",
+        packages,
+        str(counterparts.top),
+    ]
+    assert redirected(before, counterparts) == [
+        str(counterparts.root),
+        str(counterparts.root / "src"),
         "/usr/lib/python3.11",
         packages,
     ]
 
 
-def test_a_tree_that_is_a_package(twins):
-    touch(twins.root / "__init__.py")
-    parent = str(twins.top.parent)
-    assert redirected([parent], twins) == [str(twins.root.parent), parent]
-    assert (twins.root.parent / twins.top.name) == twins.root
+def test_a_tree_that_is_a_package(counterparts):
+    touch(counterparts.root / "__init__.py")
+    parent = str(counterparts.top.parent)
+    assert redirected([parent], counterparts) == [str(counterparts.root.parent), parent]
+    assert (counterparts.root.parent / counterparts.top.name) == counterparts.root
 
 
 @pytest.mark.parametrize("import_it", ["import mypkg", "import ns.deep.mod as mypkg"])
-def test_what_a_process_really_imports(twins, import_it):
-    for root, value in ((twins.top, 2), (twins.root, 1)):
+def test_what_a_process_really_imports(counterparts, import_it):
+    for root, value in ((counterparts.top, 2), (counterparts.root, 1)):
         touch(root / "src/mypkg/__init__.py", f"VALUE = {value}")
         touch(root / "src/ns/deep/mod.py", f"VALUE = {value}")
     script = (
@@ -121,13 +136,13 @@ def test_what_a_process_really_imports(twins, import_it):
         value, _, file = done.stdout.strip().partition(" ")
         return int(value), {"mypkg": file}
 
-    here = [str(twins.top / "src"), *[entry for entry in sys.path if entry]]
+    here = [str(counterparts.top / "src"), *[entry for entry in sys.path if entry]]
     value, modules = imported(here)
     assert value == 2
-    assert twins.is_current(modules["mypkg"])
-    value, modules = imported(redirected(here, twins))
+    assert counterparts.is_current(modules["mypkg"])
+    value, modules = imported(redirected(here, counterparts))
     assert value == 1
-    assert twins.is_checked_out(modules["mypkg"])
+    assert counterparts.is_checked_out(modules["mypkg"])
 
 
 # -- tests -------------------------------------------------------------------------------
@@ -145,13 +160,13 @@ def test_what_a_process_really_imports(twins, import_it):
         ("test_x.py", None),
     ],
 )
-def test_which_directories_are_tests(twins, module, directory):
-    touch(twins.top / module)
-    config = touch(twins.top / "pyproject.toml")
-    conftest = touch(twins.top / "mypkg/conftest.py")
-    found = Overlay.of(twins.top, [twins.top / module], [conftest], config)
-    assert set(found.files) == {twins.top / module, conftest, config}
-    assert found.directories == (() if directory is None else (twins.top / directory,))
+def test_which_directories_are_tests(counterparts, module, directory):
+    touch(counterparts.top / module)
+    config = touch(counterparts.top / "pyproject.toml")
+    conftest = touch(counterparts.top / "mypkg/conftest.py")
+    found = Overlay.of(counterparts.top, [counterparts.top / module], [conftest], config)
+    assert set(found.files) == {counterparts.top / module, conftest, config}
+    assert found.directories == (() if directory is None else (counterparts.top / directory,))
 
 
 def test_directories_above_the_tree_and_other_trees_are_none(tmp_path):
@@ -160,21 +175,21 @@ def test_directories_above_the_tree_and_other_trees_are_none(tmp_path):
     assert Overlay.of(top, modules, [], None).directories == ()
 
 
-def test_tests_behind_a_link(twins):
-    touch(twins.top / "shared/test_x.py")
-    (twins.top / "tests").symlink_to("shared")
-    found = Overlay.of(twins.top, [twins.top / "tests/test_x.py"], [], None)
-    assert found == Overlay((twins.top / "shared/test_x.py",), ())
+def test_tests_behind_a_link(counterparts):
+    touch(counterparts.top / "shared/test_x.py")
+    (counterparts.top / "tests").symlink_to("shared")
+    found = Overlay.of(counterparts.top, [counterparts.top / "tests/test_x.py"], [], None)
+    assert found == Overlay((counterparts.top / "shared/test_x.py",), ())
 
 
-def test_a_side_that_imported_nothing_but_tests(twins):
-    tests = Overlay((twins.top / "test_y.py",), (twins.top / "tests",))
+def test_a_side_that_imported_nothing_but_tests(counterparts):
+    tests = Overlay((counterparts.top / "test_y.py",), (counterparts.top / "tests",))
     modules = {
-        "test_x": str(twins.root / "tests/deep/test_x.py"),
-        "test_y": str(twins.root / "test_y.py"),
+        "test_x": str(counterparts.root / "tests/deep/test_x.py"),
+        "test_y": str(counterparts.root / "test_y.py"),
         "numpy": "/env/numpy.py",
     }
-    assert "both sides ran the same code" in laid_over_only(modules, tests, twins)
-    modules["mypkg"] = str(twins.root / "mypkg.py")
-    assert laid_over_only(modules, tests, twins) is None
-    assert laid_over_only({"numpy": "/env/numpy.py"}, tests, twins) is None
+    assert "both sides ran the same code" in laid_over_only(modules, tests, counterparts)
+    modules["mypkg"] = str(counterparts.root / "mypkg.py")
+    assert laid_over_only(modules, tests, counterparts) is None
+    assert laid_over_only({"numpy": "/env/numpy.py"}, tests, counterparts) is None
