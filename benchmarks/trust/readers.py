@@ -42,18 +42,13 @@ from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Change, Policy, Verdict
-from pytest_tfthreads.core.layout import Ready
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.op_profile import ROUND, OpProfile, OpTime, Span, Trace, Traces
-from pytest_tfthreads.core.stats.change_points import ENOUGH_SITTINGS, Sitting, course
+from pytest_tfthreads.core.stats.change_points import ENOUGH_SITTINGS, Session, segmentation
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.threads import Case, Configuration, ThreadConfig
 from pytest_tfthreads.doctor import checks, inspection
-from pytest_tfthreads.engine.protocol import (
-    Connection,
-    ConnectionClosedError,
-    GarbledMessageError,
-)
+from pytest_tfthreads.engine.answers import Answers
 from pytest_tfthreads.engine.reply import RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.history import commit_log
 from pytest_tfthreads.history.commits import Commits
@@ -337,31 +332,24 @@ def message(rng: random.Random, room: Room) -> None:
     data = b"".join(lines)
     if rng.random() < 0.1:
         data = flipped_chunks(rng, data)
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    connection = Connection(ours)
-    errors = []
+    answers = Answers()
+    answers.theirs.setblocking(False)
+    rest: bytes | None = data
     try:
-        rest = data
-        while True:
+        while answers.is_open:
             if rest:
                 with contextlib.suppress(BlockingIOError):
-                    rest = rest[theirs.send(rest[: rng.choice((1 << 20, 1 << 20, 7))]) :]
-            else:
-                theirs.shutdown(socket.SHUT_WR)
-            for body, _ in connection.poll_all():
-                kind = body.pop("kind")
-                if kind == "ready" and body.get("ready") is not None:
-                    decode(Ready, body["ready"], "ready")
-                elif kind == "reply":
-                    decoded = Reply.from_json(body)
-                    json.dumps(decoded.to_json(), default=repr)
-    except (ConnectionClosedError, GarbledMessageError, DecodeError) as error:
-        errors.append(str(error))
+                    rest = rest[answers.theirs.send(rest[: rng.choice((1 << 20, 1 << 20, 7))]) :]
+            elif rest is not None:
+                answers.theirs.shutdown(socket.SHUT_WR)
+                rest = None
+            answers.read()
     finally:
-        connection.close()
-        theirs.close()
-    if any(len(one) > 5000 for one in errors):
+        answers.theirs.close()
+        answers.close()
+    if answers.reply is not None:
+        json.dumps(answers.reply.to_json(), default=repr)
+    if len(answers.problem) > 5000:
         raise Violation("an error message of more than 5,000 characters")
 
 
@@ -642,7 +630,7 @@ def _import_what_is_imported_late() -> None:
     for name in ("ruptures", "scipy.linalg", "scipy.special", "scipy.optimize", "orjson"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    course([Sitting((0.0,))] * ENOUGH_SITTINGS)
+    segmentation([Session((0.0,))] * ENOUGH_SITTINGS)
 
 
 def campaign(

@@ -73,10 +73,10 @@ def judged_tests(draw):
             draw(ROUNDS), iterations=1000, reference_wall_s=reference_s, reference_cpu_s=reference_s
         )
 
-    def sitting():
+    def session():
         return measurement(*(process() for _ in range(draw(st.integers(1, 3)))))
 
-    return sitting(), tuple(sitting() for _ in range(draw(st.integers(1, 5))))
+    return session(), tuple(session() for _ in range(draw(st.integers(1, 5))))
 
 
 def with_calls(one, iterations):

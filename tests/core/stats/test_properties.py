@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from properties import tried
 from pytest_tfthreads.core.decode import LARGEST
-from pytest_tfthreads.core.stats.change_points import Sitting, course
+from pytest_tfthreads.core.stats.change_points import Session, segmentation
 from pytest_tfthreads.core.stats.drift import Expected, predict
 from pytest_tfthreads.core.stats.estimates import change_from_log, from_log, holm, mean_of_ratios
 from pytest_tfthreads.core.stats.moderation import Difference, contrasts, difference
@@ -148,13 +148,13 @@ def test_a_prediction_in_another_unit(now, history, expected, shift):
 def test_the_levels_of_a_history_cover_it_in_any_unit(logs, shift, step):
     middle = len(logs) // 2
     logs = [one + step * (place >= middle) for place, one in enumerate(logs)]
-    found = course([Sitting((one,), 1.0) for one in logs], 0.01)
+    found = segmentation([Session((one,), 1.0) for one in logs], 0.01)
     stops = [level.stop for level in found.levels]
     assert [level.start for level in found.levels] == [0, *stops[:-1]]
     assert stops[-1] == len(logs)
     for change in found.changes:
         assert change.after < change.index <= change.by
-    moved = course([Sitting((one + shift,), 1.0) for one in logs], 0.01)
+    moved = segmentation([Session((one + shift,), 1.0) for one in logs], 0.01)
     assume(len(moved.levels) == len(found.levels))
     for one, other in zip(found.levels, moved.levels, strict=True):
         assert close(other.log_speed, one.log_speed + shift, 1e-6, 1e-6)
