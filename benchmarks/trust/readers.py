@@ -27,7 +27,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,20 +38,25 @@ import mutations
 from mutations import MARK, evil_text, lines_of_files, mutated, places, text_of
 
 from pytest_tfthreads import cli
+from pytest_tfthreads.commands.output import print_lines
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Change, Policy, Verdict
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.op_profile import ROUND, OpProfile, OpTime, Span, Trace, Traces
+from pytest_tfthreads.core.saved_runs import parse_run
 from pytest_tfthreads.core.stats.change_points import ENOUGH_SITTINGS, Session, segmentation
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.threads import Case, Configuration, ThreadConfig
 from pytest_tfthreads.doctor import checks, inspection
 from pytest_tfthreads.engine.answers import Answers
 from pytest_tfthreads.engine.reply import RaisedError, RecordedWarning, Reply
-from pytest_tfthreads.history import commit_log
+from pytest_tfthreads.history import commit_log, html_page, listing
+from pytest_tfthreads.history import text as history_text
 from pytest_tfthreads.history.commits import Commits
+from pytest_tfthreads.history.series import lines_of, run_of, segmentations_of
+from pytest_tfthreads.history.timeline import Timeline
 from pytest_tfthreads.pytest_bridge import gate
 from pytest_tfthreads.report import annotations, console, profiles, verdicts
 from pytest_tfthreads.report.html import document
@@ -250,22 +255,18 @@ def _kept_runs(room: Room) -> list[tuple[Any, list[tuple[Any, ...]]]]:
     return found
 
 
-def run_command(*arguments: str, commits: Commits | None = None) -> tuple[Any, str, str]:
-    """Its exit code, output and complaints; plotly's script is left out of pages.
-
-    `commits` are those of the repository around.
-    """
+def run_command(*arguments: str) -> tuple[Any, str, str]:
+    """Its exit code, output and complaints; plotly's script is left out of pages."""
     out, err = (
         io.TextIOWrapper(io.BytesIO(), "utf-8", errors=how) for how in ("strict", "replace")
     )
     code: Any = None
-    around = Commits() if commits is None else commits
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         mock.patch("pytest_tfthreads.report.page._plotly_js", return_value=""),
-        mock.patch("pytest_tfthreads.commands.listing.commits_of", return_value=around),
-        mock.patch("pytest_tfthreads.commands.history.commits_of", return_value=around),
+        mock.patch("pytest_tfthreads.commands.listing.commits_of", return_value=Commits()),
+        mock.patch("pytest_tfthreads.commands.history.commits_of", return_value=Commits()),
     ):
         try:
             cli.main(arguments)
@@ -538,20 +539,27 @@ def output_of_git(rng: random.Random, room: Room) -> None:
     for arguments in asked:
         if any("upload-pack" in one or "never" in one for one in arguments):
             raise Violation("an argument of git's comes from data")
-    storage = room.path / "Linux"
-    if not storage.exists():
-        storage.mkdir()
-        for number, (run, _) in enumerate(_kept_runs(room), 1):
-            (storage / f"{number:04}_x.json").write_text(json.dumps(run))
-    page = room.path / "page.html"
-    page.unlink(missing_ok=True)
-    arguments = rng.choice((("list",), ("history", "--html", str(page))))
-    code, out, err = run_command(*arguments, f"--storage={room.path}", commits=commits)
-    if code != 0:
-        raise Violation(f"exit code {code}: {err}")
-    check_terminal(out)
-    if page.exists():
-        check_page(page.read_text(encoding="utf-8"))
+    timeline = replace(_kept_timeline(room), commits=commits)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        print_lines([*listing.render(timeline.runs, commits), *history_text.render(timeline)])
+    check_terminal(out.getvalue())
+    if rng.random() < 0.2:
+        with mock.patch("pytest_tfthreads.report.page._plotly_js", return_value=""):
+            check_page(html_page.render(timeline))
+
+
+def _kept_timeline(room: Room) -> Timeline:
+    """The history of honest runs, whose speed changes once."""
+    if "timeline" not in room.kept:
+        texts = [json.dumps(saved(random.Random(number), number % 2)) for number in range(6)]
+        texts += [json.dumps(saved(random.Random(number), 2)) for number in range(6)]
+        runs = [run_of(parse_run(text, f"{nth:04}_x.json")) for nth, text in enumerate(texts)]
+        lines = lines_of(runs)
+        courses = zip(lines, segmentations_of(lines), strict=True)
+        room.kept["timeline"] = Timeline(runs, list(courses), Commits())
+    timeline: Timeline = room.kept["timeline"]
+    return timeline
 
 
 def note(rng: random.Random, room: Room) -> None:
