@@ -67,7 +67,8 @@ def siblings(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] | N
         _cpu_list(_text(root / _CPUS / f"cpu{cpu}" / "topology/thread_siblings_list"))
         for cpu in cpus
     ]
-    known = [one for one in lists if one is not None]
+    # A list without the CPU itself is none of its core.
+    known = [one for cpu, one in zip(cpus, lists, strict=True) if one is not None and cpu in one]
     return tuple(dict.fromkeys(known)) if len(known) == len(cpus) else None
 
 

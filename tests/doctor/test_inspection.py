@@ -44,6 +44,8 @@ def test_siblings(write):
     )
     assert inspection.siblings(root, (0, 1, 4)) == ((0, 4), (1, 5))
     assert inspection.siblings(root, (0, 2)) is None
+    write({f"{CPUS}/cpu5/topology/thread_siblings_list": "1"})
+    assert inspection.siblings(root, (1, 5)) is None
 
 
 def test_nodes_hold_the_cpus_that_are_ours(write):
