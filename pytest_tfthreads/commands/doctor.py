@@ -269,6 +269,6 @@ def _number(text: str, least: float, most: float) -> float:
 
 def _threads(text: str) -> ThreadCount:
     try:
-        return ThreadCount.parse(int(text) if text.isdecimal() else text, "threads")
+        return ThreadCount.named(text, "threads")
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

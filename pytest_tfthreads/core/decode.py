@@ -5,9 +5,10 @@ Nothing in the data is believed. A value that is not what its field's annotation
 
 Annotations may be dataclasses, `str`, `int` (not `bool`), `float` (finite; integers are taken, and
 stay integers), `bool`, `Literal`, `X | None`, `tuple[X, ...]`, `tuple[X, Y]`, `frozenset[X]`,
-`Mapping[str, X]`, `Path` and `Any`; and `Annotated` with `Within`, `OneOf`, `Renamed` or
-`FLATTENED`. A field that has a default may be missing, also where `None` is not allowed. Unknown
-names in the data are left out: they are of a later version.
+`Mapping[str, X]`, `Path`, `Plain`, `Any` (nested no deeper than `DEEPEST`: it is passed on) and
+`object` (anything); and `Annotated` with `Within`, `OneOf`, `Renamed` or `FLATTENED`. A field that
+has a default may be missing, also where `None` is not allowed. Unknown names in the data are left
+out: they are of a later version.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from typing import (
 
 LARGEST = 1e300
 """No number may be larger: products and sums of a few are still finite."""
+
+DEEPEST = 100
+"""Lists and objects that may be within each other: what passes them on calls itself for each."""
 
 _Kind = TypeVar("_Kind")
 _Decode = Callable[[Any], Any]
@@ -66,6 +70,14 @@ class _Flattened:
 FLATTENED = _Flattened()
 """The fields of a field's dataclass stand in JSON beside the other fields of the outer one."""
 
+
+@dataclass(frozen=True)
+class _Plain:
+    pass
+
+
+Plain = Annotated[Any, _Plain()]
+"""A text, a finite number, true, false or null: no list and no object."""
 NotNegative = Annotated[float, Within(0)]
 Count = Annotated[int, Within(0)]
 
@@ -178,8 +190,12 @@ def _decoder(kind: Any) -> _Decode:
     within = next((one for one in extras if isinstance(one, Within)), None)
     known = next((one.known for one in extras if isinstance(one, OneOf)), None)
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind in (Any, object):
+    if any(isinstance(one, _Plain) for one in extras):
+        return _plain_value()
+    if kind is object:
         return lambda value: value
+    if kind is Any:
+        return _any
     if kind in (int, float):
         return _number(kind, within)
     if origin is Literal or known is not None:
@@ -234,6 +250,37 @@ def _scalar(kind: type, expected: str) -> _Decode:
         return value
 
     return decode_scalar
+
+
+def _plain_value() -> _Decode:
+    number = _decoder(float)
+
+    def decode_plain(value: Any) -> Any:
+        if value is None or isinstance(value, (str, bool)):
+            return value
+        if not isinstance(value, (int, float)):
+            raise _wrong(value, "a text, a number, true or false")
+        return number(value)
+
+    return decode_plain
+
+
+def _any(value: Any) -> Any:
+    """It may be anybody's, and so cyclic where it did not come from JSON."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for one in level for inner in _nested(one)]
+        if not level:
+            return value
+    raise DecodeError(f"is nested more than {DEEPEST} deep")
+
+
+def _nested(value: Any) -> list[Any]:
+    """The lists and objects in this one."""
+    children = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, (Mapping, list, tuple)):
+        return []
+    return [one for one in children if isinstance(one, (dict, list, tuple))]
 
 
 def _number(kind: Any, within: Within | None) -> _Decode:

@@ -10,6 +10,8 @@ NOTHING = "–"
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _ROUNDED_TO_ZERO = 1e-9
+_LONGEST_QUOTE = 200
+_WITHOUT_EXPONENT = 1e15
 _METRIC_NAMES = {"throughput": "throughput", "cpu_efficiency": "CPU efficiency"}
 _PER = {"throughput": "s", "cpu_efficiency": "CPU-s"}
 
@@ -31,7 +33,7 @@ Writer = Callable[[float], str]
 
 def number(value: float) -> str:
     """Four significant digits, thousands set apart: 1234.5 → "1,234", 0.12345 → "0.1235"."""
-    if value >= 1000:
+    if 1000 <= value < _WITHOUT_EXPONENT:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
@@ -53,6 +55,8 @@ def hundredths(value: float) -> str:
 
 def percent(share: float) -> str:
     """0.314 → "31 %", 0.0314 → "3.1 %"."""
+    if abs(share) >= _WITHOUT_EXPONENT:
+        return f"{100 * share:.2g} %"
     digits = 0 if abs(share) >= 0.0995 else 1
     return f"{100 * share:.{digits}f} %"
 
@@ -137,6 +141,15 @@ def metric_unit(metric: str, unit: str = "units") -> str:
     """The unit of a metric, where `unit` is that of the work: "images/s", "images/CPU-s"."""
     per = _PER.get(metric)
     return metric if per is None else f"{unit}/{per}"
+
+
+def quoted(value: object) -> str:
+    """A value that the user gave, as an error message shows it: in Python's notation, and cut."""
+    try:
+        words = repr(value)
+    except Exception as error:  # a class may raise anything here, and a huge integer does
+        words = f"<{type(value).__name__} that cannot be shown: {one_line(str(error))}>"
+    return words if len(words) <= _LONGEST_QUOTE else f"{words[: _LONGEST_QUOTE - 3]}..."
 
 
 def one_line(text: str) -> str:

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 from pytest_tfthreads.core.decode import (
     FLATTENED,
+    LARGEST,
     Count,
+    DecodeError,
     NotNegative,
+    Plain,
     Renamed,
     decode,
     encode,
@@ -125,7 +128,7 @@ class Measurement:
     items: NotNegative
     unit: str
     samples: Annotated[tuple[Sample, ...], Renamed("processes")]
-    machine: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Plain] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
     @property
@@ -147,6 +150,22 @@ class Measurement:
     def utilization(self) -> float:
         """Share of the granted CPUs that was used."""
         return self.cores_used.value / len(self.cpus)
+
+    def check(self) -> None:
+        """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
+        if not self.cpus:
+            raise DecodeError("is empty, not a CPU or more", "cpus")
+        try:
+            figures = (self.throughput, self.cpu_efficiency, self.cores_used)
+        except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s
+            raise DecodeError(f"are impossible: {error}", "processes") from error
+        bounds = [
+            one for each in figures for one in (each.value, each.low, each.high) if one is not None
+        ]
+        if min(bounds) < 1.001 / LARGEST or max(bounds) > LARGEST / 1.001:  # where they are cut off
+            raise DecodeError(
+                "are impossible: they give a speed of 0, or without bounds", "processes"
+            )
 
     def condensed(self) -> Measurement:
         """The same figures without the single rounds."""

@@ -42,7 +42,7 @@ class Span:
 
     @property
     def end_ps(self) -> int:
-        return self.start_ps + self.duration_ps
+        return self.start_ps + max(0, self.duration_ps)
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _self_times(ops: Iterable[tuple[str, Span]]) -> Iterator[tuple[str, Span, in
             outer, outer_span, self_ps = within.pop()
             shared_ps = min(span.end_ps, outer_span.end_ps) - span.start_ps
             within.append((outer, outer_span, max(0, self_ps - shared_ps)))
-        within.append((op, span, span.duration_ps))
+        within.append((op, span, max(0, span.duration_ps)))
     yield from within
 
 

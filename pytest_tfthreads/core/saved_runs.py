@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pytest_tfthreads.core.decode import (
     decode,
     encode,
 )
+from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import SCHEMA, Measurement, Pools
@@ -37,7 +37,13 @@ _OURS = "tf_threads"  # the name of our part of a file, and of each of its bench
 
 
 class BaselineError(ValueError):
-    """A saved run that cannot be used; the message names the file and what to do."""
+    """A saved run that cannot be used; the message names the file and what to do.
+
+    Of texts in the file nothing is left that a terminal would obey.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)
@@ -227,7 +233,7 @@ def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
 
 @dataclass(frozen=True)
 class _ExtraInfo:
-    tf_threads: Any = None  # looked at only where the benchmark is ours, to name it in errors
+    tf_threads: object = None  # looked at only where the benchmark is ours, to name it in errors
 
 
 @dataclass(frozen=True)
@@ -313,7 +319,10 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
     recorded = decode(_Recorded, ours, _OURS)
     measurement = recorded.measurement
     decode(_Machine, measurement.machine, f"{_OURS}.machine")
-    _check(measurement)
+    try:
+        measurement.check()
+    except DecodeError as error:
+        raise error.within(_OURS) from error
     return recorded.test or name, StoredMeasurement(
         name=name,
         group=recorded.group or name,
@@ -323,18 +332,6 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
         pairs=() if recorded.duet is None else recorded.duet.pairs,
         traces=recorded.profile,
     )
-
-
-def _check(measurement: Measurement) -> None:
-    """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
-    if not measurement.cpus:
-        raise DecodeError("is empty, not a CPU or more", f"{_OURS}.cpus")
-    try:
-        figures = (measurement.throughput, measurement.cpu_efficiency, measurement.cores_used)
-    except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s
-        raise DecodeError(f"are impossible: {error}", f"{_OURS}.processes") from error
-    if not all(0 < figure.value < math.inf for figure in figures):
-        raise DecodeError("are impossible: they give a speed of 0 or none", f"{_OURS}.processes")
 
 
 def _asked_for(pools: Pools) -> Configuration:

@@ -6,20 +6,24 @@ import itertools
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import TypeGuard
 
+from pytest_tfthreads.core.format import quoted
 from pytest_tfthreads.core.tolerance import parse_tolerance
 
 # TensorFlow 2.21 starts 5,000 threads a pool, aborts at 40,000 and crashes at 2**31 - 1;
 # no CPU has more hardware threads than this bound.
 MAX_THREADS = 4096
 MAX_CONFIGS = 1000  # far more than anybody waits for; a list may have no end
+MAX_PROCESSES = 10_000  # the same
 
+_MOST_DIGITS = 9
 _SYMBOL = re.compile(
-    r"(?:(?P<times>[1-9]\d*)\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d*))?"
+    r"(?:(?P<times>[1-9]\d{0,8})\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d{0,8}))?"
 )
 _SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
 _ID_UNSAFE = re.compile(r"[^\w.=+-]+")
@@ -66,24 +70,27 @@ class ThreadCount:
         if _is_integer(value):
             value = int(value)
             if value < 0:
-                raise ConfigError(argument, f"{value} is negative; 0 leaves it to TensorFlow")
+                raise ConfigError(
+                    argument, f"{quoted(value)} is negative; 0 leaves it to TensorFlow"
+                )
             if value > MAX_THREADS:
-                raise ConfigError(argument, f"{value} threads are more than {MAX_THREADS}")
+                raise ConfigError(argument, f"{quoted(value)} threads are more than {MAX_THREADS}")
             return cls(str(value)) if value else AUTO
         if isinstance(value, str):
             if value == "auto" or _SYMBOL.fullmatch(value):
                 return cls(value)
             if value.isdecimal():
-                raise ConfigError(argument, f"{value!r} is text; write the number {int(value)}")
-            raise ConfigError(argument, f"unknown symbol {value!r}; known are {_SYMBOL_HELP}")
+                number = _whole_number(value, argument)
+                raise ConfigError(argument, f"{value!r} is text; write the number {number}")
+            raise ConfigError(argument, f"unknown symbol {quoted(value)}; known are {_SYMBOL_HELP}")
         raise ConfigError(
-            argument, f"{value!r} is no thread count; use an integer >= 0 or {_SYMBOL_HELP}"
+            argument, f"{quoted(value)} is no thread count; use an integer >= 0 or {_SYMBOL_HELP}"
         )
 
     @classmethod
     def named(cls, text: str, argument: str) -> ThreadCount:
-        """The count whose `text` this is; raises `ConfigError`."""
-        return cls.parse(int(text) if text.isascii() and text.isdigit() else text, argument)
+        """The count whose `text` this is, as typed or stored; raises `ConfigError`."""
+        return cls.parse(_whole_number(text, argument) if text.isdecimal() else text, argument)
 
     def resolve(self, machine: CpuCounts) -> int:
         """Threads on this machine; 0 leaves the choice to TensorFlow. Halves round down, to 1."""
@@ -211,9 +218,11 @@ def parse_spec(spec: str, argument: str = "--tf-threads") -> tuple[ThreadConfig,
         name, _, values = part.partition("=")
         name = name.strip()
         if name not in ("intra", "inter"):
-            raise ConfigError(argument, f"{name!r} is neither intra nor inter in {spec!r}")
+            raise ConfigError(
+                argument, f"{quoted(name)} is neither intra nor inter in {quoted(spec)}"
+            )
         if name in axes:
-            raise ConfigError(argument, f"{name} is given twice in {spec!r}")
+            raise ConfigError(argument, f"{name} is given twice in {quoted(spec)}")
         axes[name] = [_typed_count(value, argument) for value in values.split(",")]
     grid = itertools.product(axes.get("intra", [AUTO]), axes.get("inter", [AUTO]))
     return _distinct(ThreadConfig(intra, inter) for intra, inter in grid)
@@ -265,14 +274,15 @@ def parse_timeout(value: object, argument: str) -> float | None:
     """Seconds for one process, `None` if nothing was said; raises `ConfigError`."""
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not math.isfinite(value)
-        or value <= 0
-    ):
-        raise ConfigError(argument, f"{value!r} is no time-out; use seconds, more than 0")
-    return float(value)
+    try:
+        seconds = (
+            math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        )
+    except OverflowError:
+        seconds = math.inf
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigError(argument, f"{quoted(value)} is no time-out; use seconds, more than 0")
+    return seconds
 
 
 _PARAMETERS = ("intra", "inter")
@@ -306,12 +316,14 @@ def _configs(named: Mapping[str, object]) -> tuple[ThreadConfig, ...]:
         raise ConfigError("configs", "give either configs or intra and inter, not both")
     expected = "a list of pairs such as configs=[(8, 4), (4, 8)]"
     if not _is_axis(pairs):
-        raise ConfigError("configs", f"{pairs!r} is not {expected}")
+        raise ConfigError("configs", f"{quoted(pairs)} is not {expected}")
     configs = []
     for pair in _values(pairs, "configs", f"use {expected}"):
         values = _values(pair, "configs", expected) if _is_axis(pair) else []
         if len(values) != len(_PARAMETERS) or isinstance(pair, Set):
-            raise ConfigError("configs", f"{pair!r} is no pair (intra, inter); use {expected}")
+            raise ConfigError(
+                "configs", f"{quoted(pair)} is no pair (intra, inter); use {expected}"
+            )
         configs.append(ThreadConfig(*(ThreadCount.parse(value, "configs") for value in values)))
     return _distinct(configs)
 
@@ -332,7 +344,7 @@ def _values(axis: Iterable[object], argument: str, mend: str) -> list[object]:
     try:
         values = list(itertools.islice(axis, MAX_CONFIGS + 1))
     except TypeError as error:  # NumPy's array of one value without a dimension
-        raise ConfigError(argument, f"{axis!r} is no list ({error})") from error
+        raise ConfigError(argument, f"{quoted(axis)} is no list ({error})") from error
     if not values:
         used_up = ", or used up, for it can be read only once" if isinstance(axis, Iterator) else ""
         raise ConfigError(argument, f"the list is empty{used_up}; {mend}")
@@ -354,7 +366,11 @@ def _cpus(value: object) -> int | str | None:
     if isinstance(value, str) and value == "all":
         return "all"
     if not _is_integer(value) or int(value) < 1:
-        raise ConfigError("cpus", f'{value!r} is no number of CPUs; use an integer >= 1 or "all"')
+        raise ConfigError(
+            "cpus", f'{quoted(value)} is no number of CPUs; use an integer >= 1 or "all"'
+        )
+    if int(value) > MAX_THREADS:
+        raise ConfigError("cpus", f"{quoted(value)} CPUs are more than {MAX_THREADS}")
     return int(value)
 
 
@@ -362,12 +378,16 @@ def _env(value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
     if not isinstance(value, Mapping):
-        raise ConfigError("env", f'{value!r} is no dict such as {{"TF_ENABLE_ONEDNN_OPTS": "0"}}')
+        raise ConfigError(
+            "env", f'{quoted(value)} is no dict such as {{"TF_ENABLE_ONEDNN_OPTS": "0"}}'
+        )
     for name, text in value.items():
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise ConfigError("env", f"{name!r} cannot be the name of an environment variable")
+            raise ConfigError(
+                "env", f"{quoted(name)} cannot be the name of an environment variable"
+            )
         if not isinstance(text, str) or "\0" in text:
-            raise ConfigError("env", f"{name} must be text, not {text!r}")
+            raise ConfigError("env", f"{name} must be text, not {quoted(text)}")
         try:
             os.fsencode(name + text)
         except UnicodeEncodeError as error:
@@ -388,13 +408,23 @@ def _processes(value: object, argument: str) -> int | None:
     if value is None:
         return None
     if not _is_integer(value) or int(value) < 1:
-        raise ConfigError(argument, f"{value!r} is no number of processes; use an integer >= 1")
+        raise ConfigError(
+            argument, f"{quoted(value)} is no number of processes; use an integer >= 1"
+        )
+    if int(value) > MAX_PROCESSES:
+        raise ConfigError(argument, f"{quoted(value)} processes are more than {MAX_PROCESSES}")
     return int(value)
 
 
 def _typed_count(text: str, argument: str) -> ThreadCount:
-    text = text.strip()
-    return ThreadCount.parse(int(text) if text.isdecimal() else text, argument)
+    return ThreadCount.named(text.strip(), argument)
+
+
+def _whole_number(digits: str, argument: str) -> int:
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > _MOST_DIGITS:  # of more than 4,300 digits Python makes no number
+        raise ConfigError(argument, f"{quoted(digits)} threads are more than {MAX_THREADS}")
+    return int(digits)
 
 
 def _pair(text: str, argument: str) -> ThreadConfig:
@@ -402,7 +432,7 @@ def _pair(text: str, argument: str) -> ThreadConfig:
     if not x:
         raise ConfigError(
             argument,
-            f"{text!r} is no configuration; use INTRAxINTER pairs such as 8x4,4x8 "
+            f"{quoted(text)} is no configuration; use INTRAxINTER pairs such as 8x4,4x8 "
             "or a grid such as intra=1,2;inter=1,2",
         )
     return ThreadConfig(_typed_count(intra, argument), _typed_count(inter, argument))
@@ -413,12 +443,23 @@ def _distinct(configs: Iterable[ThreadConfig]) -> tuple[ThreadConfig, ...]:
 
 
 def _with_distinct_ids(cases: tuple[Case, ...]) -> tuple[Case, ...]:
-    """Cases that differ only in their terms say so in their ids; all others keep the short id."""
-    ids = [case.id for case in cases]
-    return tuple(
-        replace(case, suffix=_terms_suffix(case)) if ids.count(case.id) > 1 else case
-        for case in cases
-    )
+    """Cases that differ only in their terms say so in their ids; all others keep the short id.
+
+    Where terms differ in what an id cannot hold, a number follows.
+    """
+    times = Counter(case.id for case in cases)
+    taken = {id for id, count in times.items() if count == 1}
+    distinct = []
+    for case in cases:
+        if times[case.id] > 1:
+            suffix = _terms_suffix(case)
+            suffixes = (suffix, *(f"{suffix}-{number}" for number in range(2, len(cases) + 2)))
+            case = next(
+                one for found in suffixes if (one := replace(case, suffix=found)).id not in taken
+            )
+            taken.add(case.id)
+        distinct.append(case)
+    return tuple(distinct)
 
 
 def _terms_suffix(case: Case) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pytest_tfthreads.core.format import quoted
+
 METRICS = ("throughput", "cpu_efficiency")
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
@@ -26,7 +28,7 @@ def parse_tolerance(value: object, syntax: str = MARKER_SYNTAX) -> dict[str, flo
             raise ValueError(f"is empty; use {syntax}")
         for metric in value:
             if metric not in METRICS:
-                raise ValueError(f"{metric!r} is neither {' nor '.join(METRICS)}")
+                raise ValueError(f"{quoted(metric)} is neither {' nor '.join(METRICS)}")
         return {metric: _share(share, syntax) for metric, share in value.items()}
     return dict.fromkeys(METRICS, _share(value, syntax))
 
@@ -35,5 +37,5 @@ def _share(value: object, syntax: str) -> float:
     found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     share = float(found[1]) / 100 if found else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"{value!r} is no share between 0% and 100%; use {syntax}")
+        raise ValueError(f"{quoted(value)} is no share between 0% and 100%; use {syntax}")
     return share

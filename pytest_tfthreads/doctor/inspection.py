@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.doctor.checks import Clock, Facts, Load, Turbo
-from pytest_tfthreads.system.machine import Machine, parse_cpu_list, read_nodes
+from pytest_tfthreads.system.machine import Machine, kernel_text, parse_cpu_list, read_nodes
 
 ROOT = Path("/")
 
@@ -20,6 +21,7 @@ _CPUS = "sys/devices/system/cpu"
 _NODES = "sys/devices/system/node"
 _CLOCKSOURCE = "sys/devices/system/clocksource/clocksource0/current_clocksource"
 _CONTAINER_MARKS = (".dockerenv", "run/.containerenv")
+_CACHE_LEVELS = tuple("123456789")
 _LOOK_S = 0.5
 _STEPS = 200
 
@@ -42,7 +44,7 @@ def read_facts(machine: Machine, root: Path = ROOT) -> Facts:
         governors=governors(root, cpus),
         turbo=turbo(root),
         load=load(root, cpus),
-        clocksource=_text(root / _CLOCKSOURCE),
+        clocksource=_word(root / _CLOCKSOURCE),
         wall_clock=clock(time.perf_counter),
         cpu_clock=clock(time.process_time),
     )
@@ -65,7 +67,8 @@ def siblings(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] | N
         _cpu_list(_text(root / _CPUS / f"cpu{cpu}" / "topology/thread_siblings_list"))
         for cpu in cpus
     ]
-    known = [one for one in lists if one is not None]
+    # A list without the CPU itself is none of its core.
+    known = [one for cpu, one in zip(cpus, lists, strict=True) if one is not None and cpu in one]
     return tuple(dict.fromkeys(known)) if len(known) == len(cpus) else None
 
 
@@ -84,9 +87,9 @@ def last_caches(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] 
     groups: dict[tuple[int, ...], list[int]] = {}
     for cpu in cpus:
         levels = {
-            int(level): folder
+            level: folder
             for folder in sorted((root / _CPUS / f"cpu{cpu}/cache").glob("index*"))
-            if (level := _text(folder / "level") or "").isdecimal()
+            if (level := _text(folder / "level") or "") in _CACHE_LEVELS
         }
         shared = _cpu_list(_text(levels[max(levels)] / "shared_cpu_list")) if levels else None
         if shared is None:
@@ -97,7 +100,7 @@ def last_caches(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] 
 
 def governors(root: Path, cpus: Sequence[int]) -> tuple[str, ...] | None:
     """The different governors of these CPUs' frequency."""
-    names = [_text(root / _CPUS / f"cpu{cpu}" / "cpufreq/scaling_governor") for cpu in cpus]
+    names = [_word(root / _CPUS / f"cpu{cpu}" / "cpufreq/scaling_governor") for cpu in cpus]
     known = {name for name in names if name}
     return tuple(sorted(known)) or None
 
@@ -180,7 +183,11 @@ def _number(text: str) -> float | None:
 
 
 def _text(file: Path) -> str | None:
-    try:
-        return file.read_text(errors="replace").strip()
-    except OSError:
-        return None
+    text = kernel_text(file)
+    return None if text is None else text.strip()
+
+
+def _word(file: Path) -> str | None:
+    """What a file of a single line says, for people."""
+    text = _text(file)
+    return None if text is None else printable(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
-from pytest_tfthreads.core.decode import DecodeError, NotNegative, decode, encode
+from pytest_tfthreads.core.decode import DecodeError, NotNegative, Plain, decode, encode
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.op_profile import TraceResult
 
@@ -99,7 +99,7 @@ class Reply:
     items: NotNegative = 1
     unit: str = "calls"
     effective: Pools | None = None
-    runtime: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Mapping[str, Plain] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
     trace: TraceResult | None = None

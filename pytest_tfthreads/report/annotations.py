@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.gate.verdict import STATUSES, Policy, Verdict, judged_nothing
 from pytest_tfthreads.report.verdicts import failure_message, summary
 
@@ -93,6 +95,8 @@ def _limited(annotations: Sequence[_Annotation]) -> Iterable[_Annotation]:
 
 def _data(text: str) -> str:
     """As GitHub's toolkit does it (escapeData): no text can end the command and begin another."""
+    # The output is a terminal's, too.
+    text = re.sub(r"[^\r\n]+", lambda found: printable(found[0]), text)
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

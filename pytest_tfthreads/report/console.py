@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_tfthreads.core.format import hundredths, percent, with_bounds
+from pytest_tfthreads.core.format import hundredths, percent, printable, with_bounds
 from pytest_tfthreads.core.hosts import by_host
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.report.table import aligned, rule
@@ -64,7 +64,7 @@ def render(
     return [
         *(_table(rows) if rows else []),
         *(f"  {line}" for line in _flags(rows, not_shown)),
-        *(f"  {note}" for note in notes),
+        *(f"  {printable(note)}" for note in notes),
     ]
 
 

@@ -31,7 +31,7 @@ def render(rows: Sequence[Row], host: str) -> list[str]:
         for row in rows:
             if (row.traces.host, row.traces.directory) == place:
                 lines += [f"  {line}" for line in _of_test(row)]
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _of_test(row: Row) -> Iterator[str]:

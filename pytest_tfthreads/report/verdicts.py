@@ -16,6 +16,7 @@ from pytest_tfthreads.core.format import (
     one_line,
     percent,
     plural,
+    printable,
     round_percent,
     signed_percent,
     whole,
@@ -61,7 +62,9 @@ def render(verdicts: Sequence[Verdict], told: Collection[str] = ()) -> list[str]
     lines = aligned(rows, _FIGURES, width=_TABLE_WIDTH)
     lines.insert(1, rule(lines))
     for sentence in _notes(ordered, told):
-        lines += textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(
+            one_line(sentence), _WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
     return lines
 
 
@@ -104,7 +107,7 @@ def failure_message(verdict: Verdict) -> str:
     if verdict.no_duet:
         lines.append(f"  not measured side by side: {verdict.no_duet}")
     lines += [f"  {advice}" for advice in verdict.advice]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for text in lines for line in text.split("\n"))
 
 
 def _confidence(verdict: Verdict) -> str:

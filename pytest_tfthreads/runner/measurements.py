@@ -13,7 +13,7 @@ import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
-from pytest_tfthreads.core.decode import decode, encode
+from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import Measurement, Pools
@@ -98,7 +98,13 @@ class MeasuredTest:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> MeasuredTest:
         """Raises `DecodeError`, which says that it is of what a report carries."""
-        return decode(cls, data, "tf_threads of a report")
+        where = "tf_threads of a report"
+        decoded = decode(cls, data, where)
+        try:
+            decoded.measurement.check()
+        except DecodeError as error:
+            raise error.within("measurement").within(where) from error
+        return decoded
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,8 @@ class Results:
             unit=reply.unit,
             samples=item_run.samples,
             machine={
+                **reply.runtime,  # first: what is known here is not a process's to say
                 **self._machine.to_json(),
-                **reply.runtime,
                 "python": ".".join(str(part) for part in sys.version_info[:3]),
                 "plugin": __version__,
             },

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.threads import CpuCounts
 
 _SYSFS = Path("/sys/devices/system")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 _OWN_CGROUP = Path("/proc/self/cgroup")
+_MOST_CHARACTERS = 16 << 20  # of a file of the kernel's; those of a thousand CPUs have 2 MB
+_HIGHEST_CPU = 1 << 16  # Linux can be built for 8,192 CPUs
 
 
 @dataclass(frozen=True)
@@ -127,14 +130,26 @@ def allowed_cpus() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
+def kernel_text(file: Path) -> str | None:
+    """What a file of /proc or /sys says; `None` where it cannot be read.
+
+    Nothing in it is believed: in a container anything may be mounted there.
+    """
+    try:
+        with file.open(encoding="utf-8", errors="replace") as text:
+            return text.read(_MOST_CHARACTERS)
+    except OSError:
+        return None
+
+
 def read_nodes(nodes: Path) -> dict[int, int]:
     """The NUMA node of each CPU, from a tree like /sys/devices/system/node; empty without one."""
     found = {}
     for folder in nodes.glob("node*"):
         number = folder.name.removeprefix("node")
         try:
-            cpus = parse_cpu_list((folder / "cpulist").read_text())
-        except (OSError, ValueError):  # a node that has no CPUs, or an unreadable tree
+            cpus = parse_cpu_list(kernel_text(folder / "cpulist") or "")
+        except ValueError:  # a node that has no CPUs, or an unreadable tree
             continue
         if number.isdecimal():
             found.update(dict.fromkeys(cpus, int(number)))
@@ -146,7 +161,10 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     cpus: list[int] = []
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
-        cpus += range(int(first), int(last or first) + 1)
+        numbers = range(int(first), int(last or first) + 1)
+        if not 0 <= numbers.start < numbers.stop <= _HIGHEST_CPU or len(cpus) > _HIGHEST_CPU:
+            raise ValueError(f"no CPUs are numbered {part!r:.40}")
+        cpus += numbers
     return tuple(cpus)
 
 
@@ -156,18 +174,19 @@ def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
     cgroup v2 keeps "quota period" in cpu.max, v1 two files in the cpu controller's tree
     (https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU Interface Files").
     """
-    try:
-        lines = own_cgroup.read_text().splitlines()
-    except OSError:
-        return None
     quotas = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
+    for controllers, path in _own_cgroups(own_cgroup):
         if not controllers:
             quotas += _quotas_up(cgroups, path, _quota_v2)
         elif "cpu" in controllers.split(","):
             quotas += _quotas_up(cgroups / "cpu", path, _quota_v1)
     return min(quotas, default=None)
+
+
+def _own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
+    """Controllers and path of each group that this process is in; version 2 has no controllers."""
+    rows = [line.split(":", 2) for line in (kernel_text(own_cgroup) or "").splitlines()]
+    return [(row[1], row[2]) for row in rows if len(row) == 3 and "\0" not in row[2]]
 
 
 def _quotas_up(root: Path, path: str, read: Any) -> list[float]:
@@ -179,50 +198,49 @@ def _quotas_up(root: Path, path: str, read: Any) -> list[float]:
 
 
 def _quota_v2(group: Path) -> float | None:
-    try:
-        quota, period = (group / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
+    words = (kernel_text(group / "cpu.max") or "").split()
+    return _share(*words) if len(words) == 2 and words[0] != "max" else None
 
 
 def _quota_v1(group: Path) -> float | None:
+    quota, period = (
+        kernel_text(group / name) or "" for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    )
+    return _share(quota, period)
+
+
+def _share(quota: str, period: str) -> float | None:
+    """CPUs of a quota; `None` where there is none, or no such."""
     try:
-        quota = int((group / "cpu.cfs_quota_us").read_text())
-        period = int((group / "cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
+        cpus = int(quota) / int(period)
+    except (ValueError, ArithmeticError):
         return None
-    return quota / period if quota > 0 else None
+    return cpus if cpus > 0 else None
 
 
 def oom_kills() -> int | None:
     """Processes that the kernel has killed for memory in this cgroup; None if it does not tell."""
-    try:
-        for line in _OWN_CGROUP.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if not controllers:
-                events = (_CGROUPS / path.strip("/") / "memory.events").read_text().split()
+    for controllers, path in _own_cgroups(_OWN_CGROUP):
+        if not controllers:
+            events = (kernel_text(_CGROUPS / path.strip("/") / "memory.events") or "").split()
+            try:
                 return int(events[events.index("oom_kill") + 1])
-    except (OSError, ValueError):
-        return None
+            except (ValueError, IndexError):
+                return None
     return None
 
 
 def _core_key(sysfs: Path, cpu: int) -> str:
-    try:
-        return (sysfs / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
-    except OSError:
-        pass
+    siblings = kernel_text(sysfs / f"cpu{cpu}" / "topology" / "thread_siblings_list")
+    if siblings is not None:
+        return siblings.strip()
     # Without a topology, assume that the machine's logical CPUs are spread evenly over its cores.
     return str(cpu % (_core_count(_CPUINFO) or os.cpu_count() or 1))
 
 
 def _core_count(cpuinfo: Path) -> int | None:
     """Cores of the whole machine; None where the kernel names none (as on ARM)."""
-    try:
-        blocks = cpuinfo.read_text().split("\n\n")
-    except OSError:
-        return None
+    blocks = (kernel_text(cpuinfo) or "").split("\n\n")
     cores = set()
     for block in blocks:
         fields = {}
@@ -235,13 +253,10 @@ def _core_count(cpuinfo: Path) -> int | None:
 
 
 def _cpu_model() -> str:
-    try:
-        for line in _CPUINFO.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Processor", "cpu model"):
-                return value.strip()
-    except OSError:
-        pass
+    for line in (kernel_text(_CPUINFO) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Processor", "cpu model"):
+            return printable(value.strip())
     return platform.processor() or platform.machine()
 
 

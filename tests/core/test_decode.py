@@ -13,6 +13,7 @@ from pytest_tfthreads.core.decode import (
     Count,
     DecodeError,
     OneOf,
+    Plain,
     Renamed,
     Within,
     decode,
@@ -130,3 +131,31 @@ def test_an_annotation_that_is_not_known_is_a_mistake_of_the_programmer():
 
     with pytest.raises(TypeError, match="cannot be decoded"):
         decode(Odd, {"value": 1})
+
+
+@dataclass(frozen=True)
+class Passed:
+    open: Any = None
+    raw: object = None
+    facts: Mapping[str, Plain] = field(default_factory=dict)
+
+
+def nested(depth, value=1):
+    for turn in range(depth):
+        value = [value] if turn % 2 else {"x": value, "y": (1.5, 2)}
+    return value
+
+
+def test_what_is_passed_on_is_nested_no_deeper_than_its_readers_can_follow():
+    assert decode(Passed, {"open": nested(99)}).open == nested(99)
+    with pytest.raises(DecodeError, match=r"^open is nested more than 100 deep$"):
+        decode(Passed, {"open": nested(101)})
+    assert decode(Passed, {"raw": nested(5000)}).raw
+
+
+def test_plain_values_can_be_compared_and_printed():
+    facts = {"text": "x", "count": 2, "share": 0.5, "is": True, "none": None}
+    assert decode(Passed, {"facts": facts}).facts == facts
+    for value in ([], {}, float("nan"), float("inf"), 10**400):
+        with pytest.raises(DecodeError, match=r"^facts\['x'\] is .*, not a .*number"):
+            decode(Passed, {"facts": {"x": value}})

@@ -128,3 +128,8 @@ def test_summary_of_two_traces_side_by_side():
         "    outside of ops  1.5         1",
         "    in all            5       2.2",
     ]
+
+
+def test_a_span_that_ends_before_it_begins_takes_no_time():
+    line = [span("a:A", 10, -5, "A"), span("b:B", 20, 5, "B")]
+    assert own_us(ROUNDS[:1], line) == {"B": (1, 5), "A": (1, 0)}

@@ -44,6 +44,8 @@ def test_siblings(write):
     )
     assert inspection.siblings(root, (0, 1, 4)) == ((0, 4), (1, 5))
     assert inspection.siblings(root, (0, 2)) is None
+    write({f"{CPUS}/cpu5/topology/thread_siblings_list": "1"})
+    assert inspection.siblings(root, (1, 5)) is None
 
 
 def test_nodes_hold_the_cpus_that_are_ours(write):
@@ -136,3 +138,15 @@ def test_this_machine():
     assert 0 < facts.wall_clock.step_s < 1
     assert facts.cpus
     assert len(of_machine(facts)) == 10
+
+
+@pytest.mark.parametrize("level", ["", "0", "²", "9" * 5000, "x\0"])
+def test_a_cache_of_no_level(write, level):
+    cache = f"{CPUS}/cpu0/cache/index0"
+    root = write({f"{cache}/level": level, f"{cache}/shared_cpu_list": "0"})
+    assert inspection.last_caches(root, (0,)) is None
+
+
+def test_words_for_people_cannot_act_on_a_terminal(write):
+    name = f"{CPUS}/cpu0/cpufreq/scaling_governor"
+    assert inspection.governors(write({name: "fast\x1b[2J\n"}), (0,)) == ("fast?[2J",)

@@ -171,3 +171,11 @@ def test_change_as_measured_stands_beside_the_corrected_one():
     assert "as measured −3.0 %; corrected by the reference workload" in message
     assert "−31 % [−38, −24], measured −3.0 %" in " ".join(render([verdict(measured=-0.03)]))
     assert "measured" not in render([verdict(measured=-0.31)])[2]
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\x9bb", "a\ud800b", "a\u202eb", "a\x08b\rc"])
+def test_nothing_of_a_text_acts_on_a_terminal(text):
+    one = verdict("regression", test=text, reason=text, advice=(text,), judged_against=text)
+    lines = [*failure_message(one).split("\n"), *render([one])]
+    assert all(line.isprintable() for line in lines)
+    assert failure_message(one).startswith("regression: throughput: a?")

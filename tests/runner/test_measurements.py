@@ -62,6 +62,11 @@ def test_a_measured_test_arrives_as_it_was_sent():
     assert MeasuredTest.from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
 
 
+NESTED = []
+for _ in range(200):
+    NESTED = [NESTED]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "place"),
     [
@@ -71,6 +76,11 @@ def test_a_measured_test_arrives_as_it_was_sent():
         (("configuration", "intra"), "many", "configuration is impossible: intra: unknown symbol"),
         (("traces", "now", "calls"), -1, "traces.now.calls is -1"),
         (("search", "seconds"), "10", "search.seconds is '10'"),
+        (("measurement", "processes"), [], "measurement.processes are impossible"),
+        (("measurement", "items"), 0, "measurement.processes are impossible"),
+        (("measurement", "cpus"), [], "measurement.cpus is empty"),
+        (("measurement", "machine", "host"), [], "measurement.machine['host'] is a list"),
+        (("record", "extra_info", "note"), NESTED, "record.extra_info['note'] is nested more"),
     ],
 )
 def test_what_is_no_measured_test_is_refused_by_the_name_of_its_field(path, value, place):

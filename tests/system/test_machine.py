@@ -5,7 +5,13 @@ import os
 import pytest
 
 from pytest_tfthreads.core.threads import CpuCounts
-from pytest_tfthreads.system.machine import Machine, parse_cpu_list, read_quota
+from pytest_tfthreads.system.machine import (
+    Machine,
+    kernel_text,
+    parse_cpu_list,
+    read_nodes,
+    read_quota,
+)
 
 
 def machine(cores, quota=None):
@@ -194,3 +200,38 @@ def test_cores_where_sysfs_has_no_topology(tmp_path, monkeypatch):
     assert Machine.read(tmp_path).counts.physical == 4
     cpuinfo.unlink()
     assert Machine.read(tmp_path).counts.physical == 4
+
+
+@pytest.mark.parametrize("text", ["", "x", "-", "5-3", "-1", "0-999999999999", "1" * 5000])
+def test_what_is_no_list_of_cpus(tmp_path, text):
+    with pytest.raises(ValueError, match=r"CPUs|invalid|digits"):
+        parse_cpu_list(text)
+    write(tmp_path / "node0/cpulist", text)
+    write(tmp_path / "node1/cpulist", "1")
+    assert read_nodes(tmp_path) == {1: 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["max 1", "1", "", "1 0", "0 1", "-1 100000", "x y", f"{10**400} 1", "1 2 3", "é ²"]
+)
+def test_what_is_no_quota(tmp_path, text):
+    own = tmp_path / "cgroup"
+    own.write_text("no group\n\n0::/job\n")
+    write(tmp_path / "fs/job/cpu.max", text)
+    assert read_quota(tmp_path / "fs", own) is None
+    quota, _, period = text.partition(" ")
+    own.write_text("3:cpu:/job\n3\n1:cpu:/a\0b\n")
+    write(tmp_path / "fs/cpu/job/cpu.cfs_quota_us", quota)
+    write(tmp_path / "fs/cpu/job/cpu.cfs_period_us", period)
+    assert read_quota(tmp_path / "fs", own) is None
+
+
+def test_files_of_the_kernel_that_are_no_text(tmp_path, monkeypatch):
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr("pytest_tfthreads.system.machine._CPUINFO", cpuinfo)
+    cpuinfo.write_bytes(b"model name : X\xe8\x1b[31m\n\ncore id : \xff\n")
+    assert Machine.read(tmp_path).cpu_model == "X\ufffd?[31m"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert kernel_text(folder) is None
+    assert read_quota(tmp_path, folder) is None

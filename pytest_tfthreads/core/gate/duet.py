@@ -48,7 +48,7 @@ from pytest_tfthreads.core.gate.verdict import (
     status_of,
 )
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.stats.estimates import LogRatio, sum_of_squares
+from pytest_tfthreads.core.stats.estimates import LogRatio, change_from_log, sum_of_squares
 from pytest_tfthreads.core.tolerance import METRICS
 
 LOOKS = (3, 6, 12)
@@ -222,7 +222,7 @@ def _remedies(ratio: LogRatio, pairs: int, pass_error: float) -> tuple[str, ...]
     if pairs < LOOKS[-1]:
         return (f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]}",)
     lowest = ratio.log_ratio - ratio.half_width(1 - pass_error)
-    would_pass = math.ceil(-100 * math.expm1(lowest))  # in whole percent, as people write it
+    would_pass = math.ceil(-100 * change_from_log(lowest))  # in whole percent, as people write it
     remedies = [
         f"{pairs} pairs did not decide it, nor would a few more: measure on a quieter machine, or "
         "each process for longer (--benchmark-max-time)"

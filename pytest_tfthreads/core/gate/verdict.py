@@ -48,7 +48,13 @@ from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.stats.change_points import Session
 from pytest_tfthreads.core.stats.drift import Prediction, predict
-from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, LogRatio, holm
+from pytest_tfthreads.core.stats.estimates import (
+    FAMILYWISE_ERROR,
+    Estimate,
+    LogRatio,
+    change_from_log,
+    holm,
+)
 from pytest_tfthreads.core.tolerance import METRICS
 
 STATUSES = (
@@ -288,9 +294,9 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
     detectable = detectable_loss(ratio, tolerance, errors, beyond)
     shown_width = ratio.half_width(1 - errors.passed)
     change = Change(
-        math.expm1(log_ratio),
-        math.expm1(log_ratio - shown_width),
-        math.expm1(log_ratio + shown_width),
+        change_from_log(log_ratio),
+        change_from_log(log_ratio - shown_width),
+        change_from_log(log_ratio + shown_width),
         1 - 2 * errors.passed,
     )
     return Verdict(
@@ -309,7 +315,7 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         corrected=judged.corrected,
         advice={"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
         rule=_rule(tolerance) if status == "regression" else "",
-        measured=math.expm1(judged.measured_log_ratio) if judged.corrected else None,
+        measured=change_from_log(judged.measured_log_ratio) if judged.corrected else None,
         named=judged.named,
     )
 
@@ -349,7 +355,7 @@ def detectable_loss(
     least, _ = _log_bounds(beyond * tolerance)
     reported_from = max(-margin + ratio.half_width(1 - errors.slower), -least)
     # 80 % of the time the estimate is at most this much above the truth.
-    return -math.expm1(-reported_from - ratio.half_width(POWER))
+    return -change_from_log(-reported_from - ratio.half_width(POWER))
 
 
 def _borne_out(judged: Judged, status: str, tolerance: float, beyond: float) -> str:
@@ -495,7 +501,7 @@ def _configuration(measurement: Measurement) -> str:
 def _reason(
     judged: Judged, status: str, change: Change, tolerance: float, detectable: float
 ) -> str:
-    measured = math.expm1(judged.measured_log_ratio)
+    measured = change_from_log(judged.measured_log_ratio)
     if status in ("regression", "improvement"):
         text = _taken_apart(judged, change)
     elif status == "pass":
@@ -518,13 +524,15 @@ def _taken_apart(judged: Judged, change: Change) -> str:
     own, other = judged.ratio.log_ratio, judged.other_log_ratio
     throughput, efficiency = (own, other) if judged.metric == "throughput" else (other, own)
     cores = f"{_cores(judged.then)} → {_cores(judged.now)} cores used"
-    work = f"CPU work {signed_percent(math.expm1(-efficiency))}"
-    parallelism = f"parallelism {signed_percent(math.expm1(throughput - efficiency))} ({cores})"
+    work = f"CPU work {signed_percent(change_from_log(-efficiency))}"
+    parallelism = (
+        f"parallelism {signed_percent(change_from_log(throughput - efficiency))} ({cores})"
+    )
     if judged.metric == "throughput":
         word = "slower" if change.value < 0 else "faster"
         return f"{percent(abs(change.value))} {word}: {work}, {parallelism}"
     word = "less" if change.value < 0 else "more"
-    wall = f"wall time {signed_percent(math.expm1(-throughput))}"
+    wall = f"wall time {signed_percent(change_from_log(-throughput))}"
     return f"{percent(abs(change.value))} {word} a CPU-second: {work}, {wall}, {parallelism}"
 
 
@@ -542,13 +550,13 @@ def _shift(judged: Judged) -> str:
         fmean(math.log(sample.reference_wall_s or 1.0) for sample in one.samples)
         for one in (judged.now, judged.then)
     )
-    change = math.expm1(then - now)
+    change = change_from_log(then - now)
     if abs(change) <= REFERENCE_SHIFT:
         return ""
     return (
         f"; the machine itself ran the reference workload {percent(abs(change))} "
         f"{'slower' if change < 0 else 'faster'} than then; as measured the change is "
-        f"{signed_percent(math.expm1(judged.measured_log_ratio))}"
+        f"{signed_percent(change_from_log(judged.measured_log_ratio))}"
     )
 
 

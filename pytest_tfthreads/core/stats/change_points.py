@@ -42,6 +42,8 @@ from pytest_tfthreads.core.stats.estimates import (
     FAMILYWISE_ERROR,
     Estimate,
     LogRatio,
+    change_from_log,
+    from_log,
     moderated_variance,
     student_t,
     sum_of_squares,
@@ -94,7 +96,7 @@ class Segment:
     def speed(self) -> Estimate:
         """The speed itself, in the unit of the sessions' figures."""
         low, high = self.log_speed - self.half_width, self.log_speed + self.half_width
-        return Estimate(math.exp(self.log_speed), math.exp(low), math.exp(high))
+        return Estimate(from_log(self.log_speed), from_log(low), from_log(high))
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,17 @@ class Shift(LogRatio):
 
     @property
     def value(self) -> float:
-        return math.expm1(self.log_ratio)
+        return change_from_log(self.log_ratio)
 
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return math.expm1(self.log_ratio - self.half_width(0.5 + CONFIDENCE / 2))
+        return change_from_log(self.log_ratio - self.half_width(0.5 + CONFIDENCE / 2))
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % interval."""
-        return math.expm1(self.log_ratio + self.half_width(0.5 + CONFIDENCE / 2))
+        return change_from_log(self.log_ratio + self.half_width(0.5 + CONFIDENCE / 2))
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from pytest_tfthreads.core.decode import NotNegative
+from pytest_tfthreads.core.decode import LARGEST, NotNegative
 
 FAMILYWISE_ERROR = 0.05
 """How often all that is tested together (a suite of unchanged code, the pairs of a sweep, unchanged
 histories) may show any difference that is not there."""
 SIGMA_OF_MAD = 1.4826
 """Standard deviation of a normal distribution, over its median absolute deviation."""
+_LARGEST_LOG = math.log(LARGEST)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,19 @@ class LogRatio:
         return tail if statistic < 0 else 1 - tail
 
 
+def from_log(log: float) -> float:
+    """The figure of which this is the logarithm, 1e-300 at the least and 1e300 at the most.
+
+    The interval of two processes that have little in common reaches beyond any number.
+    """
+    return min(math.exp(max(-_LARGEST_LOG, min(log, _LARGEST_LOG))), LARGEST)
+
+
+def change_from_log(log: float) -> float:
+    """The relative change (-0.31: 31 % less) of a figure with this log ratio; at most 1e300."""
+    return min(math.expm1(min(log, _LARGEST_LOG)), LARGEST)
+
+
 def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Geometric mean of one positive figure a process, with Student's t interval of its logarithm.
 
@@ -88,12 +102,12 @@ def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estima
     logs = [math.log(figure) for figure in figures]
     mean = fmean(logs)
     if len(logs) == 1:
-        return Estimate(math.exp(mean), None, None)
+        return Estimate(from_log(mean), None, None)
     dof = len(logs) - 1
     # statistics.stdev is exact, by fractions, and as slow: here it is called for each saved test.
     spread = math.sqrt(sum((log - mean) ** 2 for log in logs) / dof)
     half_width = student_t(0.5 + confidence / 2, dof) * spread / math.sqrt(len(logs))
-    return Estimate(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
+    return Estimate(*map(from_log, (mean, mean - half_width, mean + half_width)))
 
 
 def spread_of(figures: Sequence[float]) -> Estimate:

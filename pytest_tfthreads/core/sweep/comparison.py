@@ -12,6 +12,7 @@ from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.stats.estimates import (
     FAMILYWISE_ERROR,
     Estimate,
+    from_log,
     holm,
     student_p,
     student_t,
@@ -176,7 +177,7 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
         distinct = p <= level
         if distinct:
             low, high = (max(low, 0.0), high) if one.log_ratio > 0 else (low, min(high, 0.0))
-        estimate = Estimate(*(math.exp(bound) for bound in (one.log_ratio, low, high)))
+        estimate = Estimate(*(from_log(bound) for bound in (one.log_ratio, low, high)))
         ratios[pair] = Ratio(estimate, distinct, 1 - error, one.rings, one.through)
     return ratios
 

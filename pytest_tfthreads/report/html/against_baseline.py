@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from pytest_tfthreads.core.format import metric_name, round_percent
 from pytest_tfthreads.core.gate.verdict import STATUSES, Verdict
-from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.stats.estimates import Estimate, change_from_log
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars, height, name_axis, vertical
@@ -43,7 +42,7 @@ def pairs(anchor: str, subject: Subject) -> list[str]:
     figures = []
     for metric, colour in zip(METRICS, ("--series-1", "--series-3"), strict=True):
         points = [
-            (name_of(case), 100 * math.expm1(getattr(pair, metric)))
+            (name_of(case), 100 * change_from_log(getattr(pair, metric)))
             for case in reversed(subject.cases)
             for pair in case.pairs
         ]

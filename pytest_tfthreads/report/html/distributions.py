@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import stdev
 from typing import Any
 
 from pytest_tfthreads.core.format import number, time_unit
@@ -118,7 +117,8 @@ def _rounds(sample: Sample, measurement: Measurement) -> list[float]:
 
 def _bandwidth(values: Sequence[float]) -> float:
     """Half of what suits a single hump (Silverman's rule): two must not be taken for one."""
-    spread = stdev(values) if len(values) > 1 else 0.0
+    mean = sum(values) / len(values)
+    spread = math.hypot(*(one - mean for one in values)) / math.sqrt(max(1, len(values) - 1))
     return max(0.5 * 1.06 * spread / math.pow(len(values), 0.2), _LEAST_BANDWIDTH)
 
 

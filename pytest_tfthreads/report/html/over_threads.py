@@ -16,7 +16,7 @@ from pytest_tfthreads.core.format import (
     with_bounds,
 )
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.stats.estimates import Estimate, from_log
 from pytest_tfthreads.core.stats.scaling import Law, Scaling, speedup
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.recommendation import Configuration, Recommendation
@@ -239,7 +239,7 @@ def _references(
     one_thread = speed_of_least / threads_of_least
     if law is not None:
         contention, coherency = law.contention.value, law.coherency.value
-        one_thread = math.exp(
+        one_thread = from_log(
             fmean(math.log(y / speedup(n, contention, coherency)) for n, y in measured)
         )
     ends = [counts[0], counts[-1]]

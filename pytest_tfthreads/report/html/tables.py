@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from xml.etree.ElementTree import Element
 
 from pytest_tfthreads.core.format import (
@@ -16,6 +15,7 @@ from pytest_tfthreads.core.format import (
     signed_percent,
     time_unit,
 )
+from pytest_tfthreads.core.stats.estimates import change_from_log
 from pytest_tfthreads.core.sweep.recommendation import Configuration
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
@@ -201,7 +201,7 @@ def pairs(subject: Subject) -> Element:
     for case in subject.cases:
         for metric in METRICS:
             logs = [getattr(pair, metric) for pair in case.pairs]
-            changes = ", ".join(signed_percent(math.expm1(log)) for log in logs)
+            changes = ", ".join(signed_percent(change_from_log(log)) for log in logs)
             cells = [
                 name_cell(name_of(case)),
                 element("td", metric_name(metric)),

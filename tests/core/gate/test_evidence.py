@@ -161,7 +161,7 @@ def test_rounds_of_whole_seconds_and_of_ages():
     ours["processes"][0].update(wall_s=[1, 2, 0.5], cpu_s=[1.0] * 3)
     assert only(parse_run(json.dumps(saved(ours)), "x")).measurement.samples[0].wall_s[1] == 2
     for process in ours["processes"]:
-        process.update(wall_s=[1e300] * 3, cpu_s=[1.0] * 3)
+        process.update(wall_s=[1e290] * 3, cpu_s=[1.0] * 3)
     assert only(parse_run(json.dumps(saved(ours)), "x")).measurement.throughput.value > 0
     ours["processes"][1].update(wall_s=[1e-300], cpu_s=[1.0])
     with pytest.raises(BaselineError, match=r"tf_threads\.processes are impossible"):
@@ -485,3 +485,11 @@ def test_a_run_without_configurations_that_nobody_could_have_asked_for():
     ours = {**measurement().to_json(), "intra": 10**6}
     with pytest.raises(BaselineError, match="1000000 threads are more than"):
         parse_run(json.dumps(saved(ours)), "x")
+
+
+def test_what_is_wrong_with_a_file_cannot_act_on_a_terminal():
+    data = saved({**measurement().to_json(), "cpus": []})
+    data["benchmarks"][0]["fullname"] = "test_x[\x1b[31m\x9b\ud800\u202e]"
+    with pytest.raises(BaselineError, match="cpus is empty") as caught:
+        parse_run(json.dumps(data), "x\n.json")
+    assert str(caught.value).isprintable()
