@@ -149,7 +149,7 @@ class StoredRun:
         for several in run.tests.values():
             for one in several:
                 decode(_Machine, one.measurement.machine, "machine")
-                _check(one.measurement)
+                one.measurement.check()
         return run
 
 
