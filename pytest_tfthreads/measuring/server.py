@@ -112,10 +112,20 @@ def _preload_pytest() -> None:
     with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
         pytest.main(arguments, plugins=[EndAtOnce()])
-    from pytest_tfthreads.measuring import session  # noqa: F401 - so that no fork has to
+    _import_our_own()
 
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
+
+
+def _import_our_own() -> None:
+    """What each measuring session imports of this plugin when it is needed: so that no fork has to.
+
+    `tests/plugin/test_start.py` says what is missing here.
+    """
+    from pytest_tfthreads.core.gate import budget, verdict  # noqa: F401
+    from pytest_tfthreads.measuring import session  # noqa: F401
+    from pytest_tfthreads.pytest_bridge import unittest_methods  # noqa: F401
 
 
 @contextlib.contextmanager
