@@ -84,9 +84,10 @@ class SessionResults:
         if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         self._note_end(report)
+        found = attached_to(report)
+        self._findings.add_preloaded(found.preloaded)
         if not outcomes.is_final(report):
             return  # the test is run again, and only its last run is a result
-        found = attached_to(report)
         if found.has_failed:
             self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
         if found.is_untraced:
@@ -180,6 +181,7 @@ class SessionResults:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
+        lines += self._findings.preloaded(self._settings.preload.names, verbose=verbose)
         lines += [*self._sharing.warnings(), *self._unwritten]
         if lines:
             terminalreporter.ensure_newline()

@@ -108,10 +108,7 @@ class Runtime:
         return inter in (0, self.pools.inter)
 
     def _check_settings(self, when: str) -> None:
-        found = (
-            tf.config.threading.get_intra_op_parallelism_threads(),
-            tf.config.threading.get_inter_op_parallelism_threads(),
-        )
+        found = threads_asked_for()
         if found != (self._intra, self._inter):
             raise MisconfiguredError(
                 f"asked TensorFlow for intra={self._intra}, inter={self._inter} (0: its own "
@@ -119,6 +116,14 @@ class Runtime:
                 "threads to @pytest.mark.tf_threads, and what else must be configured before the "
                 "runtime starts to the hook pytest_tfthreads_configure."
             )
+
+
+def threads_asked_for() -> tuple[int, int]:
+    """Intra-op and inter-op threads as TensorFlow was told; 0: its own choice."""
+    return (
+        tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
+    )
 
 
 def _serves_others(started: Counter[str]) -> bool:

@@ -23,7 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.engine.protocol import (
     MUTE_EXIT_CODE,
     Connection,
@@ -32,6 +34,7 @@ from pytest_tfthreads.engine.protocol import (
 )
 from pytest_tfthreads.measuring import entry
 from pytest_tfthreads.measuring.listener import Door
+from pytest_tfthreads.measuring.preloading import Preloading
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 
@@ -167,6 +170,7 @@ class Interpreter:
         self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
         self._selector = selectors.DefaultSelector()
         self._wake_fds: tuple[int, ...] = ()
+        self._preloading = Preloading()
 
     def serve(self) -> None:
         self._wake_fds = wake_fd, _ = linux.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
@@ -248,6 +252,10 @@ class Interpreter:
             for fd in fds:
                 os.close(fd)
             self._tell(client, "started", {"pid": pid})
+        elif kind == "preload":
+            wish = decode(Preload, body["wish"])
+            preloaded = self._preloading.carry_out(wish, body["sys_path"])
+            self._tell(client, "preloaded", {"preloaded": encode(preloaded)})
         elif body["pid"] in self._measuring:  # it may have ended meanwhile
             if kind == "stacks":
                 with contextlib.suppress(PermissionError):  # it has become another user's

@@ -413,7 +413,7 @@ class MeasuringSession:
             )
 
 
-class _Quiet(TerminalReporter):
+class _Quiet(TerminalReporter):  # type: ignore[misc]
     """Writes to nowhere, and has no summary.
 
     Plugins import for their summaries what the run itself does not need, up to half a second's

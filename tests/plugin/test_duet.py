@@ -32,6 +32,10 @@ def test_work(benchmark):
 SHORT = "--benchmark-max-time=0.15"
 
 
+def preloaded(project):
+    return json.loads((project.path / "out.json").read_text())["tf_threads"]["preloaded"]
+
+
 def product(ms):
     return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
 
@@ -581,3 +585,13 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
     assert "duet" not in recorded["test_tolerant"]
     assert project.told.count("the current tree has uncommitted changes") == 1
     assert project.leftovers == (0, [])
+
+
+def test_each_side_preloads_its_own_code(project):
+    project.write("src/product.py", product(4))
+    assert project.run("--tf-threads-duet=v1.0", "--tf-threads-max-processes=3", "-v") == 1
+    assert project.verdicts == {"test_work": "regression"}
+    here, there = preloaded(project)
+    assert (here["where"], here["modules"]) == ("", ["product"])
+    assert "v1.0" in there["where"]
+    assert there["modules"] == ["product"]
