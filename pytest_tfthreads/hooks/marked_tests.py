@@ -128,7 +128,7 @@ class MarkedTests:
             if measuring:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
-        self._preload(to_run)
+        self._preload(to_run, session.items)
         if self._is_judging():
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
@@ -182,7 +182,7 @@ class MarkedTests:
         else:  # the files are the controller's
             self._briefing.tell(MEASURES, first.nodeid)
 
-    def _preload(self, to_run: Sequence[pytest.Item]) -> None:
+    def _preload(self, to_run: Sequence[pytest.Item], collected: Sequence[pytest.Item]) -> None:
         """Have the modules that these items use imported once, instead of in each process."""
         wish = self._settings.preload
         if self._config.getoption("collectonly") or not (wish.is_auto or wish.names):
@@ -190,7 +190,7 @@ class MarkedTests:
         # In the trial and for good: what few processes gain by it is less than what it takes.
         if not wish.names and sum(self._foreseen(to_run).values()) < _WORTH_PRELOADING:
             return
-        modules = modules_to_preload(to_run, self._config, wish)
+        modules = modules_to_preload(to_run, collected, self._config, wish)
         if to_run and modules.modules:
             self.isolation().preload(modules)
 

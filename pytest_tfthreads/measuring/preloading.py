@@ -96,6 +96,8 @@ class Preloading:
         return trial.passed
 
     def _import(self, names: Sequence[str]) -> None:
+        from pytest_tfthreads.measuring import runtime
+
         for name in names:
             try:
                 _import_quietly(name)
@@ -106,6 +108,7 @@ class Preloading:
                 return
             self._modules.append(name)
         gc.collect()
+        runtime.remember_functions()
         gc.freeze()
         sys.stdout.flush()
         sys.stderr.flush()

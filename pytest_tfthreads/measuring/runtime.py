@@ -338,6 +338,23 @@ def _number(stat: Any) -> int:
     return int(stat.int64_value or stat.uint64_value)
 
 
+_of_project: list[Any] = []
+
+
+def remember_functions() -> None:
+    """Note the tf.functions of modules that were just imported, before the collector loses them.
+
+    Those of TensorFlow's own modules are frozen by then, and nobody's to be watched.
+    """
+    _of_project.extend(_functions_in_sight())
+
+
+def _functions_in_sight() -> Iterator[Any]:
+    for one in gc.get_objects():
+        if isinstance(one, tf.types.experimental.PolymorphicFunction):
+            yield one
+
+
 class RetraceWatch(logging.Handler):
     """Notices tf.functions that are traced while they are measured.
 
@@ -356,12 +373,8 @@ class RetraceWatch(logging.Handler):
         tf.get_logger().addHandler(self)
 
     def measure(self) -> None:
-        # What was imported before the test is frozen, and not among these objects: it is quick.
-        self._functions = [
-            one
-            for one in gc.get_objects()
-            if isinstance(one, tf.types.experimental.PolymorphicFunction)
-        ]
+        # What was imported before the fork is frozen, and not among these objects: it is quick.
+        self._functions = [*_of_project, *_functions_in_sight()]
         self._tracings = self._count()
 
     def retraced(self) -> bool:

@@ -18,20 +18,24 @@ _NEVER = {"builtins", "pytest", "_pytest", "pluggy", "pytest_tfthreads", "pytest
 
 
 def modules_to_preload(
-    items: Iterable[pytest.Item], config: pytest.Config, wish: PreloadWish
+    items: Iterable[pytest.Item],
+    collected: Iterable[pytest.Item],
+    config: pytest.Config,
+    wish: PreloadWish,
 ) -> Preload:
     """What the files of these items, and the conftest files of the run, refer to.
+
+    Never the file of any that was `collected`, nor a conftest file.
 
     Learned from this process and not from the first measuring process: so all processes of a run
     are alike, and so are those of two runs.
     """
+    conftests = [one for one in config.pluginmanager.get_plugins() if _is_conftest(one)]
     keep_out = {name for name, module in list(sys.modules.items()) if _is_rewritten(module)}
+    keep_out |= {module.__name__ for module in (*_modules_of(collected), *conftests)}
     names: dict[str, None] = dict.fromkeys(wish.names)
     if wish.is_auto:
-        modules = dict.fromkeys(filter(None, (getattr(item, "module", None) for item in items)))
-        keep_out |= {module.__name__ for module in modules}
-        conftests = [one for one in config.pluginmanager.get_plugins() if _is_conftest(one)]
-        for module in (*conftests, *modules):
+        for module in (*conftests, *_modules_of(items)):
             for name in _names_in(module):
                 if name not in keep_out and _is_of_project(name):
                     names[name] = None
@@ -42,16 +46,22 @@ def modules_to_preload(
     )
 
 
+def _modules_of(items: Iterable[pytest.Item]) -> Iterable[types.ModuleType]:
+    """Of their files; an item of another plugin may have none."""
+    return dict.fromkeys(filter(None, (getattr(item, "module", None) for item in items)))
+
+
 def _names_in(module: types.ModuleType) -> Iterator[str]:
     """The modules that a module's names lead to: modules, and where classes and functions are."""
     for value in list(vars(module).values()):
-        if isinstance(value, types.ModuleType):
+        kind = type(value)  # and not isinstance, which wakes what is lazy
+        if issubclass(kind, types.ModuleType):
             # By its dictionary, for a module that is loaded when it is first used would be.
             name = vars(value).get("__name__")
-        elif isinstance(value, (type, *_FUNCTIONS)):
+        elif issubclass(kind, (type, *_FUNCTIONS)):
             name = value.__module__
         else:
-            name = type(value).__module__
+            name = kind.__module__
         if isinstance(name, str):
             yield name
 

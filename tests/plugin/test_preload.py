@@ -237,3 +237,54 @@ def test_what_would_be_lost_to_coverage_is_not_preloaded(suite):
     result = suite.run("--cov=product", "--cov-report=term-missing", subprocess=True)
     result.assert_outcomes(passed=3)
     assert imports_of(suite, "product") == 4
+
+
+def test_functions_of_preloaded_modules_are_watched_for_retracing(suite):
+    suite.write(
+        f"""
+        import product
+
+        @pytest.mark.tf_threads({THREE})
+        def test_it(benchmark):
+            benchmark(product.step)
+        """,
+        product=RECORDING
+        + """
+import tensorflow
+
+function = tensorflow.types.experimental.PolymorphicFunction()
+
+
+def step():
+    function.tracings += 1
+""",
+    )
+    result, benchmarks = suite.results("--benchmark-max-time=0.05")
+    result.assert_outcomes(passed=3)
+    assert preloaded(suite)["modules"] == ["product"]
+    for one in benchmarks.values():
+        assert "retraced" in one["extra_info"]["tf_threads"]["flags"]
+
+
+def test_no_test_file_is_preloaded_without_rewriting_either(suite):
+    suite.write(
+        f"""
+        import other_test
+        from conftest import note
+        from other_test import helper
+
+        @pytest.mark.tf_threads({THREE})
+        def test_it():
+            note("ran")
+        """,
+        conftest=RECORDING
+        + """
+def note(name):
+    with pathlib.Path("imported").open("a") as file:
+        print(name, os.getpid(), file=file)
+""",
+        other_test=RECORDING + "\n\ndef helper(): ...\n\n\ndef test_unmarked(): ...\n",
+    )
+    suite.run("--assert=plain").assert_outcomes(passed=4)
+    for name in ("conftest", "other_test"):
+        assert imports_of(suite, name) == 3, name
