@@ -3,9 +3,8 @@
 Nothing is imported here that a run without marked tests does not need. In a measuring process only
 the fixtures and the tests' ids are ours.
 
-The other hooks are in `controller` (runs marked tests), `keeper` (keeps their results), `sharing`
-(leases), `report_file`, `elsewhere` (platforms that cannot measure), `benchmark_bridge.Saving` and
-`xdist_bridge.distribution` (pytest-xdist's controller).
+The other hooks are in `hooks`, in `benchmark_bridge.Saving` and in `xdist_bridge.distribution`
+(pytest-xdist's controller).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 On recorded noise (see `replay`). Side by side: five recorded pairs of a workload are what the
 doctor measured, and tell which loss is detected 4 times of 5; twelve others, drawn again and again
 from the rest of that workload and slower by that loss, are judged. Against saved runs: six
-processes of one sitting are what the doctor measured; three of them, slower by the loss, are judged
-by five other sittings, from which the rule learns. Prints the loss promised (median, and the middle
+processes of one session are what the doctor measured; three of them, slower by the loss, are judged
+by five other sessions, from which the rule learns. Prints the loss promised (median, and the middle
 80 %) and how often it is found. No TensorFlow is needed.
 """
 
@@ -58,7 +58,7 @@ def against_saved_runs(rng: random.Random, cases: Sequence[str]) -> tuple[float,
     of_three = replace(
         drawn,
         now=drawn.now[:ONE_RUN],
-        history=[sitting[:ONE_RUN] for sitting in drawn.history],
+        history=[session[:ONE_RUN] for session in drawn.history],
     )
     rule = rules.stored_rule(reference=True, hypotheses=SUITE)
     return loss, rule(of_three.slower(1 / (1 - loss)), "throughput") == "regression"

@@ -1,8 +1,8 @@
 """Rows of `replay` beyond what was recorded: whole suites, lasting losses, accepted steps, noise.
 
-Whole suites are recorded: one sitting is new and others are saved runs, for all workloads alike.
+Whole suites are recorded: one session is new and others are saved runs, for all workloads alike.
 Histories are longer than what was recorded, so they are drawn: normal noise with the spread between
-sittings and between processes that the recordings have after the correction, or that of a quiet
+sessions and between processes that the recordings have after the correction, or that of a quiet
 machine.
 """
 
@@ -35,13 +35,13 @@ _SITTINGS = 6
 
 @dataclass(frozen=True)
 class Weather:
-    """Spreads (of a logarithm) between sittings and between processes."""
+    """Spreads (of a logarithm) between sessions and between processes."""
 
     name: str
     between: float
     within: float
 
-    def sitting(self, rng: random.Random, log_speed: float) -> Measurement:
+    def session(self, rng: random.Random, log_speed: float) -> Measurement:
         own = rng.gauss(-log_speed, self.between)
         times = [math.exp(own + rng.gauss(0, self.within)) for _ in range(PROCESSES)]
         return measurement([Process(30 * one, 30 * one, 30.0, 30.0) for one in times], True)
@@ -52,10 +52,10 @@ WEATHERS = (Weather("as recorded", 0.028, 0.058), Weather("quiet", 0.01, 0.02))
 
 @dataclass(frozen=True)
 class SuiteRates:
-    """Of whole suites: with any regression, and of those of the sitting that was the worst."""
+    """Of whole suites: with any regression, and of those of the session that was the worst."""
 
     any_regression: float
-    worst_sitting: float
+    worst_session: float
 
 
 def suite_rates(
@@ -65,9 +65,9 @@ def suite_rates(
     rng = random.Random(seed)
     failed: dict[int, list[bool]] = {}
     for number in range(count):
-        sitting = number % _SITTINGS
-        suite = draw_suite(rng, sitting, stored, processes, cases)
-        failed.setdefault(sitting, []).append(_any_regression(suite, reference))
+        session = number % _SITTINGS
+        suite = draw_suite(rng, session, stored, processes, cases)
+        failed.setdefault(session, []).append(_any_regression(suite, reference))
     shares = [fmean(one) for one in failed.values()]
     return SuiteRates(fmean(shares), max(shares))
 
@@ -76,7 +76,7 @@ def _any_regression(suite: Sequence[Replay], reference: bool) -> bool:
     tests = [
         (
             measurement(one.now, reference),
-            tuple(measurement(sitting, reference) for sitting in one.history),
+            tuple(measurement(session, reference) for session in one.history),
         )
         for one in suite
     ]
@@ -102,10 +102,10 @@ def found_within(
     """
     result = []
     for _ in range(count):
-        history = [weather.sitting(rng, 0.0) for _ in range(RUNS)]
+        history = [weather.session(rng, 0.0) for _ in range(RUNS)]
         found = runs + 1
         for run in range(1, runs + 1):
-            now = weather.sitting(rng, -math.log1p(work))
+            now = weather.session(rng, -math.log1p(work))
             if _status(now, history) == "regression":
                 found = run
                 break
@@ -121,10 +121,10 @@ def found_after_step(
     found = 0
     for _ in range(count):
         history = [
-            weather.sitting(rng, math.log1p(step) if run >= RUNS - ago else 0.0)
+            weather.session(rng, math.log1p(step) if run >= RUNS - ago else 0.0)
             for run in range(RUNS)
         ]
-        now = weather.sitting(rng, math.log1p(step) - math.log1p(work))
+        now = weather.session(rng, math.log1p(step) - math.log1p(work))
         found += _status(now, history) == "regression"
     return found / count
 
@@ -142,13 +142,13 @@ def fails_far_apart(count: int, spread: float, hypotheses: int, seed: int = SEED
 def lines(count: int) -> Iterator[str]:
     """The rows: `count` suites, and a quarter of that histories a figure."""
     yield "\nwhole suites of unchanged code with any false regression (promised: 5 %), %"
-    yield f"{'saved runs × processes':44s}   any  worst sitting"
+    yield f"{'saved runs × processes':44s}   any  worst session"
     for name, cases in (("10 tests", WITHOUT_TF_DATA), ("13 tests", ALL)):
         for reference in (False, True):
             for stored, processes in ((1, 3), (2, 6), (5, 3), (5, 6)):
                 rates = suite_rates(count, stored, processes, cases, reference)
                 how = f"{name}{', reference' if reference else ''}, {stored} × {processes}"
-                shares = f"{100 * rates.any_regression:5.1f}  {100 * rates.worst_sitting:5.0f}"
+                shares = f"{100 * rates.any_regression:5.1f}  {100 * rates.worst_session:5.0f}"
                 yield f"{how:44s} {shares}"
     yield "\nduets of unchanged code that fail, by the spread of their pairs, %"
     for hypotheses in (SUITE, 2):

@@ -1,4 +1,4 @@
-"""Recorded noise: sittings of processes, pairs of processes, and what is drawn from them.
+"""Recorded noise: sessions of processes, pairs of processes, and what is drawn from them.
 
 All from recordings/; each file says in "about" what it holds.
 """
@@ -27,13 +27,13 @@ def _cases(name: str) -> dict[str, Any]:
     return cases
 
 
-_FIGURES = _cases("sittings.json")
-_ROUNDS = _cases("sitting_rounds.json")
+_FIGURES = _cases("sessions.json")
+_ROUNDS = _cases("session_rounds.json")
 _PAIRS = _cases("unchanged_pairs.json")
 
 
 def figures(case: str) -> dict[str, dict[str, list[list[float]]]]:
-    """Of a case by variant and sitting: a row a process, in the order of `Process`' fields."""
+    """Of a case by variant and session: a row a process, in the order of `Process`' fields."""
     of_case: dict[str, dict[str, list[list[float]]]] = _FIGURES[case]
     return of_case
 
@@ -68,7 +68,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Replay:
-    """One new sitting and the stored ones before it, oldest first."""
+    """One new session and the stored ones before it, oldest first."""
 
     now: list[Process]
     history: list[list[Process]]
@@ -78,20 +78,20 @@ class Replay:
         return self.history[-1]
 
     def slower(self, factor: float) -> Replay:
-        """The same, with a synthetic slowdown of the new sitting."""
+        """The same, with a synthetic slowdown of the new session."""
         return Replay([one.slower(factor) for one in self.now], self.history)
 
     def first(self, rounds: int) -> Replay:
         """The same, measured for so many rounds only."""
         return Replay(
             [one.first(rounds) for one in self.now],
-            [[one.first(rounds) for one in sitting] for sitting in self.history],
+            [[one.first(rounds) for one in session] for session in self.history],
         )
 
     def scaled(self, noise: float) -> Replay:
         """The same on a machine that is this much noisier (rounds apart): about the mean of all."""
         names = ("wall_s", "cpu_s", "reference_wall_s", "reference_cpu_s")
-        everyone = [one for sitting in (self.now, *self.history) for one in sitting]
+        everyone = [one for session in (self.now, *self.history) for one in session]
         means = {name: fmean(math.log(getattr(one, name)) for one in everyone) for name in names}
 
         def scale(one: Process) -> Process:
@@ -104,7 +104,7 @@ class Replay:
 
         return Replay(
             [scale(one) for one in self.now],
-            [[scale(one) for one in sitting] for sitting in self.history],
+            [[scale(one) for one in session] for session in self.history],
         )
 
 
@@ -115,11 +115,11 @@ def draw(
     variant: str = "unchanged",
     cases: Sequence[str] = ALL,
 ) -> Replay:
-    """A random case and sitting in which the variant was recorded, and `stored` other sittings."""
+    """A random case and session in which the variant was recorded, and `stored` other sessions."""
     case = rng.choice([name for name in cases if variant in _FIGURES[name]])
-    sitting = rng.choice(list(_FIGURES[case][variant]))
-    others = [str(one) for one in range(SITTINGS) if str(one) != sitting]
-    now = _some(rng, case, variant, sitting, processes)
+    session = rng.choice(list(_FIGURES[case][variant]))
+    others = [str(one) for one in range(SITTINGS) if str(one) != session]
+    now = _some(rng, case, variant, session, processes)
     return Replay(
         now,
         [_some(rng, case, "unchanged", one, processes) for one in rng.sample(others, stored)],
@@ -127,13 +127,13 @@ def draw(
 
 
 def draw_suite(
-    rng: random.Random, sitting: int, stored: int, processes: int, cases: Sequence[str] = ALL
+    rng: random.Random, session: int, stored: int, processes: int, cases: Sequence[str] = ALL
 ) -> list[Replay]:
-    """Unchanged code of all cases, measured in one sitting, and in the same `stored` others."""
-    others = rng.sample([str(one) for one in range(SITTINGS) if one != sitting], stored)
+    """Unchanged code of all cases, measured in one session, and in the same `stored` others."""
+    others = rng.sample([str(one) for one in range(SITTINGS) if one != session], stored)
     return [
         Replay(
-            _some(rng, case, "unchanged", str(sitting), processes),
+            _some(rng, case, "unchanged", str(session), processes),
             [_some(rng, case, "unchanged", other, processes) for other in others],
         )
         for case in cases
@@ -141,10 +141,10 @@ def draw_suite(
 
 
 def _some(
-    rng: random.Random, case: str, variant: str, sitting: str, processes: int
+    rng: random.Random, case: str, variant: str, session: str, processes: int
 ) -> list[Process]:
-    figures = _FIGURES[case][variant][sitting]
-    rounds = _ROUNDS[case].get(variant, {}).get(sitting, [()] * len(figures))
+    figures = _FIGURES[case][variant][session]
+    rounds = _ROUNDS[case].get(variant, {}).get(session, [()] * len(figures))
     picked = rng.sample(range(len(figures)), min(processes, len(figures)))
     return [Process(*figures[n], tuple(one / 1e5 for one in rounds[n])) for n in picked]
 

@@ -2,8 +2,8 @@
 
     python benchmarks/gate/replay.py [JUDGEMENTS]
 
-Against saved runs: a random workload, some of its recorded sittings in random order as saved runs
-of `p` processes each, and another sitting as the new run of `p` processes. The processes with 3 to
+Against saved runs: a random workload, some of its recorded sessions in random order as saved runs
+of `p` processes each, and another session as the new run of `p` processes. The processes with 3 to
 20 % of extra work really did it, in 5 workloads (4 without tf.data); × 2 is unchanged ones shifted,
 as is all extra work where noise is divided by 10.
 Side by side: recorded pairs of unchanged processes of one workload; no slowed ones were recorded,

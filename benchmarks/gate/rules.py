@@ -26,7 +26,7 @@ _ROUNDS = 30
 _ANY = Process(wall_s=1.0, cpu_s=1.0, reference_wall_s=1.0, reference_cpu_s=1.0)
 
 
-def measurement(sitting: Sequence[Process], reference: bool, longer: float = 1.0) -> Measurement:
+def measurement(session: Sequence[Process], reference: bool, longer: float = 1.0) -> Measurement:
     """As if all rounds of a process had been one; `longer`: and that many times over."""
     return Measurement(
         requested=Pools(1, 1),
@@ -49,7 +49,7 @@ def measurement(sitting: Sequence[Process], reference: bool, longer: float = 1.0
                 reference_wall_s=one.reference_wall_s / _ROUNDS if reference else None,
                 reference_cpu_s=one.reference_cpu_s / _ROUNDS if reference else None,
             )
-            for one in sitting
+            for one in session
         ),
     )
 
@@ -114,20 +114,20 @@ def rank_rule(replay: Replay, metric: str) -> str:
 def bootstrap_rule(replay: Replay, metric: str) -> str:
     """Surely (99 %) 5 % slower, by a bootstrap of processes and, within them, of rounds."""
     rng = numpy.random.default_rng(6)
-    now, then = (_resampled_means(rng, sitting) for sitting in (replay.now, replay.then))
+    now, then = (_resampled_means(rng, session) for session in (replay.now, replay.then))
     return _fails(numpy.quantile(numpy.log(now / then), 0.01) > math.log(1.05))
 
 
-def _resampled_means(rng: numpy.random.Generator, sitting: Sequence[Process]) -> numpy.ndarray:
-    rounds_s = numpy.array([one.rounds_s for one in sitting])
+def _resampled_means(rng: numpy.random.Generator, session: Sequence[Process]) -> numpy.ndarray:
+    rounds_s = numpy.array([one.rounds_s for one in session])
     processes, rounds = rounds_s.shape
     picked = rng.integers(processes, size=(RESAMPLES, processes, 1))
     within = rng.integers(rounds, size=(RESAMPLES, processes, rounds))
     return rounds_s[picked, within].mean(axis=(1, 2))
 
 
-def _rounds_s(sitting: Sequence[Process]) -> list[float]:
-    return [round_s for one in sitting for round_s in one.rounds_s]
+def _rounds_s(session: Sequence[Process]) -> list[float]:
+    return [round_s for one in session for round_s in one.rounds_s]
 
 
 def _fails(failed: bool) -> str:

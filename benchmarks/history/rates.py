@@ -2,11 +2,11 @@
 
     python benchmarks/history/rates.py [HISTORIES]
 
-Recorded: a history of sittings of unchanged workloads on a noisy shared machine, three of the
-recorded processes each, sittings drawn at random (there are six of each workload, so longer
+Recorded: a history of sessions of unchanged workloads on a noisy shared machine, three of the
+recorded processes each, sessions drawn at random (there are six of each workload, so longer
 histories repeat them). The slowed half of a history is of processes that really did so much extra
 work, or, where none were recorded or none so many, of unchanged ones shifted.
-Simulated: sittings of one figure, with independent noise (normal, or t with 3 degrees of freedom),
+Simulated: sessions of one figure, with independent noise (normal, or t with 3 degrees of freedom),
 or with noise of which neighbours are correlated.
 
 A change is found if there is one whose place, as given, holds the true one. Coverage: of its 95 %
@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "gate"))
 import recorded
 
-from pytest_tfthreads.core.stats.change_points import Sitting, course
+from pytest_tfthreads.core.stats.change_points import Session, segmentation
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR
 
 SEED = 6
@@ -35,8 +35,8 @@ SLOWED = {0.05: "slower5", 0.1: "slower10", 0.2: "slower20"}
 LENGTHS = (10, 30, 100, 1000)
 MEASURED_S = 1.0
 
-History = Callable[[random.Random, int, float], list[Sitting]]
-"""So many sittings, the second half with so much extra work."""
+History = Callable[[random.Random, int, float], list[Session]]
+"""So many sessions, the second half with so much extra work."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def rates(draw: History, length: int, work: float, histories: int, error: float)
     log_ratio = -math.log1p(work)
     some = changes = found = covered = 0
     for _ in range(histories):
-        result = course(draw(rng, length, work), error)
+        result = segmentation(draw(rng, length, work), error)
         some += bool(result.changes)
         changes += len(result.changes)
         true = [one for one in result.changes if one.after < length // 2 <= one.by]
@@ -73,10 +73,10 @@ def rates(draw: History, length: int, work: float, histories: int, error: float)
 
 
 def of_recorded(cases: Sequence[str], metric: str) -> History:
-    def draw(rng: random.Random, length: int, work: float) -> list[Sitting]:
+    def draw(rng: random.Random, length: int, work: float) -> list[Session]:
         case = rng.choice(cases)
         return [
-            Sitting(
+            Session(
                 tuple(_log_speeds(rng, case, metric, work if n >= length // 2 else 0.0)), MEASURED_S
             )
             for n in range(length)
@@ -88,18 +88,18 @@ def of_recorded(cases: Sequence[str], metric: str) -> History:
 def _log_speeds(rng: random.Random, case: str, metric: str, work: float) -> list[float]:
     figures = recorded.figures(case)
     slowed = figures.get(SLOWED.get(work, ""), {})
-    sittings = slowed if work and len(slowed) > 1 else figures["unchanged"]
-    shift = -math.log1p(work) if sittings is not slowed else 0.0
+    sessions = slowed if work and len(slowed) > 1 else figures["unchanged"]
+    shift = -math.log1p(work) if sessions is not slowed else 0.0
     column = 0 if metric == "throughput" else 1
-    rows = sittings[rng.choice(list(sittings))]
+    rows = sessions[rng.choice(list(sessions))]
     return [shift - math.log(row[column]) for row in rng.sample(rows, min(PROCESSES, len(rows)))]
 
 
 def simulated(noise: Callable[[random.Random, int], list[float]]) -> History:
-    def draw(rng: random.Random, length: int, work: float) -> list[Sitting]:
+    def draw(rng: random.Random, length: int, work: float) -> list[Session]:
         shift = -math.log1p(work)
         return [
-            Sitting((one + (shift if n >= length // 2 else 0.0),), MEASURED_S)
+            Session((one + (shift if n >= length // 2 else 0.0),), MEASURED_S)
             for n, one in enumerate(noise(rng, length))
         ]
 

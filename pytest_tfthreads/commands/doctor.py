@@ -24,7 +24,7 @@ from pytest_tfthreads.doctor.cpu_speed import Steadiness, steadiness
 from pytest_tfthreads.doctor.inspection import read_facts
 from pytest_tfthreads.doctor.pinned_loop import LoopError, run_processes
 from pytest_tfthreads.doctor.power import Trial, fitness
-from pytest_tfthreads.doctor.trial import Plan, TrialError, home, run_pairs
+from pytest_tfthreads.doctor.trial import TrialError, TrialPlan, home, run_pairs
 from pytest_tfthreads.engine.interpreter import PRELOAD_TIMEOUT_S, Interpreter
 from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.system.leases.lease_directory import HOW_TO_CHOOSE
@@ -201,7 +201,7 @@ def _measured(
     if interpreter is None:
         unknown = Finding("in turns", "unknown", "TensorFlow cannot be imported")
         return replace(found, measured=(*found.measured, unknown))
-    plan = Plan.for_seconds(options.seconds - loop_s, intra)
+    plan = TrialPlan.for_seconds(options.seconds - loop_s, intra)
     try:
         trial = Trial(run_pairs(interpreter, machine, plan, until_s, secrets.token_hex(4)))
     except (TrialError, ValueError) as error:

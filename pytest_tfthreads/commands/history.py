@@ -27,10 +27,10 @@ from pytest_tfthreads.history.series import (
     VERSIONS,
     Run,
     close_names,
-    courses_of,
     in_order,
     lines_of,
     matcher,
+    segmentations_of,
 )
 from pytest_tfthreads.history.timeline import (
     Found,
@@ -112,7 +112,7 @@ def _history(options: argparse.Namespace) -> int:
     if not runs:
         raise CommandError(_not_found(options.test, saved))
     lines = lines_of(runs, wanted)
-    timeline = Timeline(runs, list(zip(lines, courses_of(lines), strict=True)), commits)
+    timeline = Timeline(runs, list(zip(lines, segmentations_of(lines), strict=True)), commits)
     page = b""
     if options.html is not None:  # before anything is printed: a library may be missing
         page = html_page.render(timeline).encode("utf-8", errors="replace")
@@ -170,12 +170,12 @@ def _json(timeline: Timeline) -> dict[str, Any]:
                             "last_run": line.runs[level.stop - 1],
                             **level.speed.to_json(),
                         }
-                        for level in courses[metric].levels
+                        for level in segmentations[metric].levels
                     ]
                     for metric in METRICS
                 },
             }
-            for line, courses in timeline.lines
+            for line, segmentations in timeline.lines
         ],
         "changes": [_json_of_change(found, timeline) for found in timeline.found],
     }
@@ -208,12 +208,14 @@ def _shift(shift: Shift) -> dict[str, float]:
 
 
 def _rows(timeline: Timeline) -> Iterator[list[Cell]]:
-    for line, courses in timeline.lines:
+    for line, segmentations in timeline.lines:
         letter = timeline.machines[line.machine]
         for metric in METRICS:
-            course = courses[metric]
-            changes = {change.index: change for change in course.changes}
-            levels = [level for level in course.levels for _ in range(level.start, level.stop)]
+            segmentation = segmentations[metric]
+            changes = {change.index: change for change in segmentation.changes}
+            levels = [
+                level for level in segmentation.levels for _ in range(level.start, level.stop)
+            ]
             for index, (place, point) in enumerate(line.points.items()):
                 run, change = timeline.runs[place], changes.get(index)
                 yield [

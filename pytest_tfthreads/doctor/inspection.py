@@ -1,4 +1,4 @@
-"""What this machine tells of itself: /proc, /sys and the clocks, read into `core.checkup.Facts`.
+"""What this machine tells of itself: /proc, /sys and the clocks, read into `doctor.checks.Facts`.
 
 Every reader takes the root of the file system, so that machines made of files can be read too, and
 gives `None` where the file is not there: containers and virtual machines hide much.

@@ -5,7 +5,7 @@ find if all that is to come spread so:
 
 - side by side: duets are drawn that spread so, and judged look by look (`duet`);
 - against saved runs: by `drift`, with processes taken three by three for runs, and these over and
-  over for a history. Runs of one sitting do not show how far the machine drifts from day to day, so
+  over for a history. Runs of one session do not show how far the machine drifts from day to day, so
   this is the best that a history could bring.
 
 A loss is detected where it is called a regression with 80 % probability. That depends on the
@@ -90,7 +90,7 @@ def duet_limit(logs: Sequence[float], tolerance: float, hypotheses: int) -> Limi
 
 
 def saved_runs_limit(
-    sittings: Sequence[Sequence[float]],
+    sessions: Sequence[Sequence[float]],
     runs: int,
     tolerance: float,
     hypotheses: int,
@@ -104,12 +104,12 @@ def saved_runs_limit(
     level = level_of_one(hypotheses)
 
     def ratio(factor: float) -> LogRatio:
-        endless = itertools.cycle(_scaled(sittings, factor))
+        endless = itertools.cycle(_scaled(sessions, factor))
         *history, now = itertools.islice(endless, runs + 1)
         return predict(now, history, expected, measured_s)
 
     # Processes of a pair met the same weather: together they count as one.
-    figures = list(itertools.chain.from_iterable(sittings[: max(1, len(sittings) // 2)]))
+    figures = list(itertools.chain.from_iterable(sessions[: max(1, len(sessions) // 2)]))
     return _limit(ratio, figures, tolerance, Errors(level, level))
 
 

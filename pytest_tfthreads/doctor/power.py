@@ -65,7 +65,7 @@ class Trial:
         """Of each pair the log ratio of its speeds, as a duet takes it."""
         return [getattr(pair_of(*pair), metric) for pair in self.pairs]
 
-    def sittings(self, metric: str, processes: int) -> list[list[float]]:
+    def sessions(self, metric: str, processes: int) -> list[list[float]]:
         """Log speeds of runs of three processes each, all of one side, in the order of time.
 
         For runs of more processes, the same ones once more.
@@ -170,7 +170,7 @@ def by_saved_runs(
     """Limits of the gate where so many runs of so many processes are saved, by metric."""
     return {
         metric: saved_runs_limit(
-            trial.sittings(metric, processes),
+            trial.sessions(metric, processes),
             runs,
             tolerance[metric],
             hypotheses,

@@ -46,7 +46,7 @@ class TrialError(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrialPlan:
     """What the trial measures."""
 
     pairs: int  # pairs of processes
@@ -55,7 +55,7 @@ class Plan:
     inter: int = 1  # the same of the inter-op pool
 
     @classmethod
-    def for_seconds(cls, seconds: float, intra: int) -> Plan:
+    def for_seconds(cls, seconds: float, intra: int) -> TrialPlan:
         """As many pairs as are measured for long enough within this time, at least three."""
         wanted = int(seconds / (2 * (_BEFORE_S + _GOOD_BUDGET_S)))
         pairs = max(_LEAST_PAIRS, min(wanted, _MOST_PAIRS))
@@ -69,7 +69,7 @@ def home() -> Home:
 
 
 def run_pairs(
-    interpreter: Interpreter, machine: Machine, plan: Plan, until_s: float, seed: str
+    interpreter: Interpreter, machine: Machine, plan: TrialPlan, until_s: float, seed: str
 ) -> tuple[tuple[Sample, Sample], ...]:
     """Measure them, one pair after the other. Raises `TrialError`.
 
@@ -100,7 +100,7 @@ def run_pairs(
     return tuple(pairs)
 
 
-def _call(plan: Plan) -> PytestCall:
+def _call(plan: TrialPlan) -> PytestCall:
     return PytestCall(
         args=(
             "--noconftest",
@@ -116,7 +116,9 @@ def _call(plan: Plan) -> PytestCall:
     )
 
 
-def _terms(machine: Machine, plan: Plan, number: int, place: int, iterations: int | None) -> Terms:
+def _terms(
+    machine: Machine, plan: TrialPlan, number: int, place: int, iterations: int | None
+) -> Terms:
     available = machine.counts.logical
     busy = max(plan.intra, plan.inter) if plan.intra and plan.inter else available
     return Terms(

@@ -1,1 +1,1 @@
-"""The machine, the launcher, and what pytest and a measuring process say to each other."""
+"""Measuring processes as pytest sees them: started, led in turns, explained where they die."""

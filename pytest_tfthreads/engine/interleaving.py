@@ -21,7 +21,7 @@ ROUNDS_A_SET = 8
 ROUNDS_ALONE = 32
 
 
-class Member(Protocol):
+class Interleaved(Protocol):
     """One process of a group. Off turn it is stopped with all its threads, or gone."""
 
     @property
@@ -55,7 +55,7 @@ class Ring:
 
 
 def run_interleaved(
-    members: Sequence[Member],
+    members: Sequence[Interleaved],
     ring: Ring,
     cpu_set: Callable[[int, int], Cpus],
     between: Callable[[], None] = lambda: None,

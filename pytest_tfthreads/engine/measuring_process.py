@@ -5,22 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.layout import Layout, Ready
 from pytest_tfthreads.engine import failure
+from pytest_tfthreads.engine.answers import Answers
 from pytest_tfthreads.engine.failure import Ending, Failure, KilledFor
 from pytest_tfthreads.engine.interleaving import Cpus
 from pytest_tfthreads.engine.interpreter import Interpreter, unlinked_file
 from pytest_tfthreads.engine.order import Order, SentOrder, Start
 from pytest_tfthreads.engine.protocol import (
-    Connection,
     ConnectionClosedError,
-    GarbledMessageError,
 )
 from pytest_tfthreads.engine.reply import NOT_COLLECTED, Reply
 from pytest_tfthreads.system.machine import oom_kills
@@ -62,7 +59,7 @@ class MeasuringProcess:
         self._order = order
         self._time_left_s = timeout_s
         self._terminal = terminal
-        self._process: _Process | None = None
+        self._process: _Connected | None = None
         self._told_layout = False
 
     @property
@@ -77,7 +74,7 @@ class MeasuringProcess:
         start: Start = "fork" if found.forkable else "fresh"
         sent = SentOrder(self._order, start, cpus, ordered_at_s=time.monotonic())
         try:
-            self._process = _Process(found, sent, self._terminal)
+            self._process = _Connected(found, sent, self._terminal)
         except ConnectionClosedError:
             self.result = found.failure("The interpreter that starts measuring processes died.")
             return None
@@ -85,15 +82,15 @@ class MeasuringProcess:
             self.result = Failure("interpreter", f"No process can be started: {error}")
             return None
         # One that stops before it is ready was stopped by its own test.
-        while self._run(self._pulse) and not self._process.is_ready:
+        while self._run(self._pulse) and not self._process.answers.is_ready:
             self._process.go_on(cpus)
-        return self._process.ready
+        return self._process.answers.ready
 
     def take_turn(self, cpus: Cpus, layout: Layout | None) -> bool:
         if self.result is not None or self._process is None:
             return False
         if not self._told_layout:
-            self._process.tell(layout)
+            self._process.answers.tell(layout)
             self._told_layout = True
         self._process.go_on(cpus)
         return self._run()
@@ -127,29 +124,26 @@ class MeasuringProcess:
         return False
 
 
-class _Process:
-    """The process itself: what it says on its own socket, and what its interpreter says of it."""
+class _Connected:
+    """The process itself: what it says, and what its interpreter says of it.
+
+    It runs, until its interpreter tells that it has stopped; `go_on` has it run again. It is about
+    to end when it can say nothing more, and has ended when its interpreter tells so.
+    """
 
     def __init__(self, interpreter: Interpreter, sent: SentOrder, terminal: Sequence[int]) -> None:
         self.interpreter = interpreter
         self.sent = sent
-        self.ready: Ready | None = None
-        self.is_ready = False
+        self.answers = Answers()
         self._cpus = sent.cpus
         self._log = unlinked_file()
-        self._captures: list[int] = []
         self._pid: int | None = None
         self._is_stopped = False
         self._ran_s = 0.0
-        self._reply: Reply | None = None
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
         self._killed_for: KilledFor | None = None
-        self._unreadable = ""  # what is wrong with its answer
-        self._answering = True
         self._oom_kills = oom_kills()
-        ours, theirs = socket.socketpair()
-        self._answers = Connection(ours)
-        with theirs:
+        with self.answers.theirs as theirs:
             fds = [theirs.fileno(), self._log.fileno(), *terminal]
             interpreter.start(sent, fds, self)
 
@@ -165,10 +159,6 @@ class _Process:
         self._end = (code, max_rss_bytes)
 
     # -- turns --------------------------------------------------------------------------
-
-    def tell(self, layout: Layout | None) -> None:
-        with contextlib.suppress(ConnectionClosedError):  # it died off turn: `follow` will see
-            self._answers.send("layout", {"layout": encode(layout)})
 
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
@@ -191,8 +181,8 @@ class _Process:
             raise ConnectionClosedError
         begun_s = time.monotonic()
         with selectors.DefaultSelector() as selector:
-            if self._answering:
-                selector.register(self._answers, selectors.EVENT_READ)
+            if self.answers.is_open:
+                selector.register(self.answers.connection, selectors.EVENT_READ)
             selector.register(self.interpreter.connection, selectors.EVENT_READ)
             self._follow(selector, timeout_s, pulse)
         self._ran_s += time.monotonic() - begun_s
@@ -202,7 +192,7 @@ class _Process:
 
     def _answer(self) -> Reply | None:
         """Its reply; where pytest did not even start, with what it wrote about that."""
-        reply = self._reply
+        reply = self.answers.reply
         if reply is not None and reply.outcome == NOT_COLLECTED and not reply.message:
             return replace(reply, message=failure.excerpt(self._log.fileno()))
         return reply
@@ -213,15 +203,17 @@ class _Process:
         timeout_s: float | None,
         pulse: Callable[[], None] | None,
     ) -> None:
-        self._until(selector, timeout_s, lambda: self._is_stopped or not self._answering, pulse)
+        self._until(
+            selector, timeout_s, lambda: self._is_stopped or not self.answers.is_open, pulse
+        )
         if self._is_stopped:
-            self._hear_out()
+            self.answers.read_all_there_is()
             return
-        if self._end is None and self._answering:
+        if self._end is None and self.answers.is_open:
             self._show_stacks(selector)
             self._kill("time-out")
         # It has answered, or can answer no more: it should be about to end.
-        grace_s = _GRACE_S if self._reply is not None else _SILENT_GRACE_S
+        grace_s = _GRACE_S if self.answers.reply is not None else _SILENT_GRACE_S
         self._until(selector, grace_s, lambda: self._end is not None)
         if self._end is None:
             self._kill("descriptors")
@@ -244,53 +236,14 @@ class _Process:
             ready = {key.fileobj for key, _ in selector.select(wait_s)}
             if self.interpreter.connection in ready:
                 self.interpreter.read()
-            if self._answers in ready and self._answering:
-                self._read_answer()
-                if not self._answering:
-                    selector.unregister(self._answers)
+            if self.answers.connection in ready and self.answers.is_open:
+                self.answers.read()
+                if not self.answers.is_open:
+                    selector.unregister(self.answers.connection)
             if pulse is not None:
                 pulse()
         if self._end is not None:
-            self._read_what_was_sent()
-
-    def _hear_out(self) -> None:
-        """Read all that the process sent before it stopped, such as its message `ready`."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._answers, selectors.EVENT_READ)
-            while self._answering and selector.select(0):
-                self._read_answer()
-
-    def _read_what_was_sent(self) -> None:
-        """The rest of an answer whose process has ended."""
-        # A fork of the test that got away may hold the socket open and never say a word.
-        self._answers.sock.settimeout(_SILENT_GRACE_S)
-        try:
-            while self._answering:
-                self._read_answer()
-        except TimeoutError:
-            self._answering = False
-
-    def _read_answer(self) -> None:
-        try:
-            for body, fds in self._answers.poll_all():
-                self._captures += fds  # of the only message that has any
-                kind = body.pop("kind")
-                if kind == "ready":
-                    ready = body.get("ready")
-                    self.ready = None if ready is None else decode(Ready, ready, "ready")
-                    self.is_ready = True
-                elif kind == "reply":
-                    self._reply = Reply.from_json(body)
-                    self._answering = False
-        except ConnectionClosedError:
-            self._answering = False
-        except GarbledMessageError:  # it is not our code that speaks there
-            self._answering = False
-            self._killed_for = self._killed_for or "garbled"
-        except DecodeError as error:
-            self._answering = False
-            self._killed_for = self._killed_for or "unreadable"
-            self._unreadable = str(error)
+            self.answers.read_the_rest(_SILENT_GRACE_S)
 
     # -- its end ------------------------------------------------------------------------
 
@@ -303,9 +256,7 @@ class _Process:
         except ConnectionClosedError:
             # The interpreter's guard kills all that is left.
             self.interpreter.give_up()
-        self._answers.close()
-        for fd in self._captures:
-            os.close(fd)
+        self.answers.close()
         self._log.close()
 
     def _show_stacks(self, selector: selectors.BaseSelector) -> None:
@@ -325,20 +276,21 @@ class _Process:
     def _kill(self, why: KilledFor) -> None:
         self.interpreter.read_until(lambda: self._pid is not None, _GRACE_S)
         assert self._pid is not None
-        self._killed_for = self._killed_for or why
+        # What is wrong with its answers came first, and explains why it has to be killed.
+        self._killed_for = self._killed_for or self.answers.fault or why
         self.interpreter.tell("kill", self._pid)
 
     def _ending(self) -> Ending:
         code, max_rss_bytes = self._end or (-9, 0)
         now = oom_kills()
         terms = self.sent.order.terms
-        outputs = [failure.excerpt(fd) for fd in dict.fromkeys(self._captures)]
+        outputs = [failure.excerpt(fd) for fd in dict.fromkeys(self.answers.captures)]
         return Ending(
             code=code,
             seconds=self._ran_s,
             max_rss_bytes=max_rss_bytes,
-            killed_for=self._killed_for,
-            unreadable=self._unreadable,
+            killed_for=self._killed_for or self.answers.fault,
+            unreadable=self.answers.problem,
             inter=terms.inter or terms.cpu_count,
             oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_tfthreads.core.format import metric_name, one_line, signed_percent, with_bounds
-from pytest_tfthreads.core.stats.change_points import Course, Shift
+from pytest_tfthreads.core.stats.change_points import Segmentation, Shift
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.series import Line, Point, Run
 from pytest_tfthreads.history.text import no_change
@@ -45,7 +45,7 @@ _HOW_TO_READ = (
 )
 _SHORT_ID = 7
 
-DrawnLine = tuple[Line, Mapping[str, Course]]
+DrawnLine = tuple[Line, Mapping[str, Segmentation]]
 
 
 def render(timeline: Timeline) -> str:
@@ -106,9 +106,9 @@ def _shift(shift: Shift, of: str) -> str:
 
 def _lines(timeline: Timeline) -> str:
     rows = []
-    for line, courses in timeline.lines:
+    for line, segmentations in timeline.lines:
         for metric in METRICS:
-            levels = courses[metric].levels
+            levels = segmentations[metric].levels
             rows.append(
                 [
                     line.test,
@@ -117,7 +117,7 @@ def _lines(timeline: Timeline) -> str:
                     str(len(line.points)),
                     with_bounds(levels[0].speed),
                     with_bounds(levels[-1].speed),
-                    str(len(courses[metric].changes)),
+                    str(len(segmentations[metric].changes)),
                 ]
             )
     return _table(
@@ -138,13 +138,13 @@ def _figures(timeline: Timeline, anchor: str, lines: Sequence[DrawnLine]) -> str
 
 def _figure(timeline: Timeline, name: str, lines: Sequence[DrawnLine], metric: str) -> str:
     data: list[dict[str, Any]] = []
-    for index, (line, courses) in enumerate(lines):
+    for index, (line, segmentations) in enumerate(lines):
         words = line_words(line, timeline.machines[line.machine])
         colour = _COLOURS[index % len(_COLOURS)]
         data += [
             _points(timeline, line, metric, colour, words, _SYMBOLS[index % len(_SYMBOLS)]),
-            _band(line, courses[metric], colour, words),
-            _levels(line, courses[metric], colour, words),
+            _band(line, segmentations[metric], colour, words),
+            _levels(line, segmentations[metric], colour, words),
         ]
     tests = {line.test for line, _ in lines}
     found = [one for one in timeline.found if one.metric == metric and one.line.test in tests]
@@ -205,11 +205,11 @@ def _points(
     return trace
 
 
-def _levels(line: Line, course: Course, colour: str, words: str) -> dict[str, Any]:
+def _levels(line: Line, segmentation: Segmentation, colour: str, words: str) -> dict[str, Any]:
     x: list[float | None] = []
     y: list[float | None] = []
     text: list[str | None] = []
-    for level in course.levels:
+    for level in segmentation.levels:
         x += [*_ends(line, level.start, level.stop), None]
         y += [_short(level.speed.value)] * 2 + [None]
         text += [html.escape(with_bounds(level.speed))] * 2 + [None]
@@ -226,10 +226,10 @@ def _levels(line: Line, course: Course, colour: str, words: str) -> dict[str, An
     }
 
 
-def _band(line: Line, course: Course, colour: str, words: str) -> dict[str, Any]:
+def _band(line: Line, segmentation: Segmentation, colour: str, words: str) -> dict[str, Any]:
     x: list[float | None] = []
     y: list[float | None] = []
-    for level in course.levels:
+    for level in segmentation.levels:
         start, stop = _ends(line, level.start, level.stop)
         low, high = (_short(one or 0.0) for one in (level.speed.low, level.speed.high))
         x += [start, stop, stop, start, start, None]

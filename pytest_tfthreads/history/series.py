@@ -19,11 +19,11 @@ from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import StoredRun, moment_of
 from pytest_tfthreads.core.stats.change_points import (
-    Change,
-    Course,
+    ChangePoint,
+    Segmentation,
+    Session,
     Shift,
-    Sitting,
-    course,
+    segmentation,
     shift_between,
 )
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, mean_of_ratios
@@ -67,8 +67,8 @@ class Point:
         """The speed with its 95 % interval over processes."""
         return mean_of_ratios(self.speeds[metric])
 
-    def sitting(self, metric: str) -> Sitting:
-        return Sitting(tuple(map(math.log, self.speeds[metric])), self.measured_s)
+    def session(self, metric: str) -> Session:
+        return Session(tuple(map(math.log, self.speeds[metric])), self.measured_s)
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ class Line:
     def unit(self) -> str:
         return self.points[self.runs[0]].unit
 
-    def courses(self, error: float) -> dict[str, Course]:
+    def segmentations(self, error: float) -> dict[str, Segmentation]:
         """Levels and changes by metric; `error` as in `changes.course`."""
         return {
-            metric: course([point.sitting(metric) for point in self.points.values()], error)
+            metric: segmentation([point.session(metric) for point in self.points.values()], error)
             for metric in METRICS
         }
 
@@ -202,16 +202,16 @@ def lines_of(runs: Sequence[Run], wanted: Callable[[str], bool] = lambda _: True
     return sorted(_told_apart(lines), key=lambda line: line.test)
 
 
-def courses_of(lines: Sequence[Line]) -> list[dict[str, Course]]:
+def segmentations_of(lines: Sequence[Line]) -> list[dict[str, Segmentation]]:
     """Of each line, levels and changes by metric.
 
     The chance of any change that is not there is to be 5 % for all of them together.
     """
     histories = len(METRICS) * len(lines)
-    return [line.courses(FAMILYWISE_ERROR / histories) for line in lines]
+    return [line.segmentations(FAMILYWISE_ERROR / histories) for line in lines]
 
 
-def reference_shift(line: Line, change: Change) -> Shift | None:
+def reference_shift(line: Line, change: ChangePoint) -> Shift | None:
     """How the reference workload's speed moved with a change; None where a run lacks it.
 
     What moves it is the machine, or TensorFlow, which multiplies its matrices.
@@ -219,10 +219,10 @@ def reference_shift(line: Line, change: Change) -> Shift | None:
     points = line.points.values()
     if not all(point.reference_speeds for point in points):
         return None
-    sittings = [
-        Sitting(tuple(map(math.log, point.reference_speeds)), point.measured_s) for point in points
+    sessions = [
+        Session(tuple(map(math.log, point.reference_speeds)), point.measured_s) for point in points
     ]
-    return shift_between(sittings, change)
+    return shift_between(sessions, change)
 
 
 def version_changes(earlier: Point, later: Point) -> list[tuple[str, str, str]]:

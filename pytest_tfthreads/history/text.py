@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from pytest_tfthreads.core.format import NOTHING, number, plural, signed_percent, with_bounds
-from pytest_tfthreads.core.stats.change_points import ENOUGH_SITTINGS, Course
+from pytest_tfthreads.core.stats.change_points import ENOUGH_SITTINGS, Segmentation
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.series import VERSIONS, Line
 from pytest_tfthreads.history.sparkline import sparkline
@@ -39,8 +39,8 @@ def render(timeline: Timeline) -> list[str]:
     """Lines of text: runs and machines, the table, then each place of change with what changed."""
     lines = _about(timeline)
     rows = []
-    for line, courses in timeline.lines:
-        rows += [_row(timeline, line, metric, courses[metric]) for metric in METRICS]
+    for line, segmentations in timeline.lines:
+        rows += [_row(timeline, line, metric, segmentations[metric]) for metric in METRICS]
     lines += ["", *table(_HEADERS, rows, _FIGURES), ""]
     if not timeline.found:
         return [*lines, no_change(timeline)]
@@ -85,12 +85,12 @@ def _releases(timeline: Timeline, name: str) -> str:
     return f"{VERSIONS[name]} {', '.join(steps)}"
 
 
-def _row(timeline: Timeline, line: Line, metric: str, course: Course) -> list[str]:
+def _row(timeline: Timeline, line: Line, metric: str, segmentation: Segmentation) -> list[str]:
     speeds = {
         place: fmean(map(math.log, point.speeds[metric])) for place, point in line.points.items()
     }
     first = metric == METRICS[0]
-    changes = [signed_percent(change.shift.value) for change in course.changes]
+    changes = [signed_percent(change.shift.value) for change in segmentation.changes]
     if len(changes) > _MOST_CHANGES:
         changes = [f"{len(changes) - _MOST_CHANGES} more", *changes[-_MOST_CHANGES:]]
     return [
@@ -98,8 +98,8 @@ def _row(timeline: Timeline, line: Line, metric: str, course: Course) -> list[st
         line_words(line, timeline.machines[line.machine]) if first else "",
         str(len(line.points)) if first else "",
         unit_words(line, metric),
-        number(course.levels[0].speed.value),
-        with_bounds(course.levels[-1].speed),
+        number(segmentation.levels[0].speed.value),
+        with_bounds(segmentation.levels[-1].speed),
         sparkline(speeds, len(timeline.runs), _COURSE_WIDTH),
         ", ".join(changes) or NOTHING,
     ]

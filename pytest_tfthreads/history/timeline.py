@@ -1,6 +1,7 @@
 """A history as reports show it: its runs, the lines through them, and every change with its place.
 
-Nothing is judged here: what changed is `core.changes`', what lies between two commits is git's.
+Nothing is judged here: `core.stats.change_points` says what changed, and git what lies between two
+commits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_tfthreads.core.format import metric_unit, one_line, plural
-from pytest_tfthreads.core.stats.change_points import Change, Course, Shift
+from pytest_tfthreads.core.stats.change_points import ChangePoint, Segmentation, Shift
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.commits import Between, Commits
 from pytest_tfthreads.history.series import Facts, Line, Run, reference_shift, version_changes
@@ -29,7 +30,7 @@ class Found:
 
     line: Line
     metric: str
-    change: Change
+    change: ChangePoint
     earlier: int
     later: int
     likely: int
@@ -43,7 +44,7 @@ class Timeline:
     """Runs in their order, lines with the course of each metric, the commits of the repository."""
 
     runs: Sequence[Run]
-    lines: Sequence[tuple[Line, Mapping[str, Course]]]
+    lines: Sequence[tuple[Line, Mapping[str, Segmentation]]]
     commits: Commits
 
     @cached_property
@@ -59,16 +60,16 @@ class Timeline:
     def found(self) -> list[Found]:
         """All changes, by place."""
         found = []
-        for line, courses in self.lines:
+        for line, segmentations in self.lines:
             for metric in METRICS:
-                found += [self._found(line, metric, one) for one in courses[metric].changes]
+                found += [self._found(line, metric, one) for one in segmentations[metric].changes]
         return sorted(found, key=lambda one: (one.later, one.earlier, one.line.test))
 
     def title(self, run: Run) -> str:
         """Its file's name, date and commit, for people."""
         return f"{run_name(run)} ({one_line(run.datetime[:10])}, {commit_words(run, self.commits)})"
 
-    def _found(self, line: Line, metric: str, change: Change) -> Found:
+    def _found(self, line: Line, metric: str, change: ChangePoint) -> Found:
         runs, points = line.runs, tuple(line.points.values())
         earlier, later = runs[change.after], runs[change.by]
         between = self.commits.between(self.runs[earlier].commit, self.runs[later].commit)

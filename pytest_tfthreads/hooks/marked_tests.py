@@ -29,7 +29,7 @@ from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
-from pytest_tfthreads.runner.payload import Attached, PreloadedSide, attach
+from pytest_tfthreads.runner.payload import Attached, PreloadedVariant, attach
 from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
@@ -68,7 +68,7 @@ class MarkedTests:
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
         self._saw_marked = False
-        self._preloaded: list[PreloadedSide] = []  # as far as it was told
+        self._preloaded: list[PreloadedVariant] = []  # as far as it was told
         self._attempts = Attempts(config)
         self._briefing = read_briefing(config)
         if self._briefing is not None:

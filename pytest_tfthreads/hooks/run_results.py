@@ -19,7 +19,7 @@ from pytest_tfthreads.report import verdicts as report_verdicts
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.runner.measurements import MeasuredTest
-from pytest_tfthreads.runner.payload import PreloadedSide
+from pytest_tfthreads.runner.payload import PreloadedVariant
 
 _MANY = 2  # sweeps from which on each has only a line in the summary
 
@@ -32,7 +32,7 @@ class RunResults:
         self._places: dict[str, Place] = {}
         self._failed: dict[str, str] = {}
         self._untraced: dict[str, None] = {}
-        self._preloaded: dict[str, PreloadedSide] = {}
+        self._preloaded: dict[str, PreloadedVariant] = {}
 
     def add(self, measured: MeasuredTest, place: Place) -> None:
         self._measured.append(measured)
@@ -46,7 +46,7 @@ class RunResults:
         """Of a test that was to be traced, but measures nothing."""
         self._untraced[nodeid] = None
 
-    def add_preloaded(self, sides: Sequence[PreloadedSide]) -> None:
+    def add_preloaded(self, sides: Sequence[PreloadedVariant]) -> None:
         """What interpreters have imported of the project; of each, the last word counts."""
         for one in sides:
             self._preloaded[one.where] = one

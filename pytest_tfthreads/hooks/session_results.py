@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.decode import DecodeError
 from pytest_tfthreads.hooks.html_report import HtmlReport
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.run_results import RunResults
@@ -21,7 +22,7 @@ from pytest_tfthreads.pytest_bridge.options import REGRESSED, Settings
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.runner.measurements import MeasuredTest
-from pytest_tfthreads.runner.payload import attached_to
+from pytest_tfthreads.runner.payload import Attached, attached_to
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
 
@@ -84,7 +85,16 @@ class SessionResults:
         if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         self._note_end(report)
-        found = attached_to(report)
+        try:
+            found = attached_to(report)
+        except DecodeError as error:
+            report.outcome = "failed"
+            report.longrepr = (
+                f"{report.nodeid}: what was measured did not arrive: {error}. The report of this "
+                "test holds something else under the name `tf_threads`: look for a plugin or a "
+                "conftest.py that sets this attribute of reports."
+            )
+            found = Attached(has_failed=True)
         self._findings.add_preloaded(found.preloaded)
         if not outcomes.is_final(report):
             return  # the test is run again, and only its last run is a result

@@ -22,7 +22,7 @@ from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.steering import (
     MIN_WARMUP_CALLS,
     NEVER_THE_SHORTEST_S,
-    Plan,
+    RoundPlan,
     Steering,
 )
 from pytest_tfthreads.measuring.turns import Turns
@@ -106,7 +106,7 @@ class Recorder:
         self._timer = timer
         return self
 
-    def steer(self, plan: Plan) -> None:
+    def steer(self, plan: RoundPlan) -> None:
         """Lead pytest-benchmark to this plan."""
         self._steering = Steering(plan, self._turns.ready)
 

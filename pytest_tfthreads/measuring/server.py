@@ -4,7 +4,7 @@ Preloaded, it has TensorFlow imported but its runtime untouched, and forks; othe
 forking cannot be trusted, it starts a fresh interpreter for each order. It works for one pytest
 process, or for all workers of a run on this host, and lives as long as one of them: when one of
 them closes its connection or ends, even by SIGKILL, it kills what it has started for it, and after
-the last one it goes too. Its parent, the guard (`process/guard`), kills what it could not.
+the last one it goes too. Its parent, the guard (`engine/guard`), kills what it could not.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def main(
         door = Door(sock)
         with door.watched() as clients:
             told = _preload_in_time(preload, lease_timeout_s)
-        Interpreter(clients, flags, told, door).serve()
+        Server(clients, flags, told, door).serve()
     else:
-        Interpreter([Connection(sock)], flags, _preload_in_time(preload, lease_timeout_s)).serve()
+        Server([Connection(sock)], flags, _preload_in_time(preload, lease_timeout_s)).serve()
 
 
 def _preload_in_time(preload: bool, lease_timeout_s: float | None) -> dict[str, Any]:
@@ -141,14 +141,14 @@ def _without_variables(*names: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Process:
+class _Served:
     """A measuring process, and for whom it measures."""
 
     client: Connection
     is_interactive: bool
 
 
-class Interpreter:
+class Server:
     """Serves orders until nobody is there any more.
 
     `told` is what clients are told of its readiness; by the `door`, if there is one, more come.
@@ -166,7 +166,7 @@ class Interpreter:
         self._flags = list(flags)
         self._told = told
         self._door = door
-        self._measuring: dict[int, _Process] = {}
+        self._measuring: dict[int, _Served] = {}
         self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
         self._selector = selectors.DefaultSelector()
         self._wake_fds: tuple[int, ...] = ()
@@ -248,7 +248,7 @@ class Interpreter:
         if kind == "run":
             sent = SentOrder.from_json(body)
             pid = self._fork(sent, fds) if sent.start == "fork" else self._spawn(sent, fds)
-            self._measuring[pid] = _Process(client, sent.order.call.interactive)
+            self._measuring[pid] = _Served(client, sent.order.call.interactive)
             for fd in fds:
                 os.close(fd)
             self._tell(client, "started", {"pid": pid})

@@ -31,7 +31,7 @@ from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.steering import (
     MAX_WARMUP_S,
     CalibrationPrecision,
-    Plan,
+    RoundPlan,
     WarmUp,
 )
 from pytest_tfthreads.measuring.target import Target
@@ -276,7 +276,7 @@ class MeasuringSession:
             options |= {"warmup": True, "warmup_iterations": WarmUp(recorder)}
             self._options["warmup"] = True
             if settings.own_timer is None and "calibration_precision" not in settings.own:
-                plan = Plan(
+                plan = RoundPlan(
                     min_round_s=min_round_s,
                     budget_s=settings.max_time_s * self._terms.budget_share,
                     max_warmup_s=settings.max_time_s

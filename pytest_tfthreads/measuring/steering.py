@@ -30,7 +30,7 @@ _CLOSE_ENOUGH = 1.1
 
 
 @dataclass(frozen=True)
-class Plan:
+class RoundPlan:
     """How long to measure."""
 
     min_round_s: float  # a round takes this long, or a little more
@@ -69,7 +69,7 @@ class Steering:
     `layout`, how many rounds there are.
     """
 
-    def __init__(self, plan: Plan, agree: Callable[[Ready], Layout]) -> None:
+    def __init__(self, plan: RoundPlan, agree: Callable[[Ready], Layout]) -> None:
         self.plan = plan
         self.layout: Layout | None = None
         self._agree = agree

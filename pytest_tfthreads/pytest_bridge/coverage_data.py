@@ -116,13 +116,31 @@ class ReceivedCoverage:
             return
         from coverage import CoverageData
 
-        data = collecting.get_data()
-        for one in self._received:
+        for received in self._received:
             sent = CoverageData(no_disk=True)
-            sent.loads(one)
-            data.update(sent)
+            sent.loads(received)
+            _add(sent, collecting.get_data())
             if hasattr(sent, "close"):  # coverage.py 7.4 has none
                 sent.close()
+
+
+def _add(sent: Any, data: Any) -> None:
+    """Add to the `coverage.CoverageData` of the run what another has, context by context.
+
+    What comes by `CoverageData.update` is missing in the hash by which coverage.py knows copies of
+    a file, and leaves them out: of two workers of pytest-xdist, one would be taken for the other.
+    """
+    for context in sent.measured_contexts():
+        sent.set_query_context(context)
+        data.set_context(context)
+        for file in sent.measured_files():
+            if sent.has_arcs():
+                data.add_arcs({file: sent.arcs(file) or ()})
+            else:
+                data.add_lines({file: sent.lines(file) or ()})
+            if tracer := sent.file_tracer(file):
+                data.add_file_tracers({file: tracer})
+    data.set_context(None)
 
 
 def _collecting() -> Any:

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from pytest_tfthreads.revision import overlay, submodules
 from pytest_tfthreads.revision.clone import Clone
-from pytest_tfthreads.revision.counterparts import Twins, own_prefixes
+from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
 from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned
 from pytest_tfthreads.revision.overlay import Overlay
@@ -30,10 +30,15 @@ class Checkout:
     """
 
     def __init__(
-        self, place: PrivateDirectory, twins: Twins, commit: str, title: str, notes: tuple[str, ...]
+        self,
+        place: PrivateDirectory,
+        counterparts: Counterparts,
+        commit: str,
+        title: str,
+        notes: tuple[str, ...],
     ) -> None:
         self._place = place
-        self.twins = twins
+        self.counterparts = counterparts
         self.commit = commit  # full id
         self.title = title  # for people: "abc1234 (v1.2)"
         self.notes = notes  # what people should know of the two sides
@@ -75,7 +80,7 @@ class Checkout:
             )
         return cls(
             place=place,
-            twins=Twins(repository.top, root, own_prefixes()),
+            counterparts=Counterparts(repository.top, root, own_prefixes()),
             commit=commit,
             title=_short(commit) if commit.startswith(rev) else f"{_short(commit)} ({found.name})",
             notes=tuple(notes),
@@ -84,24 +89,24 @@ class Checkout:
     @property
     def top(self) -> Path:
         """Of the current tree, without symbolic links."""
-        return self.twins.top
+        return self.counterparts.top
 
     @property
     def root(self) -> Path:
         """Of the checkout, without symbolic links."""
-        return self.twins.root
+        return self.counterparts.root
 
-    def twin(self, path: Path) -> Path | None:
-        """Of a path in the current tree, whether or not it exists; None if it has no twin."""
-        return self.twins.twin(path)
+    def counterpart(self, path: Path) -> Path | None:
+        """Of a path in the current tree, whether or not it exists; None if it has none."""
+        return self.counterparts.counterpart(path)
 
     def lay_over(self, tests: Overlay) -> None:
         """Replace the revision's tests by the current ones. Raises `RevisionError`."""
-        overlay.lay_over(tests, self.twins)
+        overlay.lay_over(tests, self.counterparts)
 
     def bring_version_files(self) -> list[Path]:
         """Copy the version files that a build has written. Raises `RevisionError`."""
-        return overlay.bring_version_files(self.twins)
+        return overlay.bring_version_files(self.counterparts)
 
     def close(self) -> None:
         """Remove all of it. Processes that still use it must have ended.

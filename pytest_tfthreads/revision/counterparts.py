@@ -23,7 +23,7 @@ def own_prefixes() -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class Twins:
+class Counterparts:
     """`top` of the current tree and `root` of the checkout, both without symbolic links.
 
     `prefixes` are the interpreter's. Those that lie inside the tree, like every virtual environment
@@ -34,8 +34,8 @@ class Twins:
     root: Path
     prefixes: tuple[Path, ...]
 
-    def twin(self, path: Path) -> Path | None:
-        """The path in the checkout, whether or not it exists there; None if it has no twin."""
+    def counterpart(self, path: Path) -> Path | None:
+        """The path in the checkout, whether or not it exists there; None if it has none."""
         real = _real(path)
         if not self._is_current(real):
             return None
@@ -69,28 +69,28 @@ class Twins:
 
 
 def redirected(
-    sys_path: Sequence[str], twins: Twins, installs: Sequence[Install] = ()
+    sys_path: Sequence[str], counterparts: Counterparts, installs: Sequence[Install] = ()
 ) -> list[str]:
     """`sys.path` for the checkout's side: the same, with the current tree's entries replaced.
 
-    First come the twins of what leads to the tree's packages otherwise, unless it is asked before
-    `sys.path`.
+    First come the counterparts of what leads to the tree's packages otherwise, unless that is asked
+    before `sys.path`.
     """
     path: dict[str, None] = {}
     for install in installs:
         for root in () if install.comes_first else install.roots:
-            if (twin := twins.twin(root)) is not None:
-                path[str(twin)] = None
+            if (counterpart := counterparts.counterpart(root)) is not None:
+                path[str(counterpart)] = None
     for entry in sys_path:
         if entry and not os.path.isabs(entry) and not os.path.exists(entry):
             path[entry] = None  # a word for an import hook
             continue
-        if (twin := twins.twin(Path(entry))) is not None:
-            path[str(twin)] = None
+        if (counterpart := counterparts.counterpart(Path(entry))) is not None:
+            path[str(counterpart)] = None
             continue
-        if _real(entry) == twins.top.parent:
-            # The tree is itself a package: its twin has its name, in a directory of its own.
-            path[str(twins.root.parent)] = None
+        if _real(entry) == counterparts.top.parent:
+            # The tree is itself a package: its counterpart has its name, in a directory of its own.
+            path[str(counterparts.root.parent)] = None
         path[entry] = None
     return list(path)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.revision import git
-from pytest_tfthreads.revision.counterparts import Twins
+from pytest_tfthreads.revision.counterparts import Counterparts
 from pytest_tfthreads.revision.installs import Install, import_hooks
 from pytest_tfthreads.revision.overlay import Overlay
 
@@ -39,7 +39,7 @@ class Origins:
     the current tree.
     """
 
-    twins: Twins
+    counterparts: Counterparts
     rootdir: Path
     tests: Overlay
     installs: Sequence[Install] = ()
@@ -50,7 +50,7 @@ class Origins:
 
     def newness(self, there: Mapping[str, str]) -> str:
         """Why there is nothing to compare with: the code is new since; or nothing."""
-        new = sorted(name for name, file in there.items() if self.twins.is_current(file))
+        new = sorted(name for name, file in there.items() if self.counterparts.is_current(file))
         if not new:
             return ""
         return (
@@ -70,8 +70,9 @@ class Origins:
         place = self._place_there(name, file)
         if place is not None:
             found = f" from {file}" if file else ""
+            relative = place.relative_to(self.counterparts.root)
             return (
-                f"The other revision has {name} ({place.relative_to(self.twins.root)}), but its "
+                f"The other revision has {name} ({relative}), but its "
                 f"side does not find it: the module path that leads to it here{found} leads "
                 f"nowhere there. {self._how(name)}Install the package such that a path in a .pth "
                 "file leads to its sources (`pip install -e . --config-settings "
@@ -80,7 +81,7 @@ class Origins:
             )
         if file is None:
             return ""
-        if not self.twins.is_current(file):
+        if not self.counterparts.is_current(file):
             if self._place_there(name.partition(".")[0], None) is not None:
                 return ""  # another revision of the package, which has no such module
             return (
@@ -101,7 +102,7 @@ class Origins:
         shared = sorted(
             name
             for name, file in there.items()
-            if self.twins.is_current(file)
+            if self.counterparts.is_current(file)
             and (self._place_there(name, file) is not None or self._is_built(name, file))
         )
         if not shared:
@@ -140,8 +141,8 @@ class Origins:
             for name, file in there.items()
             if name.partition(".")[0] not in sys.stdlib_module_names
             and os.path.isabs(file)
-            and not self.twins.is_current(file)
-            and not self.twins.is_checked_out(file)
+            and not self.counterparts.is_current(file)
+            and not self.counterparts.is_checked_out(file)
             and any(_module_file(directory, name) for directory in self._sources())
         )
         if not installed:
@@ -162,7 +163,7 @@ class Origins:
             name
             for name, file in here.items()
             if _is_compiled(file)
-            and self.twins.is_current(file)
+            and self.counterparts.is_current(file)
             and not _is_compiled(there.get(name, ""))
             and (name in there or self._is_mentioned(name))
         )
@@ -180,14 +181,17 @@ class Origins:
 
     def _sources(self) -> Iterator[Path]:
         """Where a checkout has its packages: at its top or rootdir, or in `src` there."""
-        tops = {self.twins.root, self.twins.twin(self.rootdir) or self.twins.root}
+        tops = {
+            self.counterparts.root,
+            self.counterparts.counterpart(self.rootdir) or self.counterparts.root,
+        }
         return (directory for top in sorted(tops) for directory in (top, top / "src"))
 
     def _place_there(self, name: str, file: str | None) -> Path | None:
         """The file that the other revision has for a module; `file` is the current one."""
-        twin = self.twins.twin(Path(file)) if file else None
-        if twin is not None and twin.is_file():
-            return twin
+        counterpart = self.counterparts.counterpart(Path(file)) if file else None
+        if counterpart is not None and counterpart.is_file():
+            return counterpart
         found = (_module_file(directory, name) for directory in self._sources())
         return next((one for one in found if one is not None), None)
 
@@ -205,17 +209,22 @@ class Origins:
 
     def _is_made_here(self, file: str) -> bool:
         """Whether git has no such file and would not take it: a build, or generated."""
-        in_git = git.run(self.twins.top, "ls-files", "-z", "--", file).output
+        in_git = git.run(self.counterparts.top, "ls-files", "-z", "--", file).output
         ignored = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", file)
-        return not in_git and (_is_compiled(file) or bool(git.run(self.twins.top, *ignored).output))
+        return not in_git and (
+            _is_compiled(file) or bool(git.run(self.counterparts.top, *ignored).output)
+        )
 
     def _is_mentioned(self, name: str) -> bool:
         """Whether the other revision's code, without the tests, has the last part of the name."""
         answer = git.run(
-            self.twins.root, "grep", "-zlwIF", "-e", name.rpartition(".")[2], "HEAD", "--"
+            self.counterparts.root, "grep", "-zlwIF", "-e", name.rpartition(".")[2], "HEAD", "--"
         )
-        laid_over = {self.twins.twin(one) for one in (*self.tests.files, *self.tests.directories)}
-        files = [self.twins.root / one.partition(":")[2] for one in git.names(answer.output)]
+        laid_over = {
+            self.counterparts.counterpart(one)
+            for one in (*self.tests.files, *self.tests.directories)
+        }
+        files = [self.counterparts.root / one.partition(":")[2] for one in git.names(answer.output)]
         return any(laid_over.isdisjoint((file, *file.parents)) for file in files)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.revision import git
-from pytest_tfthreads.revision.counterparts import Twins
+from pytest_tfthreads.revision.counterparts import Counterparts
 from pytest_tfthreads.revision.git import RevisionError
 
 _TEST_DIRECTORIES = {"tests", "test", "testing", "benchmarks", "benchmark", "bench", "perf"}
@@ -48,31 +48,33 @@ class Overlay:
         return cls(tuple(sorted(files)), tuple(sorted(directories)))
 
 
-def lay_over(overlay: Overlay, twins: Twins) -> None:
-    """Replace the twins of these tests; what has no twin stays as it is.
+def lay_over(overlay: Overlay, counterparts: Counterparts) -> None:
+    """Replace the counterparts of these tests; what has no counterpart stays as it is.
 
     Of a directory come the files that git knows or would add, and nothing else remains there.
     Raises `RevisionError` if they cannot be listed or written.
     """
     try:
         for directory in overlay.directories:
-            target = twins.twin(directory)
+            target = counterparts.counterpart(directory)
             if target is not None:
                 _clear(target)
                 for file in _files_in(directory):
                     # Links as they are: they may lead to the other revision's own code.
-                    _copy(file, target / file.relative_to(directory), twins.root, follow=False)
+                    _copy(
+                        file, target / file.relative_to(directory), counterparts.root, follow=False
+                    )
         for file in overlay.files:  # in those directories, too: git may ignore them
-            target = twins.twin(file)
+            target = counterparts.counterpart(file)
             if target is not None:
-                _copy(file, target, twins.root, follow=True)
+                _copy(file, target, counterparts.root, follow=True)
     except OSError as error:
         raise RevisionError(
             f"the current tests cannot be laid over the other revision: {error}"
         ) from error
 
 
-def bring_version_files(twins: Twins) -> list[Path]:
+def bring_version_files(counterparts: Counterparts) -> list[Path]:
     """Copy files with a package's version that git ignores; returns those that were copied.
 
     A build writes them, so that a checkout is without, and its package cannot be imported. Raises
@@ -80,27 +82,29 @@ def bring_version_files(twins: Twins) -> list[Path]:
     """
     options = ("--others", "--ignored", "--exclude-standard", "--directory")
     brought = []
-    for name in git.names(git.ask(twins.top, "ls-files", "-z", *options)):
-        source = twins.top / name
-        target = twins.twin(source)
+    for name in git.names(git.ask(counterparts.top, "ls-files", "-z", *options)):
+        source = counterparts.top / name
+        target = counterparts.counterpart(source)
         if not _VERSION_FILE.fullmatch(source.name) or not source.is_file() or target is None:
             continue
         if target.parent.is_dir() and not os.path.lexists(target):
             try:
-                _copy(source, target, twins.root, follow=True)
+                _copy(source, target, counterparts.root, follow=True)
             except OSError as error:
                 raise RevisionError(f"{source} cannot be copied: {error}") from error
             brought.append(Path(name))
     return brought
 
 
-def laid_over_only(modules: Mapping[str, str], overlay: Overlay, twins: Twins) -> str | None:
+def laid_over_only(
+    modules: Mapping[str, str], overlay: Overlay, counterparts: Counterparts
+) -> str | None:
     """What is wrong if the checkout's side imported nothing of its revision; else None.
 
     `modules` are its modules' files by name.
     """
-    laid_over = {twins.twin(path) for path in (*overlay.files, *overlay.directories)}
-    own = [Path(file).resolve() for file in modules.values() if twins.is_checked_out(file)]
+    laid_over = {counterparts.counterpart(path) for path in (*overlay.files, *overlay.directories)}
+    own = [Path(file).resolve() for file in modules.values() if counterparts.is_checked_out(file)]
     if not own or any(laid_over.isdisjoint((file, *file.parents)) for file in own):
         return None
     return (

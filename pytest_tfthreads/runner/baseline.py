@@ -17,14 +17,14 @@ from pytest_tfthreads.revision.checkout import Checkout, notes_of
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import Repository
-from pytest_tfthreads.runner.variants import AtRevision, Baseline, InEnvironment
+from pytest_tfthreads.runner.variants import AtRevision, BaselineVariant, InEnvironment
 
 _PYTHON = "python="
 
 
 def open_baseline(
     wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> Baseline:
+) -> BaselineVariant:
     """What --tf-threads-duet asks for, with the current tests (`modules`) laid over it.
 
     Raises `pytest.UsageError` where it cannot be had.
@@ -43,7 +43,7 @@ def open_baseline(
 
 def open_saved_commit(
     gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> Baseline:
+) -> BaselineVariant:
     """The commit of the saved run, where nobody has asked for it by name.
 
     Raises `RevisionError` where it cannot be had, or is not what was saved.

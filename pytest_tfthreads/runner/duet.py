@@ -33,7 +33,7 @@ class Duets:
         baseline's side fails no test: the current side is then measured alone, in as many
         processes as ever; or, where it has been before (not `goes_on_alone`), no more.
         """
-        duet = Duet(then.side.title)
+        duet = Duet(then.variant.title)
         most = max(looks[-1], now.processes if goes_on_alone else 1)
         for number, ring in enumerate(plan_rings([most] * 2, limit=2, shared=0, seed=seed)):
             both = [(now, then)[place] for place in ring]
@@ -55,20 +55,20 @@ class Duets:
         return duet
 
     def _so_far(self, now: ItemRun, then: ItemRun) -> Duet:
-        title = then.side.title
+        title = then.variant.title
         here = now.runs[-1].reply.modules if now.runs else {}
         if then.problem:
-            wrong_path = then.side.wrong_path(then.problem, here)
+            wrong_path = then.variant.wrong_path(then.problem, here)
             if wrong_path:
                 return Duet(title, problem=wrong_path, is_mistake=True)
             return Duet(title, problem=f"the test does not run at {title}: {then.problem}")
         last = then.runs[-1]
         if last.reply.sample is None:
             return Duet(title, problem=f"the test measures nothing at {title}")
-        mistake = then.side.mistake(last.reply.modules, here)
+        mistake = then.variant.mistake(last.reply.modules, here)
         if mistake:
             return Duet(title, problem=mistake, is_mistake=True)
-        sameness = then.side.sameness(last.reply.modules)
+        sameness = then.variant.sameness(last.reply.modules)
         if sameness:
             return Duet(title, problem=sameness)
         try:

@@ -30,7 +30,7 @@ from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import IsolatedRun, MeasuredTest, Results
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.orders import Orders
-from pytest_tfthreads.runner.payload import PreloadedSide
+from pytest_tfthreads.runner.payload import PreloadedVariant
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.strategies.look_again import look_again
@@ -43,7 +43,7 @@ from pytest_tfthreads.runner.strategies.side_by_side import (
 )
 from pytest_tfthreads.runner.strategies.sweep import sweep
 from pytest_tfthreads.runner.traces import Profiles
-from pytest_tfthreads.runner.variants import Baseline, Here, Side
+from pytest_tfthreads.runner.variants import BaselineVariant, CurrentTree, Variant
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
 
@@ -83,8 +83,8 @@ class Isolation:
         self._budget = Budget()
         self._rings = Rings(settings, orders, executor, progress, self._budget)
         self._results = Results(machine, leases, settings.pack)
-        self._here = Here(Home.here(str(config.invocation_params.dir)))
-        self._baseline: Baseline | None = None  # of every test
+        self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
+        self._baseline: BaselineVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
@@ -100,31 +100,31 @@ class Isolation:
 
     def prepare(self, case: Case) -> None:
         """Start the interpreters that this case needs, without waiting for them."""
-        for side in (self._here, self._baseline):
-            if side is not None:
-                self._executor.prepare(side.home, case.env)
+        for variant in (self._here, self._baseline):
+            if variant is not None:
+                self._executor.prepare(variant.home, case.env)
 
     def preload(self, modules: Preload) -> None:
         """Have interpreters import these before their next forks."""
         self._orders.preload = modules
 
-    def preloaded(self) -> list[PreloadedSide]:
+    def preloaded(self) -> list[PreloadedVariant]:
         """What they have imported so far."""
-        sides: list[Side] = [self._here]
+        variants: list[Variant] = [self._here]
         if self._baseline is not None:
-            sides.append(self._baseline)
+            variants.append(self._baseline)
         elif self._on_demand is not None and self._on_demand.made is not None:
-            sides.append(self._on_demand.made)
-        titles = {side.home: side.title for side in reversed(sides)}
+            variants.append(self._on_demand.made)
+        titles = {variant.home: variant.title for variant in reversed(variants)}
         found = []
         for (home, env), one in self._executor.preloaded.items():
             variables = [f"{name}={value}" for name, value in env]
             title = [] if home == self._here.home else [titles.get(home, home.python)]
             where = ", ".join([*title, *variables])
-            found.append(PreloadedSide(where, one.modules, one.left_out, one.problem))
+            found.append(PreloadedVariant(where, one.modules, one.left_out, one.problem))
         return found
 
-    def compare_with(self, baseline: Baseline) -> None:
+    def compare_with(self, baseline: BaselineVariant) -> None:
         """From now on, run every test that measures side by side with this; it is ours to close."""
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
@@ -163,9 +163,9 @@ class Isolation:
         if there is one; before it fails a test, more processes are measured. The answer is by node
         id; an item is missing where the session ends before it, or where it is yet to be run.
         """
-        members = [self._item_run(item, self._here) for item in group]
+        item_runs = [self._item_run(item, self._here) for item in group]
         if not self._measures(group[0]):
-            first = members[0]
+            first = item_runs[0]
             with self._progress.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
                 self._progress.expect(processes=1, passes=1)
                 self._rings.run(0, [first])
@@ -176,11 +176,11 @@ class Isolation:
             # It measures, which nobody could know. Beside others it has to be measured in turns
             # with them from its first process on.
             if len(group) > 1 or self._baseline is not None:
-                members[0] = self._item_run(group[0], self._here)
+                item_runs[0] = self._item_run(group[0], self._here)
         with self._progress.test(
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
-            return self._run(members, gate)
+            return self._run(item_runs, gate)
 
     def _measures(self, item: pytest.Item) -> bool:
         """Whether the item is to be measured, as far as is known by now."""
@@ -188,29 +188,31 @@ class Isolation:
             benchmark_bridge.measures(item) or collection.group_of(item) in self._found_to_measure
         )
 
-    def _run(self, members: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
-        foreseen = [self._foreseen.get(one.item.nodeid, one.processes) for one in members]
-        self._budget.begin(sum(foreseen), len(members))
-        for one in members:
+    def _run(self, item_runs: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
+        foreseen = [self._foreseen.get(one.item.nodeid, one.processes) for one in item_runs]
+        self._budget.begin(sum(foreseen), len(item_runs))
+        for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
         cost = None
         duets: dict[str, Duet] = {}
         beside: dict[str, Beside] = {}
         if gate is not None and self._baseline is not None:
-            for one in members:
+            for one in item_runs:
                 if one.goes_on:
                     duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
-                end_early(members)
-        elif self._settings.search and len(members) > 1:
-            cost = search(members, self._rings, self._results, self._settings, self._machine.counts)
+                end_early(item_runs)
+        elif self._settings.search and len(item_runs) > 1:
+            cost = search(
+                item_runs, self._rings, self._results, self._settings, self._machine.counts
+            )
         else:
-            sweep(members, self._rings, self._settings)
+            sweep(item_runs, self._rings, self._settings)
         if gate is not None and self._baseline is None:
-            beside = self._side_by_side(members, gate)
+            beside = self._side_by_side(item_runs, gate)
             compared = {nodeid for nodeid, one in beside.items() if one.is_compared}
             look_again(
-                members,
+                item_runs,
                 self._rings,
                 self._settings,
                 lambda one: (
@@ -219,27 +221,27 @@ class Isolation:
                     and self._would_fail(one, gate)
                 ),
             )
-        return self._results_of(members, cost, duets, gate, beside)
+        return self._results_of(item_runs, cost, duets, gate, beside)
 
-    def _side_by_side(self, members: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
+    def _side_by_side(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
         """What saved runs do not settle, beside their commit."""
         if self._on_demand is None:
             if self._settings.duet_if_open:
                 return {}
-            return {one.item.nodeid: Beside(why=_OFF) for one in members}
+            return {one.item.nodeid: Beside(why=_OFF) for one in item_runs}
         return SideBySide(
             self._rings,
             self._results,
             self._settings,
             self._on_demand,
             self._here,
-            lambda member, side: self._item_run(member.item, side),
+            lambda item_run, variant: self._item_run(item_run.item, variant),
             self._budget,
-        ).run(members, gate)
+        ).run(item_runs, gate)
 
     def _results_of(
         self,
-        members: Sequence[ItemRun],
+        item_runs: Sequence[ItemRun],
         cost: SearchCost | None,
         duets: Mapping[str, Duet],
         gate: Gate | None,
@@ -247,7 +249,7 @@ class Isolation:
     ) -> dict[str, IsolatedRun]:
         """By node id, of those that were run; each is judged by the rule that it was run for."""
         runs = {}
-        for one in members:
+        for one in item_runs:
             duet = duets.get(one.item.nodeid)
             measured = self._results.measured(one, cost, duet)
             if measured is not None and gate is not None:
@@ -271,17 +273,17 @@ class Isolation:
                 )
         return runs
 
-    def _traced(self, member: ItemRun, measured: MeasuredTest, gate: Gate | None) -> MeasuredTest:
+    def _traced(self, item_run: ItemRun, measured: MeasuredTest, gate: Gate | None) -> MeasuredTest:
         """A test that was measured, with its traces, if they are wanted of it."""
         wanted = self._settings.profile
         has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
         if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
             return measured
         then = None
-        side = self._baseline or (None if self._on_demand is None else self._on_demand.made)
-        if has_regressed and side is not None and (measured.duet or {}).get("baseline"):
-            then = self._item_run(member.item, side)
-        taken = self._profiles.take(self._item_run(member.item, self._here), then)
+        variant = self._baseline or (None if self._on_demand is None else self._on_demand.made)
+        if has_regressed and variant is not None and (measured.duet or {}).get("baseline"):
+            then = self._item_run(item_run.item, variant)
+        taken = self._profiles.take(self._item_run(item_run.item, self._here), then)
         traces = taken.traces
         if then is None and gate is not None and traces.now is not None:
             stored = gate.stored_trace(measured.nodeid, measured.measurement)
@@ -289,58 +291,58 @@ class Isolation:
         unwritten = (*measured.unwritten, *taken.unwritten)
         return replace(measured, traces=traces, unwritten=unwritten)
 
-    def _item_run(self, item: pytest.Item, side: Side) -> ItemRun:
-        return ItemRun(self._config, self._settings, self._machine, item, side)
+    def _item_run(self, item: pytest.Item, variant: Variant) -> ItemRun:
+        return ItemRun(self._config, self._settings, self._machine, item, variant)
 
-    def _duet(self, member: ItemRun, baseline: Side, gate: Gate) -> Duet:
+    def _duet(self, item_run: ItemRun, baseline: Variant, gate: Gate) -> Duet:
         """Run a test beside its baseline."""
         if self._rings.are_interactive:
-            sweep([member], self._rings, self._settings)
+            sweep([item_run], self._rings, self._settings)
             problem = "with --pdb or --trace a test is not run side by side"
             return Duet(baseline.title, problem=problem)
 
         def has_enough(duet: Duet) -> bool:
-            measurement = self._results.measurement(member)
+            measurement = self._results.measurement(item_run)
             if measurement is None:
                 return False
-            verdicts, done = self._verdicts(member, measurement, gate, duet), len(duet.pairs)
+            verdicts, done = self._verdicts(item_run, measurement, gate, duet), len(duet.pairs)
             if is_decided(verdicts, done):
                 return True
-            self._ended[member.item.nodeid] = end_by(
+            self._ended[item_run.item.nodeid] = end_by(
                 self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks
             )
-            return bool(self._ended[member.item.nodeid])
+            return bool(self._ended[item_run.item.nodeid])
 
         return Duets(self._rings, self._results).run(
-            now=member,
-            then=self._item_run(member.item, baseline),
+            now=item_run,
+            then=self._item_run(item_run.item, baseline),
             looks=self._settings.looks,
-            seed=seed_of(self._settings, [member]),
+            seed=seed_of(self._settings, [item_run]),
             has_enough=has_enough,
         )
 
     def _verdicts(
         self,
-        member: ItemRun,
+        item_run: ItemRun,
         measurement: Measurement,
         gate: Gate,
         duet: Duet | None = None,
         beside: Beside | None = None,
     ) -> tuple[Verdict, ...]:
-        test = collection.nodeid_of(member.item)
+        test = collection.nodeid_of(item_run.item)
         if self._baseline is None:
-            return judged(test, measurement, member, gate, beside)
+            return judged(test, measurement, item_run, gate, beside)
         assert duet is not None, f"{test} was measured without its baseline"
-        verdicts = gate.judge_duet(test, measurement, member.case, duet)
-        advice = self._ended.get(member.item.nodeid, "")
+        verdicts = gate.judge_duet(test, measurement, item_run.case, duet)
+        advice = self._ended.get(item_run.item.nodeid, "")
         return with_advice(verdicts, advice) if advice else verdicts
 
-    def _would_fail(self, member: ItemRun, gate: Gate) -> bool:
+    def _would_fail(self, item_run: ItemRun, gate: Gate) -> bool:
         """Whether it would fail for its speed, as far as it is measured."""
-        measurement = self._results.measurement(member)
+        measurement = self._results.measurement(item_run)
         if measurement is None:
             return False
-        verdicts = self._verdicts(member, measurement, gate)
+        verdicts = self._verdicts(item_run, measurement, gate)
         return any(verdict.change is not None for verdict in gate.failing(verdicts))
 
 

@@ -20,7 +20,7 @@ from pytest_tfthreads.engine.reply import Outcome, Reply
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.raised import Described
-from pytest_tfthreads.runner.variants import Here, Side
+from pytest_tfthreads.runner.variants import CurrentTree, Variant
 from pytest_tfthreads.system.machine import Machine
 
 _MOST_IDS = 5
@@ -52,13 +52,13 @@ class ItemRun:
         settings: Settings,
         machine: Machine,
         item: pytest.Item,
-        side: Side,
+        variant: Variant,
     ) -> None:
         case = collection.case_of(item)
         assert case is not None
         counts = machine.counts
         self.item = item
-        self.side = side
+        self.variant = variant
         self.case = case
         self.requested = Pools(
             case.threads.intra.resolve(counts), case.threads.inter.resolve(counts)
@@ -194,7 +194,7 @@ class ItemRun:
         if headline is None:
             return None
         known = collection.marked_ids(self._config)
-        if isinstance(self.side, Here) and not set(reply.other_ids) <= set(known):
+        if isinstance(self.variant, CurrentTree) and not set(reply.other_ids) <= set(known):
             return Failure(reply.outcome, _ids_change(self.item, reply.other_ids))
         parts = [reply.reason, headline, outcomes.hint_for(reply.message), reply.message]
         if reply.outcome == replies.NOT_COLLECTED and (

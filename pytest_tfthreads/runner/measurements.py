@@ -128,22 +128,22 @@ class Results:
         self._leases = leases
         self._is_packed = is_packed
 
-    def candidate(self, member: ItemRun) -> Candidate | None:
+    def candidate(self, item_run: ItemRun) -> Candidate | None:
         """As one of the configurations of its test; None if it was not measured."""
-        measurement = self.measurement(member)
+        measurement = self.measurement(item_run)
         if measurement is None:
             return None
-        return Candidate(member.case.id, member.case.threads, measurement)
+        return Candidate(item_run.case.id, item_run.case.threads, measurement)
 
-    def measurement(self, member: ItemRun) -> Measurement | None:
+    def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
-        case = member.case
-        runs = member.measured_runs
-        if not runs or member.has_failed or member.ending is not None:
+        case = item_run.case
+        runs = item_run.measured_runs
+        if not runs or item_run.has_failed or item_run.ending is not None:
             return None
         reply = runs[0].reply
         effective = reply.effective
-        requested = member.requested
+        requested = item_run.requested
         return Measurement(
             requested=requested,
             effective=effective,
@@ -151,7 +151,7 @@ class Results:
             start=runs[0].sent.start,
             items=reply.items,
             unit=reply.unit,
-            samples=member.samples,
+            samples=item_run.samples,
             machine={
                 **self._machine.to_json(),
                 **reply.runtime,
@@ -170,14 +170,14 @@ class Results:
         )
 
     def measured(
-        self, member: ItemRun, cost: SearchCost | None, duet: Duet | None
+        self, item_run: ItemRun, cost: SearchCost | None, duet: Duet | None
     ) -> MeasuredTest | None:
         """What is recorded of it; `cost`: of the search, `duet`: in which it was measured."""
-        measurement = self.measurement(member)
+        measurement = self.measurement(item_run)
         if measurement is None:
             return None
-        item, case = member.item, member.case
-        runs = member.measured_runs
+        item, case = item_run.item, item_run.case
+        runs = item_run.measured_runs
         records = [run.reply.benchmark for run in runs if run.reply.benchmark is not None]
         callspec = getattr(item, "callspec", None)
         parameters = collection.parameters_of(item)

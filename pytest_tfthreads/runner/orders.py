@@ -20,7 +20,7 @@ from pytest_tfthreads.pytest_bridge.coverage_data import options_of_run
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.settled_options import settled_options
 from pytest_tfthreads.runner.item_run import ItemRun
-from pytest_tfthreads.runner.variants import Side
+from pytest_tfthreads.runner.variants import Variant
 from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 
@@ -38,7 +38,7 @@ class Orders:
         self._settings = settings
         self._machine = machine
         self._serials = itertools.count()
-        self._calls: dict[Side, PytestCall] = {}
+        self._calls: dict[Variant, PytestCall] = {}
         self.preload: Preload | None = None  # what interpreters import of the project
 
     @property
@@ -46,16 +46,16 @@ class Orders:
         """Whether tests have the terminal to themselves, for a debugger."""
         return is_interactive(self._config)
 
-    def granted(self, member: ItemRun) -> int:
+    def granted(self, item_run: ItemRun) -> int:
         """How many CPUs it runs on."""
-        requested = member.requested
-        return member.case.granted_cpus(
+        requested = item_run.requested
+        return item_run.case.granted_cpus(
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
     def write(
         self,
-        member: ItemRun,
+        item_run: ItemRun,
         place: int,
         ring: Ring,
         ring_id: int | None = None,
@@ -73,9 +73,9 @@ class Orders:
         # what is traced goes through in one turn.
         takes_turns = not self.is_interactive and traces is None
         terms = Terms(
-            intra=member.requested.intra,
-            inter=member.requested.inter,
-            cpu_count=self.granted(member),
+            intra=item_run.requested.intra,
+            inter=item_run.requested.inter,
+            cpu_count=self.granted(item_run),
             process=1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR),
             serial=next(self._serials),
             iterations=iterations,
@@ -84,13 +84,15 @@ class Orders:
             budget_share=budget_share,
             traces=traces,
         )
-        return Order(self._call(member.side), member.side.item(self._item(member.item)), terms)
+        return Order(
+            self._call(item_run.variant), item_run.variant.item(self._item(item_run.item)), terms
+        )
 
-    def _call(self, side: Side) -> PytestCall:
-        if side not in self._calls:
+    def _call(self, variant: Variant) -> PytestCall:
+        if variant not in self._calls:
             here = _call_here(self._config, self._settings, self.preload)
-            self._calls[side] = side.call(here)
-        return self._calls[side]
+            self._calls[variant] = variant.call(here)
+        return self._calls[variant]
 
     def _item(self, item: pytest.Item) -> ItemToRun:
         return ItemToRun(

@@ -18,10 +18,10 @@ _PRELOADED = "tf_threads_preloaded"
 
 
 @dataclass(frozen=True)
-class PreloadedSide:
+class PreloadedVariant:
     """What an interpreter has imported of the project ahead of its forks, as `Preloaded` says.
 
-    `where` is for people: the environment variables of the interpreter, the side of a duet; or
+    `where` is for people: the environment variables of the interpreter, the variant of a duet; or
     nothing.
     """
 
@@ -45,7 +45,7 @@ class Attached:
     measured: MeasuredTest | None = None
     has_failed: bool = False
     is_untraced: bool = False
-    preloaded: tuple[PreloadedSide, ...] = ()
+    preloaded: tuple[PreloadedVariant, ...] = ()
 
 
 def attach(report: pytest.TestReport, attached: Attached) -> None:
@@ -67,5 +67,5 @@ def attached_to(report: pytest.TestReport) -> Attached:
         None if measured is None else MeasuredTest.from_json(measured),
         hasattr(report, _FAILED),
         hasattr(report, _UNTRACED),
-        tuple(decode(PreloadedSide, one) for one in getattr(report, _PRELOADED, ())),
+        tuple(decode(PreloadedVariant, one) for one in getattr(report, _PRELOADED, ())),
     )

@@ -42,15 +42,15 @@ class Rings:
         """For people: how many processes and passes the test will take from here; None: unknown."""
         self._progress.expect(processes, passes)
 
-    def trace(self, member: ItemRun, directory: Path) -> None:
+    def trace(self, item_run: ItemRun, directory: Path) -> None:
         """One process that is not measured, and leaves a trace in this directory."""
         self.expect(processes=1, passes=None)
-        self.run(0, [member], traces=str(directory))
+        self.run(0, [item_run], traces=str(directory))
 
     def run(
         self,
         number: int,
-        members: Sequence[ItemRun],
+        item_runs: Sequence[ItemRun],
         budget_share: float = 1.0,
         traces: str | None = None,
     ) -> float:
@@ -59,21 +59,23 @@ class Rings:
         `number` counts the rings of a test: each begins on another CPU. `traces`: a directory for a
         trace, instead of measuring. Returns the seconds for which the processes were at work.
         """
-        is_alone = len(members) == 1
+        is_alone = len(item_runs) == 1
         ring_id = None if is_alone else next(self._ids)
-        iterations = next((one.iterations for one in members if one.iterations), None)
+        iterations = next((one.iterations for one in item_runs if one.iterations), None)
         ring = Ring(
             rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
             first_set=number,
         )
         jobs = []
-        for place, one in enumerate(members):
+        for place, one in enumerate(item_runs):
             order = self._orders.write(one, place, ring, ring_id, iterations, budget_share, traces)
             timeout_s = one.case.timeout_s or self._settings.timeout_s
-            jobs.append(Job(order, one.side.home, one.case.env, timeout_s))
-        pass_number = None if traces else 1 + max(len(one.runs) for one in members)
-        answers = self._executor.run(Batch(tuple(jobs), ring, members[0].item.nodeid, pass_number))
-        for one, result in zip(members, answers.results, strict=True):
+            jobs.append(Job(order, one.variant.home, one.case.env, timeout_s))
+        pass_number = None if traces else 1 + max(len(one.runs) for one in item_runs)
+        answers = self._executor.run(
+            Batch(tuple(jobs), ring, item_runs[0].item.nodeid, pass_number)
+        )
+        for one, result in zip(item_runs, answers.results, strict=True):
             one.take(result, answers.begun_s)
         self._budget.spend(len(jobs), answers.seconds)
         return answers.seconds

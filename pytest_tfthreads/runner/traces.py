@@ -63,32 +63,32 @@ class Profiles:
         traces: dict[str, Trace | None] = {"now": None, "baseline": None}
         problems: list[str] = []
         unwritten: dict[str, None] = {}
-        for name, member in (("now", now), ("baseline", then)):
-            if member is None:
+        for name, item_run in (("now", now), ("baseline", then)):
+            if item_run is None:
                 continue
             try:
-                traces[name] = self._taken(member, "" if name == "now" else f"-{name}")
+                traces[name] = self._taken(item_run, "" if name == "now" else f"-{name}")
             except _NoTraceError as error:
-                problems.append(f"no trace of {member.side.title}: {error}")
+                problems.append(f"no trace of {item_run.variant.title}: {error}")
                 if isinstance(error, _NotStoredError):
                     mend = "mend that, or name another directory"
                     unwritten[f"{_OPTION}: {error}; {mend}"] = None
         told = Traces(str(self._directory), platform.node(), **traces, problems=tuple(problems))
         return Taken(told, tuple(unwritten))
 
-    def _taken(self, member: ItemRun, suffix: str) -> Trace:
+    def _taken(self, item_run: ItemRun, suffix: str) -> Trace:
         with self._partial() as partial:
-            self._rings.trace(member, partial)
-            if member.problem:
-                raise _NoTraceError(member.problem)
-            traced = member.runs[-1].reply.trace
+            self._rings.trace(item_run, partial)
+            if item_run.problem:
+                raise _NoTraceError(item_run.problem)
+            traced = item_run.runs[-1].reply.trace
             if traced is None:
                 raise _NoTraceError("the process says nothing of it")
             if traced.profile is None:
                 kind = _NotStoredError if traced.is_unwritten else _NoTraceError
                 raise kind(traced.problem)
-            path = self._stored(partial, collection.nodeid_of(member.item), suffix)
-        return Trace(member.side.title, str(path), traced.profile)
+            path = self._stored(partial, collection.nodeid_of(item_run.item), suffix)
+        return Trace(item_run.variant.title, str(path), traced.profile)
 
     @contextlib.contextmanager
     def _partial(self) -> Iterator[Path]:

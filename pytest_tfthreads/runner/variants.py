@@ -27,7 +27,7 @@ _OWN_NAME = __name__.partition(".")[0]
 _OWN_DIRECTORY = str(Path(__file__).parents[2])
 
 
-class Side(Protocol):
+class Variant(Protocol):
     """The code that a process runs, and the interpreter that it runs in."""
 
     @property
@@ -56,7 +56,7 @@ class Side(Protocol):
         """Why it ran code of the current side, though nothing is wrong; or nothing."""
 
 
-class Baseline(Side, Protocol):
+class BaselineVariant(Variant, Protocol):
     """What the current side is compared with."""
 
     @property
@@ -72,7 +72,7 @@ class Baseline(Side, Protocol):
 
 
 @dataclass(frozen=True)
-class Here:
+class CurrentTree:
     """The current tree in this environment.
 
     `roots`: directories; a process lists the modules that it imports from them.
@@ -115,13 +115,13 @@ class AtRevision:
         self._tests = tests
         self._rootdir = config.rootpath
         self._installs = all_installs()
-        self._origins = Origins(checkout.twins, config.rootpath, tests, self._installs)
+        self._origins = Origins(checkout.counterparts, config.rootpath, tests, self._installs)
         self._config_file = config.inipath
         self._named = frozenset(config.getoption("file_or_dir") or ())
         self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
         self.home = replace(
             here,
-            cwd=self._twin(here.cwd),
+            cwd=self._counterpart(here.cwd),
             sys_path=self._path(here.sys_path),
             variables=tuple(self._variables()),
         )
@@ -139,7 +139,7 @@ class AtRevision:
     def item(self, here: ItemToRun) -> ItemToRun:
         return replace(
             here,
-            path=self._twin(here.path),
+            path=self._counterpart(here.path),
             left_out=tuple(map(self._moved, here.left_out)),  # a conftest.py is named by its path
         )
 
@@ -152,7 +152,7 @@ class AtRevision:
     def sameness(self, there: Mapping[str, str]) -> str:
         return (
             self._origins.newness(_without_us(there))
-            or laid_over_only(there, self._tests, self._checkout.twins)
+            or laid_over_only(there, self._tests, self._checkout.counterparts)
             or ""
         )
 
@@ -167,7 +167,7 @@ class AtRevision:
             print(f"--tf-threads-duet: {error}", file=sys.stderr)
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
-        path = redirected(sys_path, self._checkout.twins, self._installs)
+        path = redirected(sys_path, self._checkout.counterparts, self._installs)
         # This plugin measures, and both sides by one version of it, though it be its own code that
         # is under test.
         is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
@@ -175,29 +175,29 @@ class AtRevision:
 
     def _arguments(self, here: PytestCall) -> Iterator[str]:
         for text in here.args:
-            # What is to be tested may be said from a directory that has no twin, or by a link.
+            # What is to be tested may be said from a directory without counterpart, or by a link.
             is_named = text in self._named
             yield self._place(text, here.invocation_dir) if is_named else self._moved(text)
-        yield f"--rootdir={self._twin(str(self._rootdir))}"
+        yield f"--rootdir={self._counterpart(str(self._rootdir))}"
         if self._config_file is not None:  # the other revision may have one that comes first
-            yield from ("-c", self._twin(str(self._config_file)))
+            yield from ("-c", self._counterpart(str(self._config_file)))
 
     def _place(self, text: str, directory: str) -> str:
-        """The twin of a file or directory that an argument names, if it does."""
+        """The counterpart of a file or directory that an argument names, if it does."""
         path, separator, own_part = text.partition("::")
         full = os.path.join(directory, path)
-        return f"{self._twin(full)}{separator}{own_part}" if os.path.exists(full) else text
+        return f"{self._counterpart(full)}{separator}{own_part}" if os.path.exists(full) else text
 
     def _variables(self) -> Iterator[tuple[str, str]]:
         if python_path := os.environ.get("PYTHONPATH"):
-            entries = redirected(python_path.split(os.pathsep), self._checkout.twins)
+            entries = redirected(python_path.split(os.pathsep), self._checkout.counterparts)
             yield "PYTHONPATH", os.pathsep.join(entries)
         if options := os.environ.get("PYTEST_ADDOPTS"):
             yield "PYTEST_ADDOPTS", self._moved(options)
 
-    def _twin(self, path: str) -> str:
-        twin = self._checkout.twin(Path(path))
-        return path if twin is None else str(twin)
+    def _counterpart(self, path: str) -> str:
+        counterpart = self._checkout.counterpart(Path(path))
+        return path if counterpart is None else str(counterpart)
 
     def _moved(self, text: str) -> str:
         return self._top.sub(lambda _: str(self._checkout.root), text)

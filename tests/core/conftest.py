@@ -5,10 +5,10 @@ import random
 
 import pytest
 
+from builders import unchanged_process
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
-from pytest_tfthreads.doctor.power import Trial
 from repository import program
 
 PHYSICAL = 4
@@ -65,34 +65,6 @@ def replay():
     return program("gate/replay.py")
 
 
-def unchanged_process(round_s, cpu_share=1.0, ring=0, reference_s=0.001):
-    """One whose rounds all take the same time; some seconds of them."""
-    rounds = 400
-    return Sample(
-        (round_s,) * rounds, (cpu_share * round_s,) * rounds, 10, 10, 0.1, 0, 0, 0, (0,),
-        ring=ring, turn_rounds=2, reference_wall_s=reference_s, reference_cpu_s=reference_s,
-    )  # fmt: skip
-
-
 @pytest.fixture
 def sample():
     return unchanged_process
-
-
-@pytest.fixture
-def trial():
-    """Build one: pairs whose processes each spread by `spread`, and meet the same weather."""
-
-    def build(count=6, spread=0.01, weather=0.03, seed=1, reference_s=0.001):
-        rng = random.Random(seed)
-
-        def process(ring, sky):
-            round_s = 0.01 * math.exp(sky + rng.gauss(0, spread))
-            return unchanged_process(round_s, math.exp(rng.gauss(0, spread)), ring, reference_s)
-
-        skies = [rng.gauss(0, weather) for _ in range(count)]
-        return Trial(
-            tuple((process(ring, sky), process(ring, sky)) for ring, sky in enumerate(skies))
-        )
-
-    return build

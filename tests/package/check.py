@@ -68,7 +68,7 @@ def check_files(wheel: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     needed = ours | {"README.md", "LICENSE", "CHANGELOG.md", "tox.ini", "tests/conftest.py"}
-    needed |= {"docs/conf.py", "docs/reference/saved-run.schema.json"}
+    needed |= {"docs/conf.py", "examples/README.md", "docs/reference/saved-run.schema.json"}
     if missing := needed - names:
         sys.exit(f"{sdist.name}: missing {sorted(missing)}")
 

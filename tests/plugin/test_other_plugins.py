@@ -4,7 +4,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 
@@ -98,14 +97,7 @@ def never():
 """
 
 
-OLD_XDIST = tuple(map(int, version("pytest-xdist").split(".")[:2])) < (3, 6)
-UNDER_XDIST = pytest.param(
-    ("-n2",),
-    marks=pytest.mark.skipif(OLD_XDIST, reason="incomplete with pytest-xdist 3.3: known, open"),
-)
-
-
-@pytest.mark.parametrize("args", [(), UNDER_XDIST])
+@pytest.mark.parametrize("args", [(), ("-n2",)])
 def test_coverage_counts_marked_tests_and_leaves_rounds_alone(suite, args, monkeypatch):
     pytest.importorskip("pytest_cov")
     monkeypatch.setenv("COVERAGE_CORE", "ctrace")

@@ -337,6 +337,32 @@ def test_workers_write_nothing(suite, monkeypatch):
     assert (suite.path / "summary.md").read_text().count("### Speed") == 1
 
 
+def test_what_a_report_carries_may_be_overwritten(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        def test_it(benchmark):
+            benchmark(int)
+
+        def test_plain():
+            pass
+        """,
+        conftest="""
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_logreport(report):
+            if hasattr(report, "tf_threads"):
+                report.tf_threads = {"name": 1}
+        """,
+    )
+    result, benchmarks = suite.results("-n1", SHORT, subprocess=True)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_it.py::test_it*: what was measured did not arrive: *"])
+    assert "INTERNALERROR" not in result.stdout.str()
+    assert not benchmarks
+
+
 def test_a_run_of_benchmarks_only_measures_the_marked(suite):
     suite.write(MIXED)
     result, benchmarks = suite.results("-n2", "--benchmark-only", "-rs", SHORT, subprocess=True)

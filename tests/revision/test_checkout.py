@@ -44,7 +44,7 @@ def test_checkout_is_the_other_revision_and_goes_with_its_block(tree, temp):
         assert (checkout.top, checkout.notes) == (tree.path, ())
         assert core(checkout.root) == "VALUE = 1"
         assert checkout.root.name == tree.path.name
-        assert checkout.twin(tree.path / "mypkg/core.py") == checkout.root / "mypkg/core.py"
+        assert checkout.counterpart(tree.path / "mypkg/core.py") == checkout.root / "mypkg/core.py"
         (private,) = temp.iterdir()
         assert private.stat().st_mode & 0o777 == 0o700
     assert nothing_left(tree, temp)
@@ -125,7 +125,7 @@ def test_project_in_a_subfolder(tree):
     here = tree.path / "services/one"
     with Checkout.make(here, "HEAD", trusted=True) as checkout:
         assert checkout.top == tree.path
-        assert core(checkout.twin(here)) == "VALUE = 1"
+        assert core(checkout.counterpart(here)) == "VALUE = 1"
 
 
 def test_linked_worktree(tree, tmp_path, temp):
@@ -218,8 +218,8 @@ def test_temporary_directory_inside_the_tree(tree, monkeypatch):
     inside.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(inside))
     with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
-        assert checkout.twin(checkout.root / "mypkg/core.py") is None
-        assert checkout.twin(tree.path / "mypkg") == checkout.root / "mypkg"
+        assert checkout.counterpart(checkout.root / "mypkg/core.py") is None
+        assert checkout.counterpart(tree.path / "mypkg") == checkout.root / "mypkg"
     assert nothing_left(tree, inside)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.revision.checkout import Checkout
-from pytest_tfthreads.revision.counterparts import Twins
+from pytest_tfthreads.revision.counterparts import Counterparts
 from pytest_tfthreads.revision.imports import Origins
 from pytest_tfthreads.revision.installs import Install
 from pytest_tfthreads.revision.overlay import Overlay
@@ -22,78 +22,88 @@ def touch(path, text=""):
 
 
 @pytest.fixture
-def twins(tmp_path):
+def counterparts(tmp_path):
     """A tree and its checkout, empty but for what a test puts there."""
     base = tmp_path.resolve()
     for name in ("current/my tree", "temp/my tree"):
         (base / name).mkdir(parents=True)
-    return Twins(base / "current/my tree", base / "temp/my tree", prefixes=())
+    return Counterparts(base / "current/my tree", base / "temp/my tree", prefixes=())
 
 
-def mistake(twins, there, here=None, installs=(), rootdir=None):
-    origins = Origins(twins, rootdir or twins.top, Overlay((), ()), installs)
+def mistake(counterparts, there, here=None, installs=(), rootdir=None):
+    origins = Origins(counterparts, rootdir or counterparts.top, Overlay((), ()), installs)
     return origins.mistake(there, here or {})
 
 
 # -- modules of the current tree ----------------------------------------------------------
 
 
-def test_modules_of_the_current_tree_are_named(twins):
-    modules = {f"mypkg.m{number:02}": str(twins.top / f"m{number}.py") for number in range(17)}
+def test_modules_of_the_current_tree_are_named(counterparts):
+    modules = {
+        f"mypkg.m{number:02}": str(counterparts.top / f"m{number}.py") for number in range(17)
+    }
     for file in modules.values():
-        touch(twins.twin(Path(file)))
-    modules |= {"fine": str(twins.root / "fine.py"), "numpy": "/usr/numpy.py", "odd": "<frozen>"}
-    message = mistake(twins, modules)
+        touch(counterparts.counterpart(Path(file)))
+    modules |= {
+        "fine": str(counterparts.root / "fine.py"),
+        "numpy": "/usr/numpy.py",
+        "odd": "<frozen>",
+    }
+    message = mistake(counterparts, modules)
     assert "mypkg.m00, mypkg.m01, mypkg.m02, mypkg.m03, mypkg.m04 and 12 more" in message
     assert "editable_mode=compat" in message
     assert "python=PATH" in message
     assert "fine" not in message
 
 
-def test_modules_of_an_environment_in_the_tree_are_shared_by_right(twins, monkeypatch):
-    monkeypatch.chdir(twins.top)
-    touch(twins.top / ".venv/pyvenv.cfg")
+def test_modules_of_an_environment_in_the_tree_are_shared_by_right(counterparts, monkeypatch):
+    monkeypatch.chdir(counterparts.top)
+    touch(counterparts.top / ".venv/pyvenv.cfg")
     modules = {
-        "numpy": str(twins.top / ".venv/lib/site-packages/numpy/__init__.py"),
+        "numpy": str(counterparts.top / ".venv/lib/site-packages/numpy/__init__.py"),
         "frozen": "<frozen>",
-        "mypkg": str(twins.root / "mypkg.py"),
+        "mypkg": str(counterparts.root / "mypkg.py"),
     }
-    assert mistake(twins, modules) == ""
+    assert mistake(counterparts, modules) == ""
 
 
-def test_a_link_that_leads_back_is_seen(twins):
-    touch(twins.top / "mypkg/core.py")
-    (twins.root / "mypkg").symlink_to(twins.top / "mypkg")
-    assert "mypkg.core" in mistake(twins, {"mypkg.core": str(twins.root / "mypkg/core.py")})
+def test_a_link_that_leads_back_is_seen(counterparts):
+    touch(counterparts.top / "mypkg/core.py")
+    (counterparts.root / "mypkg").symlink_to(counterparts.top / "mypkg")
+    assert "mypkg.core" in mistake(
+        counterparts, {"mypkg.core": str(counterparts.root / "mypkg/core.py")}
+    )
 
 
 @pytest.mark.parametrize("tool", ["meson-python", "scikit-build-core"])
-def test_a_hook_that_comes_first_is_named_as_what_it_is(twins, tool):
-    modules = {"mypkg._ext": str(touch(twins.top / f"build/cp311/_ext{COMPILED}"))}
-    hook = Install(tool, {"mypkg": twins.top / "build/cp311"}, comes_first=True)
-    message = mistake(twins, modules, installs=[hook])
+def test_a_hook_that_comes_first_is_named_as_what_it_is(counterparts, tool):
+    modules = {"mypkg._ext": str(touch(counterparts.top / f"build/cp311/_ext{COMPILED}"))}
+    hook = Install(tool, {"mypkg": counterparts.top / "build/cp311"}, comes_first=True)
+    message = mistake(counterparts, modules, installs=[hook])
     assert f"{tool}'s editable install leads there: its import hook" in message
     assert "pip install .` without -e" in message
     assert "compat" not in message
 
 
-def test_a_directory_of_another_name_than_its_package_is_named(twins):
-    for top in (twins.top, twins.root):
+def test_a_directory_of_another_name_than_its_package_is_named(counterparts):
+    for top in (counterparts.top, counterparts.root):
         touch(top / "sources/core.py")
-    finder = Install("setuptools", {"mypkg": twins.top / "sources"})
-    message = mistake(twins, {"mypkg.core": str(twins.top / "sources/core.py")}, installs=[finder])
+    finder = Install("setuptools", {"mypkg": counterparts.top / "sources"})
+    message = mistake(
+        counterparts, {"mypkg.core": str(counterparts.top / "sources/core.py")}, installs=[finder]
+    )
     assert "The editable install by setuptools leads there" in message
     assert "Give the directory the name of the package" in message
 
 
-def test_code_that_is_new_since_is_no_mistake(twins):
-    touch(twins.root / "src/mypkg/__init__.py")
+def test_code_that_is_new_since_is_no_mistake(counterparts):
+    touch(counterparts.root / "src/mypkg/__init__.py")
     modules = {
-        "mypkg": str(twins.root / "src/mypkg/__init__.py"),
-        "newpkg": str(touch(twins.top / "src/newpkg/__init__.py")),
+        "mypkg": str(counterparts.root / "src/mypkg/__init__.py"),
+        "newpkg": str(touch(counterparts.top / "src/newpkg/__init__.py")),
     }
-    assert mistake(twins, modules) == ""
-    origins = Origins(twins, twins.top, Overlay((), ()))
+    assert mistake(counterparts, modules) == ""
+    origins = Origins(counterparts, counterparts.top, Overlay((), ()))
     assert "the other revision has no newpkg" in origins.newness(modules)
     assert origins.newness({"mypkg": modules["mypkg"]}) == ""
 
@@ -102,33 +112,36 @@ def test_code_that_is_new_since_is_no_mistake(twins):
 
 
 @pytest.mark.parametrize("place", ["", "src", "services/one", "services/one/src"])
-def test_installed_code(twins, place):
-    touch(twins.root / place / "mypkg/__init__.py")
-    touch(twins.root / place / "single.py")
-    touch(twins.root / place / "numpy/a_folder_of_examples.py")
-    touch(twins.root / place / "types.py")
+def test_installed_code(counterparts, place):
+    touch(counterparts.root / place / "mypkg/__init__.py")
+    touch(counterparts.root / place / "single.py")
+    touch(counterparts.root / place / "numpy/a_folder_of_examples.py")
+    touch(counterparts.root / place / "types.py")
     modules = {
         "mypkg": "/env/site-packages/mypkg/__init__.py",
         "mypkg.core": "/env/site-packages/mypkg/core.py",
         "numpy": "/env/site-packages/numpy/__init__.py",
         "types": "/usr/lib/types.py",
-        "single": str(twins.root / place / "single.py"),
+        "single": str(counterparts.root / place / "single.py"),
     }
-    rootdir = twins.top / "services/one"
-    message = mistake(twins, modules, rootdir=rootdir)
+    rootdir = counterparts.top / "services/one"
+    message = mistake(counterparts, modules, rootdir=rootdir)
     assert message.startswith("mypkg is imported from /env/site-packages/mypkg on both sides")
     assert "pip install -e ." in message
     modules["single"] = "/env/site-packages/single.py"
-    assert mistake(twins, modules, rootdir=rootdir).startswith("mypkg, single are")
-    modules |= {"mypkg": str(twins.root / "mypkg.py"), "single": str(twins.root / "single.py")}
-    assert mistake(twins, modules, rootdir=rootdir) == ""
+    assert mistake(counterparts, modules, rootdir=rootdir).startswith("mypkg, single are")
+    modules |= {
+        "mypkg": str(counterparts.root / "mypkg.py"),
+        "single": str(counterparts.root / "single.py"),
+    }
+    assert mistake(counterparts, modules, rootdir=rootdir) == ""
 
 
-def test_installed_code_with_compiled_parts_needs_two_environments(twins, tmp_path):
-    touch(twins.root / "src/mypkg/__init__.py")
+def test_installed_code_with_compiled_parts_needs_two_environments(counterparts, tmp_path):
+    touch(counterparts.root / "src/mypkg/__init__.py")
     touch(tmp_path / f"site-packages/mypkg/deep/_ext{COMPILED}")
     installed = touch(tmp_path / "site-packages/mypkg/__init__.py")
-    message = mistake(twins, {"mypkg": str(installed)})
+    message = mistake(counterparts, {"mypkg": str(installed)})
     assert "has compiled parts" in message
     assert "python=PATH" in message
     assert "pip install -e ." not in message
@@ -149,7 +162,7 @@ def sides(tree):
         modules = {name: str(tree.path / file) for name, file in here.items()}
         laid_over = Overlay((), tuple(tree.path / one for one in tests))
         with Checkout.make(tree.path, "HEAD", trusted=True) as checkout:
-            origins = Origins(checkout.twins, tree.path, laid_over, installs)
+            origins = Origins(checkout.counterparts, tree.path, laid_over, installs)
             if problem is None:
                 return origins.mistake({}, modules)
             return origins.wrong_path(problem, modules)
@@ -250,11 +263,11 @@ class TestWrongPath:
         assert sides({file: ""}, None, {"mypkg._ext": file}) == ""
 
 
-def test_a_module_that_is_compiled_on_one_side_only(twins):
-    compiled = str(touch(twins.top / f"mypkg/core{COMPILED}"))
-    source = str(touch(twins.root / "mypkg/core.py"))
-    message = mistake(twins, {"mypkg.core": source}, {"mypkg.core": compiled})
+def test_a_module_that_is_compiled_on_one_side_only(counterparts):
+    compiled = str(touch(counterparts.top / f"mypkg/core{COMPILED}"))
+    source = str(touch(counterparts.root / "mypkg/core.py"))
+    message = mistake(counterparts, {"mypkg.core": source}, {"mypkg.core": compiled})
     assert "mypkg.core is compiled on the current side" in message
     assert f"imported {source}" in message
-    both = str(touch(twins.root / f"mypkg/core{COMPILED}"))
-    assert mistake(twins, {"mypkg.core": both}, {"mypkg.core": compiled}) == ""
+    both = str(touch(counterparts.root / f"mypkg/core{COMPILED}"))
+    assert mistake(counterparts, {"mypkg.core": both}, {"mypkg.core": compiled}) == ""

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_tfthreads.revision.counterparts import Twins, redirected
+from pytest_tfthreads.revision.counterparts import Counterparts, redirected
 from pytest_tfthreads.revision.installs import Install, all_installs, import_hooks
 
 _BUILD = (
@@ -23,9 +23,9 @@ _LOOK = """
 import json, subprocess, sys
 from pathlib import Path
 from pytest_tfthreads.revision.installs import all_installs
-from pytest_tfthreads.revision.counterparts import Twins, redirected
+from pytest_tfthreads.revision.counterparts import Counterparts, redirected
 top, root = map(Path, sys.argv[1:])
-path = redirected(sys.path, Twins(top, root, prefixes=()), all_installs())
+path = redirected(sys.path, Counterparts(top, root, prefixes=()), all_installs())
 load = "import sys; sys.path[:] = {!r}; import product; print(product.VALUE)".format(path)
 there = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True)
 import product
@@ -97,20 +97,20 @@ def test_every_backend_is_led_to_the_other_tree(tmp_path, backend, more, config,
 
 
 @pytest.fixture
-def twins(tmp_path):
+def counterparts(tmp_path):
     base = tmp_path.resolve()
     for name in ("current/tree", "temp/tree"):
         (base / name).mkdir(parents=True)
-    return Twins(base / "current/tree", base / "temp/tree", prefixes=())
+    return Counterparts(base / "current/tree", base / "temp/tree", prefixes=())
 
 
-def test_finders_of_setuptools(twins):
+def test_finders_of_setuptools(counterparts):
     finder = ModuleType("__editable___mypkg_1_0_finder")
     finder.MAPPING = {
-        "mypkg": str(twins.top / "src/mypkg"),
-        "space.inner": str(twins.top / "lib/space/inner"),
-        "single": str(twins.top / "single.py"),
-        "renamed": str(twins.top / "sources"),
+        "mypkg": str(counterparts.top / "src/mypkg"),
+        "space.inner": str(counterparts.top / "lib/space/inner"),
+        "single": str(counterparts.top / "single.py"),
+        "renamed": str(counterparts.top / "sources"),
         "other": "/elsewhere/other",
     }
     odd = ModuleType("__editable___odd_finder")
@@ -120,21 +120,21 @@ def test_finders_of_setuptools(twins):
     assert install.leads_to("renamed")
     assert not install.leads_to("mypkg2")
     hook = "__editable__.mypkg.finder.__path_hook__"
-    assert redirected(["/x", hook], twins, [install]) == [
-        *(str(twins.root / "src"), str(twins.root), str(twins.root / "lib")),
+    assert redirected(["/x", hook], counterparts, [install]) == [
+        *(str(counterparts.root / "src"), str(counterparts.root), str(counterparts.root / "lib")),
         *("/x", hook),
     ]
 
 
-def test_a_link_among_the_installed_packages(twins, tmp_path):
-    write(twins.top / "lib/product/__init__.py", "")
+def test_a_link_among_the_installed_packages(counterparts, tmp_path):
+    write(counterparts.top / "lib/product/__init__.py", "")
     packages = tmp_path / "site-packages"
     packages.mkdir()
-    (packages / "product").symlink_to(twins.top / "lib/product")
+    (packages / "product").symlink_to(counterparts.top / "lib/product")
     write(packages / "numpy/__init__.py", "")
     (install,) = all_installs([str(packages), "/absent/site-packages"], {}, [])
-    assert redirected([str(packages)], twins, [install]) == [
-        str(twins.root / "lib"),
+    assert redirected([str(packages)], counterparts, [install]) == [
+        str(counterparts.root / "lib"),
         str(packages),
     ]
 
@@ -155,10 +155,10 @@ class ScikitBuildRedirectingFinder:
         self.known_wheel_files = wheel
 
 
-def test_hooks_of_builds_come_before_the_path(twins):
-    meson = MesonpyMetaFinder({"product"}, str(twins.top / "build/cp311"))
+def test_hooks_of_builds_come_before_the_path(counterparts):
+    meson = MesonpyMetaFinder({"product"}, str(counterparts.top / "build/cp311"))
     scikit = ScikitBuildRedirectingFinder(
-        {"other": str(twins.top / "src/other/__init__.py")}, {"other._ext": "other/_ext.so"}
+        {"other": str(counterparts.top / "src/other/__init__.py")}, {"other._ext": "other/_ext.so"}
     )
     found = all_installs([], {}, [meson, scikit, object()])
     assert [(one.tool, one.comes_first) for one in found] == [
@@ -167,7 +167,7 @@ def test_hooks_of_builds_come_before_the_path(twins):
     ]
     assert found[0].leads_to("product._ext")
     assert found[1].leads_to("other._ext")
-    assert redirected(["/x"], twins, found) == ["/x"]
+    assert redirected(["/x"], counterparts, found) == ["/x"]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_hooks_that_everybody_has_are_not_named():
     assert not [one for one in named if "BuiltinImporter" in one or "AssertionRewriting" in one]
 
 
-def test_nothing_is_taken_for_granted_of_other_tools(twins):
+def test_nothing_is_taken_for_granted_of_other_tools(counterparts):
     class Odd:
         _redirections = 5
 

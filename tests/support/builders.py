@@ -19,6 +19,15 @@ def sample(wall_s=(0.5, 1.5), cpu_s=None, **fields):
     )
 
 
+def unchanged_process(round_s, cpu_share=1.0, ring=0, reference_s=0.001):
+    """A process whose rounds all take the same time; some seconds of them."""
+    rounds = 400
+    return Sample(
+        (round_s,) * rounds, (cpu_share * round_s,) * rounds, 10, 10, 0.1, 0, 0, 0, (0,),
+        ring=ring, turn_rounds=2, reference_wall_s=reference_s, reference_cpu_s=reference_s,
+    )  # fmt: skip
+
+
 def measurement(*samples, **fields):
     """Of these processes, or of two, with two threads on two CPUs."""
     pools = Pools(2, 1)

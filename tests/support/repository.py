@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-_TOP = Path(__file__).parents[2]
-RECORDINGS = _TOP / "recordings"
+TOP = Path(__file__).parents[2]
+RECORDINGS = TOP / "recordings"
 
 
 @cache
 def program(name):
-    """The program `benchmarks/NAME` as a module, such as "gate/replay.py".
+    """The program `benchmarks/NAME` as a module, such as "gate/replay.py". A whole path does too.
 
     Its neighbours are imported by their names, as when it is run as a program.
     """
-    path = _TOP / "benchmarks" / name
+    path = TOP / "benchmarks" / name
     # No other module has this name: one of the programs is called as the coverage of pytest-cov.
     module_name = f"benchmarks_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -57,11 +57,11 @@ def stands_for_test(samples: Sequence[Sample]) -> bool:
     return cores - (cpu - wall) >= math.log(STANDS_FROM)
 
 
-def correction_of(metric: str, *sittings: Sequence[Sample]) -> str:
-    """How a metric of these sittings is corrected, so that they can be compared."""
-    if not all(map(has_reference, sittings)):
+def correction_of(metric: str, *sessions: Sequence[Sample]) -> str:
+    """How a metric of these sessions is corrected, so that they can be compared."""
+    if not all(map(has_reference, sessions)):
         return NOT
-    if metric == "throughput" and all(map(stands_for_test, sittings)):
+    if metric == "throughput" and all(map(stands_for_test, sessions)):
         return BY_WALL
     return BY_BOTH
 

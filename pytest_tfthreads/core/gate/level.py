@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 
-from pytest_tfthreads.core.stats.change_points import Level, Sitting, course
+from pytest_tfthreads.core.stats.change_points import Segment, Session, segmentation
 
 CHANGE_ERROR = 0.01
 """How often an unchanged history may show any change: a level that begins too late, or without its
@@ -25,14 +25,14 @@ slow runs, looks faster than it is."""
 
 
 def present_level(
-    sittings: Sequence[Sitting], since: int = 0, beside: Container[int] = ()
+    sessions: Sequence[Session], since: int = 0, beside: Container[int] = ()
 ) -> tuple[int, ...]:
-    """Indices of the saved sittings, oldest first, that make the level; never none.
+    """Indices of the saved sessions, oldest first, that make the level; never none.
 
-    It begins with the sitting `since` at the earliest. `beside` are those that were measured side
+    It begins with the session `since` at the earliest. `beside` are those that were measured side
     by side with their baselines without a regression. Raises `ValueError` where there is none.
     """
-    first, *later = course(sittings[since:], CHANGE_ERROR).levels
+    first, *later = segmentation(sessions[since:], CHANGE_ERROR).levels
     accepted, members = first, [*range(first.start, first.stop)]
     for level in later:
         indices = range(level.start, level.stop)
@@ -43,5 +43,5 @@ def present_level(
     return tuple(since + index for index in members)
 
 
-def _differ(one: Level, other: Level) -> bool:
+def _differ(one: Segment, other: Segment) -> bool:
     return abs(one.log_speed - other.log_speed) > math.hypot(one.half_width, other.half_width)

@@ -46,7 +46,7 @@ from pytest_tfthreads.core.gate.correction import (
 from pytest_tfthreads.core.gate.level import present_level
 from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.stats.change_points import Sitting
+from pytest_tfthreads.core.stats.change_points import Session
 from pytest_tfthreads.core.stats.drift import Prediction, predict
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, LogRatio, holm
 from pytest_tfthreads.core.tolerance import METRICS
@@ -451,13 +451,13 @@ def _level_of(
     """Places in `usable` of the runs to compare with; of a named one, that one."""
     if history.named:
         return (len(usable) - 1,)
-    sittings = [
-        Sitting(tuple(each), _measured_s(history.measurements[index]))
+    sessions = [
+        Session(tuple(each), _measured_s(history.measurements[index]))
         for index, each in zip(usable, logs, strict=True)
     ]
     since = sum(index < history.since for index in usable)
     beside = {place for place, index in enumerate(usable) if index in history.beside}
-    return present_level(sittings, since, beside)
+    return present_level(sessions, since, beside)
 
 
 def _less_sure(prediction: Prediction, contention: float) -> Prediction:

@@ -1,6 +1,6 @@
-"""Where in a history of sittings the speed changed for good: change points, their size and place.
+"""Where in a history of sessions the speed changed for good: change points, their size and place.
 
-A sitting (one run of the suite) has one log speed a process; its mean is one point of the history.
+A session (one run of the suite) has one log speed a process; its mean is one point of the history.
 Points scatter about a level that stays until it changes. ruptures finds the levels, exactly: the
 partition for which
 
@@ -13,9 +13,9 @@ histories of independent points, each place a change can have being a chance to 
 
 The variance of a point is learned from differences of successive points, as in `drift` and
 moderated by its defaults, so that levels do not count as noise; differences far beyond the others
-are clipped, so that a few changes or odd sittings do not either. Machines have better and worse
+are clipped, so that a few changes or odd sessions do not either. Machines have better and worse
 weeks: where points are like their neighbours within the levels that were found, a mean of them
-varies more, and the levels are looked for again with that. A sitting that neither of its neighbours
+varies more, and the levels are looked for again with that. A session that neither of its neighbours
 bears out is no change.
 
 The constants were chosen by the rates of false alarms and of detection on recorded noise;
@@ -51,9 +51,9 @@ MISSING_LIBRARY = (
     "change points are found by ruptures, which is not installed: pip install ruptures"
 )
 LEAST_SITTINGS = 2
-"""Sittings that make a level: what only one has seen may be that sitting's own."""
+"""Sessions that make a level: what only one has seen may be that session's own."""
 ENOUGH_SITTINGS = 2 * LEAST_SITTINGS
-"""Sittings from which on a change can be found."""
+"""Sessions from which on a change can be found."""
 CONFIDENCE = 0.95
 NOISE = Expected(spread=0.07, weight=3.0, tests=1.0)
 """The spread of points about a level that is expected, beside that of their processes."""
@@ -70,20 +70,20 @@ class ChangesUnavailableError(Exception):
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """Log speeds of one sitting, one a process, and for how long a process measured."""
+class Session:
+    """Log speeds of one session, one a process, and for how long a process measured."""
 
     log_speeds: tuple[float, ...]
     measured_s: float = math.inf
 
     def __post_init__(self) -> None:
         if not self.log_speeds or not all(map(math.isfinite, self.log_speeds)):
-            raise ValueError(f"a sitting needs finite log speeds: {self.log_speeds}")
+            raise ValueError(f"a session needs finite log speeds: {self.log_speeds}")
 
 
 @dataclass(frozen=True)
-class Level:
-    """Sittings `start` to `stop` (without it) have this mean log speed; `half_width`: 95 %."""
+class Segment:
+    """Sessions `start` to `stop` (without it) have this mean log speed; `half_width`: 95 %."""
 
     start: int
     stop: int
@@ -92,7 +92,7 @@ class Level:
 
     @property
     def speed(self) -> Estimate:
-        """The speed itself, in the unit of the sittings' figures."""
+        """The speed itself, in the unit of the sessions' figures."""
         low, high = self.log_speed - self.half_width, self.log_speed + self.half_width
         return Estimate(math.exp(self.log_speed), math.exp(low), math.exp(high))
 
@@ -117,15 +117,15 @@ class Shift(LogRatio):
 
 
 @dataclass(frozen=True)
-class Change:
-    """From the `old` level to the `new` one, which begins with sitting `index`.
+class ChangePoint:
+    """From the `old` level to the `new` one, which begins with session `index`.
 
-    The speed changed after sitting `after` and no later than at sitting `by` (95 %): `after` is
+    The speed changed after session `after` and no later than at session `by` (95 %): `after` is
     index - 1 and `by` is index where the place is plain.
     """
 
-    old: Level
-    new: Level
+    old: Segment
+    new: Segment
     after: int
     by: int
     shift: Shift
@@ -136,14 +136,14 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Course:
+class Segmentation:
     """A history taken apart: `levels` and the `changes` between them.
 
     `spread` is the standard deviation of a point's logarithm about its level.
     """
 
-    levels: tuple[Level, ...]
-    changes: tuple[Change, ...]
+    levels: tuple[Segment, ...]
+    changes: tuple[ChangePoint, ...]
     spread: float
 
 
@@ -160,52 +160,52 @@ class Noise:
     dof: float
 
 
-def course(sittings: Sequence[Sitting], error: float = FAMILYWISE_ERROR) -> Course:
+def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -> Segmentation:
     """Levels and changes of a history, oldest first; `error` is that of this history alone.
 
     Raises `ValueError` on an empty history, `ChangesUnavailableError` without ruptures.
     """
-    if not sittings:
-        raise ValueError("a history needs at least one sitting")
+    if not sessions:
+        raise ValueError("a history needs at least one session")
     alike, left_over = -1.0, 0.0
     while left_over > alike:
         alike = left_over
-        noise = noise_of(sittings, alike)
+        noise = noise_of(sessions, alike)
         points = _borne_out(
-            [fmean(one.log_speeds) for one in sittings], _FAR * math.sqrt(noise.of_points)
+            [fmean(one.log_speeds) for one in sessions], _FAR * math.sqrt(noise.of_points)
         )
         starts = [0, *_change_points(points, noise, error), len(points)]
         left_over = _likeness(points, starts)
     width = student_t(0.5 + CONFIDENCE / 2, noise.dof) * math.sqrt(noise.of_means)
     levels = tuple(
-        Level(start, stop, fmean(points[start:stop]), width / math.sqrt(stop - start))
+        Segment(start, stop, fmean(points[start:stop]), width / math.sqrt(stop - start))
         for start, stop in itertools.pairwise(starts)
     )
     changes = tuple(
         _change(points, before, after, noise) for before, after in itertools.pairwise(levels)
     )
-    return Course(levels, changes, math.sqrt(noise.of_points))
+    return Segmentation(levels, changes, math.sqrt(noise.of_points))
 
 
-def shift_between(sittings: Sequence[Sitting], change: Change) -> Shift:
-    """How another speed of the same sittings moved between the levels of a change."""
+def shift_between(sessions: Sequence[Session], change: ChangePoint) -> Shift:
+    """How another speed of the same sessions moved between the levels of a change."""
     before, after = (
-        [fmean(one.log_speeds) for one in sittings[level.start : level.stop]]
+        [fmean(one.log_speeds) for one in sessions[level.start : level.stop]]
         for level in (change.old, change.new)
     )
     points, middle = [*before, *after], len(before)
-    noise = noise_of(sittings, _likeness(points, [0, middle, len(points)]))
+    noise = noise_of(sessions, _likeness(points, [0, middle, len(points)]))
     sizes = 1 / len(before) + 1 / len(after)
     return Shift(fmean(after) - fmean(before), noise.of_means * sizes, noise.dof)
 
 
-def noise_of(sittings: Sequence[Sitting], alike: float = 0.0) -> Noise:
+def noise_of(sessions: Sequence[Session], alike: float = 0.0) -> Noise:
     """What a history says of its own noise, moderated by what is to be expected.
 
     `alike` is the correlation of neighbours.
     """
-    points = [fmean(one.log_speeds) for one in sittings]
-    default = NOISE.spread**2 + _within(sittings)
+    points = [fmean(one.log_speeds) for one in sessions]
+    default = NOISE.spread**2 + _within(sessions)
     steps = len(points) - 1
     if steps < 1:
         return Noise(default, default, EXPECTED_DOF)
@@ -216,16 +216,16 @@ def noise_of(sittings: Sequence[Sitting], alike: float = 0.0) -> Noise:
     return Noise(of_points, of_points * (1 + alike) / (1 - alike), dof + EXPECTED_DOF)
 
 
-def _within(sittings: Sequence[Sitting]) -> float:
+def _within(sessions: Sequence[Session]) -> float:
     """Mean variance of a point that is expected from processes measured for so long."""
-    return fmean(default_within(one.measured_s) / len(one.log_speeds) for one in sittings)
+    return fmean(default_within(one.measured_s) / len(one.log_speeds) for one in sessions)
 
 
 def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:
     """How much neighbouring points correlate within the levels with these bounds, beyond chance.
 
-    0 for independent points. It is rounded, so that `course`, which repeats until it no longer
-    grows, comes to an end.
+    0 for independent points. The figure is rounded, so that `segmentation`, which repeats until the
+    figure no longer grows, comes to an end.
     """
     products = squares = 0.0
     for start, stop in itertools.pairwise(starts):
@@ -271,7 +271,7 @@ def _change_points(points: Sequence[float], noise: Noise, error: float) -> list[
     return [int(start) for start in starts]
 
 
-def _change(points: Sequence[float], before: Level, after: Level, noise: Noise) -> Change:
+def _change(points: Sequence[float], before: Segment, after: Segment, noise: Noise) -> ChangePoint:
     sizes = 1 / (before.stop - before.start) + 1 / (after.stop - after.start)
     shift = Shift(after.log_speed - before.log_speed, noise.of_means * sizes, noise.dof)
     # How much worse the two levels fit where the change is put elsewhere between their middles.
@@ -283,4 +283,4 @@ def _change(points: Sequence[float], before: Level, after: Level, noise: Noise) 
         total += (points[index] - before.log_speed) ** 2 - (points[index] - after.log_speed) ** 2
     limit = fits[after.start] + _PLACE_LR * noise.of_means
     possible = [index for index, misfit in fits.items() if misfit <= limit]
-    return Change(before, after, min(possible) - 1, max(possible), shift)
+    return ChangePoint(before, after, min(possible) - 1, max(possible), shift)

@@ -1,8 +1,8 @@
-"""How far the speed of unchanged code moves from one sitting to another, and so a new one.
+"""How far the speed of unchanged code moves from one session to another, and so a new one.
 
-A sitting is one run of the suite. Two sources of variance, both of the logarithm of a speed:
-between sittings (the machine of the day: neighbours on the host, clock, memory layout of the
-boot), which no number of processes removes, and between the processes of a sitting. A new sitting
+A session is one run of the suite. Two sources of variance, both of the logarithm of a speed:
+between sessions (the machine of the day: neighbours on the host, clock, memory layout of the
+boot), which no number of processes removes, and between the processes of a session. A new session
 of `n` processes is compared with the mean of `k` saved ones, the present level (`level`), of `m`
 processes each. The difference then has the variance
 
@@ -38,10 +38,10 @@ from pytest_tfthreads.core.stats.estimates import (
 
 @dataclass(frozen=True)
 class Expected:
-    """The drift that is expected before any history: a spread (of a logarithm) between sittings.
+    """The drift that is expected before any history: a spread (of a logarithm) between sessions.
 
     `weight`: the degrees of freedom that it counts for when saved runs speak against it. `tests`:
-    the most tests that the suite's drift counts for, for tests of one sitting share its weather.
+    the most tests that the suite's drift counts for, for tests of one session share its weather.
     """
 
     spread: float
@@ -50,7 +50,7 @@ class Expected:
 
 
 UNCORRECTED = Expected(0.11, 24.0, 1.0)
-"""Of speeds as measured. One sitting of the six that were recorded was slower than the others in
+"""Of speeds as measured. One session of the six that were recorded was slower than the others in
 nearly every test: however well a few saved runs agree, the next may be such a one."""
 CORRECTED = Expected(0.04, 4.0, 2.0)
 """After correction by the wall time of the reference workload (`correction`)."""
@@ -70,13 +70,13 @@ STATE_MEMORY_S = 0.25
 """After this time a CPU's state is forgotten by all but 1/e: half of a state's 0.5 s."""
 WITHIN_DOF = 2.0
 FLOOR = 0.01
-"""Spread between sittings that is always believed possible, however quiet the history."""
+"""Spread between sessions that is always believed possible, however quiet the history."""
 _CLIP = 4.0  # standard deviations beyond which a difference counts no more for the noise
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Variance between sittings, and its degrees of freedom."""
+    """Variance between sessions, and its degrees of freedom."""
 
     variance: float
     dof: float
@@ -84,7 +84,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Prediction(LogRatio):
-    """The log ratio of a sitting's speed to a level, and how far unchanged code may move it.
+    """The log ratio of a session's speed to a level, and how far unchanged code may move it.
 
     `between` and `within` are the two parts of its variance.
     """
@@ -101,34 +101,34 @@ def predict(
     level: Sequence[int] | None = None,
     suite: Drift | None = None,
 ) -> Prediction:
-    """From log speeds, one a process: the new sitting's, and those of stored ones, oldest first.
+    """From log speeds, one a process: the new session's, and those of stored ones, oldest first.
 
-    The stored sittings of the indices `level` are what is compared with: by default all.
+    The stored sessions of the indices `level` are what is compared with: by default all.
     `expected` is the drift before any history, and `suite` that of the suite's tests
     (`suite_drift`), if it is known. `measured_s` is how long a process measured,
-    in the shortest of the sittings that are compared. Raises `ValueError` where a sitting has no
+    in the shortest of the sessions that are compared. Raises `ValueError` where a session has no
     process, or there is none to compare with.
     """
-    sittings = [*history, now]
+    sessions = [*history, now]
     chosen = [history[index] for index in (range(len(history)) if level is None else level)]
-    if not chosen or not all(sittings):
-        raise ValueError("a prediction needs a new and a stored sitting of one process or more")
-    squares = sum(sum_of_squares(sitting) for sitting in sittings)
-    within_dof = sum(len(sitting) - 1 for sitting in sittings) + WITHIN_DOF
+    if not chosen or not all(sessions):
+        raise ValueError("a prediction needs a new and a stored session of one process or more")
+    squares = sum(sum_of_squares(session) for session in sessions)
+    within_dof = sum(len(session) - 1 for session in sessions) + WITHIN_DOF
     within = (squares + WITHIN_DOF * default_within(measured_s)) / within_dof
     between = _moderated(learned_drift(history, within), suite or expected_drift(expected))
 
     share = 1 / len(chosen)
-    of_sittings = between.variance * (1 + share)
+    of_sessions = between.variance * (1 + share)
     of_processes = within * (1 / len(now) + share * fmean(1 / len(one) for one in chosen))
-    dof = (of_sittings + of_processes) ** 2 / (
-        of_sittings**2 / between.dof + of_processes**2 / within_dof
+    dof = (of_sessions + of_processes) ** 2 / (
+        of_sessions**2 / between.dof + of_processes**2 / within_dof
     )
     return Prediction(
-        log_ratio=fmean(now) - fmean(fmean(sitting) for sitting in chosen),
-        variance=of_sittings + of_processes,
+        log_ratio=fmean(now) - fmean(fmean(session) for session in chosen),
+        variance=of_sessions + of_processes,
         dof=dof,
-        between=of_sittings,
+        between=of_sessions,
         within=of_processes,
     )
 
@@ -141,7 +141,7 @@ def default_within(measured_s: float) -> float:
 def semivariance(points: Sequence[float]) -> float:
     """Half the mean square of successive differences, those far beyond the others clipped.
 
-    A few steps or odd sittings so do not count as noise (von Neumann et al., "The mean square
+    A few steps or odd sessions so do not count as noise (von Neumann et al., "The mean square
     successive difference", 1941).
     """
     squares = [(later - earlier) ** 2 for earlier, later in itertools.pairwise(points)]
@@ -151,19 +151,19 @@ def semivariance(points: Sequence[float]) -> float:
 
 
 def dof_of_steps(steps: int) -> float:
-    """Degrees of freedom of so many successive differences: neighbours share a sitting."""
+    """Degrees of freedom of so many successive differences: neighbours share a session."""
     return 2 * steps**2 / (3 * steps - 1)
 
 
 def learned_drift(history: Sequence[Sequence[float]], within: float) -> Drift | None:
-    """What the stored sittings of one test say of their drift; `None`: one sitting says nothing.
+    """What the stored sessions of one test say of their drift; `None`: one session says nothing.
 
     `within` is the variance between processes, whose share is taken out.
     """
     if len(history) < 2:
         return None
-    of_points = within * fmean(1 / len(sitting) for sitting in history)
-    learned = semivariance([fmean(sitting) for sitting in history]) - of_points
+    of_points = within * fmean(1 / len(session) for session in history)
+    learned = semivariance([fmean(session) for session in history]) - of_points
     return Drift(max(learned, FLOOR**2), dof_of_steps(len(history) - 1))
 
 
@@ -175,7 +175,7 @@ def expected_drift(expected: Expected) -> Drift:
 def suite_drift(histories: Iterable[Sequence[Sequence[float]]], expected: Expected) -> Drift | None:
     """The drift of a suite's tests together, from the log speeds of each; `None`: nothing is known.
 
-    What is expected takes part, for the tests of a few sittings may agree by luck.
+    What is expected takes part, for the tests of a few sessions may agree by luck.
     """
     known = [
         drift
@@ -201,7 +201,7 @@ def _moderated(own: Drift | None, prior: Drift) -> Drift:
 
 
 def _within(history: Sequence[Sequence[float]]) -> float:
-    """Variance between the processes of a test, as far as its own sittings tell it."""
-    dof = sum(len(sitting) - 1 for sitting in history) + WITHIN_DOF
-    squares = sum(sum_of_squares(sitting) for sitting in history)
+    """Variance between the processes of a test, as far as its own sessions tell it."""
+    dof = sum(len(session) - 1 for session in history) + WITHIN_DOF
+    squares = sum(sum_of_squares(session) for session in history)
     return (squares + WITHIN_DOF * WITHIN**2) / dof

@@ -138,7 +138,7 @@ def fit(axis: str, fixed: int, rings: Sequence[Ring], expected_variance: float) 
 
     The free levels take out what the members of a ring shared (the state of the machine), and λ
     with it. `expected_variance` is that of one process's log throughput beyond that; it moderates
-    the residuals, and is all there is of a single pass (see `core.noise`).
+    the residuals, and is all there is of a single pass (see `core.stats.moderation`).
     """
     rings = [ring for ring in rings if len({threads for threads, _ in ring}) > 1]
     counts = tuple(sorted({threads for ring in rings for threads, _ in ring}))

@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
-from pytest_tfthreads.core.sweep.comparison import Candidate, compare
+from pytest_tfthreads.core.sweep.comparison import Candidate, Comparison, compare
 from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig, ThreadCount
 
 _FINALISTS = 3
@@ -167,38 +167,51 @@ def look_back(
     """
     out = before.beaten | frozenset(failed)
     known = [index for index in candidates if index not in out or index == before.hub]
-    ids = {candidates[index].id: index for index in known}
     comparison = compare([candidates[index] for index in known])
-    compared = comparison.compared
-    beaten = {
-        ids[one]
-        for one in compared
-        if any(comparison.throughput(other, one).above for other in compared)
-    }
+    numbers = {candidates[index].id: index for index in known}
+    beaten = out | {numbers[loser] for loser in _losers(comparison)}
     ranking = sorted(
-        (one for one in compared if ids[one] not in out | beaten),
+        (candidate for candidate in comparison.compared if numbers[candidate] not in beaten),
         key=comparison.log_throughput,
         reverse=True,
     )
-    gains = [comparison.throughput(one, ranking[0]).estimate.high for one in ranking[1:]]
+    # What cannot be compared yet stays in the race, behind all that can.
+    others = [numbers[candidate] for candidate in comparison.not_compared]
     alive = (
-        *(ids[one] for one in ranking),
-        *(ids[one] for one in comparison.not_compared if ids[one] not in out),
+        *(numbers[candidate] for candidate in ranking),
+        *(index for index in others if index not in out),
     )
     centre = alive[0] if alive else None
-    if ranking and before.centre is not None and before.centre not in out | beaten:
+    if ranking and before.centre is not None and before.centre not in beaten:
         step = comparison.throughput(ranking[0], candidates[before.centre].id)
         if step.estimate.value <= _WORTH_A_STEP:
             centre = before.centre
-    processes = {index: len(one.measurement.samples) for index, one in candidates.items()}
+    processes = {
+        index: len(candidate.measurement.samples) for index, candidate in candidates.items()
+    }
     return Standing(
         processes={**dict.fromkeys(failed, 1), **processes},
         in_full=before.in_full | frozenset(() if look.is_glance else look.members),
         alive=alive,
-        beaten=out | beaten,
-        is_settled=len(ranking) == len(alive)
-        and all(gain is not None and gain <= _NO_GAIN for gain in gains),
+        beaten=beaten,
+        is_settled=len(ranking) == len(alive) and _is_settled(comparison, ranking),
         centre=centre,
         hub=alive[0] if before.hub is None and alive else before.hub,
         failed=before.failed | frozenset(failed),
     )
+
+
+def _losers(comparison: Comparison) -> list[str]:
+    """Configurations than which another is certainly faster, by id."""
+    compared = comparison.compared
+    return [
+        slower
+        for slower in compared
+        if any(comparison.throughput(faster, slower).above for faster in compared)
+    ]
+
+
+def _is_settled(comparison: Comparison, ranking: Sequence[str]) -> bool:
+    """Whether no configuration can be faster than the first by as much as is worth a look."""
+    gains = [comparison.throughput(other, ranking[0]).estimate.high for other in ranking[1:]]
+    return all(gain is not None and gain <= _NO_GAIN for gain in gains)

@@ -12,27 +12,27 @@ from pytest_tfthreads.runner.item_run import ItemRun
 _ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
 
 
-def seed_of(settings: Settings, members: Sequence[ItemRun]) -> str:
+def seed_of(settings: Settings, item_runs: Sequence[ItemRun]) -> str:
     """Of the orders in which the configurations of a test are set up."""
-    return f"{settings.seed} {collection.group_of(members[0].item)}"
+    return f"{settings.seed} {collection.group_of(item_runs[0].item)}"
 
 
-def shared_of(members: Sequence[ItemRun]) -> int:
+def shared_of(item_runs: Sequence[ItemRun]) -> int:
     """The configuration that all rings have among them: one thread each, if it is there."""
-    threads = [one.case.threads for one in members]
+    threads = [one.case.threads for one in item_runs]
     return threads.index(_ONE_THREAD) if _ONE_THREAD in threads else 0
 
 
-def end_early(members: Sequence[ItemRun]) -> None:
+def end_early(item_runs: Sequence[ItemRun]) -> None:
     """Cut off what comes after that which will end the session: pytest.exit(), -x, --maxfail.
 
-    `members` are all configurations of the test, in the order in which pytest reports them.
+    `item_runs` are all configurations of the test, in the order in which pytest reports them.
     """
-    session = members[0].item.session
+    session = item_runs[0].item.session
     maxfail = session.config.getoption("maxfail")
     failed = session.testsfailed
-    for index, one in enumerate(members):
+    for index, one in enumerate(item_runs):
         failed += one.counts_as_failed
         if one.ending is not None or (maxfail and failed >= maxfail):
-            for later in members[index + 1 :]:
+            for later in item_runs[index + 1 :]:
                 later.goes_on = False

@@ -12,7 +12,7 @@ from pytest_tfthreads.runner.strategies.common import end_early, seed_of, shared
 
 
 def look_again(
-    members: Sequence[ItemRun],
+    item_runs: Sequence[ItemRun],
     rings: Rings,
     settings: Settings,
     would_fail: Callable[[ItemRun], bool],
@@ -26,8 +26,8 @@ def look_again(
     def is_suspicious(one: ItemRun) -> bool:
         return len(one.runs) < settings.most(one.processes) and would_fail(one)
 
-    taking_part = [one for one in members if one.measured_runs and one.goes_on]
-    number = sum(len(one.runs) for one in members)  # beyond those of all rings before
+    taking_part = [one for one in item_runs if one.measured_runs and one.goes_on]
+    number = sum(len(one.runs) for one in item_runs)  # beyond those of all rings before
     while taking_part:
         suspicious = [one for one in taking_part if is_suspicious(one)]
         if not suspicious:
@@ -39,7 +39,7 @@ def look_again(
             [more] * len(taking_part),
             limit=settings.group,
             shared=shared_of(taking_part),
-            seed=f"{seed_of(settings, members)} {number}",
+            seed=f"{seed_of(settings, item_runs)} {number}",
         )
         for place, ring in enumerate(plan):
             chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
@@ -48,6 +48,6 @@ def look_again(
             )
             if any(one in suspicious for one in chosen):
                 rings.run(number, chosen)
-                end_early(members)
+                end_early(item_runs)
             number += 1
         taking_part = [one for one in taking_part if one.goes_on]

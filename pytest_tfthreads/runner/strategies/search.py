@@ -1,4 +1,4 @@
-"""A good configuration without the full grid: `core.search` says where to look next."""
+"""A good configuration without the full grid: `core.sweep.search` says where to look next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GLANCE = 0.3
 
 
 def search(
-    members: Sequence[ItemRun],
+    item_runs: Sequence[ItemRun],
     rings: Rings,
     results: Results,
     settings: Settings,
@@ -32,20 +32,20 @@ def search(
     Returns what it took; None where not one was measured in full.
     """
     begun_s = time.monotonic()
-    grid = [one.requested for one in members]
-    processes = [one.processes for one in members]
+    grid = [one.requested for one in item_runs]
+    processes = [one.processes for one in item_runs]
     full_s: list[float] = []  # a process
     standing, number = NOTHING_KNOWN, 0
     rings.expect(processes=None, passes=None)
     while (look := next_look(grid, counts, processes, standing)) is not None:
         plan = plan_rings(
-            [1] * len(look.members), settings.group, 0, f"{seed_of(settings, members)} {number}"
+            [1] * len(look.members), settings.group, 0, f"{seed_of(settings, item_runs)} {number}"
         )
-        if any(members[index].is_cut_off for index in look.members):
+        if any(item_runs[index].is_cut_off for index in look.members):
             break  # by -x
         for ring in plan:
             # The shared one and the hub are in several, and may have failed in one before.
-            chosen = [members[look.members[place]] for place in ring]
+            chosen = [item_runs[look.members[place]] for place in ring]
             taking_part = [one for one in chosen if one.goes_on]
             if not taking_part:
                 continue
@@ -53,19 +53,19 @@ def search(
             number += 1
             if not look.is_glance:
                 full_s.append(seconds / len(taking_part))
-        end_early(members)
-        standing = look_back(standing, look, *_found(members, results))
-        if any(not members[index].goes_on for index in standing.alive):
+        end_early(item_runs)
+        standing = look_back(standing, look, *_found(item_runs, results))
+        if any(not item_runs[index].goes_on for index in standing.alive):
             break  # by -x
-    run = sum(len(one.runs) for one in members)
-    for one in members:
+    run = sum(len(one.runs) for one in item_runs)
+    for one in item_runs:
         if not one.has_reports:
             one.skip("the search for a good configuration did without it")
     if not full_s:
         return None
     return SearchCost(
-        configurations=sum(bool(one.runs) for one in members),
-        grid_configurations=len(members),
+        configurations=sum(bool(one.runs) for one in item_runs),
+        grid_configurations=len(item_runs),
         processes=run,
         grid_processes=sum(processes),
         seconds=time.monotonic() - begun_s,
@@ -73,14 +73,16 @@ def search(
     )
 
 
-def _found(members: Sequence[ItemRun], results: Results) -> tuple[dict[int, Candidate], list[int]]:
+def _found(
+    item_runs: Sequence[ItemRun], results: Results
+) -> tuple[dict[int, Candidate], list[int]]:
     """Configurations by number: what was measured of them, and those that cannot be."""
     candidates = {
         index: candidate
-        for index, one in enumerate(members)
+        for index, one in enumerate(item_runs)
         if (candidate := results.candidate(one)) is not None
     }
     failed = [
-        index for index, one in enumerate(members) if one.has_reports and index not in candidates
+        index for index, one in enumerate(item_runs) if one.has_reports and index not in candidates
     ]
     return candidates, failed

@@ -26,7 +26,7 @@ from pytest_tfthreads.runner.measurements import Results
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
-from pytest_tfthreads.runner.variants import Baseline, Here, Side
+from pytest_tfthreads.runner.variants import BaselineVariant, CurrentTree, Variant
 
 _DEBUGGED = "with --pdb or --trace a test is not run side by side"
 
@@ -62,8 +62,8 @@ class SideBySide:
         results: Results,
         settings: Settings,
         baseline: BaselineOnDemand,
-        here: Here,
-        progress: Callable[[ItemRun, Side], ItemRun],
+        here: CurrentTree,
+        progress: Callable[[ItemRun, Variant], ItemRun],
         budget: Budget,
     ) -> None:
         self._rings = rings
@@ -74,10 +74,10 @@ class SideBySide:
         self._progress = progress
         self._budget = budget
 
-    def run(self, members: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
+    def run(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
         """By node id, of the members that saved runs did not settle."""
         found = {}
-        for one in members:
+        for one in item_runs:
             measurement = self._results.measurement(one)
             if measurement is None or not one.goes_on:
                 continue
@@ -85,10 +85,10 @@ class SideBySide:
             if any(map(is_open, stored)):
                 self._budget.open()
                 found[one.item.nodeid] = self._beside(one, stored, gate)
-                end_early(members)
+                end_early(item_runs)
         return found
 
-    def _beside(self, member: ItemRun, stored: Sequence[Verdict], gate: Gate) -> Beside:
+    def _beside(self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate) -> Beside:
         if self._rings.are_interactive:
             return Beside(why=_DEBUGGED)
         first = self._settings.looks[0]
@@ -97,13 +97,13 @@ class SideBySide:
         baseline = self._baseline.get()
         if baseline is None:
             return Beside(why=self._baseline.problem)
-        return self._run(member, stored, gate, baseline)
+        return self._run(item_run, stored, gate, baseline)
 
     def _run(
-        self, member: ItemRun, stored: Sequence[Verdict], gate: Gate, baseline: Baseline
+        self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate, baseline: BaselineVariant
     ) -> Beside:
-        test = collection.nodeid_of(member.item)
-        now = self._progress(member, replace(self._here, roots=baseline.roots))
+        test = collection.nodeid_of(item_run.item)
+        now = self._progress(item_run, replace(self._here, roots=baseline.roots))
 
         looks, advice = self._settings.looks, ""
 
@@ -112,7 +112,7 @@ class SideBySide:
             measured = self._results.measurement(now)
             if measured is None:
                 return False
-            beside, done = gate.judge_duet(test, measured, member.case, duet), len(duet.pairs)
+            beside, done = gate.judge_duet(test, measured, item_run.case, duet), len(duet.pairs)
             if is_settled(stored, beside, done):
                 return True
             advice = end_by(self._budget, pairs_wanted(stored, beside), done, looks)
@@ -120,13 +120,13 @@ class SideBySide:
 
         duet = Duets(self._rings, self._results).run(
             now=now,
-            then=self._progress(member, baseline),
+            then=self._progress(item_run, baseline),
             looks=looks,
-            seed=seed_of(self._settings, [member]),
+            seed=seed_of(self._settings, [item_run]),
             has_enough=has_enough,
             goes_on_alone=False,
         )
-        member.absorb(now)
+        item_run.absorb(now)
         if duet.is_mistake:
             self._baseline.give_up(duet.problem)
         return Beside(
@@ -135,15 +135,15 @@ class SideBySide:
 
 
 def judged(
-    test: str, measurement: Measurement, member: ItemRun, gate: Gate, beside: Beside | None
+    test: str, measurement: Measurement, item_run: ItemRun, gate: Gate, beside: Beside | None
 ) -> tuple[Verdict, ...]:
     """The verdicts that stand for a test that was measured, and then perhaps run side by side."""
-    stored = gate.judge(test, measurement, member.case)
+    stored = gate.judge(test, measurement, item_run.case)
     if beside is None:
         return stored
     if beside.duet is None or beside.now is None or not beside.is_compared:
         return alone(stored, beside.why)
-    found = combined(stored, gate.judge_duet(test, beside.now, member.case, beside.duet))
+    found = combined(stored, gate.judge_duet(test, beside.now, item_run.case, beside.duet))
     return with_advice(found, beside.advice) if beside.advice else found
 
 

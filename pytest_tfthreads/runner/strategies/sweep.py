@@ -11,21 +11,21 @@ from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of, shared_of
 
 
-def sweep(members: Sequence[ItemRun], rings: Rings, settings: Settings) -> None:
+def sweep(item_runs: Sequence[ItemRun], rings: Rings, settings: Settings) -> None:
     """Measure each in as many processes as its measurement takes; all of a pass take turns."""
     plan = plan_rings(
-        [one.processes - len(one.runs) for one in members],
+        [one.processes - len(one.runs) for one in item_runs],
         limit=settings.group,
-        shared=shared_of(members),
-        seed=seed_of(settings, members),
+        shared=shared_of(item_runs),
+        seed=seed_of(settings, item_runs),
     )
-    before = max(len(one.runs) for one in members)
+    before = max(len(one.runs) for one in item_runs)
     for number, ring in enumerate(plan):
-        taking_part = [members[index] for index in ring if members[index].goes_on]
+        taking_part = [item_runs[index] for index in ring if item_runs[index].goes_on]
         rings.expect(
-            sum(members[index].goes_on for later in plan[number:] for index in later),
-            passes=max(one.processes for one in members),
+            sum(item_runs[index].goes_on for later in plan[number:] for index in later),
+            passes=max(one.processes for one in item_runs),
         )
         if taking_part:
             rings.run(before + number, taking_part)
-            end_early(members)
+            end_early(item_runs)

@@ -14,16 +14,16 @@ from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, parse_run
-from pytest_tfthreads.core.stats.change_points import Sitting
+from pytest_tfthreads.core.stats.change_points import Session
 from pytest_tfthreads.core.threads import Configuration
 
 TEST = "test_x.py::test_it"
 
 
-def sittings(*speeds, spread=0.003, seed=1):
+def sessions(*speeds, spread=0.003, seed=1):
     rng = random.Random(seed)
     return [
-        Sitting(tuple(math.log(speed) + rng.gauss(0, spread) for _ in range(3))) for speed in speeds
+        Session(tuple(math.log(speed) + rng.gauss(0, spread) for _ in range(3))) for speed in speeds
     ]
 
 
@@ -32,38 +32,38 @@ def places(start, stop):
 
 
 def test_an_unchanged_history_is_one_level():
-    assert present_level(sittings(*[100] * 12)) == places(0, 12)
-    assert present_level(sittings(100)) == (0,)
+    assert present_level(sessions(*[100] * 12)) == places(0, 12)
+    assert present_level(sessions(100)) == (0,)
 
 
 def test_an_improvement_is_a_new_level():
-    assert present_level(sittings(*[100] * 8, *[120] * 4)) == places(8, 12)
+    assert present_level(sessions(*[100] * 8, *[120] * 4)) == places(8, 12)
 
 
 def test_a_loss_that_nobody_accepted_leaves_the_level_what_it_was():
-    assert present_level(sittings(*[100] * 8, *[80] * 4)) == places(0, 8)
+    assert present_level(sessions(*[100] * 8, *[80] * 4)) == places(0, 8)
 
 
 def test_a_loss_that_was_measured_side_by_side_is_accepted():
     """Its first run counts: later ones have the loss on both sides."""
-    history = sittings(*[100] * 8, *[80] * 4)
+    history = sessions(*[100] * 8, *[80] * 4)
     assert present_level(history, beside={8}) == places(8, 12)
     assert present_level(history, beside={9, 11}) == places(0, 8)
 
 
 def test_a_named_run_begins_the_level():
-    assert present_level(sittings(*[100] * 8, *[80] * 4), since=8) == places(8, 12)
-    assert present_level(sittings(*[100] * 8, 80, *[100] * 2), since=10) == (10,)
+    assert present_level(sessions(*[100] * 8, *[80] * 4), since=8) == places(8, 12)
+    assert present_level(sessions(*[100] * 8, 80, *[100] * 2), since=10) == (10,)
 
 
 def test_speed_that_comes_back_joins_the_level_again():
-    history = sittings(*[100] * 6, *[80] * 3, *[100] * 3)
+    history = sessions(*[100] * 6, *[80] * 3, *[100] * 3)
     assert present_level(history) == (*places(0, 6), *places(9, 12))
 
 
 def test_half_of_a_loss_made_good_is_no_improvement():
-    assert present_level(sittings(*[100] * 6, *[70] * 4, *[85] * 4)) == places(0, 6)
-    assert present_level(sittings(*[100] * 6, *[70] * 4, *[120] * 4)) == places(10, 14)
+    assert present_level(sessions(*[100] * 6, *[70] * 4, *[85] * 4)) == places(0, 6)
+    assert present_level(sessions(*[100] * 6, *[70] * 4, *[120] * 4)) == places(10, 14)
 
 
 # -- in saved runs and verdicts -------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pytest_tfthreads.measuring import recorder as recorder_module
 from pytest_tfthreads.measuring import reference as reference_module
 from pytest_tfthreads.measuring.recorder import Recorder
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
-from pytest_tfthreads.measuring.steering import CalibrationPrecision, Plan, WarmUp
+from pytest_tfthreads.measuring.steering import CalibrationPrecision, RoundPlan, WarmUp
 
 
 class Clock:
@@ -116,7 +116,7 @@ def recorder(clock, watch, turns, reference):
     return recorder
 
 
-PLAN = Plan(min_round_s=0.005, budget_s=1.0)
+PLAN = RoundPlan(min_round_s=0.005, budget_s=1.0)
 
 
 def call(recorder, clock, wall_s, cpu_s=None):
@@ -232,19 +232,19 @@ def test_warm_up_that_never_settles_ends_and_is_flagged(recorder, clock):
 def test_a_warm_up_that_is_cut_short_is_flagged_only_where_times_differ(
     recorder, clock, growth, flags
 ):
-    plan = Plan(min_round_s=0.005, budget_s=0.3, max_warmup_s=0.3)
+    plan = RoundPlan(min_round_s=0.005, budget_s=0.3, max_warmup_s=0.3)
     times = (0.001 * growth**step for step in itertools.count())
     benchmark(recorder, clock, times, plan, min_rounds=1)
     assert recorder.all_flags() == flags
 
 
 def test_iterations_that_another_process_has_settled(recorder, clock):
-    plan = Plan(min_round_s=0.005, budget_s=1.0, iterations=7)
+    plan = RoundPlan(min_round_s=0.005, budget_s=1.0, iterations=7)
     assert benchmark(recorder, clock, itertools.repeat(0.001), plan) == (7, 143)
 
 
 def test_the_users_budget(recorder, clock):
-    plan = Plan(min_round_s=0.02, budget_s=0.5, max_warmup_s=0.5)
+    plan = RoundPlan(min_round_s=0.02, budget_s=0.5, max_warmup_s=0.5)
     assert benchmark(recorder, clock, itertools.repeat(0.01), plan) == (2, 25)
 
 

@@ -10,29 +10,29 @@ import pytest
 from pytest_tfthreads.core.stats.change_points import (
     ENOUGH_SITTINGS,
     ChangesUnavailableError,
-    Sitting,
-    course,
+    Session,
     noise_of,
+    segmentation,
 )
 from repository import RECORDINGS
 
 pytest.importorskip("ruptures", reason="the extra `report` is not installed")
 
-RECORDED = RECORDINGS / "sittings.json"
+RECORDED = RECORDINGS / "sessions.json"
 
 
-def sittings(*levels, spread=0.03, seed=1, processes=3):
-    """So many sittings of each log speed: (30, 0.0), (20, -0.1), …"""
+def sessions(*levels, spread=0.03, seed=1, processes=3):
+    """So many sessions of each log speed: (30, 0.0), (20, -0.1), …"""
     rng = random.Random(seed)
     return [
-        Sitting(tuple(level + drift + rng.gauss(0, 0.01) for _ in range(processes)), 2.0)
+        Session(tuple(level + drift + rng.gauss(0, 0.01) for _ in range(processes)), 2.0)
         for count, level in levels
         for drift in [rng.gauss(0, spread) for _ in range(count)]
     ]
 
 
 def test_a_change_with_its_size_and_place():
-    found = course(sittings((30, 5.0), (20, 5.0 + math.log(0.8))))
+    found = segmentation(sessions((30, 5.0), (20, 5.0 + math.log(0.8))))
     (change,) = found.changes
     assert (change.after, change.index, change.by) == (29, 30, 30)
     assert -0.25 < change.shift.low < change.shift.value < change.shift.high < -0.15
@@ -45,7 +45,7 @@ def test_a_change_with_its_size_and_place():
 
 
 def test_several_changes_also_a_regression_that_was_mended():
-    found = course(sittings((40, 0.0), (6, -0.3), (40, 0.0), (30, 0.2)))
+    found = segmentation(sessions((40, 0.0), (6, -0.3), (40, 0.0), (30, 0.2)))
     assert [change.index for change in found.changes] == [40, 46, 86]
     assert [round(change.shift.value, 1) for change in found.changes] == [-0.3, 0.3, 0.2]
 
@@ -53,7 +53,7 @@ def test_several_changes_also_a_regression_that_was_mended():
 def test_the_place_of_a_small_change_is_a_range_that_holds_it():
     ranges = []
     for seed in range(20):
-        found = course(sittings((40, 0.0), (40, 0.04), seed=seed))
+        found = segmentation(sessions((40, 0.0), (40, 0.04), seed=seed))
         ranges += [(one.after, one.index, one.by) for one in found.changes]
     assert len(ranges) >= 15
     assert all(after < index <= by for after, index, by in ranges)
@@ -63,7 +63,7 @@ def test_the_place_of_a_small_change_is_a_range_that_holds_it():
 
 @pytest.mark.parametrize("count", [5, 20, 100])
 def test_unchanged_histories_show_almost_no_change(count):
-    shown = [course(sittings((count, 1.0), seed=seed)).changes for seed in range(40)]
+    shown = [segmentation(sessions((count, 1.0), seed=seed)).changes for seed in range(40)]
     assert sum(map(bool, shown)) <= 2
 
 
@@ -74,8 +74,8 @@ def test_recorded_noise_shows_almost_no_change():
     for case in sorted(cases) * 4:
         rows = [rng.choice(list(cases[case]["unchanged"].values())) for _ in range(30)]
         shown += bool(
-            course(
-                [Sitting(tuple(-math.log(one[0]) for one in rng.sample(row, 3)), 1) for row in rows]
+            segmentation(
+                [Session(tuple(-math.log(one[0]) for one in rng.sample(row, 3)), 1) for row in rows]
             ).changes
         )
     assert shown <= 4
@@ -88,57 +88,57 @@ def test_times_in_which_neighbours_are_alike_are_no_changes():
         points = [0.0]
         while len(points) < 100:
             points.append(0.5 * points[-1] + rng.gauss(0, 0.026))
-        shown += bool(course([Sitting((one,)) for one in points]).changes)
+        shown += bool(segmentation([Session((one,)) for one in points]).changes)
     assert shown <= 3
 
 
-def test_one_odd_sitting_is_no_change_and_hides_none():
-    history = sittings((20, 0.0), (20, -0.15))
+def test_one_odd_session_is_no_change_and_hides_none():
+    history = sessions((20, 0.0), (20, -0.15))
     for index in (0, 7, 31, 39):
-        history[index] = Sitting(tuple(one - 0.7 for one in history[index].log_speeds))
-    assert [change.index for change in course(history).changes] == [20]
+        history[index] = Session(tuple(one - 0.7 for one in history[index].log_speeds))
+    assert [change.index for change in segmentation(history).changes] == [20]
 
 
 def test_all_histories_together_err_by_their_share():
     """The smaller the error that a history is allowed, the larger a change it shows."""
-    history = sittings((10, 0.0), (10, -0.07))
+    history = sessions((10, 0.0), (10, -0.07))
     errors = [0.5, 0.05, 1e-6, 1e-12]
-    counts = [len(course(history, error).changes) for error in errors]
+    counts = [len(segmentation(history, error).changes) for error in errors]
     assert counts == sorted(counts, reverse=True)
     assert (counts[0], counts[-1]) == (1, 0)
 
 
 @pytest.mark.parametrize("count", range(1, ENOUGH_SITTINGS))
-def test_too_few_sittings_for_any_change(count):
-    found = course([Sitting((float(n),)) for n in range(count)])
+def test_too_few_sessions_for_any_change(count):
+    found = segmentation([Session((float(n),)) for n in range(count)])
     assert not found.changes
     assert len(found.levels) == 1
     assert found.levels[0].speed.low < found.levels[0].speed.value < found.levels[0].speed.high
 
 
-def test_equal_sittings_have_the_least_spread_that_is_believed():
-    found = course([Sitting((1.0, 1.0))] * 50)
+def test_equal_sessions_have_the_least_spread_that_is_believed():
+    found = segmentation([Session((1.0, 1.0))] * 50)
     assert not found.changes
     assert 0.009 < found.spread < 0.02
 
 
-def test_noise_is_learned_but_not_from_changes_and_odd_sittings():
-    quiet = noise_of(sittings((200, 0.0), spread=0.02))
-    changed = noise_of(sittings((100, 0.0), (100, 1.0), spread=0.02))
+def test_noise_is_learned_but_not_from_changes_and_odd_sessions():
+    quiet = noise_of(sessions((200, 0.0), spread=0.02))
+    changed = noise_of(sessions((100, 0.0), (100, 1.0), spread=0.02))
     assert math.sqrt(quiet.of_points) == pytest.approx(0.021, rel=0.2)
     assert math.sqrt(changed.of_points) == pytest.approx(0.021, rel=0.3)
-    assert noise_of(sittings((1, 0.0))).of_points > 0.07**2
+    assert noise_of(sessions((1, 0.0))).of_points > 0.07**2
 
 
 def test_what_is_no_history():
-    with pytest.raises(ValueError, match="at least one sitting"):
-        course([])
+    with pytest.raises(ValueError, match="at least one session"):
+        segmentation([])
     for speeds in ((), (math.nan,), (1.0, math.inf)):
         with pytest.raises(ValueError, match="finite log speeds"):
-            Sitting(speeds)
+            Session(speeds)
 
 
 def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "ruptures.detection", None)
     with pytest.raises(ChangesUnavailableError, match="pip install ruptures"):
-        course(sittings((10, 0.0)))
+        segmentation(sessions((10, 0.0)))

@@ -29,8 +29,8 @@ HYPOTHESES = 20
 def test_the_gate_says_the_same_of_saved_runs(runs, reference_s, trial):
     made = trial(count=6, reference_s=reference_s)
     sides = [[pair[side] for pair in made.pairs] for side in (0, 1)]
-    sittings = [measurement(*side[start : start + 3]) for side in sides for start in (0, 3)]
-    *history, now = itertools.islice(itertools.cycle(sittings), runs + 1)
+    sessions = [measurement(*side[start : start + 3]) for side in sides for start in (0, 3)]
+    *history, now = itertools.islice(itertools.cycle(sessions), runs + 1)
     verdicts = judge("test_x", now, History(tuple(history)), Policy(), HYPOTHESES)
     limits = by_saved_runs(made, runs, 3, TOLERANCE, HYPOTHESES)
     for verdict in verdicts:

@@ -22,7 +22,7 @@ from pytest_tfthreads.core.stats.drift import (
 from pytest_tfthreads.core.stats.estimates import holm
 
 
-def sitting(speeds, cores=2.0, reference_s=0.01, items=1, calls=1000):
+def session(speeds, cores=2.0, reference_s=0.01, items=1, calls=1000):
     """One process a speed (calls a second), each using this many cores, measured for long."""
     return Measurement(
         requested=Pools(2, 1),
@@ -43,7 +43,7 @@ def sitting(speeds, cores=2.0, reference_s=0.01, items=1, calls=1000):
 
 def around(speed, spread=0.0, processes=3, seed=1, **fields):
     rng = random.Random(seed)
-    return sitting([speed * math.exp(rng.gauss(0, spread)) for _ in range(processes)], **fields)
+    return session([speed * math.exp(rng.gauss(0, spread)) for _ in range(processes)], **fields)
 
 
 def quiet_history(runs=20, **fields):
@@ -52,7 +52,7 @@ def quiet_history(runs=20, **fields):
     )
 
 
-EXACT = History((sitting([100] * 3),) * 20)
+EXACT = History((session([100] * 3),) * 20)
 
 
 def statuses(now, history, policy=None, hypotheses=26):
@@ -70,8 +70,8 @@ def test_one_saved_run_is_enough_to_fail_twice_as_slow():
 
 def test_one_saved_run_of_one_process_too():
     """The least that can be stored, and silent clocks: the defaults alone decide."""
-    assert statuses(sitting([50]), History((sitting([100]),)), hypotheses=2) == ["regression"] * 2
-    assert statuses(sitting([95]), History((sitting([100]),)), hypotheses=2) == ["inconclusive"] * 2
+    assert statuses(session([50]), History((session([100]),)), hypotheses=2) == ["regression"] * 2
+    assert statuses(session([95]), History((session([100]),)), hypotheses=2) == ["inconclusive"] * 2
 
 
 def test_a_quiet_machine_becomes_sharp():
@@ -89,15 +89,15 @@ def test_tolerance_is_a_limit_of_its_own_for_each_metric():
 
 
 def test_lost_parallelism_is_no_cpu_efficiency():
-    slow, _ = judge("t", sitting([70] * 3, cores=1.4), EXACT, Policy(), 26)
+    slow, _ = judge("t", session([70] * 3, cores=1.4), EXACT, Policy(), 26)
     assert slow.status == "regression"
     assert slow.reason == "30 % slower: CPU work +0.0 %, parallelism −30 % (2.0 → 1.4 cores used)"
-    assert statuses(sitting([70] * 3, cores=1.4), EXACT) == ["regression", "pass"]
+    assert statuses(session([70] * 3, cores=1.4), EXACT) == ["regression", "pass"]
 
 
 def test_burnt_cpu_is_no_throughput():
-    _, burnt = judge("t", sitting([100] * 3, cores=3.0), EXACT, Policy(), 26)
-    assert statuses(sitting([100] * 3, cores=3.0), EXACT) == ["pass", "regression"]
+    _, burnt = judge("t", session([100] * 3, cores=3.0), EXACT, Policy(), 26)
+    assert statuses(session([100] * 3, cores=3.0), EXACT) == ["pass", "regression"]
     assert burnt.reason == (
         "33 % less a CPU-second: CPU work +50 %, wall time +0.0 %, "
         "parallelism +50 % (2.0 → 3.0 cores used)"
@@ -173,14 +173,14 @@ def test_what_could_be_detected_is_detected_four_times_of_five():
 
 
 def _logs(now, history):
-    sittings = [
+    sessions = [
         [math.log(sample.calls_a_second) for sample in one.samples]
         for one in (now, *history.measurements)
     ]
-    return sittings[0], sittings[1:]
+    return sessions[0], sessions[1:]
 
 
-def test_a_release_that_made_it_faster_is_no_spread_between_sittings():
+def test_a_release_that_made_it_faster_is_no_spread_between_sessions():
     slow = [[0.0, 0.002, -0.002]] * 10
     fast = [[0.5, 0.502, 0.498]] * 10
     once = predict(fast[0], [*slow, *fast], UNCORRECTED)
@@ -303,7 +303,7 @@ def test_a_short_measurement_is_a_single_draw(replay):
 def test_a_short_measurement_is_not_judged_by_luck():
     """34 % slower was two milliseconds in the slow state of a CPU."""
     long, short = (
-        judge("t", sitting([66], calls=calls), History((sitting([100], calls=calls),)), Policy(), 2)
+        judge("t", session([66], calls=calls), History((session([100], calls=calls),)), Policy(), 2)
         for calls in (1000, 1)
     )
     assert [one.status for one in long] == ["regression"] * 2
@@ -312,8 +312,8 @@ def test_a_short_measurement_is_not_judged_by_luck():
     assert "--benchmark-max-time" in short[0].advice[0]
     # The shorter of the two counts, whichever it is.
     for now, then in ((1, 1000), (1000, 1)):
-        baseline = History((sitting([100], calls=then),))
-        verdict, _ = judge("t", sitting([66], calls=now), baseline, Policy(), 2)
+        baseline = History((session([100], calls=then),))
+        verdict, _ = judge("t", session([66], calls=now), baseline, Policy(), 2)
         assert verdict.status == "inconclusive"
 
 

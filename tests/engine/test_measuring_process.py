@@ -3,7 +3,7 @@
 import os
 import socket
 
-from pytest_tfthreads.engine.measuring_process import _Process
+from pytest_tfthreads.engine.measuring_process import _Connected
 from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
 from pytest_tfthreads.engine.protocol import Connection
 
@@ -44,14 +44,14 @@ ORDER = Order(
 
 def test_all_that_was_said_before_a_stop_is_heard(tmp_path):
     interpreter = StubInterpreter()
-    process = _Process(interpreter, SentOrder(ORDER, "fresh", (0,), 0.0), [])
+    process = _Connected(interpreter, SentOrder(ORDER, "fresh", (0,), 0.0), [])
     with open(tmp_path / "captured", "w") as captured:
         # A message with descriptors is read on its own, however much follows.
         interpreter.measuring.send("capturing", {}, [captured.fileno()])
         interpreter.measuring.send("ready", {"ready": None})
     interpreter.tell_that_it_stopped()
     assert process.follow(5.0) is None
-    assert process.is_ready
+    assert process.answers.is_ready
     process.ended(0, 0)
     process.close()
     interpreter.close()

@@ -69,7 +69,7 @@ def test_what_is_kept_of_a_run():
     (point,) = kept.points["t"]
     assert point.speeds == {"throughput": (40.0, 40.0), "cpu_efficiency": (80 / 3, 80 / 3)}
     assert point.estimate("throughput").value == pytest.approx(40.0)
-    assert point.sitting("throughput").measured_s == 2.0
+    assert point.session("throughput").measured_s == 2.0
     assert point.versions == {"tensorflow": "2.20.0"}
 
 
@@ -200,7 +200,7 @@ def test_versions_tell_lines_apart_only_where_one_run_has_several():
     ]
 
 
-def test_workers_on_one_host_are_one_sitting_of_more_processes():
+def test_workers_on_one_host_are_one_session_of_more_processes():
     slower = measurement(FARM[0], items=4, samples=(replace(SAMPLE, wall_s=(1.0, 3.0)),))
     (line,) = lines_of([run("2026-01-01", t=[measurement(FARM[0]), slower])])
     assert line.points[0].speeds["throughput"] == (40.0, 40.0, 20.0)

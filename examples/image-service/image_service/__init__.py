@@ -1,0 +1,5 @@
+"""Classifies photographs."""
+
+from image_service.classifier import Classifier
+
+__all__ = ["Classifier"]
