@@ -4,8 +4,9 @@
 
 Fetches the sdist of the Keras that is installed (with pip), copies some of its tests into two
 directories, and marks those of one by a line at the end of each file: one configuration, nothing is
-measured. Each pair runs both, in alternating order. Prints wall seconds, and the ratio
-marked / unmarked with its 95 % interval, a pair being the sample. EXPRESSION is pytest's -k.
+measured. Each pair runs both, in alternating order. Prints wall seconds and CPU seconds (pytest's
+and those of all its processes), and the ratios marked / unmarked with their 95 % intervals, a pair
+being the sample. EXPRESSION is pytest's -k.
 
 Then a benchmark of a project with many modules is measured with and without preloading: how long
 after its order a process makes its first call. Close other programs.
@@ -14,12 +15,13 @@ after its order a process makes its first call. Close other programs.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -57,15 +59,26 @@ def fetch(folder: Path) -> Path:
     return folder / archive.name.removesuffix(".tar.gz") / TESTS
 
 
-def run(folder: Path, *args: str) -> tuple[float, str]:
-    """Wall seconds of one run of pytest, and its outcomes in words."""
+@dataclass(frozen=True)
+class Run:
+    """One run of pytest: seconds, and its outcomes in words."""
+
+    wall_s: float
+    cpu_s: float
+    outcomes: str
+
+
+def run(folder: Path, *args: str) -> Run:
+    """Ends this program where a test fails."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
-    begun_s = time.monotonic()
+    begun = os.times()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    seconds = time.monotonic() - begun_s
+    ended = os.times()
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-    return seconds, re.sub(r",? \d+ warnings?| in .*", "", done.stdout.splitlines()[-1])
+    cpu_s = sum(ended[2:4]) - sum(begun[2:4])  # of children that were waited for, and theirs
+    outcomes = re.sub(r",? \d+ warnings?| in .*", "", done.stdout.splitlines()[-1])
+    return Run(ended.elapsed - begun.elapsed, cpu_s, outcomes)
 
 
 def main(pairs: int, expression: str) -> None:
@@ -84,22 +97,22 @@ def main(pairs: int, expression: str) -> None:
 def compare(sides: tuple[Path, Path], pairs: int, expression: str) -> None:
     for side in sides:  # bytecode is written, files are read
         run(side, "-k", expression)
-    seconds: tuple[list[float], list[float]] = [], []
-    outcomes = set()
+    runs: tuple[list[Run], list[Run]] = [], []
     for pair in range(pairs):
         for number in (0, 1) if pair % 2 else (1, 0):
-            wall_s, outcome = run(sides[number], "-k", expression)
-            seconds[number].append(wall_s)
-            outcomes.add(outcome)
-    unmarked, marked = seconds
-    ratio = mean_of_ratios([a / b for a, b in zip(marked, unmarked, strict=True)])
+            runs[number].append(run(sides[number], "-k", expression))
+    outcomes = {one.outcomes for one in (*runs[0], *runs[1])}
     tests = int(re.match(r"\d+", min(outcomes))[0])  # type: ignore[index]
-    each_s = median(a - b for a, b in zip(marked, unmarked, strict=True)) / tests
     print(f"{TESTS}: {' and '.join(sorted(outcomes))}; medians of {pairs} pairs")
-    print(
-        f"  {median(marked):.1f} s marked, {median(unmarked):.1f} s unmarked, {each_s:+.2f} s each"
-        f"   ratio {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
-    )
+    for kind in ("wall_s", "cpu_s"):
+        unmarked, marked = ([getattr(one, kind) for one in side] for side in runs)
+        ratio = mean_of_ratios([a / b for a, b in zip(marked, unmarked, strict=True)])
+        each_s = median(a - b for a, b in zip(marked, unmarked, strict=True)) / tests
+        print(
+            f"  {kind:6} {median(marked):6.1f} marked {median(unmarked):6.1f} unmarked "
+            f"{each_s:+.2f} each   ratio {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]",
+            flush=True,
+        )
 
 
 def first_call(folder: Path, pairs: int) -> None:
