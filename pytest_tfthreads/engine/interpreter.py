@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.engine import failure, rendezvous
 from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.preload import Preload, Preloaded
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
 
 _BOOT = (
@@ -92,13 +94,18 @@ class Interpreter:
         lease_timeout_s: float | None,
         run: str = "",
         shares_terminal: bool = False,
+        takes_projects: bool = True,
     ) -> None:
         """`lease_timeout_s`: how long its imports wait for those who measure; None: not at all.
 
         `run` names a distributed run: all its processes on this host share one interpreter, if
         theirs would be the same. `shares_terminal`: it stays in the session and process group of
-        this process, for a debugger.
+        this process, for a debugger. `takes_projects`: it may be told to import a project's
+        modules.
         """
+        self.preloaded: Preloaded | None = None  # of the project, once it was told to
+        self.takes_projects = takes_projects
+        self._is_importing = False
         self.forkable = False
         self.reason = ""
         self.broken = ""
@@ -130,7 +137,7 @@ class Interpreter:
 
         ours = None
         if run:
-            what = (home.python, home.cwd, home.sys_path, flags, preload)
+            what = (home.python, home.cwd, home.sys_path, flags, preload, takes_projects)
             ours = rendezvous.meet(rendezvous.address(run, environment, *what), start)
         self._is_shared = ours is not None
         if ours is None:
@@ -167,6 +174,17 @@ class Interpreter:
         self.build = body.get("build", {})
         self._ready = True
 
+    def preload(self, wish: Preload, sys_path: Sequence[str]) -> Preloaded:
+        """Have it import modules of the project; later, have it look at itself again.
+
+        Raises `ConnectionClosedError` if it dies of that, or never answers.
+        """
+        self._is_importing = True
+        self.connection.send("preload", {"wish": encode(wish), "sys_path": list(sys_path)})
+        self.read_until(lambda: not self._is_importing, PRELOAD_TIMEOUT_S)
+        assert self.preloaded is not None
+        return self.preloaded
+
     # -- its processes ------------------------------------------------------------------
 
     def start(self, sent: SentOrder, fds: Sequence[int], listener: Listener) -> None:
@@ -197,6 +215,10 @@ class Interpreter:
             self.connection.sock.settimeout(None)
 
     def _pass_on(self, body: Mapping[str, Any]) -> None:
+        if body["kind"] == "preloaded":
+            self.preloaded = decode(Preloaded, body["preloaded"])
+            self._is_importing = False
+            return
         pid = body["pid"]
         if body["kind"] == "started":
             self._listeners[pid] = self._starting.popleft()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_tfthreads.engine import failure
 from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.interpreter import PRELOAD_TIMEOUT_S, Env, Home, Interpreter
 from pytest_tfthreads.engine.measuring_process import MeasuringProcess
 from pytest_tfthreads.engine.order import Order
+from pytest_tfthreads.engine.preload import Preload, Preloaded
 from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.system.leases.leases import Leases
 
 _MAX_INTERPRETERS = 2  # of one home; each holds TensorFlow in memory: about 600 MB
 _Key = tuple[Home, Env]
+_LOOK_AGAIN = Preload(())
 
 
 class Launcher:
@@ -32,6 +34,7 @@ class Launcher:
         self._run = run
         self._shares_terminal = shares_terminal
         self._interpreters: dict[_Key, Interpreter] = {}
+        self._preloaded: dict[_Key, Preloaded] = {}
 
     def prepare(self, home: Home, env: Env) -> None:
         """Start the interpreter of this environment, without waiting for it."""
@@ -50,6 +53,38 @@ class Launcher:
                 continue
             with contextlib.suppress(ConnectionClosedError, TimeoutError):  # who needs it is told
                 interpreter.wait_until_ready()
+
+    def preload(self, home: Home, env: Env, wish: Preload, sys_path: Sequence[str]) -> None:
+        """Have an interpreter that is ready import modules of the project, while nobody measures.
+
+        What was imported is looked at again each time, and an interpreter that has become unfit to
+        be forked is replaced by one without the project. Raises `LeaseTimeoutError`.
+        """
+        key = (home, env)
+        interpreter = self._interpreters.get(key)
+        if interpreter is None or interpreter.is_dead or not interpreter.forkable:
+            return
+        if not interpreter.takes_projects:
+            return
+        try:
+            if interpreter.preloaded is None:
+                with self._leases.shared("importing the project's modules"):
+                    found = interpreter.preload(wish, sys_path)
+            else:
+                found = interpreter.preload(_LOOK_AGAIN, sys_path)
+        except ConnectionClosedError:
+            interpreter.give_up()
+            found = Preloaded(problem="the interpreter died of the project's modules")
+        self._preloaded[key] = found
+        if found.problem:
+            interpreter.close()
+            del self._interpreters[key]
+            self.settle([key])
+
+    @property
+    def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
+        """What interpreters have imported of the project."""
+        return self._preloaded
 
     def measuring(
         self,
@@ -115,7 +150,10 @@ class Launcher:
                 timeout_s, run = None, ""
             else:
                 timeout_s, run = self._leases.timeout_s, self._run if preload else ""
-            interpreter = Interpreter(home, env, preload, timeout_s, run, self._shares_terminal)
+            spoiled = key in self._preloaded and bool(self._preloaded[key].problem)
+            interpreter = Interpreter(
+                home, env, preload, timeout_s, run, self._shares_terminal, not spoiled
+            )
         self._interpreters[key] = interpreter  # the last one used is the last one dropped
         return interpreter
 

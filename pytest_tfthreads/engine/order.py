@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_tfthreads.core.decode import decode, encode
+from pytest_tfthreads.engine.preload import Preload
 
 Start = Literal["fork", "fresh"]
 """How a measuring process is started: forked from an interpreter, or as a new Python process."""
@@ -25,7 +26,8 @@ class PytestCall:
     temporary directories. `interactive`: the terminal is handed over, for a debugger. `workerinput`
     is that of the pytest-xdist worker that orders, if it is one. `options` are those that plugins
     have settled for the run, by name. `roots`: directories; which modules a process imported from
-    there is to be told. `coverage`: how code coverage is to be collected, if it is.
+    there is to be told. `coverage`: how code coverage is to be collected, if it is. `preload`: what
+    the interpreter imports of the project before it forks.
     """
 
     args: tuple[str, ...]
@@ -41,6 +43,7 @@ class PytestCall:
     options: Mapping[str, Any] = field(default_factory=dict)
     roots: tuple[str, ...] = ()
     coverage: Mapping[str, Any] | None = None
+    preload: Preload | None = None
 
 
 @dataclass(frozen=True)

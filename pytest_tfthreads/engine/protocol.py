@@ -31,10 +31,12 @@ MessageKind = Literal[
     "continue",
     "stacks",
     "kill",
+    "preload",
     # an interpreter to pytest, "ready" first:
     "started",
     "stopped",
     "ended",
+    "preloaded",
     # a measuring process to pytest:
     "ready",
     "capturing",

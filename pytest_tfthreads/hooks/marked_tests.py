@@ -20,6 +20,7 @@ from pytest_tfthreads.pytest_bridge.collection import case_of
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
 from pytest_tfthreads.report.verdicts import expectation, failure_message
 from pytest_tfthreads.runner import traces
@@ -28,11 +29,13 @@ from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
-from pytest_tfthreads.runner.payload import Attached, attach
+from pytest_tfthreads.runner.payload import Attached, PreloadedVariant, attach
 from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
+
+_WORTH_PRELOADING = 3  # processes
 
 
 class MarkedTests:
@@ -65,6 +68,7 @@ class MarkedTests:
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
         self._saw_marked = False
+        self._preloaded: list[PreloadedVariant] = []  # as far as it was told
         self._attempts = Attempts(config)
         self._briefing = read_briefing(config)
         if self._briefing is not None:
@@ -124,6 +128,7 @@ class MarkedTests:
             if measuring:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
+        self._preload(to_run, session.items)
         if self._is_judging():
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
@@ -176,6 +181,18 @@ class MarkedTests:
             self._keeper.check_places()
         else:  # the files are the controller's
             self._briefing.tell(MEASURES, first.nodeid)
+
+    def _preload(self, to_run: Sequence[pytest.Item], collected: Sequence[pytest.Item]) -> None:
+        """Have the modules that these items use imported once, instead of in each process."""
+        wish = self._settings.preload
+        if self._config.getoption("collectonly") or not (wish.is_auto or wish.names):
+            return
+        # In the trial and for good: what few processes gain by it is less than what it takes.
+        if not wish.names and sum(self._foreseen(to_run).values()) < _WORTH_PRELOADING:
+            return
+        modules = modules_to_preload(to_run, collected, self._config, wish)
+        if to_run and modules.modules:
+            self.isolation().preload(modules)
 
     def _is_judging(self) -> bool:
         return is_asked_for(self._config, self._settings.duet)
@@ -274,6 +291,10 @@ class MarkedTests:
         if item.nodeid not in self._runs:
             self._runs |= self.isolation().run(self._group(item), self._gate)
         run = self._runs.pop(item.nodeid)
+        preloaded = self.isolation().preloaded()
+        if run.reports and preloaded != self._preloaded:
+            self._preloaded = preloaded
+            attach(run.reports[0], Attached(preloaded=tuple(preloaded)))
         if run.ending is not None:
             raise run.ending
         for state in run.states:

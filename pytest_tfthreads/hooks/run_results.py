@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from pytest_tfthreads.report import verdicts as report_verdicts
 from pytest_tfthreads.report.annotations import Place
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.runner.measurements import MeasuredTest
+from pytest_tfthreads.runner.payload import PreloadedVariant
 
 _MANY = 2  # sweeps from which on each has only a line in the summary
 
@@ -31,6 +32,7 @@ class RunResults:
         self._places: dict[str, Place] = {}
         self._failed: dict[str, str] = {}
         self._untraced: dict[str, None] = {}
+        self._preloaded: dict[str, PreloadedVariant] = {}
 
     def add(self, measured: MeasuredTest, place: Place) -> None:
         self._measured.append(measured)
@@ -43,6 +45,34 @@ class RunResults:
     def add_untraced(self, nodeid: str) -> None:
         """Of a test that was to be traced, but measures nothing."""
         self._untraced[nodeid] = None
+
+    def add_preloaded(self, sides: Sequence[PreloadedVariant]) -> None:
+        """What interpreters have imported of the project; of each, the last word counts."""
+        for one in sides:
+            self._preloaded[one.where] = one
+
+    def preloaded(self, named: Collection[str], *, verbose: bool) -> list[str]:
+        """Lines of text: where that went wrong, and, if `verbose`, all of it.
+
+        What was asked for by name (`named`) is told of wherever it was left out.
+        """
+        lines = []
+        for one in self._preloaded.values():
+            where = f" ({one.where})" if one.where else ""
+            if one.problem:
+                lines.append(
+                    f"preloading{where} was given up: {one.problem}. Each process imports the "
+                    "project itself; --tf-threads-preload=off does so from the start"
+                )
+                continue
+            if one.modules and verbose:
+                lines.append(f"preloaded{where}: {', '.join(one.modules)}")
+            lines += [
+                f"not preloaded{where}: {name}: {why}"
+                for name, why in one.left_out.items()
+                if verbose or name in named
+            ]
+        return lines
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -194,6 +224,7 @@ class RunResults:
         return {
             "seed": seed,
             "complete": complete,
+            "preloaded": [one.to_json() for one in self._preloaded.values()],
             "failed": list(self._failures),
             "sweeps": [one.to_json() for one in self.sweeps],
         }

@@ -85,8 +85,6 @@ class SessionResults:
         if roles.is_worker(self._config):
             return  # pytest-xdist carries the report on to the process that keeps the results
         self._note_end(report)
-        if not outcomes.is_final(report):
-            return  # the test is run again, and only its last run is a result
         try:
             found = attached_to(report)
         except DecodeError as error:
@@ -97,6 +95,9 @@ class SessionResults:
                 "conftest.py that sets this attribute of reports."
             )
             found = Attached(has_failed=True)
+        self._findings.add_preloaded(found.preloaded)
+        if not outcomes.is_final(report):
+            return  # the test is run again, and only its last run is a result
         if found.has_failed:
             self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
         if found.is_untraced:
@@ -190,6 +191,7 @@ class SessionResults:
             lines.append(benchmark_bridge.UNMEASURED)
         elif self._distribution is not None and self._findings.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
+        lines += self._findings.preloaded(self._settings.preload.names, verbose=verbose)
         lines += [*self._sharing.warnings(), *self._unwritten]
         if lines:
             terminalreporter.ensure_newline()

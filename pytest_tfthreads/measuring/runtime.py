@@ -108,10 +108,7 @@ class Runtime:
         return inter in (0, self.pools.inter)
 
     def _check_settings(self, when: str) -> None:
-        found = (
-            tf.config.threading.get_intra_op_parallelism_threads(),
-            tf.config.threading.get_inter_op_parallelism_threads(),
-        )
+        found = threads_asked_for()
         if found != (self._intra, self._inter):
             raise MisconfiguredError(
                 f"asked TensorFlow for intra={self._intra}, inter={self._inter} (0: its own "
@@ -119,6 +116,14 @@ class Runtime:
                 "threads to @pytest.mark.tf_threads, and what else must be configured before the "
                 "runtime starts to the hook pytest_tfthreads_configure."
             )
+
+
+def threads_asked_for() -> tuple[int, int]:
+    """Intra-op and inter-op threads as TensorFlow was told; 0: its own choice."""
+    return (
+        tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
+    )
 
 
 def _serves_others(started: Counter[str]) -> bool:
@@ -333,6 +338,23 @@ def _number(stat: Any) -> int:
     return int(stat.int64_value or stat.uint64_value)
 
 
+_of_project: list[Any] = []
+
+
+def remember_functions() -> None:
+    """Note the tf.functions of modules that were just imported, before the collector loses them.
+
+    Those of TensorFlow's own modules are frozen by then, and nobody's to be watched.
+    """
+    _of_project.extend(_functions_in_sight())
+
+
+def _functions_in_sight() -> Iterator[Any]:
+    for one in gc.get_objects():
+        if isinstance(one, tf.types.experimental.PolymorphicFunction):
+            yield one
+
+
 class RetraceWatch(logging.Handler):
     """Notices tf.functions that are traced while they are measured.
 
@@ -351,12 +373,8 @@ class RetraceWatch(logging.Handler):
         tf.get_logger().addHandler(self)
 
     def measure(self) -> None:
-        # What was imported before the test is frozen, and not among these objects: it is quick.
-        self._functions = [
-            one
-            for one in gc.get_objects()
-            if isinstance(one, tf.types.experimental.PolymorphicFunction)
-        ]
+        # What was imported before the fork is frozen, and not among these objects: it is quick.
+        self._functions = [*_of_project, *_functions_in_sight()]
         self._tracings = self._count()
 
     def retraced(self) -> bool:

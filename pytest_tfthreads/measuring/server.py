@@ -23,7 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.engine.protocol import (
     MUTE_EXIT_CODE,
     Connection,
@@ -32,6 +34,7 @@ from pytest_tfthreads.engine.protocol import (
 )
 from pytest_tfthreads.measuring import entry
 from pytest_tfthreads.measuring.listener import Door
+from pytest_tfthreads.measuring.preloading import Preloading
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 
@@ -112,16 +115,24 @@ def _preload_pytest() -> None:
     with _without_variables("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
         pytest.main(arguments, plugins=[EndAtOnce()])
-    # What every session imports as it begins, so that no fork has to.
-    import pdb  # noqa: F401
-
+    _import_what_sessions_need()
     from pytest_tfthreads import benchmark_bridge
-    from pytest_tfthreads.core.gate import budget, verdict  # noqa: F401
-    from pytest_tfthreads.measuring import session  # noqa: F401
 
     benchmark_bridge.preload()
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
+
+
+def _import_what_sessions_need() -> None:
+    """What each measuring session would import, so that no fork has to.
+
+    `tests/plugin/test_start.py` says what is missing here of this plugin.
+    """
+    import pdb  # noqa: F401
+
+    from pytest_tfthreads.core.gate import budget, verdict  # noqa: F401
+    from pytest_tfthreads.measuring import session  # noqa: F401
+    from pytest_tfthreads.pytest_bridge import unittest_methods  # noqa: F401
 
 
 @contextlib.contextmanager
@@ -163,6 +174,7 @@ class Server:
         self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
         self._selector = selectors.DefaultSelector()
         self._wake_fds: tuple[int, ...] = ()
+        self._preloading = Preloading()
 
     def serve(self) -> None:
         self._wake_fds = wake_fd, _ = linux.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
@@ -244,6 +256,10 @@ class Server:
             for fd in fds:
                 os.close(fd)
             self._tell(client, "started", {"pid": pid})
+        elif kind == "preload":
+            wish = decode(Preload, body["wish"])
+            preloaded = self._preloading.carry_out(wish, body["sys_path"])
+            self._tell(client, "preloaded", {"preloaded": encode(preloaded)})
         elif body["pid"] in self._measuring:  # it may have ended meanwhile
             if kind == "stacks":
                 with contextlib.suppress(PermissionError):  # it has become another user's

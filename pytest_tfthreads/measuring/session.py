@@ -216,7 +216,7 @@ class MeasuringSession:
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
-            quiet = TerminalReporter(config, open(os.devnull, "w"))  # noqa: SIM115 - as long as we
+            quiet = _Quiet(config, open(os.devnull, "w"))  # noqa: SIM115 - as long as we
             quiet._tw.hasmarkup = self._call.colors
             quiet._tw.fullwidth = self._call.terminal_width
             config.pluginmanager.register(quiet, "terminalreporter")
@@ -411,6 +411,17 @@ class MeasuringSession:
                 "or with -p no:tfthreads to debug here",
                 pytrace=False,
             )
+
+
+class _Quiet(TerminalReporter):  # type: ignore[misc]
+    """Writes to nowhere, and has no summary.
+
+    Plugins import for their summaries what the run itself does not need, up to half a second's
+    worth. pytest-xdist's workers have none either.
+    """
+
+    def pytest_sessionfinish(self) -> None:  # type: ignore[override]
+        """Ends without asking for `pytest_terminal_summary`."""
 
 
 @dataclass(frozen=True)

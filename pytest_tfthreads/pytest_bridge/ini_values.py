@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import ConfigError
 
 # Which keys take more than text and numbers.
-_LISTS = ("tf_threads", "tf_threads_fail_on")
+_LISTS = ("tf_threads", "tf_threads_fail_on", "tf_threads_preload")
 _TABLES = {"tf_threads": ";", "tf_threads_tolerance": ","}  # what stands between entries, as text
 _SWITCHES = ("tf_threads_duet",)
 

@@ -33,7 +33,7 @@ MARKER_HELP = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
-AUTO, OFF = "auto", "off"  # of --tf-threads-duet
+AUTO, OFF = "auto", "off"
 REGRESSED = "regressed"
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
@@ -75,6 +75,37 @@ class ProfileWish:
         return has_regressed or not self.only_regressed
 
 
+@dataclass(frozen=True)
+class PreloadWish:
+    """Which of the project's modules interpreters import ahead of their forks.
+
+    `is_auto`: those that marked tests use; `names`: these, too.
+    """
+
+    is_auto: bool = True
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> PreloadWish:
+        """From `auto`, `off`, or names of modules, with `auto` among them or without.
+
+        Raises `ConfigError`, which blames `name`.
+        """
+        from pytest_tfthreads.core.threads import ConfigError
+
+        words = text.replace(",", " ").split()
+        if words == [OFF]:
+            return cls(is_auto=False)
+        modules = tuple(word for word in words if word != AUTO)
+        for word in modules:
+            is_dotted = all(part.isidentifier() for part in word.split("."))
+            if not is_dotted or word == OFF:
+                raise ConfigError(
+                    name, f"{text!r} is none of {AUTO}, {OFF}, and names of modules: {word!r}"
+                )
+        return cls(AUTO in words or not words, modules)
+
+
 def _stock_policy() -> Policy:
     from pytest_tfthreads.core.gate.verdict import Policy
 
@@ -107,6 +138,7 @@ class Settings:
     budget_s: float | None = None  # that the gate may measure
     report: Path | None = None
     profile: ProfileWish | None = None
+    preload: PreloadWish = PreloadWish()
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
@@ -149,6 +181,12 @@ def add_options(parser: pytest.Parser) -> None:
             "|".join(STARTS),
             "fork a preloaded interpreter, or start a new one; auto forks where a check says that "
             f"it is safe (default: {defaults.start})",
+        ),
+        (
+            "tf-threads-preload",
+            f"{AUTO}|{OFF}|NAMES",
+            "modules that are imported once, ahead of the forks, where a trial says that this is "
+            f"safe: those that marked tests use, none, or these (default: {AUTO})",
         ),
         (
             "tf-threads-timeout",
@@ -275,6 +313,8 @@ def read_settings(config: pytest.Config) -> Settings:
         budget_s = _budget(config)
         profile = _profile(config)
         report = _report(config)
+        preload, name = _value(config, "tf_threads_preload")
+        preload_wish = PreloadWish() if preload is None else PreloadWish.parse(preload, name)
         elsewhere, name = _value(config, "tf_threads_elsewhere")
         elsewhere = _one_of((RUN, SKIP), elsewhere, name)
         duet, name = _value(config, "tf_threads_duet")
@@ -319,6 +359,7 @@ def read_settings(config: pytest.Config) -> Settings:
         budget_s=budget_s,
         report=report,
         profile=profile,
+        preload=preload_wish,
         elsewhere=elsewhere or defaults.elsewhere,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from pytest_tfthreads.engine.interpreter import Env, Home
 from pytest_tfthreads.engine.launcher import Launcher
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.engine.order import Order
+from pytest_tfthreads.engine.preload import Preloaded
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.orders import terminal
@@ -73,6 +74,10 @@ class Executor(Protocol):
     def run(self, batch: Batch) -> Answers:
         """All jobs of a batch, in turns. Never raises for what goes wrong with a process."""
 
+    @property
+    def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
+        """What interpreters have imported of the project, ahead of their forks."""
+
     def close(self) -> None:
         """Leave no process behind."""
 
@@ -99,6 +104,10 @@ class Processes:
     def prepare(self, home: Home, env: Env) -> None:
         self._launcher.prepare(home, env)
 
+    @property
+    def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
+        return self._launcher.preloaded
+
     def close(self) -> None:
         self._launcher.close()
 
@@ -107,6 +116,7 @@ class Processes:
         begun_s = time.time()
         try:
             self._launcher.settle((job.home, job.env) for job in batch.jobs)
+            self._preload(batch)
             with self._leased(batch) as machine:
                 return self._run(batch, machine)
         except LeaseTimeoutError as error:
@@ -114,6 +124,15 @@ class Processes:
         except pytest.fail.Exception as error:  # pytest-timeout's clock runs while we wait, too
             failure = Failure("timed-out", f"{error.msg} Nothing was measured yet.", has_run=False)
         return Answers((failure,) * len(batch.jobs), begun_s, 0.0)
+
+    def _preload(self, batch: Batch) -> None:
+        if _is_interactive(batch):  # who debugs wants the test alone
+            return
+        for (home, env), call in {
+            (job.home, job.env): job.order.call for job in batch.jobs
+        }.items():
+            if call.preload is not None:
+                self._launcher.preload(home, env, call.preload, call.sys_path)
 
     @contextlib.contextmanager
     def _leased(self, batch: Batch) -> Iterator[Machine]:

@@ -18,6 +18,7 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -29,6 +30,7 @@ from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import IsolatedRun, MeasuredTest, Results
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.orders import Orders
+from pytest_tfthreads.runner.payload import PreloadedVariant
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.strategies.look_again import look_again
@@ -77,6 +79,7 @@ class Isolation:
         self._machine = machine
         self._executor = executor
         orders = Orders(config, settings, machine, attempts)
+        self._orders = orders
         self._budget = Budget()
         self._rings = Rings(settings, orders, executor, progress, self._budget)
         self._results = Results(machine, leases, settings.pack)
@@ -100,6 +103,26 @@ class Isolation:
         for variant in (self._here, self._baseline):
             if variant is not None:
                 self._executor.prepare(variant.home, case.env)
+
+    def preload(self, modules: Preload) -> None:
+        """Have interpreters import these before their next forks."""
+        self._orders.preload = modules
+
+    def preloaded(self) -> list[PreloadedVariant]:
+        """What they have imported so far."""
+        variants: list[Variant] = [self._here]
+        if self._baseline is not None:
+            variants.append(self._baseline)
+        elif self._on_demand is not None and self._on_demand.made is not None:
+            variants.append(self._on_demand.made)
+        titles = {variant.home: variant.title for variant in reversed(variants)}
+        found = []
+        for (home, env), one in self._executor.preloaded.items():
+            variables = [f"{name}={value}" for name, value in env]
+            title = [] if home == self._here.home else [titles.get(home, home.python)]
+            where = ", ".join([*title, *variables])
+            found.append(PreloadedVariant(where, one.modules, one.left_out, one.problem))
+        return found
 
     def compare_with(self, baseline: BaselineVariant) -> None:
         """From now on, run every test that measures side by side with this; it is ours to close."""

@@ -13,6 +13,7 @@ from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.engine.interleaving import Ring
 from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, Terms
+from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.coverage_data import options_of_run
@@ -38,6 +39,7 @@ class Orders:
         self._machine = machine
         self._serials = itertools.count()
         self._calls: dict[Variant, PytestCall] = {}
+        self.preload: Preload | None = None  # what interpreters import of the project
 
     @property
     def is_interactive(self) -> bool:
@@ -88,7 +90,8 @@ class Orders:
 
     def _call(self, variant: Variant) -> PytestCall:
         if variant not in self._calls:
-            self._calls[variant] = variant.call(_call_here(self._config, self._settings))
+            here = _call_here(self._config, self._settings, self.preload)
+            self._calls[variant] = variant.call(here)
         return self._calls[variant]
 
     def _item(self, item: pytest.Item) -> ItemToRun:
@@ -101,12 +104,14 @@ class Orders:
         )
 
 
-def _call_here(config: pytest.Config, settings: Settings) -> PytestCall:
+def _call_here(config: pytest.Config, settings: Settings, preload: Preload | None) -> PytestCall:
     """As the current tree's measuring processes call pytest."""
     invocation = config.invocation_params
     writer = (
         config.get_terminal_writer() if config.pluginmanager.hasplugin("terminalreporter") else None
     )
+    # In a duet only one of two sides could collect coverage, and both have to be alike.
+    coverage = None if _may_be_in_a_duet(config, settings) else options_of_run(config)
     return PytestCall(
         args=(*(str(arg) for arg in invocation.args), *_more_arguments(config, settings)),
         argv=tuple(sys.argv),
@@ -119,8 +124,9 @@ def _call_here(config: pytest.Config, settings: Settings) -> PytestCall:
         terminal_width=writer.fullwidth if writer else 80,
         workerinput=getattr(config, "workerinput", None),
         options=settled_options(config),
-        # In a duet only one of two sides could collect coverage, and both have to be alike.
-        coverage=None if _may_be_in_a_duet(config, settings) else options_of_run(config),
+        coverage=coverage,
+        # What is imported before coverage.py begins would not be seen by it.
+        preload=preload if coverage is None else None,
     )
 
 

@@ -34,6 +34,11 @@ SHORT = "--benchmark-max-time=0.15"
 ONE_LOOK = "--tf-threads-max-processes=3"
 
 
+def preloaded(project):
+    """What each side's interpreter has imported of the project, as the run has recorded it."""
+    return json.loads((project.path / "out.json").read_text())["tf_threads"]["preloaded"]
+
+
 def product(ms):
     return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
 
@@ -583,3 +588,15 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
     assert "duet" not in recorded["test_tolerant"]
     assert project.told.count("the current tree has uncommitted changes") == 1
     assert project.leftovers == (0, [])
+
+
+def test_each_side_preloads_its_own_code(project):
+    project.write("src/product.py", f"{product(2)}\n# changed\n")
+    project.run("--tf-threads-duet=v1.0", "--tf-threads-max-processes=3", "-v")
+    # That each side had its own code is looked at in every duet; else there is no pair.
+    (measured,) = project.benchmarks.values()
+    assert len(measured["extra_info"]["tf_threads"]["duet"]["pairs"]) == 3
+    here, there = preloaded(project)
+    assert (here["where"], here["modules"]) == ("", ["product"])
+    assert "v1.0" in there["where"]
+    assert there["modules"] == ["product"]

@@ -1,5 +1,7 @@
 """Forked where that can be trusted, fresh elsewhere, and said so."""
 
+import os
+
 BENCHMARK = """
 @pytest.mark.benchmark(warmup=False, max_time=0.001)
 @pytest.mark.tf_threads(intra=1, inter=1)
@@ -74,3 +76,51 @@ def test_user_modules_are_imported_after_the_configuration(suite):
         """,
     )
     suite.run().assert_outcomes(passed=1)
+
+
+def test_forks_import_nothing_of_the_plugin(suite):
+    suite.write(
+        """
+        import sys, unittest
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_function(benchmark):
+            benchmark.pedantic(int)
+            assert not plugin_modules() - BEFORE
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        class Test(unittest.TestCase):
+            def test_method(self):
+                assert not plugin_modules() - BEFORE
+
+        from conftest import BEFORE, plugin_modules
+        """,
+        conftest="""
+        import sys
+
+        def plugin_modules():
+            return {name for name in sys.modules if name.startswith("pytest_tfthreads.")}
+
+        BEFORE = plugin_modules()
+        """,
+    )
+    suite.run().assert_outcomes(passed=2)
+
+
+def test_only_the_pytest_process_has_a_summary(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=[1, 2], inter=1)
+        def test_it():
+            pass
+        """,
+        conftest="""
+        import os, pathlib
+
+        def pytest_terminal_summary(terminalreporter):
+            with pathlib.Path("summaries").open("a") as file:
+                print(os.getpid(), file=file)
+        """,
+    )
+    suite.run().assert_outcomes(passed=2)
+    assert (suite.path / "summaries").read_text().split() == [str(os.getpid())]

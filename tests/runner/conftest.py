@@ -46,6 +46,8 @@ class ScriptedExecutor:
     def prepare(self, home, env):
         pass
 
+    preloaded: dict = field(default_factory=dict)
+
     def close(self):
         pass
 
