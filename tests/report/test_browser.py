@@ -29,6 +29,12 @@ CLIPPED = """() => [...document.querySelectorAll(".plot")].filter((plot) => {
   });
 }).map((plot) => plot.id)"""
 
+# Cells of the overview of which a part is beyond the page's edges, or which lie on one another.
+OUT_OF_SIGHT = """() => [...document.querySelectorAll("#tests :is(th, td)")].filter((cell) => {
+  const box = cell.getBoundingClientRect();
+  return box.left < 0 || box.right > innerWidth || cell.scrollWidth > cell.clientWidth + 1;
+}).map((cell) => cell.innerText)"""
+
 
 @pytest.fixture
 def browser():
@@ -141,6 +147,7 @@ def test_the_report_in_a_browser(report, eventually):
     eventually(lambda: report.evaluate(widest) < 390)
     draw_all(report)
     assert report.evaluate("document.documentElement.scrollWidth") == 390
+    assert report.evaluate(OUT_OF_SIGHT) == []
     assert report.evaluate(CLIPPED) == []
 
     # Paper is white, and has all figures and tables.

@@ -189,3 +189,27 @@ def test_without_plotly(content, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(page.LibraryMissingError, match=r"pytest-tfthreads\[report\]"):
         render(content)
+
+
+def test_configurations_of_a_duet_are_each_beside_a_baseline(document, content, monkeypatch):
+    assert "2 configurations, each beside its baseline" in document.texts["td"]
+    *_, duet, _, _ = content.subjects
+    alone = tuple(dataclasses.replace(case, pairs=()) for case in duet.cases)
+    monkeypatch.setattr(page, "_plotly_js", lambda: "")
+    subjects = (dataclasses.replace(duet, cases=alone),)
+    text = Document(render(dataclasses.replace(content, subjects=subjects)).decode()).texts["td"]
+    assert "2 configurations, not compared with one another" in text
+
+
+def test_every_cell_of_the_overview_says_what_it_is_where_columns_have_no_heads(document):
+    labels = [one["data-label"] for one in document.all("td") if "data-label" in one]
+    assert labels[:7] == [
+        "Use",
+        "Throughput",
+        "A CPU-second",
+        "Cores used",
+        "Gain",
+        "Against baseline",
+        "Flags",
+    ]
+    assert len(labels) == 5 * 7

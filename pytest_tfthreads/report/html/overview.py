@@ -14,21 +14,22 @@ from pytest_tfthreads.report.sweep import times
 
 _TABLE = "tests"
 _MEASURED = "measured"
+_COLUMNS = {
+    "Test": "",
+    "Use": "",
+    "Throughput": "number",
+    "A CPU-second": "number",
+    "Cores used": "number",
+    "Gain": "number",
+    "Against baseline": "",
+    "Flags": "",
+}
 
 
 def overview(content: RunContent, anchors: dict[str, str]) -> str:
     """Tiles, a filter and a table that sorts; `anchors` leads from a test to its section."""
     rows = [_row(subject, anchors[subject.test]) for subject in content.subjects]
-    headers = [
-        _sortable("Test"),
-        _sortable("Use"),
-        _sortable("Throughput", "number"),
-        _sortable("A CPU-second", "number"),
-        _sortable("Cores used", "number"),
-        _sortable("Gain", "number"),
-        _sortable("Against baseline"),
-        _sortable("Flags"),
-    ]
+    headers = [_sortable(name, class_) for name, class_ in _COLUMNS.items()]
     legend = (
         "Each test under the configuration to use, with 95 % intervals; changes with those "
         "of their verdicts. Gain: over TensorFlow's default where that was measured, else over "
@@ -82,12 +83,17 @@ def _row(subject: Subject, anchor: str) -> Element:
     above = [element("small", file.rpartition("/")[2]), element("br")] if file else []
     flags = dict.fromkeys(flag for case in subject.cases for flag in case.measurement.flags)
     statuses = dict.fromkeys(verdict.status for verdict in subject.verdicts)
-    return element(
-        "tr",
+    cells = [
         element("th", *above, link, scope="row", class_="name"),
         *_speeds(subject),
         _judged(subject),
         element("td", ", ".join(flags)),
+    ]
+    for cell, name in zip(cells[1:], list(_COLUMNS)[1:], strict=True):
+        cell.set("data-label", name)  # on a narrow screen, where the heads of columns are far away
+    return element(
+        "tr",
+        *cells,
         data_status=" ".join(statuses) or _MEASURED,
     )
 
@@ -95,7 +101,10 @@ def _row(subject: Subject, anchor: str) -> Element:
 def _speeds(subject: Subject) -> list[Element]:
     best = subject.best
     if best is None:
-        text = f"{len(subject.cases)} configurations, not compared"
+        text = f"{len(subject.cases)} configurations, "
+        # Those of a duet take turns with the other side, which gives verdicts, no recommendation.
+        is_duet = any(case.pairs for case in subject.cases)
+        text += "each beside its baseline" if is_duet else "not compared with one another"
         return [element("td", text), *(_empty() for _ in range(4))]
     measurement = best.measurement
     throughput, efficiency = measurement.throughput, measurement.cpu_efficiency
