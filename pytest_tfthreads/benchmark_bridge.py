@@ -243,7 +243,11 @@ def extract(config: pytest.Config, options: Mapping[str, Any]) -> BenchmarkRecor
     --benchmark-cprofile-dump is written, if it can be.
     """
     session = getattr(config, "_benchmarksession", None)
-    measured = [one for one in session.benchmarks if one and not one.has_error] if session else []
+    measured = (
+        [benchmark for benchmark in session.benchmarks if benchmark and not benchmark.has_error]
+        if session
+        else []
+    )
     if not measured:
         return None
     metadata = measured[-1]
@@ -481,9 +485,9 @@ def may_measure(item: pytest.Item) -> bool:
     if fixtures is None or not is_enabled(item.config):
         return False
     return "request" in fixtures.argnames or any(
-        "request" in one.argnames and _is_of_the_project(one)
+        "request" in definition.argnames and _is_of_the_project(definition)
         for definitions in fixtures.name2fixturedefs.values()
-        for one in definitions
+        for definition in definitions
     )
 
 
@@ -502,7 +506,9 @@ def holds_only_ours(config: pytest.Config) -> bool:
     """Whether tests were measured, and all of them with the marker."""
     session = getattr(config, "_benchmarksession", None)
     benchmarks = [] if session is None else session.benchmarks
-    return bool(benchmarks) and all(EXTRA_INFO in (one.extra_info or {}) for one in benchmarks)
+    return bool(benchmarks) and all(
+        EXTRA_INFO in (benchmark.extra_info or {}) for benchmark in benchmarks
+    )
 
 
 def shorten_table(config: pytest.Config) -> None:

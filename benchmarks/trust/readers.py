@@ -55,6 +55,7 @@ from pytest_tfthreads.engine.reply import RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.history import commit_log, html_page, listing
 from pytest_tfthreads.history import text as history_text
 from pytest_tfthreads.history.commits import Commits
+from pytest_tfthreads.history.entries import entry_of
 from pytest_tfthreads.history.series import lines_of, run_of, segmentations_of
 from pytest_tfthreads.history.timeline import Timeline
 from pytest_tfthreads.pytest_bridge import gate
@@ -542,7 +543,8 @@ def output_of_git(rng: random.Random, room: Room) -> None:
     timeline = replace(_kept_timeline(room), commits=commits)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        print_lines([*listing.render(timeline.runs, commits), *history_text.render(timeline)])
+        entries = [entry_of(run) for run in timeline.runs]
+        print_lines([*listing.render(entries, commits), *history_text.render(timeline)])
     check_terminal(out.getvalue())
     if rng.random() < 0.2:
         with mock.patch("pytest_tfthreads.report.page._plotly_js", return_value=""):

@@ -121,9 +121,13 @@ def _subject(
 ) -> Subject:
     cases = tuple(
         MeasuredCase(
-            one.name, one.candidate, tuple(verdicts.get(one.name, ())), one.pairs, one.traces
+            member.name,
+            member.candidate,
+            tuple(verdicts.get(member.name, ())),
+            member.pairs,
+            member.traces,
         )
-        for one in members
+        for member in members
     )
     # Those of a duet took turns with their baselines, not with each other.
     is_sweep = len(cases) > 1 and not any(case.pairs for case in cases)

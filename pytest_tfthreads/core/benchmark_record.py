@@ -35,4 +35,4 @@ class BenchmarkRecord:
 
 def joined(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
     """The rounds of all processes as one record; all else is the first one's."""
-    return replace(records[0], data=tuple(itertools.chain(*(one.data for one in records))))
+    return replace(records[0], data=tuple(itertools.chain(*(record.data for record in records))))

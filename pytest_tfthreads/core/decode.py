@@ -151,17 +151,17 @@ class _Field:
 def _fields(kind: Any) -> tuple[_Field, ...]:
     hints = get_type_hints(kind, include_extras=True)
     found = []
-    for one in fields(kind):
-        extras = get_args(hints[one.name])[1:] if _is_annotated(hints[one.name]) else ()
+    for field in fields(kind):
+        extras = get_args(hints[field.name])[1:] if _is_annotated(hints[field.name]) else ()
         renamed = [extra.name for extra in extras if isinstance(extra, Renamed)]
         found.append(
             _Field(
-                one.name,
-                renamed[0] if renamed else one.name,
-                _decoder(hints[one.name]),
-                one.default is MISSING and one.default_factory is MISSING,
+                field.name,
+                renamed[0] if renamed else field.name,
+                _decoder(hints[field.name]),
+                field.default is MISSING and field.default_factory is MISSING,
                 FLATTENED in extras,
-                _is_open(hints[one.name]),
+                _is_open(hints[field.name]),
             )
         )
     return tuple(found)
@@ -170,15 +170,15 @@ def _fields(kind: Any) -> tuple[_Field, ...]:
 @functools.cache
 def _plain(kind: Any) -> tuple[tuple[str, str, _Decode, bool], ...]:
     return tuple(
-        (one.name, one.key, one.decode, one.is_required)
-        for one in _fields(kind)
-        if not one.is_flattened
+        (field.name, field.key, field.decode, field.is_required)
+        for field in _fields(kind)
+        if not field.is_flattened
     )
 
 
 @functools.cache
 def _flattened(kind: Any) -> tuple[tuple[str, _Decode], ...]:
-    return tuple((one.name, one.decode) for one in _fields(kind) if one.is_flattened)
+    return tuple((field.name, field.decode) for field in _fields(kind) if field.is_flattened)
 
 
 @functools.cache
@@ -187,10 +187,10 @@ def _decoder(kind: Any) -> _Decode:
     extras: Sequence[Any] = ()
     if _is_annotated(kind):
         kind, *extras = get_args(kind)
-    within = next((one for one in extras if isinstance(one, Within)), None)
-    known = next((one.known for one in extras if isinstance(one, OneOf)), None)
+    within = next((extra for extra in extras if isinstance(extra, Within)), None)
+    known = next((extra.known for extra in extras if isinstance(extra, OneOf)), None)
     origin, arguments = get_origin(kind), get_args(kind)
-    if any(isinstance(one, _Plain) for one in extras):
+    if any(isinstance(extra, _Plain) for extra in extras):
         return _plain_value()
     if kind is object:
         return lambda value: value
@@ -232,7 +232,7 @@ def _is_open(kind: Any) -> bool:
         return True
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return all(_is_open(one) for one in arguments if one is not type(None))
+        return all(_is_open(argument) for argument in arguments if argument is not type(None))
     if origin is tuple:
         return _is_open(arguments[0])
     is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
@@ -313,7 +313,7 @@ def _one_of(known: Sequence[Any]) -> _Decode:
 
 
 def _optional(kind: Any, arguments: Sequence[Any]) -> _Decode:
-    others = [one for one in arguments if one is not type(None)]
+    others = [argument for argument in arguments if argument is not type(None)]
     if len(others) != 1:
         raise TypeError(f"{kind} cannot be decoded from JSON: only X | None can")
     inner = _decoder(others[0])
@@ -341,7 +341,7 @@ def _all_floats_within(kind: Any) -> Callable[[Sequence[Any]], bool] | None:
     bare, *extras = get_args(kind) if _is_annotated(kind) else (kind,)
     if bare is not float:
         return None
-    within = next((one for one in extras if isinstance(one, Within)), Within(-LARGEST))
+    within = next((extra for extra in extras if isinstance(extra, Within)), Within(-LARGEST))
 
     def test(values: Sequence[Any]) -> bool:
         if set(map(type, values)) != {float}:
@@ -354,7 +354,7 @@ def _all_floats_within(kind: Any) -> Callable[[Sequence[Any]], bool] | None:
 
 
 def _row(arguments: Sequence[Any]) -> _Decode:
-    inner = [_decoder(one) for one in arguments]
+    inner = [_decoder(argument) for argument in arguments]
 
     def decode_row(value: Any) -> tuple[Any, ...]:
         values = _sequence(value)
@@ -436,8 +436,8 @@ def _copied(value: Any) -> Any:
 def _encode_fields(value: Any) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
     kind: Any = type(value)
-    for one in _fields(kind):
-        inner = getattr(value, one.name)
-        inner = _copied(inner) if one.is_open else encode(inner)
-        encoded.update(inner if one.is_flattened else {one.key: inner})
+    for field in _fields(kind):
+        inner = getattr(value, field.name)
+        inner = _copied(inner) if field.is_open else encode(inner)
+        encoded.update(inner if field.is_flattened else {field.key: inner})
     return encoded

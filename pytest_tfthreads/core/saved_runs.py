@@ -64,12 +64,12 @@ class StoredMeasurement:
 
     @property
     def has_regressed(self) -> bool:
-        return any(one.status == "regression" for one in self.verdicts)
+        return any(verdict.status == "regression" for verdict in self.verdicts)
 
     @property
     def named(self) -> str:
         """The time of the run by which the test was judged, if the user had named that run."""
-        return next((one.named for one in self.verdicts if one.named), "")
+        return next((verdict.named for verdict in self.verdicts if verdict.named), "")
 
     @property
     def trace(self) -> Trace | None:
@@ -197,17 +197,17 @@ def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
         raise BaselineError(f"{label}: {error}") from error
     tests: dict[str, list[StoredMeasurement]] = {}
     names = set()
-    for one in run.benchmarks:
-        ours = None if one.extra_info is None else one.extra_info.tf_threads
+    for benchmark in run.benchmarks:
+        ours = None if benchmark.extra_info is None else benchmark.extra_info.tf_threads
         if ours is None:
             continue
-        if one.fullname in names:
-            raise BaselineError(f"{label}: {one.fullname} is in it twice")
-        names.add(one.fullname)
+        if benchmark.fullname in names:
+            raise BaselineError(f"{label}: {benchmark.fullname} is in it twice")
+        names.add(benchmark.fullname)
         try:
-            test, stored = _stored(one.fullname, ours)
+            test, stored = _stored(benchmark.fullname, ours)
         except DecodeError as error:
-            raise BaselineError(f"{label}: {one.fullname}: {error}") from error
+            raise BaselineError(f"{label}: {benchmark.fullname}: {error}") from error
         tests.setdefault(test, []).append(stored)
     if not tests:
         raise BaselineError(

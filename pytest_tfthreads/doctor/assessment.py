@@ -151,7 +151,7 @@ def tolerance_text(tolerance: Mapping[str, float]) -> str:
 
 
 def _cpu_speeds(found: Steadiness) -> Finding:
-    flipping = [one for one in found.cpus if one.two_speeds is not None]
+    flipping = [cpu for cpu in found.cpus if cpu.two_speeds is not None]
     if flipping:
         return Finding(
             "CPU speed",
@@ -164,8 +164,8 @@ def _cpu_speeds(found: Steadiness) -> Finding:
             ),
         )
     if found.slowest_cpu > 1 + 2 * _ALIKE:
-        fastest = min(one.median_s for one in found.cpus)
-        fast = [one.cpu for one in found.cpus if one.median_s <= (1 + _ALIKE) * fastest]
+        fastest = min(cpu.median_s for cpu in found.cpus)
+        fast = [cpu.cpu for cpu in found.cpus if cpu.median_s <= (1 + _ALIKE) * fastest]
         return Finding(
             "CPU speed",
             "warning",
@@ -184,11 +184,11 @@ def _cpu_speeds(found: Steadiness) -> Finding:
 
 
 def _flips(cpus: Sequence[CpuSpeed]) -> Iterator[str]:
-    for one in cpus[:_SHOWN]:
-        assert one.two_speeds is not None
-        both = one.two_speeds
+    for cpu in cpus[:_SHOWN]:
+        assert cpu.two_speeds is not None
+        both = cpu.two_speeds
         yield (
-            f"CPU {one.cpu} {both.slow_s / both.fast_s:.2f} times apart, slow "
+            f"CPU {cpu.cpu} {both.slow_s / both.fast_s:.2f} times apart, slow "
             f"{percent(both.slow_share)} of the time"
         )
     if len(cpus) > _SHOWN:
@@ -222,7 +222,7 @@ def _between_processes(found: Steadiness, tolerance: float) -> Finding:
 
 def _kernel(trial: Trial, tolerance: float) -> Finding:
     times_s = [first.reference_wall_s for first, _ in trial.pairs]
-    known = [one for one in times_s if one is not None]
+    known = [time_s for time_s in times_s if time_s is not None]
     if len(known) < len(times_s):
         return Finding(
             "reference kernel",

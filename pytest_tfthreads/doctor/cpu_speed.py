@@ -69,13 +69,13 @@ class Steadiness:
     @property
     def slowest_cpu(self) -> float:
         """How many times as long as the fastest CPU's its median takes."""
-        medians = [one.median_s for one in self.cpus]
+        medians = [cpu.median_s for cpu in self.cpus]
         return max(medians) / min(medians)
 
     @property
     def widest(self) -> float:
         """The most by which the slow tenth of a CPU's loops is slower than its fast tenth."""
-        return max(one.slow_s / one.fast_s for one in self.cpus)
+        return max(cpu.slow_s / cpu.fast_s for cpu in self.cpus)
 
 
 def steadiness(processes: Sequence[Sequence[Loop]]) -> Steadiness:

@@ -159,8 +159,8 @@ def _ticks(root: Path, cpus: Sequence[int]) -> _Ticks | None:
     rows = [line.split() for line in (_text(root / "proc/stat") or "").splitlines()]
     try:
         ticks = [[int(one) for one in row[1:9]] for row in rows if row and row[0] in names]
-        idle = sum(one[3] + one[4] for one in ticks)
-        stolen = sum(one[7] for one in ticks)
+        idle = sum(tick[3] + tick[4] for tick in ticks)
+        stolen = sum(tick[7] for tick in ticks)
     except (ValueError, IndexError):
         return None
     total = sum(map(sum, ticks))

@@ -125,7 +125,7 @@ def _limit(
     ratios = [ratio(factor) for factor in factors]
 
     def loss(set_tolerance: float) -> Estimate:
-        return Estimate(*(detectable_loss(one, set_tolerance, errors) for one in ratios))
+        return Estimate(*(detectable_loss(ratio, set_tolerance, errors) for ratio in ratios))
 
     return Limit(
         loss(_NO_TOLERANCE),

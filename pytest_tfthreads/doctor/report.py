@@ -87,7 +87,7 @@ def to_json(found: Examination) -> dict[str, Any]:
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     status_width = max(map(len, STATUSES))
-    name_width = max(len(one.name) for one in findings)
+    name_width = max(len(finding.name) for finding in findings)
     indent = " " * (2 + status_width + 2 + name_width + 2)
     for one in findings:
         head = f"  {one.status:<{status_width}}  {one.name:<{name_width}}  "
@@ -144,7 +144,7 @@ def _row(
 def _advice(found: Examination) -> Iterator[str]:
     """On the worst first, each once; then which options to use."""
     findings = sorted([*found.machine, *found.measured], key=lambda one: STATUSES.index(one.status))
-    told = [f"{one.name}: {advice}" for one in findings for advice in one.advice]
+    told = [f"{finding.name}: {advice}" for finding in findings for advice in finding.advice]
     if found.fitness is not None:
         told += advice_on_options(found.fitness)
     yield from dict.fromkeys(told)
@@ -176,5 +176,5 @@ def _limits(limits: Mapping[str, Limit]) -> dict[str, Any]:
 def _speeds(speeds: Steadiness) -> dict[str, Any]:
     return {
         "between_processes": speeds.between_processes.to_json(),
-        "cpus": [asdict(one) for one in speeds.cpus],
+        "cpus": [asdict(cpu) for cpu in speeds.cpus],
     }

@@ -53,4 +53,4 @@ def _between(directory: Path, earlier: str, later: str) -> Between | None:
 def _tags(decoration: str) -> tuple[str, ...]:
     # git allows a comma in the name of a tag, but no space.
     names = decoration.split(", ") if decoration else []
-    return tuple(one.removeprefix(_TAG) for one in names if one.startswith(_TAG))
+    return tuple(name.removeprefix(_TAG) for name in names if name.startswith(_TAG))

@@ -184,7 +184,7 @@ def _points(
         "name": html.escape(f"{words}: runs"),
         "legendgroup": words,
         "x": list(line.runs),
-        "y": [_short(one.value) for one in estimates],
+        "y": [_short(estimate.value) for estimate in estimates],
         "marker": {"color": colour, "symbol": symbol, "size": 6 if few else 3},
         "opacity": 1.0 if few else 0.4,
         "text": [
@@ -197,8 +197,12 @@ def _points(
         trace["error_y"] = {
             "type": "data",
             "symmetric": False,
-            "array": [_short((one.high or one.value) - one.value) for one in estimates],
-            "arrayminus": [_short(one.value - (one.low or one.value)) for one in estimates],
+            "array": [
+                _short((estimate.high or estimate.value) - estimate.value) for estimate in estimates
+            ],
+            "arrayminus": [
+                _short(estimate.value - (estimate.low or estimate.value)) for estimate in estimates
+            ],
             "thickness": 1,
             "width": 0,
         }

@@ -97,7 +97,7 @@ class Run:
     def regressed(self) -> frozenset[str]:
         """Tests that had regressed, on any host."""
         found = self.points.items()
-        return frozenset(test for test, points in found if any(one.regressed for one in points))
+        return frozenset(test for test, points in found if any(point.regressed for point in points))
 
     @property
     def moment(self) -> dt.datetime:
@@ -293,7 +293,7 @@ def _joined(first: Point, second: Point) -> Point:
 
 def _point(measurement: Measurement, regressed: bool) -> Point:
     samples, items = measurement.samples, measurement.items
-    references = [one.reference_wall_s for one in samples]
+    references = [sample.reference_wall_s for sample in samples]
     return Point(
         machine=_in_words(fingerprint(measurement)),
         conditions=_in_words(conditions(measurement)),
@@ -301,12 +301,14 @@ def _point(measurement: Measurement, regressed: bool) -> Point:
         unit=measurement.unit,
         versions={key: str(value) for key in VERSIONS if (value := measurement.machine.get(key))},
         speeds={
-            "throughput": tuple(items * one.calls_a_second for one in samples),
-            "cpu_efficiency": tuple(items * one.calls_a_cpu_second for one in samples),
+            "throughput": tuple(items * sample.calls_a_second for sample in samples),
+            "cpu_efficiency": tuple(items * sample.calls_a_cpu_second for sample in samples),
         },
-        measured_s=fmean(sum(one.wall_s) for one in samples),
+        measured_s=fmean(sum(sample.wall_s) for sample in samples),
         regressed=regressed,
-        reference_speeds=tuple(1 / one for one in references if one) if all(references) else (),
+        reference_speeds=tuple(1 / reference for reference in references if reference)
+        if all(references)
+        else (),
     )
 
 

@@ -69,7 +69,9 @@ class Timeline:
         """All changes, by place."""
         found = []
         for line, segmentations in self.lines:
-            changes = [(metric, one) for metric in METRICS for one in segmentations[metric].changes]
+            changes = [
+                (metric, change) for metric in METRICS for change in segmentations[metric].changes
+            ]
             references = reference_shifts(line, [one for _, one in changes])
             points = tuple(line.points.values())
             found += [

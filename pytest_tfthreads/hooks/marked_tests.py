@@ -216,7 +216,9 @@ class MarkedTests:
         foreseen = self._foreseen(items)
         if not foreseen:
             return
-        process_s = fmean(Pace.of_budget(benchmark_bridge.budget_s(one)).process_s for one in items)
+        process_s = fmean(
+            Pace.of_budget(benchmark_bridge.budget_s(item)).process_s for item in items
+        )
         workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
         budget = self.isolation().plan(foreseen, process_s, 1 / workers)
         looks = self._settings.looks

@@ -48,8 +48,8 @@ class RunResults:
 
     def add_preloaded(self, sides: Sequence[PreloadedVariant]) -> None:
         """What interpreters have imported of the project; of each, the last word counts."""
-        for one in sides:
-            self._preloaded[one.where] = one
+        for side in sides:
+            self._preloaded[side.where] = side
 
     def preloaded(self, named: Collection[str], *, verbose: bool) -> list[str]:
         """Lines of text: where that went wrong, and, if `verbose`, all of it.
@@ -90,10 +90,12 @@ class RunResults:
     @functools.cached_property
     def _sweeps(self) -> dict[tuple[Host, str], Sweep]:
         return {
-            (host, name): Sweep.of(name, [one.candidate for one in members], members[0].search)
+            (host, name): Sweep.of(
+                name, [member.candidate for member in members], members[0].search
+            )
             for (host, name), members in self._groups.items()
             # Those of a duet took turns with their baselines, not with each other.
-            if len(members) > 1 and not any(one.took_turns_with_baseline for one in members)
+            if len(members) > 1 and not any(member.took_turns_with_baseline for member in members)
         }
 
     @property
@@ -237,7 +239,7 @@ class RunResults:
             subjects=tuple(
                 Subject(
                     name,
-                    tuple(_as_case(one) for one in members),
+                    tuple(_as_case(member) for member in members),
                     recommendations.get((host, name)),
                     members[0].search,
                 )

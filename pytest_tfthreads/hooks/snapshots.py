@@ -34,7 +34,7 @@ class SentSnapshots:
         snapshots = _session_of(config)
         return {
             _STATE: {
-                "assertions": [_told(one) for one in snapshots._assertions],
+                "assertions": [_told(assertion) for assertion in snapshots._assertions],
                 "writes": [
                     {"extension": _names(extension), "index": index, **_encoded(data)}
                     for (extension, _), writes in snapshots._queued_snapshot_writes.items()
@@ -87,13 +87,13 @@ def _told(assertion: Any) -> dict[str, Any]:
         "extension": _names(type(assertion.extension)),
         "results": [
             {
-                "snapshot_location": one.snapshot_location,
-                "snapshot_name": one.snapshot_name,
-                "created": one.created,
-                "updated": one.updated,
-                "success": one.success,
+                "snapshot_location": execution.snapshot_location,
+                "snapshot_name": execution.snapshot_name,
+                "created": execution.created,
+                "updated": execution.updated,
+                "success": execution.success,
             }
-            for one in assertion.executions.values()
+            for execution in assertion.executions.values()
         ],
     }
 

@@ -303,7 +303,9 @@ class Profiler:
             if plane.name == _HOST:
                 for line in plane.lines:
                     begun_ps = line.timestamp_ns * 1000
-                    yield [_span(plane, one, begun_ps) for one in line.events if one.duration_ps]
+                    yield [
+                        _span(plane, event, begun_ps) for event in line.events if event.duration_ps
+                    ]
 
 
 _HOST = "/host:CPU"
@@ -350,9 +352,9 @@ def remember_functions() -> None:
 
 
 def _functions_in_sight() -> Iterator[Any]:
-    for one in gc.get_objects():
-        if isinstance(one, tf.types.experimental.PolymorphicFunction):
-            yield one
+    for get_object in gc.get_objects():
+        if isinstance(get_object, tf.types.experimental.PolymorphicFunction):
+            yield get_object
 
 
 class RetraceWatch(logging.Handler):
@@ -384,7 +386,7 @@ class RetraceWatch(logging.Handler):
         self._warned = self._warned or "triggered tf.function retracing" in record.getMessage()
 
     def _count(self) -> int:
-        return sum(one.experimental_get_tracing_count() for one in self._functions)
+        return sum(function.experimental_get_tracing_count() for function in self._functions)
 
 
 class DatasetStep:

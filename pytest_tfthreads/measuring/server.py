@@ -283,8 +283,8 @@ class Server:
             for number in (signal.SIGCHLD, *_ENDED_BY):
                 signal.signal(number, signal.SIG_DFL)
             # Open in a fork, they would look alive to the others when we are dead.
-            for one in self._clients:
-                one.close()
+            for client in self._clients:
+                client.close()
             if self._door is not None:
                 self._door.close()
             self._selector.close()

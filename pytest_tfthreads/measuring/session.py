@@ -130,8 +130,8 @@ class MeasuringSession:
         problems = self._problems if self._outcome == replies.NOT_COLLECTED else []
         return Reply(
             outcome=self._outcome,
-            message=self._message or "\n".join(one.text for one in problems),
-            reason=self._reason or next((one.reason for one in problems), ""),
+            message=self._message or "\n".join(problem.text for problem in problems),
+            reason=self._reason or next((problem.reason for problem in problems), ""),
             other_ids=tuple(self._other_ids),
             exit_code=self._exit_code,
             reports=tuple(self._reports),

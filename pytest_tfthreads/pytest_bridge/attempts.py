@@ -48,11 +48,11 @@ class Attempt:
 
     def report(self, when: str) -> pytest.TestReport | None:
         """The phase's own report; None where the test did not come to that phase."""
-        return next((one for one in reversed(self.reports) if one.when == when), None)
+        return next((report for report in reversed(self.reports) if report.when == when), None)
 
     def other_reports(self, when: str) -> list[pytest.TestReport]:
         """Those within the phase."""
-        return [one for one in self.reports if one.when == when][:-1]
+        return [report for report in self.reports if report.when == when][:-1]
 
     def to_raise(self, when: str) -> BaseException | None:
         """What the phase is to raise here."""
@@ -79,10 +79,10 @@ class Attempts:
         it runs here.
         """
         return tuple(
-            one.plugin_name
-            for one in _protocols(self._config)
-            if one.plugin_name != _RUNNER
-            and (not _is_conftest(one) or one.plugin_name == self._running)
+            protocol.plugin_name
+            for protocol in _protocols(self._config)
+            if protocol.plugin_name != _RUNNER
+            and (not _is_conftest(protocol) or protocol.plugin_name == self._running)
         )
 
     def run(
@@ -93,15 +93,15 @@ class Attempts:
         `attempt` has the item run in measuring processes, once.
         """
         arguments = {"item": item, "nextitem": nextitem}
-        for one in _protocols(self._config):
-            if _is_of(one.plugin, _FORKING):
+        for protocol in _protocols(self._config):
+            if _is_of(protocol.plugin, _FORKING):
                 continue
-            self._running = one.plugin_name
-            phases = _Phases(item, attempt, one.plugin_name)
-            running = () if one.plugin_name == _RUNNER else (one.plugin,)
+            self._running = protocol.plugin_name
+            phases = _Phases(item, attempt, protocol.plugin_name)
+            running = () if protocol.plugin_name == _RUNNER else (protocol.plugin,)
             try:
                 with _led_to(phases, item, running):
-                    result = one.function(*(arguments[name] for name in one.argnames))
+                    result = protocol.function(*(arguments[name] for name in protocol.argnames))
             finally:
                 self._running = ""
             if result is not None:
@@ -188,9 +188,11 @@ def _led_to(phases: _Phases, item: pytest.Item, running: Sequence[object]) -> It
 
     def of_phases(name: str) -> Any:
         others = [
-            one
-            for one in manager.get_plugins()
-            if one is not phases and one not in running and not _is_of(one, _FOLLOWING)
+            get_plugin
+            for get_plugin in manager.get_plugins()
+            if get_plugin is not phases
+            and get_plugin not in running
+            and not _is_of(get_plugin, _FOLLOWING)
         ]
         return manager.subset_hook_caller(name, remove_plugins=others)
 
@@ -206,9 +208,10 @@ def _led_to(phases: _Phases, item: pytest.Item, running: Sequence[object]) -> It
 def _protocols(config: pytest.Config) -> list[Any]:
     """Who would run a test, in the order in which they are asked; one is pytest's own runner."""
     return [
-        one
-        for one in reversed(getattr(config.hook, PROTOCOL).get_hookimpls())
-        if not (one.hookwrapper or one.wrapper) and one.plugin_name != CONTROLLER_PLUGIN
+        get_hookimpl
+        for get_hookimpl in reversed(getattr(config.hook, PROTOCOL).get_hookimpls())
+        if not (get_hookimpl.hookwrapper or get_hookimpl.wrapper)
+        and get_hookimpl.plugin_name != CONTROLLER_PLUGIN
     ]
 
 

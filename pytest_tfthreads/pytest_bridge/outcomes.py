@@ -43,7 +43,7 @@ def restore(config: pytest.Config, data: Mapping[str, Any]) -> pytest.TestReport
 
 def _pairs(values: Sequence[Any]) -> list[Any]:
     # A test or a plugin may have added anything to them, not only pairs.
-    return [tuple(one) if isinstance(one, list) else one for one in values]
+    return [tuple(value) if isinstance(value, list) else value for value in values]
 
 
 def failed(

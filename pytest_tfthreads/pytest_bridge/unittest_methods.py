@@ -112,7 +112,7 @@ def _bears_fewer_than_written(item: pytest.Item, method: object) -> bool:
     except (OSError, TypeError, SyntaxError):  # made by a program, or changed since
         return False
     decorators = getattr(tree.body[0], "decorator_list", []) if tree.body else []
-    written = sum(_names_marker(one, function) for one in decorators)
+    written = sum(_names_marker(decorator, function) for decorator in decorators)
     return written > sum(mark.name == MARKER for mark in item.own_markers)
 
 

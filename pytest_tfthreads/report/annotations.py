@@ -64,7 +64,7 @@ def render(
     return [
         one.command
         for kind in ("error", "warning", "notice")
-        for one in _limited([one for one in annotations if one.kind == kind])
+        for one in _limited([annotation for annotation in annotations if annotation.kind == kind])
     ]
 
 
@@ -73,7 +73,7 @@ def _of_line(kind: str, status: str, place: Place, verdicts: Sequence[Verdict]) 
 
     A parametrised test is many tests there; and without a baseline both metrics say the same.
     """
-    tests = list(dict.fromkeys(one.test for one in verdicts))
+    tests = list(dict.fromkeys(verdict.test for verdict in verdicts))
     texts: dict[str, dict[str, None]] = {}
     for one in verdicts:
         text = failure_message(one) if one.change is not None else one.reason

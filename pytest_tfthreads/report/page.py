@@ -112,8 +112,8 @@ def _contents(sections: Sequence[Section]) -> str:
     for kicker, members in itertools.groupby(sections, key=lambda one: one.kicker):
         heading = f"<p>{html.escape(kicker)}</p>" if kicker else ""
         links = "".join(
-            f'<li><a href="#{html.escape(one.anchor)}">{html.escape(one.heading)}</a></li>'
-            for one in members
+            f'<li><a href="#{html.escape(member.anchor)}">{html.escape(member.heading)}</a></li>'
+            for member in members
         )
         lists.append(f"{heading}<ul>{links}</ul>")
     return (

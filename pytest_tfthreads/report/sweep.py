@@ -26,16 +26,16 @@ def render(sweep: Sweep) -> list[str]:
 
 def overview(recommendations: Sequence[Recommendation]) -> list[str]:
     """Lines of text: a line for each test, and the lines to paste for those that gain."""
-    names = _short_names([one.test for one in recommendations])
+    names = _short_names([recommendation.test for recommendation in recommendations])
     rows = [
         (
-            names[one.test],
-            label(one.best.candidate),
-            _short_gain(one),
-            _cores(one.best.candidate),
-            one.limit or NOTHING,
+            names[recommendation.test],
+            label(recommendation.best.candidate),
+            _short_gain(recommendation),
+            _cores(recommendation.best.candidate),
+            recommendation.limit or NOTHING,
         )
-        for one in recommendations
+        for recommendation in recommendations
     ]
     headers = ("Test", "Recommended", "Throughput [95 %]", "Cores used", "What limits it")
     return [*table(headers, rows), *_to_paste(recommendations, names)]
@@ -65,9 +65,9 @@ def _cores(candidate: Candidate) -> str:
 def _to_paste(recommendations: Sequence[Recommendation], names: Mapping[str, str]) -> list[str]:
     """The lines of each setting once, with the tests that measurably gain by it."""
     tests: dict[tuple[str, ...], list[str]] = {}
-    for one in recommendations:
-        if one.gain is not None and one.gain.throughput.above:
-            tests.setdefault(one.settings, []).append(names[one.test])
+    for recommendation in recommendations:
+        if recommendation.gain is not None and recommendation.gain.throughput.above:
+            tests.setdefault(recommendation.settings, []).append(names[recommendation.test])
     lines = []
     for settings, several in tests.items():
         lines += ["", *textwrap.wrap(f"For {', '.join(several)}:", 100, break_on_hyphens=False)]
@@ -119,7 +119,7 @@ def _table(recommendation: Recommendation) -> list[str]:
             *([] if default else ["a thread, %"]),  # six columns of figures are too wide to read
             "",
         ),
-        *(_cells(one, recommendation) for one in recommendation.configurations),
+        *(_cells(configuration, recommendation) for configuration in recommendation.configurations),
     ]
     return [f"  {line}" for line in aligned(rows, range(1, len(rows[0]) - 1))]
 
@@ -142,7 +142,9 @@ def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
 
 def has_default(recommendation: Recommendation) -> bool:
     """Whether TensorFlow's default was measured too."""
-    return any(one.throughput_to_default for one in recommendation.configurations)
+    return any(
+        configuration.throughput_to_default for configuration in recommendation.configurations
+    )
 
 
 def _gain(recommendation: Recommendation) -> str:
@@ -172,10 +174,14 @@ def _legend(recommendation: Recommendation) -> list[str]:
 def advice(recommendation: Recommendation) -> list[str]:
     """Sentences: which configuration is best for what."""
     best, efficient = recommendation.best, recommendation.most_efficient
-    others = [one for one in recommendation.configurations if one.tied and one.id != best.id]
-    equals = [one for one in others if one.id in recommendation.equals]
-    dearer = [one for one in others if one.cpu_efficiency_to_best.inverse.above]
-    rest = [one for one in others if one not in equals and one not in dearer]
+    others = [
+        configuration
+        for configuration in recommendation.configurations
+        if configuration.tied and configuration.id != best.id
+    ]
+    equals = [other for other in others if other.id in recommendation.equals]
+    dearer = [other for other in others if other.cpu_efficiency_to_best.inverse.above]
+    rest = [other for other in others if other not in equals and other not in dearer]
     sentence = f"best for throughput: {label(best.candidate)}"
     if dearer:
         sentence += f", with fewer CPU-seconds an item than others as fast ({_names(dearer)})"
@@ -193,9 +199,9 @@ def advice(recommendation: Recommendation) -> list[str]:
         name = label(knee.candidate) if knee.id in (best.id, efficient.id) else _worth(knee)
         sentences.append(f"most throughput × CPU efficiency: {name}")
     crowded = [
-        one
-        for one in recommendation.configurations
-        if "crowded-pool" in one.candidate.measurement.flags
+        configuration
+        for configuration in recommendation.configurations
+        if "crowded-pool" in configuration.candidate.measurement.flags
     ]
     if crowded:
         sentences.append(
@@ -209,7 +215,7 @@ def advice(recommendation: Recommendation) -> list[str]:
 
 
 def _names(configurations: Sequence[Configuration]) -> str:
-    return ", ".join(label(one.candidate) for one in configurations)
+    return ", ".join(label(configuration.candidate) for configuration in configurations)
 
 
 def _worth(one: Configuration) -> str:

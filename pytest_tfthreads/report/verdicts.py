@@ -139,7 +139,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 def summary_of(verdicts: Sequence[Verdict]) -> str:
     """How many there are of each status, worst first."""
-    counts = {status: sum(one.status == status for one in verdicts) for status in STATUSES}
+    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in STATUSES}
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
 
@@ -192,7 +192,7 @@ def _notes(ordered: Sequence[Verdict], told: Collection[str] = ()) -> list[str]:
 
 def open_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     """A line that says how many verdicts decide nothing; none if all do."""
-    left = [one for one in verdicts if one.status in _OPEN]
+    left = [verdict for verdict in verdicts if verdict.status in _OPEN]
     if not left:
         return []
     return [

@@ -58,9 +58,9 @@ class Clone:
         branches: list[str] = []
         if remotes:
             refspecs = run(top, "config", "-z", "--get-all", f"remote.{remotes[0]}.fetch").output
-            sources = [one.lstrip("+").partition(":")[0] for one in names(refspecs)]
+            sources = [name.lstrip("+").partition(":")[0] for name in names(refspecs)]
             if _ALL_BRANCHES not in sources:
-                branches = [one.removeprefix("refs/heads/") for one in sources]
+                branches = [source.removeprefix("refs/heads/") for source in sources]
         return cls(
             tuple(remotes),
             ask(top, "rev-parse", "--is-shallow-repository") == "true",

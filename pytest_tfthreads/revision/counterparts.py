@@ -58,7 +58,9 @@ class Counterparts:
         if not real.is_relative_to(self.top) or real.is_relative_to(self.root):
             return False
         inside = [
-            one for one in (real, *real.parents) if one != self.top and self.top in one.parents
+            parent
+            for parent in (real, *real.parents)
+            if parent != self.top and self.top in parent.parents
         ]
         return not any(
             one.name in PACKAGE_DIRECTORIES

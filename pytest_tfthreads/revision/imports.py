@@ -196,7 +196,7 @@ class Origins:
         return next((one for one in found if one is not None), None)
 
     def _install_of(self, name: str) -> Install | None:
-        return next((one for one in self.installs if one.leads_to(name)), None)
+        return next((install for install in self.installs if install.leads_to(name)), None)
 
     def _how(self, name: str) -> str:
         install = self._install_of(name)
@@ -239,7 +239,7 @@ def _missing_module(problem: str) -> str:
 def _module_file(directory: Path, name: str) -> Path | None:
     place = directory.joinpath(*name.split("."))
     candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
-    return next((one for one in candidates if one.is_file()), None)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _is_compiled(file: str) -> bool:

@@ -43,7 +43,7 @@ class Install:
         return list(found)
 
     def leads_to(self, module: str) -> bool:
-        return any(module == one or module.startswith(f"{one}.") for one in self.places)
+        return any(module == place or module.startswith(f"{place}.") for place in self.places)
 
 
 def all_installs(
@@ -101,9 +101,9 @@ def _linked_packages(sys_path: Sequence[str]) -> Iterator[Install]:
         if Path(entry).name not in PACKAGE_DIRECTORIES or not os.path.isdir(entry):
             continue
         with os.scandir(entry) as files:
-            links = [one for one in files if one.is_symlink()]
+            links = [file for file in files if file.is_symlink()]
         places = {
-            Path(one.name).stem: _without_suffix(Path(os.path.realpath(one))) for one in links
+            Path(link.name).stem: _without_suffix(Path(os.path.realpath(link))) for link in links
         }
         yield Install("a link among the installed packages", places)
 

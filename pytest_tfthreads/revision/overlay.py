@@ -125,7 +125,7 @@ def _located(path: Path) -> Path:
 def _tests_directory(top: Path, module: Path) -> Path | None:
     if top not in module.parents:
         return None
-    above = [one for one in module.parents if top in one.parents]
+    above = [parent for parent in module.parents if top in parent.parents]
     return next((one for one in reversed(above) if one.name in _TEST_DIRECTORIES), None)
 
 

@@ -170,7 +170,7 @@ def _why_none(here: Path, words: str) -> str:
             f"this needs a git repository with a tree checked out, and {here} is in one without: "
             f"{words}\nRun it in a clone, or in a tree that `git worktree add` makes, {other}"
         )
-    pointer = next((one for one in _dot_gits(here) if one.is_file()), None)
+    pointer = next((dot_git for dot_git in _dot_gits(here) if dot_git.is_file()), None)
     if pointer is not None and "not a git repository" in words:
         return (
             f"{pointer} says that the repository is elsewhere, and git finds none there: {words}\n"
@@ -184,7 +184,7 @@ def _why_none(here: Path, words: str) -> str:
 
 
 def _dot_gits(here: Path) -> Iterator[Path]:
-    yield from (one / ".git" for one in (here, *here.parents) if (one / ".git").exists())
+    yield from (parent / ".git" for parent in (here, *here.parents) if (parent / ".git").exists())
 
 
 def _quoted(rev: str) -> str:

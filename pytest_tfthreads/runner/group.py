@@ -189,7 +189,9 @@ class Isolation:
         )
 
     def _run(self, item_runs: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
-        foreseen = [self._foreseen.get(one.item.nodeid, one.processes) for one in item_runs]
+        foreseen = [
+            self._foreseen.get(item_run.item.nodeid, item_run.processes) for item_run in item_runs
+        ]
         self._budget.begin(sum(foreseen), len(item_runs))
         for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
@@ -249,27 +251,27 @@ class Isolation:
     ) -> dict[str, IsolatedRun]:
         """By node id, of those that were run; each is judged by the rule that it was run for."""
         runs = {}
-        for one in item_runs:
-            duet = duets.get(one.item.nodeid)
-            measured = self._results.measured(one, cost, duet)
+        for item_run in item_runs:
+            duet = duets.get(item_run.item.nodeid)
+            measured = self._results.measured(item_run, cost, duet)
             if measured is not None and gate is not None:
-                beside = besides.get(one.item.nodeid)
-                verdicts = self._verdicts(one, measured.measurement, gate, duet, beside)
+                beside = besides.get(item_run.item.nodeid)
+                verdicts = self._verdicts(item_run, measured.measurement, gate, duet, beside)
                 measured = replace(measured, verdicts=verdicts)
                 if beside is not None and beside.duet is not None:
                     measured = replace(measured, duet=beside.duet.to_json(), notes=beside.notes)
             if measured is not None:
-                measured = self._traced(one, measured, gate)
-            if one.has_reports:
+                measured = self._traced(item_run, measured, gate)
+            if item_run.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
-                runs[one.item.nodeid] = IsolatedRun(
-                    one.reports(),
+                runs[item_run.item.nodeid] = IsolatedRun(
+                    item_run.reports(),
                     measured,
-                    one.ending,
+                    item_run.ending,
                     mistake,
-                    measures=self._measures(one.item),
-                    raised=one.raised,
-                    states=one.states,
+                    measures=self._measures(item_run.item),
+                    raised=item_run.raised,
+                    states=item_run.states,
                 )
         return runs
 

@@ -227,7 +227,7 @@ class ItemRun:
 
 
 def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:
-    shown = "\n".join(f"  {one}" for one in others[:_MOST_IDS])
+    shown = "\n".join(f"  {other}" for other in others[:_MOST_IDS])
     left_out = len(others) - _MOST_IDS
     more = f"\n  … {left_out} more" if left_out > 0 else ""
     return (

@@ -63,7 +63,9 @@ class MeasuredTest:
             self,
             name=f"{self.name}@{worker}",
             group=f"{self.group}@{worker}",
-            verdicts=tuple(replace(one, test=f"{one.test}@{worker}") for one in self.verdicts),
+            verdicts=tuple(
+                replace(verdict, test=f"{verdict.test}@{worker}") for verdict in self.verdicts
+            ),
             worker=worker,
         )
 
@@ -205,7 +207,9 @@ class Results:
             search=cost,
             duet=None if duet is None else duet.to_json(),
             took_turns_with_baseline=duet is not None,
-            unwritten=tuple(dict.fromkeys(one.unwritten for one in records if one.unwritten)),
+            unwritten=tuple(
+                dict.fromkeys(record.unwritten for record in records if record.unwritten)
+            ),
         )
 
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:

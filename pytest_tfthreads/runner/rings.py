@@ -61,7 +61,9 @@ class Rings:
         """
         is_alone = len(item_runs) == 1
         ring_id = None if is_alone else next(self._ids)
-        iterations = next((one.iterations for one in item_runs if one.iterations), None)
+        iterations = next(
+            (item_run.iterations for item_run in item_runs if item_run.iterations), None
+        )
         ring = Ring(
             rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
             first_set=number,
@@ -71,7 +73,7 @@ class Rings:
             order = self._orders.write(one, place, ring, ring_id, iterations, budget_share, traces)
             timeout_s = one.case.timeout_s or self._settings.timeout_s
             jobs.append(Job(order, one.variant.home, one.case.env, timeout_s))
-        pass_number = None if traces else 1 + max(len(one.runs) for one in item_runs)
+        pass_number = None if traces else 1 + max(len(item_run.runs) for item_run in item_runs)
         answers = self._executor.run(
             Batch(tuple(jobs), ring, item_runs[0].item.nodeid, pass_number)
         )

@@ -136,7 +136,9 @@ def why_no_file_in(directory: Path, makes_directories: bool = False) -> str:
 
 def _why_unreachable(directory: Path, error: OSError) -> str:
     if error.errno in (errno.ENOTDIR, errno.ENOENT):
-        there = next(one for one in (directory, *directory.parents) if os.path.lexists(one))
+        there = next(
+            parent for parent in (directory, *directory.parents) if os.path.lexists(parent)
+        )
         return f"{there} is no directory"
     return _in_words(error.errno)
 

@@ -125,7 +125,7 @@ def judge_duet(
 
 def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
     """No more pairs are needed: every metric is decided, or the looks are used up."""
-    return pairs >= LOOKS[-1] or all(one.status != "inconclusive" for one in verdicts)
+    return pairs >= LOOKS[-1] or all(verdict.status != "inconclusive" for verdict in verdicts)
 
 
 def share_spent(pairs: int) -> float:

@@ -44,7 +44,8 @@ def pairs_wanted(stored: Sequence[Verdict], beside: Sequence[Verdict]) -> int | 
 def with_advice(verdicts: Sequence[Verdict], advice: str) -> tuple[Verdict, ...]:
     """Verdicts of which the inconclusive ones have this advice, and no other."""
     return tuple(
-        replace(one, advice=(advice,)) if one.status == "inconclusive" else one for one in verdicts
+        replace(verdict, advice=(advice,)) if verdict.status == "inconclusive" else verdict
+        for verdict in verdicts
     )
 
 

@@ -476,7 +476,7 @@ def _less_sure(prediction: Prediction, contention: float) -> Prediction:
 
 def _joined(measurements: Sequence[Measurement]) -> Measurement:
     """The latest, with the processes of all."""
-    samples = tuple(sample for one in measurements for sample in one.samples)
+    samples = tuple(sample for measurement in measurements for sample in measurement.samples)
     return replace(measurements[-1], samples=samples)
 
 

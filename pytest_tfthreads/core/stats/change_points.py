@@ -170,7 +170,7 @@ def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -
     if not sessions:
         raise ValueError("a history needs at least one session")
     independent = noise_of(sessions)
-    all_points = [fmean(one.log_speeds) for one in sessions]
+    all_points = [fmean(session.log_speeds) for session in sessions]
     alike, left_over = -1.0, 0.0
     while left_over > alike:
         alike = left_over
@@ -193,7 +193,7 @@ def shifts_between(sessions: Sequence[Session], changes: Sequence[ChangePoint]) 
     """How another speed of the same sessions moved between the levels of each change."""
     if not changes:
         return []
-    all_points = [fmean(one.log_speeds) for one in sessions]
+    all_points = [fmean(session.log_speeds) for session in sessions]
     independent = noise_of(sessions)
     shifts = []
     for change in changes:
@@ -211,7 +211,7 @@ def noise_of(sessions: Sequence[Session]) -> Noise:
 
     Neighbours are taken for independent.
     """
-    points = [fmean(one.log_speeds) for one in sessions]
+    points = [fmean(session.log_speeds) for session in sessions]
     default = NOISE.spread**2 + _within(sessions)
     steps = len(points) - 1
     if steps < 1:
@@ -232,7 +232,9 @@ def _correlated(independent: Noise, alike: float, sessions: Sequence[Session]) -
 
 def _within(sessions: Sequence[Session]) -> float:
     """Mean variance of a point that is expected from processes measured for so long."""
-    return fmean(default_within(one.measured_s) / len(one.log_speeds) for one in sessions)
+    return fmean(
+        default_within(session.measured_s) / len(session.log_speeds) for session in sessions
+    )
 
 
 def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:
@@ -279,7 +281,7 @@ def _change_points(points: Sequence[float], noise: Noise, error: float) -> list[
     middle = median(points)
     places = len(points) - ENOUGH_SITTINGS + 1
     quantile = student_t(1 - error / 2 / places, noise.dof)
-    array = xlogy([one - middle for one in points], math.e)
+    array = xlogy([point - middle for point in points], math.e)
     search = KernelCPD(kernel="linear", min_size=LEAST_SITTINGS).fit(array)
     *starts, _ = search.predict(pen=quantile**2 * noise.of_means)
     return [int(start) for start in starts]

@@ -147,7 +147,7 @@ def semivariance(points: Sequence[float]) -> float:
     squares = [(later - earlier) ** 2 for earlier, later in itertools.pairwise(points)]
     # Of equal points too, a difference is not the first sign of noise.
     typical = max(SIGMA_OF_MAD**2 * median(squares), 2 * FLOOR**2)
-    return fmean(min(one, _CLIP**2 * typical) for one in squares) / 2
+    return fmean(min(square, _CLIP**2 * typical) for square in squares) / 2
 
 
 def dof_of_steps(steps: int) -> float:

@@ -120,12 +120,14 @@ class Recommendation:
             "schema": SCHEMA,
             "test": self.test,
             "best": self.best.id,
-            "tied": [one.id for one in self.configurations if one.tied],
+            "tied": [
+                configuration.id for configuration in self.configurations if configuration.tied
+            ],
             "equals": list(self.equals),
             "most_efficient": self.most_efficient.id,
             "knee": self.knee.id,
-            "configurations": [one.to_json() for one in self.configurations],
-            "scalings": [one.to_json() for one in self.scalings],
+            "configurations": [configuration.to_json() for configuration in self.configurations],
+            "scalings": [scaling.to_json() for scaling in self.scalings],
             "limits": list(self.limits),
             "limit": self.limit,
             "settings": list(self.settings),
@@ -144,7 +146,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     comparison = compare(candidates)
     if not comparison.compared:
         return None
-    compared = [one for one in candidates if one.id in comparison.compared]
+    compared = [candidate for candidate in candidates if candidate.id in comparison.compared]
     choice = _Choice({one.id: one for one in compared}, comparison)
     tied = _unbeaten(comparison.compared, comparison.throughput)
     best, equals = choice.by(
@@ -181,9 +183,9 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     )
     # Two counts are no attempt at a law, so its absence is no news.
     fits = [
-        (one.keyword, one.sentence)
-        for one in scalings
-        if len(one.counts) > 2 and _is_borne_out(one, compared, comparison, best)
+        (scaling.keyword, scaling.sentence)
+        for scaling in scalings
+        if len(scaling.counts) > 2 and _is_borne_out(scaling, compared, comparison, best)
     ]
     limits = [*_no_gain(compared, comparison, singles, best), *fits]
     return Recommendation(
@@ -339,7 +341,7 @@ def _no_gain(
     terms_of = {one.id: one.terms for one in compared}
     for terms, single in singles.items():
         others = [one.id for one in compared if one.terms == terms and one.pools != _ONE_THREAD]
-        ratios = [comparison.throughput(one, single) for one in others]
+        ratios = [comparison.throughput(other, single) for other in others]
         if not ratios or any(ratio.above for ratio in ratios):
             continue
         most = max(ratio.estimate.high or 0.0 for ratio in ratios)
@@ -351,7 +353,7 @@ def _no_gain(
         more = "--tf-threads-processes=N measures more"
         # What is recommended instead of 1×1 all the same, and why, which "do not help" would deny.
         instead = best != single and terms_of[best] == terms
-        if instead and any(comparison.cpu_efficiency(one, single).above for one in others):
+        if instead and any(comparison.cpu_efficiency(other, single).above for other in others):
             reason = f"(gain: {bound}); the recommended one takes fewer CPU-seconds an item"
             keyword = "more threads are not known to be faster"
             sentences.append((keyword, f"{keyword}{where}: {nothing} {reason}"))

@@ -111,7 +111,7 @@ def _changes_of(
             "yaxis": name_axis(subject),
             "shapes": [
                 vertical(0.0, "--faint", "solid"),
-                *(vertical(-100 * one, "--series-2", "dash") for one in tolerances),
+                *(vertical(-100 * tolerance, "--series-2", "dash") for tolerance in tolerances),
             ],
         },
         caption=f"Change of {metric_name(metric)} against the baseline, with intervals",

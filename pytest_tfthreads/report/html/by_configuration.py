@@ -82,11 +82,11 @@ def _estimates(
             "type": "scatter",
             "mode": "markers",
             "name": "measured [95 %]",
-            "x": [one.value for one in estimates],
+            "x": [estimate.value for estimate in estimates],
             "y": names,
             "error_x": error_bars(estimates, colour),
             "marker": {"color": colour, "size": 8},
-            "text": [with_bounds(one) for one in estimates],
+            "text": [with_bounds(estimate) for estimate in estimates],
             "hovertemplate": "%{y}: %{text}<extra></extra>",
         }
     ]

@@ -118,7 +118,7 @@ def _rounds(sample: Sample, measurement: Measurement) -> list[float]:
 def _bandwidth(values: Sequence[float]) -> float:
     """Half of what suits a single hump (Silverman's rule): two must not be taken for one."""
     mean = sum(values) / len(values)
-    spread = math.hypot(*(one - mean for one in values)) / math.sqrt(max(1, len(values) - 1))
+    spread = math.hypot(*(value - mean for value in values)) / math.sqrt(max(1, len(values) - 1))
     return max(0.5 * 1.06 * spread / math.pow(len(values), 0.2), _LEAST_BANDWIDTH)
 
 

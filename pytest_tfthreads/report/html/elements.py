@@ -42,7 +42,7 @@ def bullets(sentences: Iterable[str]) -> Element:
 
 def table(caption: str, headers: Sequence[Child], rows: Iterable[Element], **more: str) -> Element:
     """In a box that scrolls by itself, where the table is wider than the page."""
-    head = element("tr", *(_header(one) for one in headers))
+    head = element("tr", *(_header(header) for header in headers))
     return element(
         "div",
         element(

@@ -21,8 +21,12 @@ def error_bars(estimates: Sequence[Estimate], colour: str) -> Layout:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [0 if one.high is None else one.high - one.value for one in estimates],
-        "arrayminus": [0 if one.low is None else one.value - one.low for one in estimates],
+        "array": [
+            0 if estimate.high is None else estimate.high - estimate.value for estimate in estimates
+        ],
+        "arrayminus": [
+            0 if estimate.low is None else estimate.value - estimate.low for estimate in estimates
+        ],
         "color": colour,
         "thickness": 1.5,
         "width": 4,

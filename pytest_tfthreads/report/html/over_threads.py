@@ -40,8 +40,8 @@ _MOST_CELLS_IN_A_ROW = 6  # whose intervals fit into the cells
 def is_grid(subject: Subject) -> bool:
     """Whether both pools have several sizes, so that a heat map shows more than a line."""
     threads = [case.candidate.threads for case in subject.cases]
-    sizes = {one.intra.text for one in threads}, {one.inter.text for one in threads}
-    return all(len(one) > 1 for one in sizes)
+    sizes = {thread.intra.text for thread in threads}, {thread.inter.text for thread in threads}
+    return all(len(size) > 1 for size in sizes)
 
 
 def heat_maps(anchor: str, subject: Subject) -> list[str]:
@@ -96,7 +96,7 @@ def _heat_map(
     for row in rows:
         found = [cells.get((column, row)) for column in columns]
         estimates = [None if one is None else estimate_of(one.measurement) for one in found]
-        values.append([None if one is None else one.value for one in estimates])
+        values.append([None if estimate is None else estimate.value for estimate in estimates])
         texts += [
             {
                 "x": plot_text(column),
@@ -141,8 +141,10 @@ def _heat_map(
             {
                 "type": "scatter",
                 "mode": "text",
-                **{name: [one[name] for one in texts] for name in ("x", "y", "text", "hovertext")},
-                "textfont": {"color": [one["color"] for one in texts]},
+                **{
+                    name: [text[name] for text in texts] for name in ("x", "y", "text", "hovertext")
+                },
+                "textfont": {"color": [text["color"] for text in texts]},
                 "hoverinfo": "text",
                 "showlegend": False,
             },
@@ -192,11 +194,11 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
                 "name": f"{other} {fixed}",
                 "x": [threads * aside for threads, _ in points],
                 "customdata": [threads for threads, _ in points],
-                "y": [one.value for one in ratios],
+                "y": [ratio.value for ratio in ratios],
                 "error_y": error_bars(ratios, colour),
                 "line": {"color": colour, "width": 1.5},
                 "marker": {"color": colour, "symbol": mark, "size": 8},
-                "text": [with_bounds(one, hundredths) for one in ratios],
+                "text": [with_bounds(ratio, hundredths) for ratio in ratios],
                 "hovertemplate": f"{axis} %{{customdata}}, {other} {fixed}: %{{text}} × {over}"
                 "<extra></extra>",
             }
@@ -217,13 +219,13 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
                 "type": "log",
                 "title": {"text": f"{axis}-op threads"},
                 "tickvals": counts,
-                "ticktext": [str(one) for one in counts],
+                "ticktext": [str(count) for count in counts],
             },
             "yaxis": {
                 "type": "log",
                 "title": {"text": f"throughput × {over}"},
                 "tickvals": _ticks(lowest, highest),
-                "ticktext": [f"{one:g}" for one in _ticks(lowest, highest)],
+                "ticktext": [f"{tick:g}" for tick in _ticks(lowest, highest)],
             },
         },
         caption=f"Scaling over {axis}-op threads",

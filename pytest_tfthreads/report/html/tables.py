@@ -33,7 +33,9 @@ def speeds(subject: Subject) -> Element:
     """Throughput, CPU efficiency, and what each configuration is worth against the others."""
     unit = subject.cases[0].measurement.unit
     found = subject.recommendation
-    worth = {one.id: one for one in found.configurations} if found else {}
+    worth = (
+        {configuration.id: configuration for configuration in found.configurations} if found else {}
+    )
     with_default = found is not None and has_default(found)
     headers: list[Element | str] = [
         "intra×inter",
@@ -126,7 +128,9 @@ def processes(subject: Subject) -> Element:
     for case in subject.cases:
         samples = case.measurement.samples
         speeds = [case.measurement.items * sample.calls_a_second for sample in samples]
-        references = [one.reference_wall_s for one in samples if one.reference_wall_s is not None]
+        references = [
+            sample.reference_wall_s for sample in samples if sample.reference_wall_s is not None
+        ]
         cells = [
             name_cell(name_of(case)),
             number_cell(str(len(samples))),

@@ -36,7 +36,9 @@ def traced(anchor: str, subject: Subject) -> str:
             then, now = traces.baseline.profile, traces.now.profile
             parts.append(_bars(f"{anchor}-ops-{place}", name_of(case), now, then))
             parts.append(markup(_side_by_side(name_of(case), now, traces.baseline)))
-    problems = [f"{name_of(case)}: {one}" for case, traces in cases for one in traces.problems]
+    problems = [
+        f"{name_of(case)}: {problem}" for case, traces in cases for problem in traces.problems
+    ]
     if problems:
         parts.append(markup(bullets(problems)))
     return "\n".join(parts)
@@ -112,7 +114,7 @@ def _bars(name: str, configuration: str, now: OpProfile, then: OpProfile) -> str
                 "type": "bar",
                 "orientation": "h",
                 "name": label,
-                "x": [0 if one is None else 1000 * one for one in seconds],
+                "x": [0 if second is None else 1000 * second for second in seconds],
                 "y": list(range(len(ops))),
                 "marker": {"color": colour},
                 "hovertemplate": "%{x:.3g} ms<extra>%{fullData.name}</extra>",

@@ -50,7 +50,7 @@ def change(verdict: Verdict) -> tuple[str, str]:
 
 def worst(verdicts: Sequence[Verdict]) -> str:
     """The status that a reader has to know first; empty where nothing was judged."""
-    return min((one.status for one in verdicts), key=STATUSES.index, default="")
+    return min((verdict.status for verdict in verdicts), key=STATUSES.index, default="")
 
 
 def badge(status: str, more: str = "") -> Element:

@@ -19,7 +19,7 @@ def seed_of(settings: Settings, item_runs: Sequence[ItemRun]) -> str:
 
 def shared_of(item_runs: Sequence[ItemRun]) -> int:
     """The configuration that all rings have among them: one thread each, if it is there."""
-    threads = [one.case.threads for one in item_runs]
+    threads = [item_run.case.threads for item_run in item_runs]
     return threads.index(_ONE_THREAD) if _ONE_THREAD in threads else 0
 
 

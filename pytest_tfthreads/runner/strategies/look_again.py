@@ -26,14 +26,17 @@ def look_again(
     def is_suspicious(one: ItemRun) -> bool:
         return len(one.runs) < settings.most(one.processes) and would_fail(one)
 
-    taking_part = [one for one in item_runs if one.measured_runs and one.goes_on]
-    number = sum(len(one.runs) for one in item_runs)  # beyond those of all rings before
+    taking_part = [
+        item_run for item_run in item_runs if item_run.measured_runs and item_run.goes_on
+    ]
+    number = sum(len(item_run.runs) for item_run in item_runs)  # beyond those of all rings before
     while taking_part:
         suspicious = [one for one in taking_part if is_suspicious(one)]
         if not suspicious:
             return
         more = max(
-            min(one.processes, settings.most(one.processes) - len(one.runs)) for one in suspicious
+            min(suspiciou.processes, settings.most(suspiciou.processes) - len(suspiciou.runs))
+            for suspiciou in suspicious
         )
         plan = plan_rings(
             [more] * len(taking_part),
@@ -44,7 +47,8 @@ def look_again(
         for place, ring in enumerate(plan):
             chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
             rings.expect(
-                sum(map(len, plan[place:])), max(len(one.runs) for one in suspicious) + more
+                sum(map(len, plan[place:])),
+                max(len(suspiciou.runs) for suspiciou in suspicious) + more,
             )
             if any(one in suspicious for one in chosen):
                 rings.run(number, chosen)

@@ -32,8 +32,8 @@ def search(
     Returns what it took; None where not one was measured in full.
     """
     begun_s = time.monotonic()
-    grid = [one.requested for one in item_runs]
-    processes = [one.processes for one in item_runs]
+    grid = [item_run.requested for item_run in item_runs]
+    processes = [item_run.processes for item_run in item_runs]
     full_s: list[float] = []  # a process
     standing, number = NOTHING_KNOWN, 0
     rings.expect(processes=None, passes=None)
@@ -57,14 +57,14 @@ def search(
         standing = look_back(standing, look, *_found(item_runs, results))
         if any(not item_runs[index].goes_on for index in standing.alive):
             break  # by -x
-    run = sum(len(one.runs) for one in item_runs)
+    run = sum(len(item_run.runs) for item_run in item_runs)
     for one in item_runs:
         if not one.has_reports:
             one.skip("the search for a good configuration did without it")
     if not full_s:
         return None
     return SearchCost(
-        configurations=sum(bool(one.runs) for one in item_runs),
+        configurations=sum(bool(item_run.runs) for item_run in item_runs),
         grid_configurations=len(item_runs),
         processes=run,
         grid_processes=sum(processes),

@@ -77,14 +77,14 @@ class SideBySide:
     def run(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
         """By node id, of the members that saved runs did not settle."""
         found = {}
-        for one in item_runs:
-            measurement = self._results.measurement(one)
-            if measurement is None or not one.goes_on:
+        for item_run in item_runs:
+            measurement = self._results.measurement(item_run)
+            if measurement is None or not item_run.goes_on:
                 continue
-            stored = gate.judge(collection.nodeid_of(one.item), measurement, one.case)
+            stored = gate.judge(collection.nodeid_of(item_run.item), measurement, item_run.case)
             if any(map(is_open, stored)):
                 self._budget.open()
-                found[one.item.nodeid] = self._beside(one, stored, gate)
+                found[item_run.item.nodeid] = self._beside(item_run, stored, gate)
                 end_early(item_runs)
         return found
 
@@ -154,7 +154,7 @@ def end_by(budget: Budget, wanted: int | None, done: int, looks: Sequence[int]) 
     """
     if budget.total_s is None:
         return ""
-    deciding = None if wanted is None else next((one for one in looks if one >= wanted), None)
+    deciding = None if wanted is None else next((look for look in looks if look >= wanted), None)
     if deciding is not None and budget.allows_more(deciding - done):
         return ""
     if wanted is None:

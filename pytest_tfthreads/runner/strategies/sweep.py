@@ -14,17 +14,17 @@ from pytest_tfthreads.runner.strategies.common import end_early, seed_of, shared
 def sweep(item_runs: Sequence[ItemRun], rings: Rings, settings: Settings) -> None:
     """Measure each in as many processes as its measurement takes; all of a pass take turns."""
     plan = plan_rings(
-        [one.processes - len(one.runs) for one in item_runs],
+        [item_run.processes - len(item_run.runs) for item_run in item_runs],
         limit=settings.group,
         shared=shared_of(item_runs),
         seed=seed_of(settings, item_runs),
     )
-    before = max(len(one.runs) for one in item_runs)
+    before = max(len(item_run.runs) for item_run in item_runs)
     for number, ring in enumerate(plan):
         taking_part = [item_runs[index] for index in ring if item_runs[index].goes_on]
         rings.expect(
             sum(item_runs[index].goes_on for later in plan[number:] for index in later),
-            passes=max(one.processes for one in item_runs),
+            passes=max(item_run.processes for item_run in item_runs),
         )
         if taking_part:
             rings.run(before + number, taking_part)

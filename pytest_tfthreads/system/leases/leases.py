@@ -263,7 +263,7 @@ class _Lease:
     def _in_front(self, ticket: Ticket) -> tuple[Holder, ...]:
         before = queue.TICKETS if ticket.number is None else ticket.number
         holders = read_notes(self._folder, before, ticket.lives)
-        return tuple(one for one in holders if not (one.is_shared and self.want.is_shared))
+        return tuple(holder for holder in holders if not (holder.is_shared and self.want.is_shared))
 
     def _too_late(self, ticket: Ticket, waited_s: float) -> str:
         in_front = [f"  {holder}" for holder in self._in_front(ticket)]
