@@ -136,7 +136,7 @@ class _Index:
         # take the permissions over.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        self._connection = sqlite3.connect(self._file, _BUSY_S, isolation_level=None)
+        self._connection = sqlite3.connect(self._file, timeout=_BUSY_S, isolation_level=None)
         # A power failure may damage the index, which the digests tell; waiting for the disk costs
         # more than the index saves.
         self._execute("PRAGMA synchronous = OFF")
