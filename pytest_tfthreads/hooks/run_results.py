@@ -51,13 +51,17 @@ class RunResults:
         for side in sides:
             self._preloaded[side.where] = side
 
+    def _all_preloaded(self) -> list[PreloadedVariant]:
+        """The current tree first; which interpreter comes first depends on the order of set-up."""
+        return sorted(self._preloaded.values(), key=lambda variant: variant.where)
+
     def preloaded(self, named: Collection[str], *, verbose: bool) -> list[str]:
         """Lines of text: where that went wrong, and, if `verbose`, all of it.
 
         What was asked for by name (`named`) is told of wherever it was left out.
         """
         lines = []
-        for one in self._preloaded.values():
+        for one in self._all_preloaded():
             where = f" ({one.where})" if one.where else ""
             if one.problem:
                 lines.append(
@@ -226,7 +230,7 @@ class RunResults:
         return {
             "seed": seed,
             "complete": complete,
-            "preloaded": [one.to_json() for one in self._preloaded.values()],
+            "preloaded": [variant.to_json() for variant in self._all_preloaded()],
             "failed": list(self._failures),
             "sweeps": [one.to_json() for one in self.sweeps],
         }

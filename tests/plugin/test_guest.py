@@ -295,15 +295,16 @@ def test_our_plugins_have_no_properties(suite):
 
             kinds = property, functools.cached_property
             ours = [
-                type(one)
+                cls
                 for one in config.pluginmanager.get_plugins()
-                if type(one).__module__.startswith("pytest_tfthreads")
+                for cls in type(one).__mro__
+                if cls.__module__.startswith("pytest_tfthreads")
             ]
             found = [
                 f"{cls.__name__}.{name}"
                 for cls in ours
-                for name in dir(cls)
-                if isinstance(getattr(cls, name), kinds)
+                for name, value in vars(cls).items()
+                if isinstance(value, kinds)
             ]
             return found, bool(ours)
         """.replace("def test_it", "@pytest.mark.tf_threads(1, 1)\n        def test_it"),

@@ -113,7 +113,8 @@ def test_what_is_not_safe_is_left_out(suite, no_leftovers, names):
             for name in names
         },
     )
-    result = suite.run("-v")
+    # In a worker of pytest-xdist, which may be running this, sys.argv[0] is "-c" too.
+    result = suite.run("-v", subprocess=True)
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["preloaded: sound"])
     for name in names:
@@ -170,7 +171,7 @@ if sys.argv[0] == "-c" and pathlib.Path("imported").read_text().count("moody") =
     {second_import}
 """,
     )
-    result, benchmarks = suite.results()
+    result, benchmarks = suite.results(subprocess=True)
     result.assert_outcomes(passed=3)
     assert {one["extra_info"]["tf_threads"]["start"] for one in benchmarks.values()} == {"fork"}
     result.stdout.fnmatch_lines([f"preloading was given up: {why}*--tf-threads-preload=off*"])
