@@ -133,10 +133,12 @@ def test_regression_against_a_revision(project):
     assert "side by side in 3 pairs" in project.told
     recorded = project.benchmarks["test_work[intra1-inter1]"]["extra_info"]["tf_threads"]
     assert len(recorded["duet"]["pairs"]) == 3
-    assert recorded["duet"]["baseline"]["throughput"]["value"] > 300
-    assert recorded["throughput"]["value"] < 200
+    # A sleep may last longer than it should, never shorter.
+    assert recorded["throughput"]["value"] < 1 / 0.006
+    assert recorded["duet"]["baseline"]["throughput"]["value"] > recorded["throughput"]["value"]
     now, then = (recorded["profile"][side] for side in ("now", "baseline"))
-    assert now["wall_s"] > 2 * then["wall_s"] > 0
+    assert now["wall_s"] > 0.006
+    assert then["wall_s"] > 0.002
     assert "v1.0" in then["title"]
     assert then["path"] == f"{now['path']}-baseline"
     assert all((project.path / "traces" / one["path"]).is_dir() for one in (now, then))
