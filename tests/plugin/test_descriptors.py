@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("no_leftovers")
 # What a plugin may make of standard output and standard error, for native code or another process.
 REDIRECTED = {
     "a-pipe": "os.pipe()[1]",
-    "a-socket": "SOCKETS[0].fileno()",
+    "a-socket": "kept_socket().fileno()",
     "a-terminal": "os.openpty()[1]",
     "nothing": "os.open(os.devnull, os.O_WRONLY)",
     "a-full-disk": "os.open('/dev/full', os.O_WRONLY)",
@@ -22,7 +22,13 @@ REDIRECTED = {
 REDIRECTS = f"""
 import os, pytest, socket
 
-SOCKETS = socket.socketpair()
+SOCKETS = []
+
+def kept_socket():
+    # Made where it is used: the conftest is imported in the pytest process too, which is ours.
+    SOCKETS.extend(socket.socketpair())
+    return SOCKETS[0]
+
 NEW = {{{", ".join(f"{kind!r}: lambda: {made}" for kind, made in REDIRECTED.items())}}}
 
 @pytest.hookimpl(trylast=True, hookwrapper=True)
