@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import pytest_tfthreads.commands.doctor  # noqa: F401 - pytester forgets what its runs import
 from pytest_tfthreads.cli import main
 
 HOLD = """
