@@ -7,7 +7,7 @@ CASE_FIXTURE = "_tf_threads_case"
 # Under which pytest knows our plugins:
 MEASURING_PLUGIN = "tfthreads-measuring"  # it runs an order: only in measuring processes
 WATCH_PLUGIN = "tfthreads-watch"  # in all others
-CONTROLLER_PLUGIN = "tfthreads-controller"  # runs marked tests
+MARKED_TESTS_PLUGIN = "tfthreads-marked-tests"  # runs marked tests
 SAVING_PLUGIN = "tfthreads-saving"  # writes pytest-benchmark's files
 SNAPSHOTS_PLUGIN = "tfthreads-snapshots"
 ELSEWHERE_PLUGIN = "tfthreads-elsewhere"  # where marked tests cannot be measured

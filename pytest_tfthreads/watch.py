@@ -88,7 +88,7 @@ class Watch:
         outcome = yield
         self._is_collecting = False
         if self._parts is not None:
-            self._parts.sharing.end_of_collection()
+            self._parts.leasing.end_of_collection()
         if self._briefing is not None and outcome.excinfo is not None:
             error = outcome.excinfo[1]
             if isinstance(error, pytest.UsageError):  # which pytest-xdist would not show
@@ -116,18 +116,18 @@ class Watch:
         parts = self._bring_in(item.session)
         if is_first:
             parts.share(self._is_collecting)
-        parts.keeper.saw_marked()
-        parts.controller.saw_marked(item)
+        parts.results.saw_marked()
+        parts.marked_tests.saw_marked(item)
 
     def saw_late(self, item: pytest.Item) -> None:
         """A test was marked after it was collected; `pytest_collection_finish` is running."""
         was_there = self._parts is not None
         self.saw(item)
         if self._parts is not None and not was_there:
-            self._parts.controller.pytest_collection_finish(item.session)
+            self._parts.marked_tests.pytest_collection_finish(item.session)
 
     def _saw_in_a_worker(self) -> None:
-        self._bring_in(self._session).keeper.saw_marked()
+        self._bring_in(self._session).results.saw_marked()
 
     def _saw_elsewhere(self, item: pytest.Item | None) -> None:
         elsewhere: Elsewhere | None = self._config.pluginmanager.get_plugin(ELSEWHERE_PLUGIN)

@@ -49,17 +49,17 @@ class MarkedTests:
         self,
         config: pytest.Config,
         settings: Settings,
-        sharing: Leasing,
+        leasing: Leasing,
         progress: ProgressLine,
-        keeper: SessionResults,
+        results: SessionResults,
         distribution: Distribution | None,
         executor_on: Callable[[Machine], Executor],
     ) -> None:
         self._config = config
         self._settings = settings
-        self._sharing = sharing
+        self._leasing = leasing
         self._progress = progress
-        self._keeper = keeper
+        self._results = results
         self._distribution = distribution
         self._executor_on = executor_on
         self._isolation: Isolation | None = None
@@ -74,7 +74,7 @@ class MarkedTests:
         if self._briefing is not None:
             benchmark_bridge.leave_comparing_to_the_controller(config)
         if distribution is not None:
-            distribution.before_measuring = keeper.check_places
+            distribution.before_measuring = results.check_places
         if distribution is not None or roles.is_worker(config):
             benchmark_bridge.hold_only(config)
 
@@ -86,7 +86,7 @@ class MarkedTests:
                 self._settings,
                 machine,
                 self._executor_on(machine),
-                self._sharing.leases(),
+                self._leasing.leases(),
                 self._progress,
                 self._attempts,
             )
@@ -98,10 +98,10 @@ class MarkedTests:
         if self._distribution is not None and self._is_judging():
             # The workers judge, out of sight; here it is said what they judge by, or cannot.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
-            self._keeper.add_notes(gate.notes)
+            self._results.add_notes(gate.notes)
             self._distribution.baseline = gate.to_text()
             if self._settings.duet:
-                self._keeper.add_notes(check_baseline(self._settings.duet, gate, self._config))
+                self._results.add_notes(check_baseline(self._settings.duet, gate, self._config))
 
     def saw_marked(self, item: pytest.Item) -> None:
         """A marked test was collected."""
@@ -133,7 +133,7 @@ class MarkedTests:
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
-            self._keeper.add_notes(self._gate.notes)
+            self._results.add_notes(self._gate.notes)
             must_judge = bool(to_run) or "no-baseline" in self._settings.policy.fail_on
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
@@ -178,7 +178,7 @@ class MarkedTests:
         if self._settings.profile is not None:
             traces.check_directory(self._settings.profile.directory)
         if self._briefing is None:
-            self._keeper.check_places()
+            self._results.check_places()
         else:  # the files are the controller's
             self._briefing.tell(MEASURES, first.nodeid)
 
@@ -266,7 +266,7 @@ class MarkedTests:
             return
         baseline = open_baseline(wanted, gate, config, home, modules)
         self.isolation().compare_with(baseline)
-        self._keeper.add_notes(baseline.notes)
+        self._results.add_notes(baseline.notes)
         self._prepare_first(items)
 
     def _group(self, item: pytest.Item) -> list[pytest.Item]:

@@ -11,7 +11,7 @@ from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.marked_tests import MarkedTests
 from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.hooks.snapshots import ReceivedSnapshots
-from pytest_tfthreads.names import CONTROLLER_PLUGIN, COVERAGE_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
+from pytest_tfthreads.names import COVERAGE_PLUGIN, MARKED_TESTS_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
 from pytest_tfthreads.pytest_bridge.coverage_data import ReceivedCoverage
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
@@ -32,34 +32,34 @@ class Parts:
         settings = replace(settings, seed=roles.seed_of_run(config, settings.seed))
         progress = ProgressLine(config)
         self._manager = config.pluginmanager
-        self.sharing = Leasing(config, settings.lease_timeout_s, progress, distribution)
-        self.keeper = SessionResults(config, settings, self.sharing, distribution)
-        self.controller = MarkedTests(
+        self.leasing = Leasing(config, settings.lease_timeout_s, progress, distribution)
+        self.results = SessionResults(config, settings, self.leasing, distribution)
+        self.marked_tests = MarkedTests(
             config,
             settings,
-            self.sharing,
+            self.leasing,
             progress,
-            self.keeper,
+            self.results,
             distribution,
-            lambda machine: executor_of(config, settings, machine, self.sharing.leases(), progress),
+            lambda machine: executor_of(config, settings, machine, self.leasing.leases(), progress),
         )
 
     def register(self, session: pytest.Session | None) -> None:
         """Have pytest call them. What a `session` that has started has told others, tell them."""
-        self._manager.register(self.controller, CONTROLLER_PLUGIN)
-        self._manager.register(self.keeper, "tfthreads-keeper")
+        self._manager.register(self.marked_tests, MARKED_TESTS_PLUGIN)
+        self._manager.register(self.results, "tfthreads-results")
         self._manager.register(ReceivedCoverage(), COVERAGE_PLUGIN)
         if self._manager.hasplugin(SYRUPY):
             self._manager.register(ReceivedSnapshots(), SNAPSHOTS_PLUGIN)
         if session is not None:
-            self.controller.pytest_sessionstart()
-            self.keeper.pytest_sessionstart(session)
+            self.marked_tests.pytest_sessionstart()
+            self.results.pytest_sessionstart(session)
 
     def share(self, is_collecting: bool) -> None:
         """From the first marked test on, what computes here waits for processes that measure."""
-        self._manager.register(self.sharing, "tfthreads-sharing")
+        self._manager.register(self.leasing, "tfthreads-leasing")
         if is_collecting:
-            self.sharing.collect()
+            self.leasing.collect()
 
 
 def executor_of(

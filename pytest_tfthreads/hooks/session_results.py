@@ -37,14 +37,14 @@ class SessionResults:
         self,
         config: pytest.Config,
         settings: Settings,
-        sharing: Leasing,
+        leasing: Leasing,
         distribution: Distribution | None,
     ) -> None:
         self._config = config
         self._settings = settings
-        self._sharing = sharing
+        self._leasing = leasing
         self._distribution = distribution
-        self._findings = RunResults()
+        self._run_results = RunResults()
         self._notes: list[str] = []
         self._unwritten: dict[str, None] = {}  # files that could not be written, in words
         self._saw_marked = False
@@ -95,13 +95,13 @@ class SessionResults:
                 "conftest.py that sets this attribute of reports."
             )
             found = Attached(has_failed=True)
-        self._findings.add_preloaded(found.preloaded)
+        self._run_results.add_preloaded(found.preloaded)
         if not outcomes.is_final(report):
             return  # the test is run again, and only its last run is a result
         if found.has_failed:
-            self._findings.add_failure(report.nodeid, outcomes.in_a_line(report))
+            self._run_results.add_failure(report.nodeid, outcomes.in_a_line(report))
         if found.is_untraced:
-            self._findings.add_untraced(report.nodeid)
+            self._run_results.add_untraced(report.nodeid)
         measured = found.measured
         if measured is None:
             return
@@ -121,7 +121,7 @@ class SessionResults:
 
     def _record(self, measured: MeasuredTest, place: Place) -> None:
         """Add it to what this run has found."""
-        self._findings.add(measured, place)
+        self._run_results.add(measured, place)
         benchmark_bridge.add(
             self._config,
             nodeid=measured.fullname,
@@ -166,7 +166,7 @@ class SessionResults:
             yield  # even if pytest-benchmark raises: a wrapper goes on all the same
             self._summarize(terminalreporter, exitstatus)
         if self._must_judge():  # the last line of all, so that nobody takes open for passed
-            for line in self._findings.open_verdicts():
+            for line in self._run_results.open_verdicts():
                 terminalreporter.write_line(line)
         if self._session is not None:  # the histogram comes with pytest-benchmark's table
             self._fail_if_unwritten(self._session)
@@ -174,25 +174,25 @@ class SessionResults:
     def _summarize(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Write what was measured, judged and recommended."""
         verbose = self._config.get_verbosity() > 0
-        lines = self._findings.measurements(verbose=verbose)
+        lines = self._run_results.measurements(verbose=verbose)
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
         if self._must_judge() and not was_refused:
-            told = [*self._notes, *self._findings.notes_of_judgement]
+            told = [*self._notes, *self._run_results.notes_of_judgement]
             notes = [f"  {note}" for note in told]
-            judgement = self._findings.judgement(self._settings.policy)
+            judgement = self._run_results.judgement(self._settings.policy)
             lines += [*([""] if lines else []), *judgement, *notes]
-        lines += self._findings.advice(self._settings.seed, verbose=verbose)
-        if traces := [*self._findings.traces(), *self._why_no_traces()]:
+        lines += self._run_results.advice(self._settings.seed, verbose=verbose)
+        if traces := [*self._run_results.traces(), *self._why_no_traces()]:
             lines += ["", *traces]
         if self._settings.duet:
-            lines += self._findings.lack_of_comparisons()
+            lines += self._run_results.lack_of_comparisons()
         if self._measured_nothing_asked_for():
             lines.append(benchmark_bridge.UNMEASURED)
-        elif self._distribution is not None and self._findings.has_measurements:
+        elif self._distribution is not None and self._run_results.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
-        lines += self._findings.preloaded(self._settings.preload.names, verbose=verbose)
-        lines += [*self._sharing.warnings(), *self._unwritten]
+        lines += self._run_results.preloaded(self._settings.preload.names, verbose=verbose)
+        lines += [*self._leasing.warnings(), *self._unwritten]
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
@@ -204,7 +204,7 @@ class SessionResults:
         if not self._saw_marked:
             return  # a suite that has nothing of ours
         # Called once for each file that is written: the same each time.
-        output_json[benchmark_bridge.EXTRA_INFO] = self._findings.to_json(
+        output_json[benchmark_bridge.EXTRA_INFO] = self._run_results.to_json(
             self._settings.seed, self._is_complete()
         )
 
@@ -216,7 +216,7 @@ class SessionResults:
         pytest-benchmark would have refused, if it measured nothing.
         """
         if self._must_judge() and not roles.is_worker(self._config):
-            self._append_to_step_summary(self._findings.judgement_as_markdown())
+            self._append_to_step_summary(self._run_results.judgement_as_markdown())
         self._fail_if_unwritten(session)
         if _has_ended_badly(session):
             return
@@ -224,7 +224,7 @@ class SessionResults:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif (
             self._must_judge()
-            and self._settings.policy.fails_run(self._findings.verdicts)
+            and self._settings.policy.fails_run(self._run_results.verdicts)
             and not roles.is_worker(self._config)
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -256,7 +256,7 @@ class SessionResults:
 
     def _content(self) -> RunContent:
         """For the report, as this run ends."""
-        return self._findings.content(
+        return self._run_results.content(
             RunContent(
                 when=datetime.now(timezone.utc).isoformat(),
                 source=f"tests of {self._config.rootpath.name}",
@@ -264,22 +264,22 @@ class SessionResults:
                 complete=self._is_complete(),
                 notes=(
                     *self._notes,
-                    *self._findings.notes_of_judgement,
-                    *self._sharing.warnings(),
+                    *self._run_results.notes_of_judgement,
+                    *self._leasing.warnings(),
                 ),
             )
         )
 
     def _measured_nothing_asked_for(self) -> bool:
         held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)
-        return held and not self._findings.has_measurements
+        return held and not self._run_results.has_measurements
 
     def _must_judge(self) -> bool:
         """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
         if not is_asked_for(self._config, self._settings.duet):
             return False
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
-        return asked or bool(self._findings.verdicts)
+        return asked or bool(self._run_results.verdicts)
 
     def _is_complete(self) -> bool:
         """Whether all selected tests were run to their end, in whatever process."""
@@ -291,7 +291,7 @@ class SessionResults:
 
     def _why_no_traces(self) -> list[str]:
         wanted = self._settings.profile
-        if wanted is None or not self._findings.has_measurements:
+        if wanted is None or not self._run_results.has_measurements:
             return []
         if self._config.getoption("usepdb") or self._config.getoption("trace"):
             return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
@@ -305,7 +305,7 @@ class SessionResults:
     def _annotations(self) -> list[str]:
         if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge():
             return []
-        return self._findings.judgement_as_annotations(self._settings.policy, self._notes)
+        return self._run_results.judgement_as_annotations(self._settings.policy, self._notes)
 
 
 def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:

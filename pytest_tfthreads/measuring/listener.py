@@ -16,7 +16,7 @@ _LOOK_S = 0.5
 _LOOKS_WITHOUT_ANYONE = 20  # who starts an interpreter comes in at once, or was killed before
 
 
-class Door:
+class Listener:
     """A socket by which workers come in, at any time."""
 
     def __init__(self, listener: socket.socket) -> None:

@@ -33,7 +33,7 @@ from pytest_tfthreads.engine.protocol import (
     MessageKind,
 )
 from pytest_tfthreads.measuring import entry
-from pytest_tfthreads.measuring.listener import Door
+from pytest_tfthreads.measuring.listener import Listener
 from pytest_tfthreads.measuring.preloading import Preloading
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
@@ -58,10 +58,10 @@ def main(
     linux.adopt_orphans()
     sock = socket.socket(fileno=fd)
     if is_shared:
-        door = Door(sock)
-        with door.watched() as clients:
+        listener = Listener(sock)
+        with listener.watched() as clients:
             told = _preload_in_time(preload, lease_timeout_s)
-        Server(clients, flags, told, door).serve()
+        Server(clients, flags, told, listener).serve()
     else:
         Server([Connection(sock)], flags, _preload_in_time(preload, lease_timeout_s)).serve()
 
@@ -155,7 +155,7 @@ class _Served:
 class Server:
     """Serves orders until nobody is there any more.
 
-    `told` is what clients are told of its readiness; by the `door`, if there is one, more come.
+    `told` is what clients are told of its readiness; by the `listener`, if there is one, more come.
     """
 
     def __init__(
@@ -163,13 +163,13 @@ class Server:
         clients: Sequence[Connection],
         flags: Sequence[str],
         told: Mapping[str, Any],
-        door: Door | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._clients: list[Connection] = []
         self._coming = list(clients)
         self._flags = list(flags)
         self._told = told
-        self._door = door
+        self._listener = listener
         self._measuring: dict[int, _Served] = {}
         self._ends: dict[Connection, int] = {}  # descriptors that tell when a client has ended
         self._selector = selectors.DefaultSelector()
@@ -180,8 +180,8 @@ class Server:
         self._wake_fds = wake_fd, _ = linux.wakeup_at(signal.SIGCHLD, *_ENDED_BY)
         try:
             self._selector.register(wake_fd, selectors.EVENT_READ)
-            if self._door is not None:
-                self._selector.register(self._door, selectors.EVENT_READ)
+            if self._listener is not None:
+                self._selector.register(self._listener, selectors.EVENT_READ)
             while self._welcome():
                 ready = {key.fd for key, _ in self._selector.select()}
                 if wake_fd in ready:
@@ -200,8 +200,8 @@ class Server:
 
     def _welcome(self) -> bool:
         """Let in who has come; whether anybody is there."""
-        if self._door is not None:
-            self._coming += self._door.admit()
+        if self._listener is not None:
+            self._coming += self._listener.admit()
         for client in self._coming:
             self._clients.append(client)
             self._selector.register(client, selectors.EVENT_READ)
@@ -211,7 +211,7 @@ class Server:
                 self._ends[client] = end
                 self._selector.register(end, selectors.EVENT_READ)
             # With what it writes: who shares it may have to explain why it is of no use.
-            self._tell(client, "ready", self._told, [] if self._door is None else [1])
+            self._tell(client, "ready", self._told, [] if self._listener is None else [1])
         self._coming.clear()
         return bool(self._clients)
 
@@ -285,8 +285,8 @@ class Server:
             # Open in a fork, they would look alive to the others when we are dead.
             for client in self._clients:
                 client.close()
-            if self._door is not None:
-                self._door.close()
+            if self._listener is not None:
+                self._listener.close()
             self._selector.close()
             # A debugger must stay in the terminal's foreground group.
             if not sent.order.call.interactive:

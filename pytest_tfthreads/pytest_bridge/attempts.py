@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads.names import CONTROLLER_PLUGIN
+from pytest_tfthreads.names import MARKED_TESTS_PLUGIN
 from pytest_tfthreads.pytest_bridge.raised import for_report
 
 PROTOCOL = "pytest_runtest_protocol"
@@ -211,7 +211,7 @@ def _protocols(config: pytest.Config) -> list[Any]:
         get_hookimpl
         for get_hookimpl in reversed(getattr(config.hook, PROTOCOL).get_hookimpls())
         if not (get_hookimpl.hookwrapper or get_hookimpl.wrapper)
-        and get_hookimpl.plugin_name != CONTROLLER_PLUGIN
+        and get_hookimpl.plugin_name != MARKED_TESTS_PLUGIN
     ]
 
 
