@@ -5,44 +5,29 @@ A list of thousands of runs needs none of their figures, and is kept in the inde
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.core.decode import Count, DecodeError, decode, encode
 from pytest_tfthreads.core.json_text import loads
-from pytest_tfthreads.core.saved_runs import moment_of
-from pytest_tfthreads.history.series import Facts, Run, name_of
+from pytest_tfthreads.history.series import Facts, Run, RunOrigin, name_of
 from pytest_tfthreads.system.run_index import Form
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A saved run without its points; the fields have the meaning that they have in `Run`.
+class Entry(RunOrigin):
+    """A saved run without its points.
 
-    `tests`: how many were measured. `machines` and versions: with which its tests were measured, as
-    a rule one.
+    `regressed`: tests, by node id. `tests`: how many were measured. `machines` and versions: with
+    which its tests were measured, as a rule one.
     """
 
-    path: str
-    name: str
-    number: str
-    datetime: str
-    commit: str | None
-    dirty: bool
-    complete: bool
-    failed: frozenset[str]
     regressed: frozenset[str]
     tests: Count
     machines: tuple[Facts, ...]
     tensorflow: tuple[str, ...]
     python: tuple[str, ...]
-
-    @property
-    def moment(self) -> dt.datetime:
-        """When it was saved."""
-        return moment_of(self.datetime)
 
 
 def entry_of(run: Run) -> Entry:

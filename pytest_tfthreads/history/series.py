@@ -72,11 +72,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A saved run without its rounds; `points` by test (node id).
+class RunOrigin:
+    """Where a saved run comes from, and how the run ended.
 
-    A test has several points where several workers ran it (pytest-xdist's --dist=each).
-    `name` is the file's; its leading digits are the run's `number`.
+    `name` is the file's; its leading digits are the run's `number`. `failed`: tests, by node id.
     """
 
     path: str
@@ -87,6 +86,20 @@ class Run:
     dirty: bool
     complete: bool
     failed: frozenset[str]
+
+    @property
+    def moment(self) -> dt.datetime:
+        """When it was saved."""
+        return moment_of(self.datetime)
+
+
+@dataclass(frozen=True)
+class Run(RunOrigin):
+    """A saved run without its rounds; `points` by test (node id).
+
+    A test has several points where several workers ran it (pytest-xdist's --dist=each).
+    """
+
     points: Mapping[str, tuple[Point, ...]]
 
     @property
@@ -98,11 +111,6 @@ class Run:
         """Tests that had regressed, on any host."""
         found = self.points.items()
         return frozenset(test for test, points in found if any(point.regressed for point in points))
-
-    @property
-    def moment(self) -> dt.datetime:
-        """When it was saved."""
-        return moment_of(self.datetime)
 
 
 @dataclass(frozen=True)

@@ -71,19 +71,8 @@ class BaselineVariant(Variant, Protocol):
         """Leave nothing of it behind; its processes have gone."""
 
 
-@dataclass(frozen=True)
-class CurrentTree:
-    """The current tree in this environment.
-
-    `roots`: directories; a process lists the modules that it imports from them.
-    """
-
-    home: Home
-    title: str = "the current tree"
-    roots: tuple[str, ...] = ()
-
-    def call(self, here: PytestCall) -> PytestCall:
-        return replace(here, roots=self.roots)
+class _OfCurrentTree:
+    """Runs the current tree's code, wherever: no module can come from the wrong tree."""
 
     def item(self, here: ItemToRun) -> ItemToRun:
         return here
@@ -96,6 +85,21 @@ class CurrentTree:
 
     def sameness(self, there: Mapping[str, str]) -> str:
         return ""
+
+
+@dataclass(frozen=True)
+class CurrentTree(_OfCurrentTree):
+    """The current tree in this environment.
+
+    `roots`: directories; a process lists the modules that it imports from them.
+    """
+
+    home: Home
+    title: str = "the current tree"
+    roots: tuple[str, ...] = ()
+
+    def call(self, here: PytestCall) -> PytestCall:
+        return replace(here, roots=self.roots)
 
 
 class AtRevision:
@@ -203,7 +207,7 @@ class AtRevision:
         return self._top.sub(lambda _: str(self._checkout.root), text)
 
 
-class InEnvironment:
+class InEnvironment(_OfCurrentTree):
     """The current tree in another environment."""
 
     def __init__(self, environment: Environment, here: Home) -> None:
@@ -215,18 +219,6 @@ class InEnvironment:
 
     def call(self, here: PytestCall) -> PytestCall:
         return replace(here, sys_path=self._path(here.sys_path))
-
-    def item(self, here: ItemToRun) -> ItemToRun:
-        return here
-
-    def mistake(self, there: Mapping[str, str], here: Mapping[str, str]) -> str:
-        return ""
-
-    def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
-        return ""
-
-    def sameness(self, there: Mapping[str, str]) -> str:
-        return ""
 
     def close(self) -> None:
         """There is nothing of it to leave."""

@@ -6,6 +6,8 @@ import tempfile
 
 import pytest
 
+from pytest_tfthreads.revision.counterparts import Counterparts
+
 
 class Tree:
     """A working tree, and git in it."""
@@ -76,3 +78,12 @@ def tree(temp, tmp_path):
     tree.git("tag", "-a", "v1.0", "-m", "the first")
     tree.commit(mypkg__core="VALUE = 2", tests__test_it="def test_new(): pass")
     return tree
+
+
+@pytest.fixture
+def counterparts(tmp_path):
+    """A tree and its checkout, empty but for what a test puts there."""
+    base = tmp_path.resolve()
+    for name in ("current/my tree", "temp/my tree"):
+        (base / name).mkdir(parents=True)
+    return Counterparts(base / "current/my tree", base / "temp/my tree", prefixes=())

@@ -10,24 +10,10 @@ import pytest
 
 from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes, redirected
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
+from repository import touch
 
 
-def touch(path, text=""):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-@pytest.fixture
-def counterparts(tmp_path):
-    """A tree and its checkout, empty but for what a test puts there."""
-    base = tmp_path.resolve()
-    for name in ("current/my tree", "temp/my tree"):
-        (base / name).mkdir(parents=True)
-    return Counterparts(base / "current/my tree", base / "temp/my tree", prefixes=())
-
-
-def test_twin(counterparts):
+def test_counterparts(counterparts):
     assert counterparts.counterpart(counterparts.top) == counterparts.root
     assert (
         counterparts.counterpart(counterparts.top / "src/absent.py")

@@ -7,27 +7,12 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.revision.checkout import Checkout
-from pytest_tfthreads.revision.counterparts import Counterparts
 from pytest_tfthreads.revision.imports import Origins
 from pytest_tfthreads.revision.installs import Install
 from pytest_tfthreads.revision.overlay import Overlay
+from repository import touch
 
 COMPILED = importlib.machinery.EXTENSION_SUFFIXES[0]
-
-
-def touch(path, text=""):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-@pytest.fixture
-def counterparts(tmp_path):
-    """A tree and its checkout, empty but for what a test puts there."""
-    base = tmp_path.resolve()
-    for name in ("current/my tree", "temp/my tree"):
-        (base / name).mkdir(parents=True)
-    return Counterparts(base / "current/my tree", base / "temp/my tree", prefixes=())
 
 
 def mistake(counterparts, there, here=None, installs=(), rootdir=None):

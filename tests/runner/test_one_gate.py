@@ -7,21 +7,12 @@ import subprocess
 
 import pytest
 
-from builders import flat
+from builders import TWO_TESTS, flat
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-SUITE = """
-@pytest.mark.tf_threads(1, 1)
-def test_fast(benchmark):
-    benchmark(sum, range(10))
-
-@pytest.mark.tf_threads(1, 1)
-def test_steady(benchmark):
-    benchmark(sum, range(10))
-"""
 NEW = (
-    SUITE
+    TWO_TESTS
     + """
 @pytest.mark.tf_threads(1, 1)
 def test_new(benchmark):
@@ -44,7 +35,7 @@ def project(scripted, monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     scripted.temporary = tmp_path
     scripted.pytester.makeini("[pytest]\nfilterwarnings = default\n")
-    scripted.write(SUITE)
+    scripted.write(TWO_TESTS)
     git(scripted.path, "init", "-q", "-b", "main")
     git(scripted.path, "add", "test_it.py", "tox.ini")
     git(scripted.path, "commit", "-q", "-m", "first")
@@ -281,7 +272,7 @@ def test_budget_ends_a_duet_that_is_not_likely_to_close_and_says_what_would_help
 
 
 def test_budget_by_ini_key_and_what_is_no_time(scripted):
-    scripted.write(SUITE)
+    scripted.write(TWO_TESTS)
     result = scripted.run("--benchmark-compare", "--tf-threads-budget=10h")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "--tf-threads-budget: '10h' is no time; write seconds or minutes" in flat(result)

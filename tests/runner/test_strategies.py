@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders import flat
+from builders import TWO_TESTS, flat
 from pytest_tfthreads.engine.failure import Failure
 
 GRID = """
@@ -192,16 +192,6 @@ def test_search_runs_none_again_that_did_not_pass(scripted, group):
 
 
 # -- a second look --------------------------------------------------------------------------------
-
-TWO_TESTS = """
-@pytest.mark.tf_threads(1, 1)
-def test_fast(benchmark):
-    benchmark(sum, range(10))
-
-@pytest.mark.tf_threads(1, 1)
-def test_steady(benchmark):
-    benchmark(sum, range(10))
-"""
 
 
 @pytest.fixture

@@ -75,3 +75,15 @@ def _is_above(ratio):
 def flat(result):
     """All that a run has written, in one line: tables and paragraphs without their line breaks."""
     return " ".join((result.stdout.str() + result.stderr.str()).split())
+
+
+TWO_TESTS = """
+@pytest.mark.tf_threads(1, 1)
+def test_fast(benchmark):
+    benchmark(sum, range(10))
+
+@pytest.mark.tf_threads(1, 1)
+def test_steady(benchmark):
+    benchmark(sum, range(10))
+"""
+"""A suite for an executor that answers with scripted times."""

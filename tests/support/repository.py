@@ -1,4 +1,4 @@
-"""What the tests use of the rest of the repository: recordings, and the programs of benchmarks/."""
+"""What the tests use of the rest of the repository, and a file of a repository of their own."""
 
 import importlib.util
 import sys
@@ -27,3 +27,10 @@ def program(name):
         patch.syspath_prepend(path.parent)
         spec.loader.exec_module(module)
     return module
+
+
+def touch(path, text=""):
+    """A file with this text, in directories that are made where they are missing; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
