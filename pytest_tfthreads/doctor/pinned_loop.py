@@ -53,7 +53,7 @@ def _run_process(cpus: Sequence[int], seconds: float) -> list[Loop]:
             text=True,
             timeout=seconds + _GRACE_S,
         )
-        return [Loop(*load) for load in json.loads(run.stdout)]
+        return [Loop(*fields) for fields in json.loads(run.stdout)]
     except subprocess.CalledProcessError as error:
         words = (error.stderr or "").strip().splitlines()
         raise LoopError(f"the pinned loop failed: {words[-1] if words else error}") from error

@@ -16,27 +16,27 @@ _LOOK_S = 0.5
 _LOOKS_WITHOUT_ANYONE = 20  # who starts an interpreter comes in at once, or was killed before
 
 
-class Listener:
+class ListeningSocket:
     """A socket by which workers come in, at any time."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
         self._inside: list[Connection] = []
         self._looks = 0
-        listener.setblocking(False)
+        sock.setblocking(False)
 
     def fileno(self) -> int:
-        return self._listener.fileno()
+        return self._sock.fileno()
 
     def close(self) -> None:
-        self._listener.close()
+        self._sock.close()
 
     def admit(self) -> list[Connection]:
         """Those who have come."""
         admitted = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                sock, _ = self._listener.accept()
+                sock, _ = self._sock.accept()
                 sock.setblocking(True)
                 if rendezvous.is_own(sock):
                     admitted.append(Connection(sock))

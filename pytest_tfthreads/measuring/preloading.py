@@ -48,7 +48,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialImport:
     """What a throw-away fork has imported without any objection, and what ended it, if anything."""
 
     passed: tuple[str, ...]
@@ -101,9 +101,8 @@ class Preloading:
         for name in names:
             try:
                 _import_quietly(name)
-            except (
-                BaseException
-            ) as error:  # whatever an import raises: this interpreter is of no use
+            # Whatever an import raises, this interpreter is of no use then.
+            except BaseException as error:
                 self._problem = f"importing {name} failed, though it had passed: {error!r}"
                 return
             self._modules.append(name)
@@ -128,7 +127,7 @@ def _import_quietly(name: str) -> None:
 # -- the throw-away fork ----------------------------------------------------------------
 
 
-def _try_out(names: Sequence[str], keep_out: Sequence[str]) -> Trial:
+def _try_out(names: Sequence[str], keep_out: Sequence[str]) -> TrialImport:
     """Import the modules in a fork, one by one, until the first that does not pass."""
     reading, writing = os.pipe()
     parent = os.getpid()
@@ -153,14 +152,14 @@ def _try_out(names: Sequence[str], keep_out: Sequence[str]) -> Trial:
     for line in text.splitlines():
         kind, told = json.loads(line)
         if kind == _REFUSED:
-            return Trial(tuple(passed), decode(Refusal, told))
+            return TrialImport(tuple(passed), decode(Refusal, told))
         if kind == _PASSED:
             passed.append(told)
         begun = told if kind == _BEGUN else ""
     if not begun:
-        return Trial(tuple(passed))
+        return TrialImport(tuple(passed))
     why = f"takes more than {_TRIAL_TIMEOUT_S} s to import" if is_late else "ends the process"
-    return Trial(tuple(passed), Refusal((begun,), why))
+    return TrialImport(tuple(passed), Refusal((begun,), why))
 
 
 def _read_all(fd: int) -> tuple[str, bool]:

@@ -352,9 +352,9 @@ def remember_functions() -> None:
 
 
 def _functions_in_sight() -> Iterator[Any]:
-    for get_object in gc.get_objects():
-        if isinstance(get_object, tf.types.experimental.PolymorphicFunction):
-            yield get_object
+    for found in gc.get_objects():
+        if isinstance(found, tf.types.experimental.PolymorphicFunction):
+            yield found
 
 
 class RetraceWatch(logging.Handler):

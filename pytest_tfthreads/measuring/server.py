@@ -33,7 +33,7 @@ from pytest_tfthreads.engine.protocol import (
     MessageKind,
 )
 from pytest_tfthreads.measuring import entry
-from pytest_tfthreads.measuring.listener import Listener
+from pytest_tfthreads.measuring.listener import ListeningSocket
 from pytest_tfthreads.measuring.preloading import Preloading
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
@@ -58,7 +58,7 @@ def main(
     linux.adopt_orphans()
     sock = socket.socket(fileno=fd)
     if is_shared:
-        listener = Listener(sock)
+        listener = ListeningSocket(sock)
         with listener.watched() as clients:
             told = _preload_in_time(preload, lease_timeout_s)
         Server(clients, flags, told, listener).serve()
@@ -163,7 +163,7 @@ class Server:
         clients: Sequence[Connection],
         flags: Sequence[str],
         told: Mapping[str, Any],
-        listener: Listener | None = None,
+        listener: ListeningSocket | None = None,
     ) -> None:
         self._clients: list[Connection] = []
         self._coming = list(clients)

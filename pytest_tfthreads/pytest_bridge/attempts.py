@@ -188,11 +188,9 @@ def _led_to(phases: _Phases, item: pytest.Item, running: Sequence[object]) -> It
 
     def of_phases(name: str) -> Any:
         others = [
-            get_plugin
-            for get_plugin in manager.get_plugins()
-            if get_plugin is not phases
-            and get_plugin not in running
-            and not _is_of(get_plugin, _FOLLOWING)
+            plugin
+            for plugin in manager.get_plugins()
+            if plugin is not phases and plugin not in running and not _is_of(plugin, _FOLLOWING)
         ]
         return manager.subset_hook_caller(name, remove_plugins=others)
 
@@ -208,10 +206,10 @@ def _led_to(phases: _Phases, item: pytest.Item, running: Sequence[object]) -> It
 def _protocols(config: pytest.Config) -> list[Any]:
     """Who would run a test, in the order in which they are asked; one is pytest's own runner."""
     return [
-        get_hookimpl
-        for get_hookimpl in reversed(getattr(config.hook, PROTOCOL).get_hookimpls())
-        if not (get_hookimpl.hookwrapper or get_hookimpl.wrapper)
-        and get_hookimpl.plugin_name != MARKED_TESTS_PLUGIN
+        implementation
+        for implementation in reversed(getattr(config.hook, PROTOCOL).get_hookimpls())
+        if not (implementation.hookwrapper or implementation.wrapper)
+        and implementation.plugin_name != MARKED_TESTS_PLUGIN
     ]
 
 

@@ -30,9 +30,7 @@ def modules_to_preload(
     Learned from this process and not from the first measuring process: so all processes of a run
     are alike, and so are those of two runs.
     """
-    conftests = [
-        get_plugin for get_plugin in config.pluginmanager.get_plugins() if _is_conftest(get_plugin)
-    ]
+    conftests = [plugin for plugin in config.pluginmanager.get_plugins() if _is_conftest(plugin)]
     keep_out = {name for name, module in list(sys.modules.items()) if _is_rewritten(module)}
     keep_out |= {module.__name__ for module in (*_modules_of(collected), *conftests)}
     names: dict[str, None] = dict.fromkeys(wish.names)

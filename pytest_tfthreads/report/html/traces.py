@@ -114,7 +114,7 @@ def _bars(name: str, configuration: str, now: OpProfile, then: OpProfile) -> str
                 "type": "bar",
                 "orientation": "h",
                 "name": label,
-                "x": [0 if second is None else 1000 * second for second in seconds],
+                "x": [0 if wall_s is None else 1000 * wall_s for wall_s in seconds],
                 "y": list(range(len(ops))),
                 "marker": {"color": colour},
                 "hovertemplate": "%{x:.3g} ms<extra>%{fullData.name}</extra>",

@@ -19,7 +19,7 @@ def look_again(
 ) -> None:
     """Measure more processes until nothing would fail, or enough were measured.
 
-    All that took turns with the suspicious ones do so again, so that they meet what they met
+    All that took turns with suspects do so again, so that they meet what they met
     before; those that were left out of a search are not dragged in.
     """
 
@@ -31,12 +31,12 @@ def look_again(
     ]
     number = sum(len(item_run.runs) for item_run in item_runs)  # beyond those of all rings before
     while taking_part:
-        suspicious = [one for one in taking_part if is_suspicious(one)]
-        if not suspicious:
+        suspects = [one for one in taking_part if is_suspicious(one)]
+        if not suspects:
             return
         more = max(
-            min(suspiciou.processes, settings.most(suspiciou.processes) - len(suspiciou.runs))
-            for suspiciou in suspicious
+            min(suspect.processes, settings.most(suspect.processes) - len(suspect.runs))
+            for suspect in suspects
         )
         plan = plan_rings(
             [more] * len(taking_part),
@@ -48,9 +48,9 @@ def look_again(
             chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
             rings.expect(
                 sum(map(len, plan[place:])),
-                max(len(suspiciou.runs) for suspiciou in suspicious) + more,
+                max(len(suspect.runs) for suspect in suspects) + more,
             )
-            if any(one in suspicious for one in chosen):
+            if any(one in suspects for one in chosen):
                 rings.run(number, chosen)
                 end_early(item_runs)
             number += 1
