@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import stat
 import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+
+from pytest_tfthreads.system.private import ACCESSIBLE, why_not_private
 
 _PREFIX = "pytest-tfthreads-revision-"
 _ATTEMPTS = 10
@@ -84,11 +85,7 @@ def _is_private(entry: os.DirEntry[str]) -> bool:
         found = entry.stat(follow_symlinks=False)
     except OSError:  # gone meanwhile
         return False
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-        and found.st_uid == os.geteuid()
-    )
+    return not why_not_private(found, ACCESSIBLE)
 
 
 def _locked(path: Path, wait: bool) -> PrivateDirectory | None:

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_tfthreads.system.private import WRITABLE, why_not_private
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -324,28 +326,22 @@ def _private_folder() -> Path | None:
     chosen = os.environ.get("XDG_CACHE_HOME", "")
     try:
         caches = Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache"
-        if not caches.exists() and _is_ours(caches.parent):
+        if not caches.exists() and _is_ours(caches.parent.stat()):
             caches.mkdir(mode=0o700)  # as the XDG Base Directory Specification has it
         folder = caches / _FOLDER
         # Not in another user's directory, in which `sudo` may leave us: that user could not use
         # the folder, which would be root's.
-        if not _is_ours(caches):
+        if not _is_ours(caches.stat()):
             return None
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        return folder if _is_ours(folder, follow_symlinks=False) else None
+        return folder if _is_ours(folder.lstat()) else None
     except (OSError, RuntimeError, ValueError):  # RuntimeError: the user has no home
         return None
 
 
-def _is_ours(folder: Path, follow_symlinks: bool = True) -> bool:
-    """Whether this is a directory of this user that nobody else may write. Raises `OSError`."""
-    found = folder.stat(follow_symlinks=follow_symlinks)
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == os.geteuid()
-        and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    )
+def _is_ours(found: os.stat_result) -> bool:
+    return not why_not_private(found, WRITABLE)
 
 
 def _key(path: Path) -> bytes:

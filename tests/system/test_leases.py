@@ -702,7 +702,7 @@ def test_place_is_the_one_chosen_else_the_users_else_a_temporary_one(
 
 def test_runtime_directory_of_another_user_is_not_taken(tmp_path, private, monkeypatch):
     other = os.getuid() + 1
-    monkeypatch.setattr("os.getuid", lambda: other)
+    monkeypatch.setattr("os.geteuid", lambda: other)
     place = find_place({"XDG_RUNTIME_DIR": str(private)}, tmp_path)
     assert place.name == f"pytest-tfthreads-{other}"
 
@@ -746,7 +746,7 @@ def others_may_write(place, private, monkeypatch):
 def other_user(place, private, monkeypatch):
     place.mkdir(mode=0o700)
     mine = os.getuid()
-    monkeypatch.setattr("os.getuid", lambda: mine + 1)
+    monkeypatch.setattr("os.geteuid", lambda: mine + 1)
     return f"place belongs to user {mine}, not to user {mine + 1}"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from pytest_tfthreads.system.private import ACCESSIBLE, WRITABLE, why_not_private
 
 PLACE_VARIABLE = "PYTEST_TFTHREADS_LEASES"
 HOW_TO_CHOOSE = (
@@ -40,9 +41,9 @@ def find_place(environ: Mapping[str, str] = os.environ, run_user: Path = _RUN_US
     """
     if chosen := environ.get(PLACE_VARIABLE):
         return Path(chosen).absolute()  # a test may change the working directory
-    uid = os.getuid()
+    uid = os.geteuid()
     for runtime in (environ.get("XDG_RUNTIME_DIR"), run_user / str(uid)):
-        if runtime and _is_private(Path(runtime), uid):
+        if runtime and _is_private(Path(runtime)):
             return Path(runtime) / _NAME
     return Path(tempfile.gettempdir()) / f"{_NAME}-{uid}"
 
@@ -58,29 +59,18 @@ def machine_folder(place: Path) -> Path:
     # of its own would look as well, and nobody would meet there.
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700)
-    # What is ours and no link stays so: in a sticky directory nobody else can replace it.
-    found = place.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        wrong = "is a symbolic link"
-    elif not stat.S_ISDIR(found.st_mode):
-        wrong = "is no directory"
-    elif found.st_uid != os.getuid():
-        wrong = f"belongs to user {found.st_uid}, not to user {os.getuid()}, who runs this"
-    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        wrong = f"may be written by others (mode {stat.S_IMODE(found.st_mode):o})"
-    else:
-        folder = place / _machine_name()
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
-    raise UnsafePlaceError(f"{place} {wrong}")
+    if wrong := why_not_private(place.lstat(), WRITABLE):
+        raise UnsafePlaceError(f"{place} {wrong}")
+    folder = place / _machine_name()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
-def _is_private(directory: Path, uid: int) -> bool:
+def _is_private(directory: Path) -> bool:
     try:
-        found = directory.stat()
+        return not why_not_private(directory.stat(), ACCESSIBLE)
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o077
 
 
 def _machine_name() -> str:
