@@ -55,6 +55,7 @@ def add_to(commands: Commands) -> None:
         "--format",
         choices=FORMATS,
         default="shell",
+        metavar="F",
         help="a script that launches pinned processes (shell, the default), a file of environment "
         "variables (env), a drop-in of a unit (systemd), a patch of a Deployment (kubernetes), "
         "or all facts (json)",

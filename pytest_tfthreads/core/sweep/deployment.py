@@ -11,7 +11,6 @@ from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.sweep.recommendation import Recommendation
 
 SCHEMA = 1
-_VARIABLES = {"intra": "TF_NUM_INTRAOP_THREADS", "inter": "TF_NUM_INTEROP_THREADS"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ class Deployment:
         return max(map(len, self.instances))
 
     def _sizes(self) -> list[tuple[str, int]]:
-        return [(name, getattr(self.pools, pool)) for pool, name in _VARIABLES.items()]
+        pools = (("INTRA", self.pools.intra), ("INTER", self.pools.inter))
+        return [(f"TF_NUM_{name}OP_THREADS", size) for name, size in pools]
 
     def to_json(self) -> dict[str, Any]:
         return {
