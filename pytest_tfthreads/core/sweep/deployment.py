@@ -48,8 +48,10 @@ class Deployment:
         return max(map(len, self.instances))
 
     def _sizes(self) -> list[tuple[str, int]]:
-        pools = (("INTRA", self.pools.intra), ("INTER", self.pools.inter))
-        return [(f"TF_NUM_{name}OP_THREADS", size) for name, size in pools]
+        return [
+            ("TF_NUM_INTRAOP_THREADS", self.pools.intra),
+            ("TF_NUM_INTEROP_THREADS", self.pools.inter),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {
