@@ -193,7 +193,10 @@ class Interpreter:
         self.connection.send("run", sent.to_json(), fds)
 
     def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
-        """Have it do something to one of its processes: "kill", "continue", "stacks"."""
+        """Have it do something to one of its processes.
+
+        `kind`: "kill", "continue", "stacks" or "interrupt".
+        """
         if not self.is_dead:
             self.connection.send(kind, {"pid": pid, **body})
 

@@ -28,6 +28,9 @@ from pytest_tfthreads.runner.orders import terminal
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.system.machine import Machine
 
+# After Ctrl-C, for the fixtures that a shared process keeps.
+_TAKE_DOWN_S = 10.0
+
 
 @dataclass(frozen=True)
 class Job:
@@ -193,9 +196,13 @@ class Processes:
             else:
                 self._shared.pop(serial).abandon()
             return SharedAnswer(result, begun_s)
-        except BaseException:
+        except BaseException as error:
             if process is not None:
-                self._shared.pop(serial).abandon()
+                try:
+                    if isinstance(error, KeyboardInterrupt):  # a second one ends the waiting
+                        process.interrupt(_TAKE_DOWN_S)
+                finally:
+                    self._shared.pop(serial).abandon()
             raise
         has_ended = process.result is not None
         if has_ended:
