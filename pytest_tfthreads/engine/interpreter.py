@@ -193,10 +193,7 @@ class Interpreter:
         self.connection.send("run", sent.to_json(), fds)
 
     def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
-        """Have it do something to one of its processes.
-
-        `kind`: "kill", "continue", "stacks" or "interrupt".
-        """
+        """Have it do something to one of its processes: "kill", "continue", "stacks"."""
         if not self.is_dead:
             self.connection.send(kind, {"pid": pid, **body})
 

@@ -177,11 +177,6 @@ class _Connected:
         self._ran_s = 0.0
         self._oom_kills = oom_kills()
 
-    def interrupt(self) -> None:
-        """Have Python raise KeyboardInterrupt in it, as Ctrl-C does in plain pytest."""
-        if self._end is None and self._pid is not None:
-            self.interpreter.tell("interrupt", self._pid)
-
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
         if self._end is not None or self._pid is None:

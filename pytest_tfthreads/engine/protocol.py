@@ -30,7 +30,6 @@ MessageKind = Literal[
     "run",
     "continue",
     "stacks",
-    "interrupt",
     "kill",
     "preload",
     # an interpreter to pytest, "ready" first:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from pytest_tfthreads.engine import reply as replies
 from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.interleaving import Cpus
 from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
 from pytest_tfthreads.engine.order import Step
-from pytest_tfthreads.engine.protocol import ConnectionClosedError
 
 
 class SharedProcess(MeasuringProcess):
@@ -48,21 +45,6 @@ class SharedProcess(MeasuringProcess):
             return self.result
         assert process.answers.done is not None
         return Launched(process.sent, process.answers.done, process.interpreter.reason)
-
-    def interrupt(self, timeout_s: float) -> None:
-        """Have it break off what it runs, and take down the fixtures that it keeps.
-
-        One that does not end in so many seconds is killed.
-        """
-        process = self._process
-        if process is None or not self.is_there:
-            return
-        self._time_left_s = timeout_s
-        with contextlib.suppress(ConnectionClosedError):  # the interpreter died, and it with that
-            process.interrupt()
-            process.go_on(self._cpus)  # it may stand still
-            while self._run(self._pulse):
-                process.go_on(self._cpus)
 
     def end(self, timeout_s: float | None) -> str:
         """Have it take down what it has kept for further items, and end; what went wrong with that.

@@ -28,9 +28,6 @@ from pytest_tfthreads.runner.orders import terminal
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.system.machine import Machine
 
-# After Ctrl-C, for the fixtures that a shared process keeps.
-_TAKE_DOWN_S = 10.0
-
 
 @dataclass(frozen=True)
 class Job:
@@ -196,13 +193,9 @@ class Processes:
             else:
                 self._shared.pop(serial).abandon()
             return SharedAnswer(result, begun_s)
-        except BaseException as error:
+        except BaseException:
             if process is not None:
-                try:
-                    if isinstance(error, KeyboardInterrupt):  # a second one ends the waiting
-                        process.interrupt(_TAKE_DOWN_S)
-                finally:
-                    self._shared.pop(serial).abandon()
+                self._shared.pop(serial).abandon()
             raise
         has_ended = process.result is not None
         if has_ended:

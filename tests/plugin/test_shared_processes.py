@@ -1,10 +1,5 @@
 """Tests that measure nothing share a process, as they would share that of plain pytest."""
 
-import os
-import signal
-import subprocess
-import sys
-
 import pytest
 
 from builders import flat
@@ -278,34 +273,3 @@ def test_workers_of_xdist_share_with_what_comes_next_to_them(suite):
     events, pids = events_of(suite)
     assert sorted(events) == ["module down"] * 2 + ["module up"] * 2
     assert len(set(pids)) == 2
-
-
-def test_an_interrupt_takes_down_fixtures_as_in_plain_pytest(suite, eventually):
-    suite.write(
-        """
-        import time, pytest
-        from pathlib import Path
-
-        @pytest.fixture(scope="module")
-        def kept():
-            yield
-            Path("taken down").touch()
-
-        @pytest.mark.tf_threads(intra=1, inter=1)
-        def test_long(kept):
-            Path("here").touch()
-            time.sleep(1000)
-        """
-    )
-    run = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
-        cwd=suite.path,
-        env=os.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    eventually(lambda: (suite.path / "here").exists() or run.poll() is not None)
-    run.send_signal(signal.SIGINT)
-    output = run.communicate(timeout=300)[0].decode()
-    assert run.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert (suite.path / "taken down").exists()
