@@ -73,11 +73,11 @@ def _recommend(options: argparse.Namespace) -> int:
         named, test = None, named
     run, found = _named(options, named, test) if named is not None else _latest(options, test)
     try:
-        recommendation = _advice(run, _only(run, found))
+        recommendation = _advice(run, _single(run, found))
     except (ArithmeticError, ValueError) as error:
         raise CommandError(f"{run.label}: its speeds cannot be compared: {error}") from error
     deployment = deployment_of(recommendation)
-    warnings = [one_line(one) for one in (*_open(recommendation), *_warnings(deployment))]
+    warnings = [one_line(one) for one in (*_undecided(recommendation), *_warnings(deployment))]
     for warning in warnings:
         print(f"pytest-tfthreads: warning: {warning}", file=sys.stderr)
     print_lines([render(deployment, _why(recommendation), warnings, options.format)])
@@ -102,7 +102,7 @@ def _named(
 ) -> tuple[StoredRun, Sequence[str]]:
     options.runs = [name]
     _, run = read_runs(options, 1)
-    return run, _swept(run, test) or _none(run, test)
+    return run, _swept(run, test) or _refuse(run, test)
 
 
 def _latest(options: argparse.Namespace, test: str | None) -> tuple[StoredRun, Sequence[str]]:
@@ -118,7 +118,7 @@ def _latest(options: argparse.Namespace, test: str | None) -> tuple[StoredRun, S
                 f"pytest-tfthreads: the latest sweep is in {one_line(run.label)}", file=sys.stderr
             )
             return read_run(Path(run.label)), found
-    return last, _none(last, test)
+    return last, _refuse(last, test)
 
 
 def _swept(run: StoredRun, test: str | None) -> list[str]:
@@ -130,7 +130,7 @@ def _swept(run: StoredRun, test: str | None) -> list[str]:
     return [one for one in swept if one in exact] or [*filter(matcher(test), swept)]
 
 
-def _none(run: StoredRun, test: str | None) -> NoReturn:
+def _refuse(run: StoredRun, test: str | None) -> NoReturn:
     tests = groups_of(run)
     if test is None:
         raise CommandError(
@@ -146,7 +146,7 @@ def _none(run: StoredRun, test: str | None) -> NoReturn:
     raise CommandError(f"{run.label}: {test!r} is not in it; tests that were swept: {known}")
 
 
-def _only(run: StoredRun, found: Sequence[str]) -> str:
+def _single(run: StoredRun, found: Sequence[str]) -> str:
     if len(found) > 1:
         raise CommandError(
             f"{run.label}: {len(found)} tests were swept; name one of them as TEST: "
@@ -175,7 +175,7 @@ def _why(recommendation: Recommendation) -> list[str]:
     return [*lines, *(one for one in recommendation.limits if not one.startswith(OPEN))]
 
 
-def _open(recommendation: Recommendation) -> list[str]:
+def _undecided(recommendation: Recommendation) -> list[str]:
     """A tie that decides nothing yet must not be deployed as if it were an answer."""
     return [one for one in recommendation.limits if one.startswith(OPEN)]
 
