@@ -3,44 +3,49 @@
     python benchmarks/trust/faults.py [--tries N] [--seed N] [--only N] [KIND ...]
 
 A small project is run by pytest, with a fake TensorFlow: one configuration, three of them, a duet,
-or with two workers of pytest-xdist. At a random moment a process of the run gets a signal, or a
-test breaks down in a phase drawn by lot. After each try this must be true: the run ends; no process
-of it is left, not even one that stands still; no temporary file is left; saved files are whole;
-where the run came to its end, each measured test that is reported as passed is in the saved run;
-exit code and message are the promised ones; the next run has its lease at once, passes, and leaves
-nothing.
+or with two workers of pytest-xdist. It has tests that are measured, tests that share a process, and
+one without a marker. At a random moment a process of the run gets a signal or the disk breaks down,
+or a test breaks down in a phase drawn by lot. After each try this must be true: the run ends; no
+process of it is left, not even one that stands still; no temporary file is left; saved files are
+whole; where the run came to its end, each test is reported once, those that did not break down have
+passed, and each measured one that has passed is in the saved run; exit code and message are the
+promised ones; the next run has its lease at once, passes, and leaves nothing.
 
 Prints a table, and of each violation how to repeat its try. The moments are parts of the time that
-an undisturbed run takes here, so a try that is repeated breaks at nearly the same place.
+an undisturbed run takes here, so a try that is repeated breaks at nearly the same place. A try
+whose moment came too late is made again with an earlier one; if that is too late as well, it counts
+as missed. Disks are broken by root alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pytest_tfthreads.core.saved_runs import parse_run
+from sandbox import (
+    Room,
+    Run,
+    Violation,
+    check_processes,
+    check_saved,
+    check_temporary,
+    mount,
+    room_of,
+    unmount,
+)
 
-FAKE_TENSORFLOW = Path(__file__).parents[2] / "tests" / "fake_tensorflow"
-RUN_VARIABLE = "FAULTS_OF_RUN"
-# No machine, however busy, needs as long for such a run.
-LONGEST_S = 180.0
-_PATIENCE_S = 20.0
 _NAP_S = 0.01
-_PHASES = ("setup", "call", "round", "teardown")
+_SHARED_PHASES = ("kept-setup", "shared", "kept-teardown")
+_PHASES = ("setup", "call", "round", "teardown", *_SHARED_PHASES)
 
 PROJECT = """
 import ctypes, os, resource, signal, subprocess, sys, threading, time
@@ -103,6 +108,7 @@ def closed():
 
 def break_down(phase):
     if KIND and phase == PHASE:
+        open("broke", "w").close()
         globals()[KIND]()
 
 @pytest.fixture
@@ -121,6 +127,21 @@ def test_breaks(prepared, benchmark):
         time.sleep(0.001)
     benchmark.pedantic(step, rounds=20, iterations=1)
 
+@pytest.fixture(scope="module")
+def kept():
+    break_down("kept-setup")
+    yield
+    break_down("kept-teardown")
+
+@pytest.mark.tf_threads(intra=INTRA, inter=1)
+def test_shares(kept):
+    break_down("shared")
+    time.sleep(0.01)
+
+@pytest.mark.tf_threads(intra=INTRA, inter=1)
+def test_shares_too(kept):
+    time.sleep(0.01)
+
 @pytest.mark.tf_threads(intra=1, inter=1)
 def test_fine(benchmark):
     benchmark.pedantic(time.sleep, (0.001,), rounds=20, iterations=1)
@@ -129,219 +150,65 @@ def test_plain():
     time.sleep(0.01)
 """
 INTRA = {"one": "1", "three": "[1, 2, 3]", "duet": "1", "workers": "[1, 2]"}
-ARGUMENTS = {"duet": ("--tf-threads-duet=HEAD",), "workers": ("-n2",)}
+ARGUMENTS = {"duet": ("--tf-threads-duet=HEAD",), "workers": ("-p", "xdist.plugin", "-n2")}
 LAYOUTS = tuple(INTRA)
-_NO_GIT = {
-    **dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull),
-    **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "x"),
-    **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "x@example.com"),
-}
 
 
-# -- a run ----------------------------------------------------------------------------------------
+_OUTCOME = r"(?P<outcome>PASSED|FAILED|ERROR|SKIPPED)"
+_NAME = r"(?P<name>test_it\.py::test_\w+(?:\[[^\]\n]*\])?)"
+_REPORTED = (
+    rf"^{_NAME} {_OUTCOME}(?: .*)?$",  # of pytest, and of a worker
+    rf"^\[gw\d+\] \[ *\d+%\] {_OUTCOME} {_NAME}.*$",
+)
+_BREAKS, _FINE, _PLAIN = (f"test_it.py::test_{name}" for name in ("breaks[", "fine[", "plain"))
+_SHARING = tuple(f"test_it.py::test_shares{name}[" for name in ("", "_too"))
+_MEASURED = (_BREAKS, _FINE)
 
 
-@dataclass
-class Room:
-    """A project in a directory of its own, with all places that its runs may write to."""
-
-    path: Path
-    layout: str
-    runs: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("project", "tmp", "cache"):
-            (self.path / name).mkdir()
-        (self.project / "test_it.py").write_text(PROJECT.replace("INTRA", INTRA[self.layout]))
-        (self.project / ".gitignore").write_text(".benchmarks\nout.json\n")
-
-    @property
-    def project(self) -> Path:
-        return self.path / "project"
-
-    @property
-    def temporary(self) -> Path:
-        return self.path / "tmp"
-
-    @property
-    def storage(self) -> Path:
-        return self.project / ".benchmarks"
-
-    def commit(self) -> None:
-        """A duet needs a revision."""
-        for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "x")):
-            subprocess.run(
-                ["git", *words], cwd=self.project, check=True, env={**os.environ, **_NO_GIT}
-            )
-
-    def start(self, arguments: Sequence[str] = (), **variables: str) -> Run:
-        self.runs += 1
-        return Run(self, arguments, variables)
-
-
-class Run:
-    """pytest at work on the project."""
-
-    def __init__(self, room: Room, arguments: Sequence[str], variables: dict[str, str]) -> None:
-        self.mark = f"{RUN_VARIABLE}={room.path}/{room.runs}"
-        output = room.path / f"output{room.runs}"
-        self._output = output
-        inherited = {
-            name: text
-            for name, text in os.environ.items()
-            if not name.startswith(("PYTEST_", "GITHUB_")) and name != "CI"
-        }
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"),
-                    *("--tf-threads-processes=2", "--tf-threads-timeout=60"),
-                    *("--benchmark-autosave", "--benchmark-json=out.json", *arguments),
-                    f"--basetemp={room.path / 'base'}",
-                ],
-                cwd=room.project,
-                env={
-                    **inherited,
-                    **_NO_GIT,
-                    **variables,
-                    RUN_VARIABLE: self.mark.partition("=")[2],
-                    "PYTHONPATH": str(FAKE_TENSORFLOW),
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                    "TMPDIR": str(room.temporary),
-                    "XDG_CACHE_HOME": str(room.path / "cache"),
-                    "PYTEST_TFTHREADS_LEASES": str(room.path / "leases"),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text(errors="replace")
-
-    def wait(self) -> int | None:
-        """Its exit code; None if it does not end."""
-        try:
-            return self.process.wait(LONGEST_S)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def processes(self) -> dict[int, Seen]:
-        """All that live and have inherited the mark of this run."""
-        found = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit() and (seen := _look_at(name, self.mark)):
-                found[int(name)] = seen
-        return found
-
-    def of_role(self, role: str) -> list[int]:
-        """Processes of a role: pytest, worker, guard, interpreter, measuring."""
-        found = self.processes()
-        return [pid for pid in sorted(found) if _role(pid, found, self.process.pid) == role]
-
-    def end(self) -> None:
-        """Kill whatever there is."""
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while (left := self.processes()) and time.monotonic() < deadline_s:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(_NAP_S)
-        self.process.wait()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What /proc tells of a process."""
-
-    parent: int
-    state: str  # as in /proc/PID/stat
-    command: str
-
-
-def _look_at(name: str, mark: str) -> Seen | None:
-    with contextlib.suppress(OSError):
-        place = Path("/proc", name)
-        if mark.encode() not in (place / "environ").read_bytes().split(b"\0"):
-            return None
-        state, parent = (place / "stat").read_bytes().rpartition(b")")[2].split()[:2]
-        if state not in (b"Z", b"X"):
-            command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            return Seen(int(parent), state.decode(), command)
-    return None
-
-
-def _role(pid: int, found: dict[int, Seen], pytest_pid: int) -> str:
-    if pid == pytest_pid:
-        return "pytest"
-    seen = found[pid]
-    if "pytest_tfthreads" not in seen.command or " -c " not in seen.command:
-        is_worker = seen.parent == pytest_pid and "exec(eval(" in seen.command
-        return "worker" if is_worker else ""
-    depth = 0
-    while (parent := found.get(seen.parent)) and "pytest_tfthreads" in parent.command:
-        seen, depth = parent, depth + 1
-    return ("guard", "interpreter", "measuring")[min(depth, 2)]
+def _tests_of(layout: str) -> dict[str, int]:
+    """How each test's name begins, and how many of these there are."""
+    several = {"one": 1, "three": 3, "duet": 1, "workers": 2}[layout]
+    return {_BREAKS: several, **dict.fromkeys(_SHARING, several), _FINE: 1, _PLAIN: 1}
 
 
 # -- what must be true afterwards -----------------------------------------------------------------
 
 
-class Violation(Exception):
-    """What a run must never do."""
-
-
-def check_processes(run: Run) -> None:
-    """Nobody is left."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while left := run.processes():
-        if time.monotonic() > deadline_s:
-            raise Violation(
-                "left: " + "; ".join(f"{one.state} {one.command[:80]}" for one in left.values())
-            )
-        time.sleep(_NAP_S)
-
-
-def check_temporary(room: Room) -> None:
-    """Nothing is left in temporary places."""
-    if left := sorted(one.name for one in room.temporary.iterdir()):
-        raise Violation(f"temporary files are left: {left}")
-
-
-def check_saved(room: Room) -> set[str]:
-    """Saved files are whole; the names of all tests in them."""
-    names = set()
-    for file in [*room.storage.rglob("*.json"), *room.project.glob("out.json")]:
-        data = file.read_bytes()
-        if file.name == "out.json" and not data:
-            continue  # pytest-benchmark before 5.3 makes it at once
-        try:
-            found = {one["fullname"] for one in json.loads(data)["benchmarks"]}
-            if found:  # what pytest-benchmark writes where nothing was measured is no saved run
-                parse_run(data.decode(), file.name)
-        except (ValueError, TypeError, LookupError) as error:
-            raise Violation(f"{file.name} is not whole: {error!r:.200}") from error
-        names |= found
-    return names
-
-
 def check_results(output: str, saved: set[str]) -> None:
     """Each measured test that is reported as passed is in a saved run."""
-    passed = {
-        name
-        for line in output.splitlines()
-        for name in re.findall(r"test_it\.py::\S+\]", line)
-        if "PASSED" in line
-    }
-    if missing := passed - saved:
+    passed = {name for name, outcomes in reported(output).items() if outcomes == ["PASSED"]}
+    measured = {name for name in passed if name.startswith(_MEASURED)}
+    if missing := measured - saved:
         raise Violation(f"passed, and not saved: {sorted(missing)}")
 
 
-def check_next(room: Room) -> None:
+def reported(output: str) -> dict[str, list[str]]:
+    """The outcomes of each test, as a verbose run prints them."""
+    found: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        for pattern in _REPORTED:
+            if match := re.search(pattern, line):
+                found.setdefault(match["name"], []).append(match["outcome"])
+    return found
+
+
+def check_reports(layout: str, output: str, broken: Sequence[str]) -> None:
+    """Each test is reported once, and has passed if it is none of the broken ones."""
+    found = reported(output)
+    for name, count in _tests_of(layout).items():
+        outcomes = {one: words for one, words in found.items() if one.startswith(name)}
+        if len(outcomes) != count:
+            raise Violation(f"{name}: {len(outcomes)} of {count} are reported: {output[-1500:]}")
+        for one, words in outcomes.items():
+            is_once = words in (["PASSED"], ["FAILED"], ["ERROR"], ["PASSED", "ERROR"])
+            if not is_once or (words != ["PASSED"] and name not in broken):
+                raise Violation(f"{one} is reported as {words}: {output[-1500:]}")
+
+
+def check_next(room: Room, layout: str) -> None:
     """The next run is as if nothing had happened, and removes what a killed one has left."""
-    run = room.start(["--tf-threads-lease-timeout=5", *ARGUMENTS.get(room.layout, ())])
+    quick = ("--tf-threads-lease-timeout=5", "--tf-threads-processes=1")
+    run = room.start([*quick, *ARGUMENTS.get(layout, ())])
     try:
         code = run.wait()
         output = run.output
@@ -349,6 +216,7 @@ def check_next(room: Room) -> None:
             raise Violation(f"the next run ended with {code}: {output[-1500:]}")
         check_processes(run)
         check_temporary(room)
+        check_reports(layout, output, broken=())
         check_results(output, check_saved(room))
         if parts := [*room.storage.rglob("*.part")]:
             raise Violation(f"parts of files are left: {parts}")
@@ -364,7 +232,8 @@ class Kind:
     """A fault, and what is promised of it.
 
     `codes`: exit codes that are right. `words`: one of them is in the output where the code is 1.
-    `is_kill`: pytest itself cannot tidy up, and the next run does it.
+    `is_kill`: pytest itself cannot tidy up, and the next run does it. `disk`: how its disk is
+    mounted, where the fault needs one of its own.
     """
 
     name: str
@@ -374,6 +243,14 @@ class Kind:
     is_kill: bool = False
     send: Callable[[Run], bool] | None = None  # whether there was somebody to break
     phases: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    disk: tuple[str, ...] = ()
+
+    def may_break(self, phase: str) -> Sequence[str]:
+        """How the names of tests begin that may fail."""
+        if not self.phases:
+            return (_BREAKS, *_SHARING, _FINE)
+        return _SHARING if phase in _SHARED_PHASES else (_BREAKS,)
 
 
 def _signals(role: str, *numbers: int, pause_s: float = 0.0) -> Callable[[Run], bool]:
@@ -394,6 +271,34 @@ def _signals(role: str, *numbers: int, pause_s: float = 0.0) -> Callable[[Run], 
     return send
 
 
+def _fill(run: Run) -> bool:
+    """Leave no room on the disk."""
+    if run.process.poll() is not None:
+        return False
+    with contextlib.suppress(OSError), (run.room.disk / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+    return True
+
+
+def _forbid(run: Run) -> bool:
+    """Make the project and the temporary directory read-only."""
+    if run.process.poll() is not None:
+        return False
+    for place in (run.room.project, run.room.temporary):
+        mount("--bind", place, place)
+        mount("-o", "remount,bind,ro", place)
+    return True
+
+
+def _mend_disk(room: Room) -> None:
+    for place in (room.project, room.temporary):
+        unmount(place)
+    (room.disk / "filler").unlink(missing_ok=True)
+
+
 def _outside(
     name: str, role: str, *numbers: int, codes: Sequence[int], pause_s: float = 0.0, **more: object
 ) -> Kind:
@@ -401,10 +306,11 @@ def _outside(
     return Kind(name, frozenset(codes), send=send, **more)  # type: ignore[arg-type]
 
 
-def _inside(name: str, words: Sequence[str], codes: Sequence[int] = (1,)) -> Kind:
-    return Kind(name, frozenset(codes), tuple(words), phases=_PHASES)
+def _inside(name: str, words: Sequence[str], codes: Sequence[int] = (1,), **more: object) -> Kind:
+    return Kind(name, frozenset(codes), tuple(words), phases=_PHASES, **more)  # type: ignore[arg-type]
 
 
+_SHORT = ("--tf-threads-timeout=10",)
 # A run that had ended by then, or had not begun to be pytest, ends as Python does.
 _ENDED = (0, 2, 1, -signal.SIGINT, 130)
 _DIED = ("died while one was running", "interpreter that starts measuring processes died")
@@ -429,7 +335,15 @@ KINDS = {
             "pause-interpreter", "interpreter", signal.SIGSTOP, signal.SIGCONT,
             codes=(0,), pause_s=0.5,
         ),
-        _outside("stop-measuring", "measuring", signal.SIGSTOP, codes=(0, 1), words=("hung",)),
+        _outside(
+            "stop-measuring", "measuring", signal.SIGSTOP,
+            codes=(0, 1), words=("hung",), arguments=_SHORT,
+        ),
+        _outside(
+            "stop-interpreter", "interpreter", signal.SIGSTOP,
+            codes=(0, 1), words=(*_DIED, "hung"), arguments=_SHORT,
+        ),
+        _outside("stop-guard", "guard", signal.SIGSTOP, codes=(0,)),
         _outside(
             "kill-worker", "worker", signal.SIGKILL,
             codes=(0, 1), words=("crashed",), layouts=("workers",), is_kill=True,
@@ -437,7 +351,7 @@ KINDS = {
         _inside("segfault", ["SIGSEGV"]),
         _inside("abort", ["SIGABRT"]),
         _inside("exit", ["exited early, with code 3"]),
-        _inside("hang", ["hung"]),
+        _inside("hang", ["hung"], arguments=_SHORT),
         _inside("output", [], codes=(0,)),
         _inside("threads", [], codes=(0,)),
         _inside("descriptors", [], codes=(0,)),
@@ -445,6 +359,8 @@ KINDS = {
         _inside("escapees", [], codes=(0,)),
         _inside("memory", ["MemoryError"]),
         _inside("closed", ["closed file descriptors that it does not own"]),
+        Kind("full-disk", frozenset((0, 1, 4)), send=_fill, disk=("-o", "size=8m")),
+        Kind("read-only", frozenset((0, 1, 4)), send=_forbid, disk=("-o", "size=64m")),
     )
 }  # fmt: skip
 
@@ -467,20 +383,18 @@ _lengths_s: dict[str, float] = {}
 
 
 @contextlib.contextmanager
-def room_of(layout: str) -> Iterator[Room]:
-    path = Path(tempfile.mkdtemp(prefix="faults-"))
-    try:
-        room = Room(path, layout)
-        room.commit()
+def room_for(layout: str, disk: Sequence[str] = ()) -> Iterator[Room]:
+    """A room with the project in this layout."""
+    with room_of(PROJECT.replace("INTRA", INTRA[layout]), disk) as room:
+        if layout == "duet":
+            room.commit()
         yield room
-    finally:
-        shutil.rmtree(path)
 
 
 def length_s(layout: str) -> float:
     """How long an undisturbed run takes here and now."""
     if layout not in _lengths_s:
-        with room_of(layout) as room:
+        with room_for(layout) as room:
             begun_s = time.monotonic()
             run = room.start(ARGUMENTS.get(layout, ()))
             code = run.wait()
@@ -491,20 +405,20 @@ def length_s(layout: str) -> float:
     return _lengths_s[layout]
 
 
-def attempt(kind: Kind, rng: random.Random) -> bool:
-    """One try; whether the fault took place. Raises `Violation`."""
+def attempt(kind: Kind, rng: random.Random, earlier: float = 1.0) -> bool:
+    """One try; whether the fault took place. Raises `Violation`.
+
+    `earlier`: what the moment is multiplied by.
+    """
     layout, part, phase = rng.choice(kind.layouts), rng.random(), rng.choice(_PHASES)
     variables = {}
     if kind.phases:
         variables = {"FAULT": kind.name, "FAULT_PHASE": phase}
         variables["FAULT_ROUND"] = str(rng.randrange(20))
-    where = f"{layout}, {phase if kind.phases else f'at {part:.0%}'}"
-    arguments = [*ARGUMENTS.get(layout, ())]
-    if kind.name == "hang":
-        arguments.append("--tf-threads-timeout=5")
-    moment_s = part * length_s(layout) if kind.send else 0.0
-    with room_of(layout) as room:
-        run = room.start(arguments, **variables)
+    where = f"{layout}, {phase if kind.phases else f'at {part * earlier:.0%}'}"
+    moment_s = part * earlier * length_s(layout) if kind.send else 0.0
+    with room_for(layout, kind.disk) as room:
+        run = room.start([*ARGUMENTS.get(layout, ()), *kind.arguments], **variables)
         try:
             is_done = True
             if kind.send:
@@ -512,15 +426,23 @@ def attempt(kind: Kind, rng: random.Random) -> bool:
                     run.process.wait(moment_s)
                 is_done = kind.send(run)
             code = run.wait()
-            _check(kind, room, run, code)
+            if kind.disk:
+                _mend_disk(room)
+            if kind.phases:
+                is_done = (room.project / "broke").exists()
+            _check(kind, room, run, code, layout, phase)
         except Violation as violation:
             raise Violation(f"{where}: {violation}") from violation
         finally:
             run.end()
+            if kind.disk:
+                _mend_disk(room)
     return is_done
 
 
-def _check(kind: Kind, room: Room, run: Run, code: int | None) -> None:
+def _check(
+    kind: Kind, room: Room, run: Run, code: int | None, layout: str, phase: str = ""
+) -> None:
     output = run.output
     if code is None:
         raise Violation(f"the run does not end: {output[-800:]}")
@@ -533,10 +455,12 @@ def _check(kind: Kind, room: Room, run: Run, code: int | None) -> None:
         raise Violation(f"an internal error: {output[-1500:]}")
     saved = check_saved(room)
     if code in (0, 1) and not kind.is_kill:
-        check_results(output, saved)
+        check_reports(layout, output, kind.may_break(phase) if code else ())
+        if not kind.disk:
+            check_results(output, saved)
     if not kind.is_kill:
         check_temporary(room)
-    check_next(room)
+    check_next(room, layout)
 
 
 def campaign(name: str, tries: int, seed: int, only: int | None = None) -> Tally:
@@ -545,7 +469,10 @@ def campaign(name: str, tries: int, seed: int, only: int | None = None) -> Tally
     begun_s = time.monotonic()
     for number in range(tries) if only is None else (only,):
         try:
-            tally.missed += not attempt(KINDS[name], random.Random(f"{seed}/{name}/{number}"))
+            tally.missed += not any(
+                attempt(KINDS[name], random.Random(f"{seed}/{name}/{number}"), earlier)
+                for earlier in (1.0, 0.5)
+            )
         except Violation as violation:
             tally.violations[number] = str(violation)
         tally.tries += 1
@@ -561,20 +488,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the try of this number alone")
     options = parser.parse_args(arguments)
-    tallies = []
+    print("| kind | tries | missed | violations | seconds |")
+    print("| --- | --: | --: | --: | --: |", flush=True)
+    found = []
     for name in options.kinds or KINDS:
         tally = campaign(name, options.tries, options.seed, options.only)
-        tallies.append(tally)
-        for number, words in tally.violations.items():
-            print(f"{name} --only {number} --seed {options.seed}: {words}\n", flush=True)
-    print("| kind | tries | missed | violations | seconds |")
-    print("| --- | --: | --: | --: | --: |")
-    for tally in tallies:
         print(
-            f"| {tally.kind} | {tally.tries} | {tally.missed} | {len(tally.violations)} | "
-            f"{tally.seconds:.0f} |"
+            f"| {name} | {tally.tries} | {tally.missed} | {len(tally.violations)} | "
+            f"{tally.seconds:.0f} |",
+            flush=True,
         )
-    return int(any(tally.violations for tally in tallies))
+        for number, words in tally.violations.items():
+            found.append(f"{name} --only {number} --seed {options.seed}: {words}")
+    print("", *found, sep="\n")
+    return int(bool(found))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ import pytest
 from repository import program, touch
 
 FINE = "test_it.py::test_fine[intra1-inter1]"
+BREAKS = "test_it.py::test_breaks[intra1-inter1]"
+SHARING = [f"test_it.py::test_shares{name}[intra1-inter1]" for name in ("", "_too")]
+TESTS = (BREAKS, *SHARING, FINE, "test_it.py::test_plain")
+
+
+def reports(**others):
+    """What a verbose run prints of its tests: they have passed, but for these."""
+    outcomes = dict.fromkeys(TESTS, "PASSED") | others
+    return "".join(f"{name} {words}   [ 20%]\n" for name, words in outcomes.items())
 
 
 @pytest.fixture(scope="module")
@@ -18,20 +28,25 @@ def faults():
     return program("trust/faults.py")
 
 
+@pytest.fixture(scope="module")
+def sandbox(faults):
+    return sys.modules[faults.Room.__module__]
+
+
 @pytest.fixture
 def whole():
-    """A saved run of one test, as a file has it."""
+    """A saved run of the two tests that are measured, as a file has it."""
     run = program("trust/readers.py").saved(random.Random(1), 1)
-    run["benchmarks"] = run["benchmarks"][:1]
-    run["benchmarks"][0]["fullname"] = FINE
+    run["benchmarks"] = [{**run["benchmarks"][0], "fullname": name} for name in (BREAKS, FINE)]
     return json.dumps(run)
 
 
 class EndedRun:
     """A run that has ended, and has left these processes."""
 
-    def __init__(self, code=0, output=f"{FINE} PASSED", left=()):
-        self.code, self.output, self.left = code, output, left
+    def __init__(self, code=0, output=None, left=()):
+        self.code, self.left = code, left
+        self.output = reports() if output is None else output
 
     def wait(self):
         return self.code
@@ -44,24 +59,31 @@ class EndedRun:
 
 
 @pytest.fixture
-def room(faults, tmp_path, monkeypatch, whole):
+def room(sandbox, tmp_path, monkeypatch, whole):
     """A room whose next run is `room.next`, and whose storage has a whole run."""
-    monkeypatch.setattr(faults, "_PATIENCE_S", 0)
-    room = faults.Room(tmp_path, "one")
+    monkeypatch.setattr(sandbox, "_PATIENCE_S", 0)
+    room = sandbox.Room(tmp_path, "")
     room.next = EndedRun()
     monkeypatch.setattr(room, "start", lambda *arguments, **variables: room.next)
     touch(room.storage / "Linux" / "0001_x.json", whole)
     return room
 
 
-def check(faults, room, run, kind="int-pytest"):
-    faults._check(faults.KINDS[kind], room, run, run.code)
+def check(faults, room, run, kind="int-pytest", phase="call"):
+    faults._check(faults.KINDS[kind], room, run, run.code, "one", phase)
 
 
 def test_a_run_that_keeps_all_promises_is_no_violation(faults, room):
     check(faults, room, EndedRun())
     check(faults, room, EndedRun(2, "KeyboardInterrupt"))
-    check(faults, room, EndedRun(1, f"{FINE} PASSED\nwas killed by SIGSEGV"), "segfault")
+    check(faults, room, EndedRun(1, reports(**{BREAKS: "FAILED"}) + "by SIGSEGV"), "segfault")
+    check(
+        faults,
+        room,
+        EndedRun(1, reports(**{SHARING[1]: "ERROR"}) + "SIGSEGV"),
+        "segfault",
+        "shared",
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +94,11 @@ def test_a_run_that_keeps_all_promises_is_no_violation(faults, room):
         (EndedRun(0), "segfault", "exit code 0"),
         (EndedRun(1, "something went wrong"), "segfault", "'SIGSEGV'"),
         (EndedRun(0, "INTERNALERROR> x"), "int-pytest", "internal error"),
-        (EndedRun(0, f"{FINE} PASSED\n[gw0] PASSED test_it.py::test_b[i] "), "output", "test_b"),
+        (EndedRun(1, reports(**{FINE: "FAILED"}) + "SIGSEGV"), "segfault", "test_fine.*FAILED"),
+        (EndedRun(1, reports(**{SHARING[0]: "ERROR"}) + "SIGSEGV"), "segfault", "shares.*ERROR"),
+        (EndedRun(0, reports(**{BREAKS: "FAILED"})), "output", "test_breaks.*FAILED"),
+        (EndedRun(0, reports() + f"{FINE} PASSED\n"), "output", "test_fine.*PASSED.*PASSED"),
+        (EndedRun(0, reports().replace(f"{FINE} ", "")), "output", "0 of 1"),
     ],
 )
 def test_a_broken_promise_is_seen(faults, room, run, kind, words):
@@ -80,8 +106,21 @@ def test_a_broken_promise_is_seen(faults, room, run, kind, words):
         check(faults, room, run, kind)
 
 
-def test_a_process_that_is_left_is_seen_though_it_stands_still(faults, room):
-    stopped = faults.Seen(1, "T", "python -c sleeps")
+def test_a_measured_test_that_is_not_saved_is_seen(faults, room, whole):
+    run = json.loads(whole)
+    del run["benchmarks"][1]
+    touch(room.storage / "Linux" / "0001_x.json", json.dumps(run))
+    with pytest.raises(faults.Violation, match=r"not saved.*test_fine"):
+        check(faults, room, EndedRun())
+
+
+def test_reports_of_workers_are_read(faults):
+    output = f"{FINE} \n[gw0] [ 50%] PASSED {FINE} \n[gw1] [100%] ERROR {BREAKS} \n"
+    assert faults.reported(output) == {FINE: ["PASSED"], BREAKS: ["ERROR"]}
+
+
+def test_a_process_that_is_left_is_seen_though_it_stands_still(sandbox, faults, room):
+    stopped = sandbox.Seen(1, "T", "python -c sleeps")
     with pytest.raises(faults.Violation, match="left: T python -c sleeps"):
         check(faults, room, EndedRun(left=[stopped]))
     room.next.left = [stopped]
@@ -99,7 +138,7 @@ def test_half_a_file_is_seen(faults, room, whole, cut):
 
 def test_a_file_without_benchmarks_is_whole(faults, room):
     touch(room.project / "out.json", '{"benchmarks": [], "machine_info": {}}')
-    assert faults.check_saved(room) == {FINE}
+    assert faults.check_saved(room) == {BREAKS, FINE}
 
 
 def test_temporary_files_are_seen_but_a_killed_run_leaves_them_to_the_next(faults, room):
@@ -125,29 +164,30 @@ def test_a_part_of_a_file_that_stays_is_seen(faults, room):
         check(faults, room, EndedRun())
 
 
-def test_roles_are_told_by_the_place_in_the_tree(faults):
+def test_roles_are_told_by_the_place_in_the_tree(sandbox):
     ours = "python -c from pytest_tfthreads.measuring import server"
     found = {
-        pid: faults.Seen(parent, "S", command)
+        pid: sandbox.Seen(parent, "S", command)
         for pid, parent, command in (
-            (10, 1, "python -m pytest"),
+            (10, 1, "python -m pytest -p pytest_tfthreads.plugin"),
             (11, 10, "python -u -c import sys;exec(eval(sys.stdin.readline()))"),
             (12, 11, ours),
             (13, 12, ours),
             (14, 13, ours),
             (15, 14, "python -S -c sleeps"),
+            (16, 10, ours),
         )
     }
-    roles = [faults._role(pid, found, 10) for pid in sorted(found)]
-    assert roles == ["pytest", "worker", "guard", "interpreter", "measuring", ""]
+    roles = [sandbox._role(pid, found, 10) for pid in sorted(found)]
+    assert roles == ["pytest", "worker", "guard", "interpreter", "measuring", "", "guard"]
 
 
-def test_a_process_is_known_by_a_variable_that_it_began_with(faults):
+def test_a_process_is_known_by_a_variable_that_it_began_with(sandbox):
     mine = Path("/proc/self/environ").read_bytes().split(b"\0")[0].decode()
-    seen = faults._look_at(str(os.getpid()), mine)
+    seen = sandbox._look_at(str(os.getpid()), mine)
     assert seen.parent == os.getppid()
     assert "python" in seen.command
-    assert faults._look_at(str(os.getpid()), f"{mine}x") is None
+    assert sandbox._look_at(str(os.getpid()), f"{mine}x") is None
 
 
 def test_each_kind_that_breaks_inside_is_in_the_project(faults):
@@ -157,6 +197,7 @@ def test_each_kind_that_breaks_inside_is_in_the_project(faults):
     for kind in inside:
         assert f"def {kind.name}():" in faults.PROJECT
     assert all(bool(one.send) != bool(one.phases) for one in faults.KINDS.values())
+    assert all(f'break_down("{phase}")' in faults.PROJECT for phase in faults._PHASES)
 
 
 def test_signals_go_to_the_last_process_of_a_role(faults, monkeypatch):
@@ -174,14 +215,16 @@ def test_signals_go_to_the_last_process_of_a_role(faults, monkeypatch):
 def test_a_violation_is_counted_by_the_number_of_its_try(faults, monkeypatch):
     seen = []
 
-    def attempt(kind, rng):
-        seen.append(rng.random())
+    def attempt(kind, rng, earlier):
+        seen.append((rng.random(), earlier))
         if len(seen) == 2:
             raise faults.Violation("x")
-        return len(seen) != 3
+        return len(seen) < 3
 
     monkeypatch.setattr(faults, "attempt", attempt)
     tally = faults.campaign("abort", 3, seed=7)
     assert (tally.tries, tally.missed, tally.violations) == (3, 1, {1: "x"})
+    assert [earlier for _, earlier in seen] == [1, 1, 1, 0.5], "what came too late is made again"
+    assert seen[2][0] == seen[3][0]
     faults.campaign("abort", 3, seed=7, only=1)
-    assert seen[3] == seen[1], "it is the same try"
+    assert seen[4] == seen[1], "it is the same try"
