@@ -1,20 +1,21 @@
 """What is left, and what is said, when something breaks at a random moment of a run.
 
-    python benchmarks/trust/faults.py [--tries N] [--seed N] [--only N] [KIND ...]
+    python benchmarks/trust/faults.py [--tries N] [--seed N] [--only N] [--real] [KIND ...]
 
-A small project is run by pytest, with a fake TensorFlow: one configuration, three of them, a duet,
-or with two workers of pytest-xdist. It has tests that are measured, tests that share a process, and
-one without a marker. At a random moment a process of the run gets a signal or the disk breaks down,
-or a test breaks down in a phase drawn by lot. After each try this must be true: the run ends; no
-process of it is left, not even one that stands still; no temporary file is left; saved files are
-whole; where the run came to its end, each test is reported once, those that did not break down have
-passed, and each measured one that has passed is in the saved run; exit code and message are the
-promised ones; the next run has its lease at once, passes, and leaves nothing.
+A small project is run by pytest, with a fake TensorFlow if not with the --real one: one
+configuration, three of them, a duet, or with two workers of pytest-xdist. It has tests that are
+measured, tests that share a process, and one without a marker. At a random moment a process of the
+run gets a signal or the disk breaks down, or a test breaks down in a phase drawn by lot. After each
+try this must be true: the run ends; no process of it is left, not even one that stands still; no
+temporary file is left; saved files are whole; where the run came to its end, each test is reported
+once, those that did not break down have passed, and each measured one that has passed is in the
+saved run; exit code and message are the promised ones; the next run has its lease at once, passes,
+and leaves nothing.
 
-Prints a table, and of each violation how to repeat its try. The moments are parts of the time that
-an undisturbed run takes here, so a try that is repeated breaks at nearly the same place. A try
-whose moment came too late is made again with an earlier one; if that is too late as well, it counts
-as missed. Disks are broken by root alone.
+Prints a table, and of each violation at once how to repeat its try. The moments are parts of the
+time that an undisturbed run takes here, so a try that is repeated breaks at nearly the same place.
+A try whose moment came too late is made again with an earlier one; if that is too late as well, it
+counts as missed. Disks are broken by root alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -374,39 +376,54 @@ class Tally:
 
     kind: str
     tries: int = 0
-    missed: int = 0  # the run had ended, or had no such process
+    codes: Counter[int | None] = field(default_factory=Counter)  # None: no fault took place
+    violations: int = 0
     seconds: float = 0.0
-    violations: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> int:
+        """The run had ended, or had no such process."""
+        return self.codes[None]
+
+    @property
+    def row(self) -> str:
+        """Its line of the table."""
+        ends = sorted((code, count) for code, count in self.codes.items() if code is not None)
+        words = ", ".join(f"{code}: {count}" for code, count in ends)
+        figures = f"{self.tries} | {self.missed} | {words or '–'} | {self.violations}"
+        return f"| {self.kind} | {figures} | {self.seconds:.0f} |"
 
 
-_lengths_s: dict[str, float] = {}
+_lengths_s: dict[tuple[str, bool], float] = {}
 
 
 @contextlib.contextmanager
-def room_for(layout: str, disk: Sequence[str] = ()) -> Iterator[Room]:
+def room_for(layout: str, disk: Sequence[str] = (), is_fake: bool = True) -> Iterator[Room]:
     """A room with the project in this layout."""
-    with room_of(PROJECT.replace("INTRA", INTRA[layout]), disk) as room:
+    with room_of(PROJECT.replace("INTRA", INTRA[layout]), disk, is_fake) as room:
         if layout == "duet":
             room.commit()
         yield room
 
 
-def length_s(layout: str) -> float:
+def length_s(layout: str, is_fake: bool = True) -> float:
     """How long an undisturbed run takes here and now."""
-    if layout not in _lengths_s:
-        with room_for(layout) as room:
+    if (layout, is_fake) not in _lengths_s:
+        with room_for(layout, (), is_fake) as room:
             begun_s = time.monotonic()
             run = room.start(ARGUMENTS.get(layout, ()))
             code = run.wait()
-            _lengths_s[layout] = time.monotonic() - begun_s
+            _lengths_s[layout, is_fake] = time.monotonic() - begun_s
             run.end()
             if code != 0:
                 raise SystemExit(f"an undisturbed run ends with {code}:\n{run.output}")
-    return _lengths_s[layout]
+    return _lengths_s[layout, is_fake]
 
 
-def attempt(kind: Kind, rng: random.Random, earlier: float = 1.0) -> bool:
-    """One try; whether the fault took place. Raises `Violation`.
+def attempt(
+    kind: Kind, rng: random.Random, earlier: float = 1.0, is_fake: bool = True
+) -> int | None:
+    """One try: the exit code, or None if the fault did not take place. Raises `Violation`.
 
     `earlier`: what the moment is multiplied by.
     """
@@ -416,8 +433,8 @@ def attempt(kind: Kind, rng: random.Random, earlier: float = 1.0) -> bool:
         variables = {"FAULT": kind.name, "FAULT_PHASE": phase}
         variables["FAULT_ROUND"] = str(rng.randrange(20))
     where = f"{layout}, {phase if kind.phases else f'at {part * earlier:.0%}'}"
-    moment_s = part * earlier * length_s(layout) if kind.send else 0.0
-    with room_for(layout, kind.disk) as room:
+    moment_s = part * earlier * length_s(layout, is_fake) if kind.send else 0.0
+    with room_for(layout, kind.disk, is_fake) as room:
         run = room.start([*ARGUMENTS.get(layout, ()), *kind.arguments], **variables)
         try:
             is_done = True
@@ -437,7 +454,7 @@ def attempt(kind: Kind, rng: random.Random, earlier: float = 1.0) -> bool:
             run.end()
             if kind.disk:
                 _mend_disk(room)
-    return is_done
+    return code if is_done else None
 
 
 def _check(
@@ -463,18 +480,23 @@ def _check(
     check_next(room, layout)
 
 
-def campaign(name: str, tries: int, seed: int, only: int | None = None) -> Tally:
-    """So many tries of a kind."""
+def campaign(
+    name: str, tries: int, seed: int, only: int | None = None, is_fake: bool = True
+) -> Tally:
+    """So many tries of a kind. Violations are told at once."""
     tally = Tally(name)
     begun_s = time.monotonic()
     for number in range(tries) if only is None else (only,):
         try:
-            tally.missed += not any(
-                attempt(KINDS[name], random.Random(f"{seed}/{name}/{number}"), earlier)
-                for earlier in (1.0, 0.5)
-            )
+            for earlier in (1.0, 0.5):
+                rng = random.Random(f"{seed}/{name}/{number}")
+                code = attempt(KINDS[name], rng, earlier, is_fake)
+                if code is not None:
+                    break
+            tally.codes[code] += 1
         except Violation as violation:
-            tally.violations[number] = str(violation)
+            tally.violations += 1
+            print(f"{name} --only {number} --seed {seed}: {violation}\n", file=sys.stderr)
         tally.tries += 1
     tally.seconds = time.monotonic() - begun_s
     return tally
@@ -487,21 +509,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the try of this number alone")
+    parser.add_argument("--real", action="store_true", help="with the TensorFlow that is installed")
     options = parser.parse_args(arguments)
-    print("| kind | tries | missed | violations | seconds |")
-    print("| --- | --: | --: | --: | --: |", flush=True)
-    found = []
+    print("| kind | tries | missed | exit codes | violations | seconds |")
+    print("| --- | --: | --: | --- | --: | --: |", flush=True)
+    tallies = []
     for name in options.kinds or KINDS:
-        tally = campaign(name, options.tries, options.seed, options.only)
-        print(
-            f"| {name} | {tally.tries} | {tally.missed} | {len(tally.violations)} | "
-            f"{tally.seconds:.0f} |",
-            flush=True,
-        )
-        for number, words in tally.violations.items():
-            found.append(f"{name} --only {number} --seed {options.seed}: {words}")
-    print("", *found, sep="\n")
-    return int(bool(found))
+        tallies.append(campaign(name, options.tries, options.seed, options.only, not options.real))
+        print(tallies[-1].row, flush=True)
+    return int(any(tally.violations for tally in tallies))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_tfthreads.core.saved_runs import parse_run
 
 _TOP = Path(__file__).parents[2]
-_PATHS = (_TOP / "tests" / "fake_tensorflow", _TOP)  # what is tried is what lies beside this file
+_FAKE_TENSORFLOW = _TOP / "tests" / "fake_tensorflow"
 _RUN_VARIABLE = "TRUST_RUN"
 # No machine, however busy, needs as long for such a run.
 LONGEST_S = 180.0
@@ -37,6 +37,7 @@ class Room:
 
     path: Path
     test_file: str  # the text of test_it.py
+    is_fake: bool = True  # TensorFlow
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -103,7 +104,10 @@ class Run:
                     **_GIT,
                     **variables,
                     _RUN_VARIABLE: self.mark.partition("=")[2],
-                    "PYTHONPATH": os.pathsep.join(map(str, _PATHS)),
+                    "PYTHONPATH": os.pathsep.join(
+                        # What is tried is what lies beside this file.
+                        [str(_FAKE_TENSORFLOW)] * room.is_fake + [str(_TOP)]
+                    ),
                     "PYTHONDONTWRITEBYTECODE": "",
                     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # other plugins take half the time
                     "TMPDIR": str(room.temporary),
@@ -198,14 +202,14 @@ def _is_ours(seen: Seen) -> bool:
 
 
 @contextlib.contextmanager
-def room_of(test_file: str, disk: Sequence[str] = ()) -> Iterator[Room]:
+def room_of(test_file: str, disk: Sequence[str] = (), is_fake: bool = True) -> Iterator[Room]:
     """A room that is gone afterwards, with a file system of its own if `mount` is told of one."""
     path = Path(tempfile.mkdtemp(prefix="trust-"))
     try:
         if disk:
             (path / "disk").mkdir()
             mount("-t", "tmpfs", *disk, "trust", path / "disk")
-        yield Room(path, test_file)
+        yield Room(path, test_file, is_fake)
     finally:
         unmount(path / "disk")
         shutil.rmtree(path)

@@ -1,5 +1,6 @@
-"""The campaign of faults sees what must not be. The runs are made up here, and cost nothing."""
+"""The campaign of faults sees what must not be. Most runs here are made up, and cost nothing."""
 
+import dataclasses
 import json
 import os
 import random
@@ -212,19 +213,30 @@ def test_signals_go_to_the_last_process_of_a_role(faults, monkeypatch):
     assert not faults.KINDS["kill-worker"].send(run), "it came too late"
 
 
-def test_a_violation_is_counted_by_the_number_of_its_try(faults, monkeypatch):
+def test_a_violation_is_told_with_the_number_of_its_try(faults, monkeypatch, capsys):
     seen = []
 
-    def attempt(kind, rng, earlier):
+    def attempt(kind, rng, earlier, is_fake):
         seen.append((rng.random(), earlier))
         if len(seen) == 2:
             raise faults.Violation("x")
-        return len(seen) < 3
+        return 1 if len(seen) < 3 else None
 
     monkeypatch.setattr(faults, "attempt", attempt)
     tally = faults.campaign("abort", 3, seed=7)
-    assert (tally.tries, tally.missed, tally.violations) == (3, 1, {1: "x"})
+    assert capsys.readouterr().err == "abort --only 1 --seed 7: x\n\n"
+    assert tally.row.startswith("| abort | 3 | 1 | 1: 1 | 1 | ")
     assert [earlier for _, earlier in seen] == [1, 1, 1, 0.5], "what came too late is made again"
     assert seen[2][0] == seen[3][0]
     faults.campaign("abort", 3, seed=7, only=1)
     assert seen[4] == seen[1], "it is the same try"
+
+
+@pytest.mark.parametrize(("name", "phase"), [("kill-interpreter", None), ("segfault", "shared")])
+def test_the_short_form(faults, monkeypatch, name, phase):
+    kind = dataclasses.replace(faults.KINDS[name], layouts=("one",))
+    # At the first moment at which there is such a process: no other run has to be timed.
+    monkeypatch.setitem(faults._lengths_s, ("one", True), 0.0)
+    if phase is not None:
+        monkeypatch.setattr(faults, "_PHASES", (phase,))
+    assert faults.attempt(kind, random.Random(1)) is not None
