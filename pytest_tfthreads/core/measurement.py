@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+from pytest_tfthreads.core.contention import Contention, mean_of
 from pytest_tfthreads.core.decode import (
     FLATTENED,
     LARGEST,
@@ -43,6 +44,7 @@ class Sample:
     have the same `ring` took turns of `turn_rounds` rounds: their n-th turns followed each other.
     `reference_wall_s` and `reference_cpu_s` are mean seconds a call of a fixed reference workload
     that was measured between the rounds: how fast the machine was. `None`: there was none.
+    `contention` is who else was running in its turns. `None`: the kernel does not tell.
     """
 
     wall_s: tuple[NotNegative, ...]
@@ -58,6 +60,7 @@ class Sample:
     turn_rounds: Count = 1
     reference_wall_s: NotNegative | None = None
     reference_cpu_s: NotNegative | None = None
+    contention: Contention | None = None
 
     def __post_init__(self) -> None:
         if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
@@ -151,6 +154,11 @@ class Measurement:
         """Share of the granted CPUs that was used."""
         return self.cores_used.value / len(self.cpus)
 
+    @property
+    def contention(self) -> Contention | None:
+        """Who else was running while it was measured; `None` where a process does not know."""
+        return mean_of(sample.contention for sample in self.samples)
+
     def check(self) -> None:
         """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
         if not self.cpus:
@@ -180,6 +188,7 @@ class Measurement:
             "cpu_efficiency": self.cpu_efficiency.to_json(),
             "cores_used": self.cores_used.to_json(),
             "utilization": self.utilization,
+            "contention": encode(self.contention),
         }
 
     @classmethod

@@ -26,6 +26,7 @@ from pytest_tfthreads.engine.order import Order, SentOrder
 from pytest_tfthreads.engine.protocol import Connection
 from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
 from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.steering import (
@@ -109,9 +110,12 @@ class MeasuringSession:
         self._target = self._target_of(order)
         self._turns = Turns(connection, order.terms.rounds_a_turn)
         self._reference = Reference(runtime.ReferenceProduct())
+        self._contention = ContentionMeter()
         self._traced: TracedRounds | None = None
         if order.terms.traces is None:
-            self.recorder = Recorder(runtime.RetraceWatch(), self._turns, self._reference)
+            self.recorder = Recorder(
+                runtime.RetraceWatch(), self._turns, self._reference, self._contention
+            )
         else:
             self._traced = TracedRounds(runtime.Profiler(order.terms.traces))
             self.recorder = TracingRecorder(runtime.RetraceWatch(), self._turns, self._traced)
@@ -374,6 +378,7 @@ class MeasuringSession:
             turn_rounds=self._terms.rounds_a_turn or 1,
             reference_wall_s=reference_wall_s,
             reference_cpu_s=reference_cpu_s,
+            contention=self._contention.contention(),
         )
 
     # -- what is told -----------------------------------------------------------------

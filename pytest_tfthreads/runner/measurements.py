@@ -13,6 +13,7 @@ import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
+from pytest_tfthreads.core.contention import mean_of
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -152,6 +153,7 @@ class Results:
         reply = runs[0].reply
         effective = reply.effective
         requested = item_run.requested
+        others = mean_of(sample.contention for sample in item_run.samples)
         return Measurement(
             requested=requested,
             effective=effective,
@@ -170,6 +172,7 @@ class Results:
                 dict.fromkeys(
                     itertools.chain(
                         self._flags(case, effective or requested, runs[0]),
+                        ["contended"] * (others is not None and others.is_contended),
                         ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )
