@@ -200,6 +200,7 @@ class Results:
                 **{name: _plain(value) for name, value in parameters.items()},
                 "intra": case.threads.intra.text,
                 "inter": case.threads.inter.text,
+                **_instances(case),
             },
             record=joined(records),
             measurement=measurement,
@@ -237,6 +238,12 @@ class Results:
                 yield "xdist"
         if self._is_packed:
             yield "packed"
+
+
+def _instances(case: Case) -> dict[str, str]:
+    """As a parameter, where the test has it."""
+    instances = case.threads.instances
+    return {} if instances is None else {"instances": instances.text}
 
 
 def _plain(value: object) -> object:
