@@ -234,6 +234,21 @@ def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
     return min(quotas, default=None)
 
 
+def read_cpuset(cgroups: Path, own_cgroup: Path) -> tuple[int, ...] | None:
+    """CPUs that the cgroup of this process grants (version 2); `None` where it does not tell.
+
+    The nearest group above that has the cpuset controller says so.
+    """
+    paths = [path for controllers, path in _own_cgroups(own_cgroup) if not controllers]
+    for path in paths:
+        for group in _groups_up(cgroups, path):
+            try:
+                return parse_cpu_list(kernel_text(group / "cpuset.cpus.effective") or "")
+            except ValueError:  # not here, or not readable
+                continue
+    return None
+
+
 def _own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
     """Controllers and path of each group that this process is in; version 2 has no controllers."""
     rows = [line.split(":", 2) for line in (kernel_text(own_cgroup) or "").splitlines()]
@@ -241,11 +256,16 @@ def _own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
 
 
 def _quotas_up(root: Path, path: str, read: Any) -> list[float]:
-    # Inside a container the path may be the host's, absent here: then the root is our own group.
+    return [quota for one in _groups_up(root, path) if (quota := read(one)) is not None]
+
+
+def _groups_up(root: Path, path: str) -> list[Path]:
+    """The group of this path and those above it, up to the root.
+
+    Inside a container the path may be the host's, absent here: then the root is our own group.
+    """
     group = root / path.strip("/")
-    groups = [group, *group.parents]
-    inside = [one for one in groups if one == root or root in one.parents]
-    return [quota for one in inside if (quota := read(one)) is not None]
+    return [one for one in (group, *group.parents) if one == root or root in one.parents]
 
 
 def _quota_v2(group: Path) -> float | None:
