@@ -263,6 +263,15 @@ class Case:
         return self.threads.instances.resolve(counts, cpus_of_one)
 
 
+def is_oversubscribed(threads: int, granted: int, instances: int, available: int) -> bool:
+    """Whether more threads are kept busy than there are CPUs for them.
+
+    `threads`: those that one instance can keep busy (its larger pool; 0: unknown, then one for each
+    CPU granted), `granted`: its CPUs, `available`: all CPUs that may be used.
+    """
+    return threads > granted or instances * (threads or granted) > available
+
+
 def parse_marker(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Case, ...]:
     """The cases that one `tf_threads(...)` marker asks for.
 

@@ -279,7 +279,8 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-search",
             "find a good configuration of each test without measuring all: of those of "
-            "--tf-threads, or of the machine's cores, halved and doubled",
+            "--tf-threads, or of the machine's cores, halved and doubled; "
+            "--tf-threads=instances=1,fill beside it adds instances to these",
         ),
     ):
         group.addoption(f"--{name}", action="store_true", help=text)
@@ -340,10 +341,10 @@ def read_settings(config: pytest.Config) -> Settings:
             "two out"
         )
     if search and can_measure():
-        from pytest_tfthreads.core.sweep.search import machine_grid, with_default
+        from pytest_tfthreads.core.sweep.search import asked_for
         from pytest_tfthreads.system.machine import Machine
 
-        configs = with_default(configs or machine_grid(Machine.read().counts))
+        configs = asked_for(configs, Machine.read().counts)
     return Settings(
         configs=configs,
         processes=processes,

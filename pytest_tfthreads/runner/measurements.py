@@ -20,7 +20,7 @@ from pytest_tfthreads.core.measurement import Measurement, Pools
 from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.search import SearchCost
-from pytest_tfthreads.core.threads import Case, Configuration
+from pytest_tfthreads.core.threads import Case, Configuration, is_oversubscribed
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.raised import Described
@@ -216,7 +216,9 @@ class Results:
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
         sent, order = launched.sent, launched.sent.order
         granted = len(sent.cpus)
-        if max(pools.intra, pools.inter) > granted:
+        counts = self._machine.counts
+        instances = case.team_size(order.terms.intra, order.terms.inter, counts)
+        if is_oversubscribed(max(pools.intra, pools.inter), granted, instances, counts.logical):
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"

@@ -13,6 +13,7 @@ from pytest_tfthreads.core.threads import (
     InstanceCount,
     ThreadConfig,
     ThreadCount,
+    is_oversubscribed,
     parse_marker,
     parse_spec,
     select,
@@ -142,6 +143,24 @@ def test_instances_are_the_third_axis_of_a_grid():
 def test_the_instances_of_a_case_are_counted_after_its_threads(marker, intra, inter, instances):
     (case,) = parse_marker((), marker)
     assert case.team_size(intra, inter, MACHINE) == instances
+
+
+@pytest.mark.parametrize(
+    ("threads", "granted", "instances", "expected"),
+    [
+        (8, 8, 1, False),
+        (2, 1, 1, True),
+        (2, 2, 4, False),
+        (2, 2, 5, True),
+        (1, 1, 9, True),
+        (1, 2, 8, False),
+        (0, 8, 1, False),
+        (0, 8, 2, True),
+        (0, 2, 4, False),
+    ],
+)
+def test_more_threads_in_all_than_cpus_are_too_many(threads, granted, instances, expected):
+    assert is_oversubscribed(threads, granted, instances, MACHINE.logical) == expected
 
 
 def test_grids_pairs_and_ids():
