@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare, history, listing, report
+from pytest_tfthreads.commands import compare, history, listing, recommend, report
 from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.commands.output import flush
 from pytest_tfthreads.core.format import one_line
@@ -24,7 +24,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
-_COMMANDS = (listing, history, compare, report)
+_COMMANDS = (listing, history, compare, report, recommend)
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
 examples:
@@ -33,6 +33,7 @@ examples:
   pytest-tfthreads compare 0001 0007                  is the second slower than the first?
   pytest-tfthreads history --html history.html        since when is it slower?
   pytest-tfthreads report -o report.html              the latest saved run, with figures
+  pytest-tfthreads recommend --format=env             the best configuration, for production
   pytest-tfthreads history --help                     what a command takes
 """
 
