@@ -22,7 +22,7 @@ class SharedProcess(MeasuringProcess):
         """Have it collect its tests; what it came to where it has gone instead."""
         self._cpus = cpus
         self._time_left_s = timeout_s
-        self.set_up(cpus)
+        self.set_up_on(cpus)
         return self.result
 
     @property

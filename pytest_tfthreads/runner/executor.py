@@ -177,7 +177,7 @@ class Processes:
             with self._leases.shared(job.purpose):
                 if process is None:
                     process = self._shared[serial] = self._sharing(job.job)
-                    cpus = self._machine.cpu_set(process.cpus_wanted, job.first_cpu)
+                    cpus = self._machine.cpu_set(process.cpu_count, job.first_cpu)
                     ended = process.start(cpus, job.job.timeout_s)
                     if ended is not None:
                         self._shared.pop(serial).abandon()
@@ -261,7 +261,7 @@ class Processes:
                 for job in batch.jobs
             ]
             try:
-                run_interleaved(processes, batch.ring, machine.cpu_set, self._progress.tick)
+                run_interleaved(processes, batch.ring, machine.team_sets, self._progress.tick)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 late = Failure("timed-out", _timed_out(error.msg, batch.jobs))
         results = []
