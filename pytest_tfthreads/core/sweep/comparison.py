@@ -49,6 +49,8 @@ class Candidate:
     @property
     def instances(self) -> int:
         """How many ran at once: what was asked for, on the machine that measured."""
+        if self.measurement.instances > 1:
+            return self.measurement.instances
         if self.threads.instances is None:
             return 1
         machine = self.measurement.machine
@@ -60,6 +62,8 @@ class Candidate:
         """Seconds of a call as one caller sees it: the median over all rounds."""
         if self.latency_s is not None:
             return self.latency_s
+        if self.measurement.latency is not None:
+            return self.measurement.latency.median_s
         return median(
             wall_s / sample.iterations
             for sample in self.measurement.samples
