@@ -226,7 +226,7 @@ def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
     (https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU Interface Files").
     """
     quotas = []
-    for controllers, path in _own_cgroups(own_cgroup):
+    for controllers, path in own_cgroups(own_cgroup):
         if not controllers:
             quotas += _quotas_up(cgroups, path, _quota_v2)
         elif "cpu" in controllers.split(","):
@@ -239,9 +239,9 @@ def read_cpuset(cgroups: Path, own_cgroup: Path) -> tuple[int, ...] | None:
 
     The nearest group above that has the cpuset controller says so.
     """
-    paths = [path for controllers, path in _own_cgroups(own_cgroup) if not controllers]
+    paths = [path for controllers, path in own_cgroups(own_cgroup) if not controllers]
     for path in paths:
-        for group in _groups_up(cgroups, path):
+        for group in groups_up(cgroups, path):
             try:
                 return parse_cpu_list(kernel_text(group / "cpuset.cpus.effective") or "")
             except ValueError:  # not here, or not readable
@@ -249,17 +249,17 @@ def read_cpuset(cgroups: Path, own_cgroup: Path) -> tuple[int, ...] | None:
     return None
 
 
-def _own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
+def own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
     """Controllers and path of each group that this process is in; version 2 has no controllers."""
     rows = [line.split(":", 2) for line in (kernel_text(own_cgroup) or "").splitlines()]
     return [(row[1], row[2]) for row in rows if len(row) == 3 and "\0" not in row[2]]
 
 
 def _quotas_up(root: Path, path: str, read: Any) -> list[float]:
-    return [quota for one in _groups_up(root, path) if (quota := read(one)) is not None]
+    return [quota for one in groups_up(root, path) if (quota := read(one)) is not None]
 
 
-def _groups_up(root: Path, path: str) -> list[Path]:
+def groups_up(root: Path, path: str) -> list[Path]:
     """The group of this path and those above it, up to the root.
 
     Inside a container the path may be the host's, absent here: then the root is our own group.
@@ -291,7 +291,7 @@ def _share(quota: str, period: str) -> float | None:
 
 def oom_kills() -> int | None:
     """Processes that the kernel has killed for memory in this cgroup; None if it does not tell."""
-    for controllers, path in _own_cgroups(_OWN_CGROUP):
+    for controllers, path in own_cgroups(_OWN_CGROUP):
         if not controllers:
             events = (kernel_text(_CGROUPS / path.strip("/") / "memory.events") or "").split()
             try:
