@@ -110,6 +110,29 @@ class MeasuringProcess:
             return False
         return self._run()
 
+    @property
+    def pid(self) -> int | None:
+        """Its number, while it is there."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it will not end its turn as it should, so that `wait` is about to explain why.
+
+        It has fallen silent, is over its time, or has answered without a measurement.
+        """
+        process = self._process
+        if self.result is not None or process is None:
+            return False
+        left_s = self._seconds_left
+        return process.is_lost or (left_s is not None and left_s <= 0 and not process.is_at_rest)
+
+    @property
+    def _seconds_left(self) -> float | None:
+        """Of its time, for the run that it is in."""
+        assert self._process is not None
+        return None if self._time_left_s is None else self._time_left_s - self._process.run_s
+
     def abandon(self) -> None:
         if self._process is not None:
             self._process.close()
@@ -136,6 +159,24 @@ class MeasuringProcess:
             else Launched(process.sent, gone, process.interpreter.reason)
         )
         return False
+
+
+def wait_for_all(processes: Sequence[MeasuringProcess]) -> None:
+    """Wait until all have come to rest, or one of them is lost.
+
+    What has become of each is told by `MeasuringProcess.wait`.
+    """
+    running = [one for one in processes if one.result is None and one._process is not None]
+    connected = [one._process for one in running if one._process is not None]
+    if any(one.is_lost for one in running):
+        return
+    left_s = [left_s for one in running if (left_s := one._seconds_left) is not None]
+    with contextlib.suppress(ConnectionClosedError):  # `wait` tells of a dead interpreter
+        _listen(
+            connected,
+            min(left_s, default=None),
+            lambda: all(one.is_at_rest for one in connected) or any(one.is_lost for one in running),
+        )
 
 
 class _Connected:
@@ -167,6 +208,10 @@ class _Connected:
 
     def started(self, pid: int) -> None:
         self._pid = pid
+
+    @property
+    def pid(self) -> int | None:
+        return self._pid if self._end is None else None
 
     def stopped(self) -> None:
         self._is_stopped = True
@@ -217,6 +262,14 @@ class _Connected:
     def is_at_rest(self) -> bool:
         """Whether there is nothing to wait for: it stands still, has answered, or never will."""
         return self._is_stopped or not self.answers.is_open or self._end is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its interpreter died, or it can say no more and has not said what it measured."""
+        if self.interpreter.is_dead:
+            return True
+        reply = self.answers.reply
+        return not self.answers.is_open and (reply is None or reply.sample is None)
 
     def follow(
         self, timeout_s: float | None, pulse: Callable[[], None] | None = None
