@@ -21,6 +21,9 @@ ROUNDS_A_SET = 8
 # One that is measured alone stops only to move on: its first round on another CPU is up to a fifth
 # slower, for its caches are cold. Some 0.2 s of rounds, within the half second of a CPU's speed.
 ROUNDS_ALONE = 32
+# In a ring with several instances at once: at both ends of a turn a round of some instances does
+# not count, because others are not at work.
+ROUNDS_OF_TEAMS = 8
 
 
 class Interleaved(Protocol):

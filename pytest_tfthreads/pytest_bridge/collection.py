@@ -58,6 +58,12 @@ def assign_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> None:
 def cases_of(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
     """All that a test's markers and the override ask for. Raises `ConfigError`."""
     cases = select(_levels(node), override)
+    refuse_teams(cases)
+    return cases
+
+
+def refuse_teams(cases: Iterable[Case]) -> None:
+    """Raises `ConfigError` where several processes are to run at once."""
     for case in cases:
         instances = case.threads.instances
         if instances is not None and instances.text != "1":
@@ -66,7 +72,6 @@ def cases_of(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case,
                 f"{instances.text!r}: several processes at once cannot be measured yet; leave "
                 "instances out, or use 1",
             )
-    return cases
 
 
 def is_assigned(item: pytest.Item) -> bool:
