@@ -91,9 +91,10 @@ def test_several_are_followed_until_all_rest_or_one_is_lost():
 
 def test_one_that_is_over_its_time_is_lost():
     interpreter = SharedStub()
-    process = MeasuringProcess(lambda: interpreter, ORDER, 0.05, ())
+    process = MeasuringProcess(lambda: interpreter, ORDER, 600.0, ())
     interpreter.tell("stopped")
     process.set_up_on((0,))
+    process._time_left_s = 0.05  # however long its set-up took
     process.send_on((0,), None)
     wait_for_all([process])
     assert process.is_lost
