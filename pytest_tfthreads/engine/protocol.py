@@ -43,6 +43,9 @@ MessageKind = Literal[
     "reply",
     # pytest to a measuring process:
     "layout",
+    # a command to the run of pytest that measures for it, and back:
+    "measure",
+    "measured",
 ]
 
 

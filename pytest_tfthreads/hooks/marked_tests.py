@@ -18,13 +18,21 @@ from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
 from pytest_tfthreads.pytest_bridge.collection import case_of
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
-from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.options import Settings, abreast_of
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
 from pytest_tfthreads.report.verdicts import expectation, failure_message
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.runner import traces
-from pytest_tfthreads.runner.baseline import check_baseline, open_baseline, open_saved_commit
+from pytest_tfthreads.runner.abreast import Abreast
+from pytest_tfthreads.runner.baseline import (
+    check_baseline,
+    open_baseline,
+    open_place,
+    open_saved_commit,
+)
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
@@ -129,6 +137,8 @@ class MarkedTests:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
         self._preload(to_run, session.items)
+        if self._is_for_a_command():
+            self._serve(to_run)
         if self._is_judging():
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
@@ -194,7 +204,30 @@ class MarkedTests:
         if to_run and modules.modules:
             self.isolation().preload(modules)
 
+    def _is_for_a_command(self) -> bool:
+        return abreast_of(self._config) is not None
+
+    def _serve(self, items: Sequence[pytest.Item]) -> None:
+        """Measure these as the command asks that has started this run."""
+        descriptor = abreast_of(self._config)
+        assert descriptor is not None
+        config, isolation = self._config, self.isolation()
+        modules = [item.path for item in items]
+        abreast = Abreast(
+            descriptor,
+            lambda place: open_place(place, config, isolation.home, modules),
+            isolation.release,
+        )
+        abreast.begin([item.nodeid for item in items])
+        try:
+            roots = [str(Repository.holding(config.rootpath).top)]
+        except RevisionError:  # two environments need no repository
+            roots = []
+        isolation.measure_for(abreast, roots)
+
     def _is_judging(self) -> bool:
+        if self._is_for_a_command():
+            return False
         return is_asked_for(self._config, self._settings.duet)
 
     def pytest_unconfigure(self) -> None:
@@ -272,7 +305,9 @@ class MarkedTests:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        if self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet:
+        if self._is_for_a_command() or self._settings.group == 1 or config.getoption("usepdb"):
+            return [item]
+        if self._settings.duet:
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]

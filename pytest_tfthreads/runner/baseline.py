@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -58,6 +59,21 @@ def open_saved_commit(
     return _at_revision(commit, False, config, here, modules)
 
 
+def open_place(
+    place: Place, config: pytest.Config, here: Home, modules: Sequence[Path]
+) -> BaselineVariant:
+    """What a command asks for, with the current tests (`modules`) laid over it.
+
+    Raises `RevisionError` and `EnvironmentUnfitError`.
+    """
+    environment = None if place.python is None else Environment.probe(place.python)
+    if place.commit is not None:
+        return _at_revision(place.commit, False, config, here, modules, (), environment)
+    if environment is None:
+        raise RevisionError("the current tree is no place of its own: name a commit")
+    return InEnvironment(environment, here)
+
+
 def _at_revision(
     rev: str,
     trusted: bool,
@@ -65,6 +81,7 @@ def _at_revision(
     here: Home,
     modules: Sequence[Path],
     notes: Sequence[str] = (),
+    environment: Environment | None = None,
 ) -> AtRevision:
     """Raises `RevisionError`."""
     checkout = Checkout.make(config.rootpath, rev, trusted)
@@ -77,7 +94,7 @@ def _at_revision(
                 "side has the current tree's"
             )
             notes = [text, *notes]
-        return AtRevision(checkout, tests, here, config, notes)
+        return AtRevision(checkout, tests, here, config, notes, environment)
     except BaseException:
         checkout.close()
         raise

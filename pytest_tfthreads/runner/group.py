@@ -24,6 +24,7 @@ from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.abreast import Abreast
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -86,6 +87,7 @@ class Isolation:
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
         self._baseline: BaselineVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
+        self._abreast: Abreast | None = None  # a command that asks what is measured
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
@@ -129,6 +131,18 @@ class Isolation:
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
 
+    def measure_for(self, abreast: Abreast, roots: Sequence[str]) -> None:
+        """From now on, run tests as a command asks; `abreast` is ours to close.
+
+        `roots`: directories of the current tree, whose modules are listed.
+        """
+        self._abreast = abreast
+        self._here = replace(self._here, roots=tuple(roots))
+
+    def release(self, home: Home) -> None:
+        """End the interpreters of a place that is not needed any more."""
+        self._executor.release(home)
+
     def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
         """What the gate may spend of its budget; this process measures a `share` of the tests.
 
@@ -150,7 +164,7 @@ class Isolation:
 
     def close(self) -> None:
         self._executor.close()
-        for one in (self._baseline, self._on_demand):
+        for one in (self._baseline, self._on_demand, self._abreast):
             if one is not None:
                 one.close()
 
@@ -164,6 +178,8 @@ class Isolation:
         id; an item is missing where the session ends before it, or where it is yet to be run.
         """
         item_runs = [self._item_run(item, self._here) for item in group]
+        if self._abreast is not None:
+            return self._run_for(self._abreast, item_runs[0])
         if not self._measures(group[0]):
             first = item_runs[0]
             with self._progress.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
@@ -181,6 +197,28 @@ class Isolation:
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
             return self._run(item_runs, gate)
+
+    def _run_for(self, abreast: Abreast, here: ItemRun) -> dict[str, IsolatedRun]:
+        """As a command asks; this run of pytest records nothing of it."""
+        nodeid = here.item.nodeid
+        if benchmark_bridge.is_missing(here.item):
+            here.fail(_NO_BENCHMARK, time.time())
+            abreast.begin([nodeid], _NO_BENCHMARK)
+        else:
+            with self._progress.test(nodeid, [nodeid], benchmark_bridge.budget_s(here.item)):
+                abreast.run(
+                    here,
+                    lambda variant: self._item_run(here.item, variant),
+                    self._rings,
+                    self._settings.group,
+                    seed_of(self._settings, [here]),
+                )
+        if not here.has_reports:
+            return {}
+        reports, measures = here.reports(), bool(here.samples)
+        return {
+            nodeid: IsolatedRun(reports, None, here.ending, measures=measures, raised=here.raised)
+        }
 
     def _measures(self, item: pytest.Item) -> bool:
         """Whether the item is to be measured, as far as is known by now."""

@@ -103,7 +103,7 @@ class CurrentTree(_OfCurrentTree):
 
 
 class AtRevision:
-    """A checkout of another revision, in this environment."""
+    """A checkout of another revision, in this environment or in another one."""
 
     def __init__(
         self,
@@ -112,8 +112,12 @@ class AtRevision:
         here: Home,
         config: pytest.Config,
         notes: Sequence[str] = (),
+        environment: Environment | None = None,
     ) -> None:
         self.title = checkout.title
+        if environment is not None:
+            self.title += f" in {environment.python} (Python {environment.version})"
+        self._environment = environment
         self.notes = (*notes, *checkout.notes)
         self._checkout = checkout
         self._tests = tests
@@ -125,6 +129,7 @@ class AtRevision:
         self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
         self.home = replace(
             here,
+            python=here.python if environment is None else environment.python,
             cwd=self._counterpart(here.cwd),
             sys_path=self._path(here.sys_path),
             variables=tuple(self._variables()),
@@ -175,7 +180,10 @@ class AtRevision:
         # This plugin measures, and both sides by one version of it, though it be its own code that
         # is under test.
         is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
-        return tuple(dict.fromkeys([*([_OWN_DIRECTORY] if is_redirected else []), *path]))
+        whole = [*([_OWN_DIRECTORY] if is_redirected else []), *path]
+        if self._environment is not None:
+            whole = [*_added(whole), *self._environment.sys_path]
+        return tuple(dict.fromkeys(whole))
 
     def _arguments(self, here: PytestCall) -> Iterator[str]:
         for text in here.args:

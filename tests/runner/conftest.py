@@ -48,6 +48,9 @@ class ScriptedExecutor:
 
     preloaded: dict = field(default_factory=dict)
 
+    def release(self, home):
+        pass
+
     def close(self):
         pass
 
