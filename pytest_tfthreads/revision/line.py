@@ -6,30 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError, ask, run
 from pytest_tfthreads.revision.repository import Repository
 
 _FORMAT = "--format=%H%x00%P%x00%cI%x00%s"
 _FIELDS = 4
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit as git tells of it; the subject is anybody's text."""
-
-    id: str  # full
-    parents: tuple[str, ...]
-    date: str  # of the committer, ISO 8601
-    subject: str
-
-    @property
-    def is_merge(self) -> bool:
-        return len(self.parents) > 1
-
-    @property
-    def short(self) -> str:
-        return self.id[:12]
 
 
 @dataclass(frozen=True)
