@@ -491,6 +491,16 @@ def may_measure(item: pytest.Item) -> bool:
     )
 
 
+def may_ask_itself(item: pytest.Item) -> bool:
+    """Whether the item is to be measured, or could ask for `benchmark` by a `request` of its own.
+
+    Steps of pytest-bdd do. The fixtures of an item nearly never do, though they have `request`.
+    """
+    fixtures = getattr(item, "_fixtureinfo", None)
+    asks = fixtures is not None and "request" in fixtures.argnames and is_enabled(item.config)
+    return measures(item) or asks
+
+
 def _is_of_the_project(fixture: Any) -> bool:
     """Whether a fixture is from a test's module or a conftest file, not from a plugin."""
     # Since 9.2 pytest warns of the public name.

@@ -31,9 +31,9 @@ def pytest_tfthreads_send_state(
 ) -> Mapping[str, Any] | None:
     """What a plugin's session-wide state has gained by this test, as plain data (JSON).
 
-    Called in each measuring process, after the test's teardown. `config` and `item` are those of
-    that process. Use a key of your own: every implementation of `pytest_tfthreads_receive_state`
-    gets it. None: there is nothing to send.
+    Called in each measuring process, after each test's teardown; tests that measure nothing may
+    share a process. `config` and `item` are those of that process. Use a key of your own: every
+    implementation of `pytest_tfthreads_receive_state` gets it. None: there is nothing to send.
     """
 
 

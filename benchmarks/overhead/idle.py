@@ -12,7 +12,7 @@ installed). `test`, after these, is the difference of run and start, for each te
 from __future__ import annotations
 
 import importlib.util
-import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -36,13 +36,17 @@ SCENARIOS = {
 def cpu_s(folder: Path, *args: str) -> float:
     """CPU seconds of one run of pytest, with those of its workers."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
-    before = os.times()
+    before_s = _children_s()
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    after = os.times()
     if run.returncode:
         sys.exit(run.stdout + run.stderr)
-    children = (after.children_user, after.children_system)
-    return sum(children) - before.children_user - before.children_system
+    return _children_s() - before_s
+
+
+def _children_s() -> float:
+    """CPU seconds of all children so far; `os.times` would count them in hundredths."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def compare(folder: Path, args: tuple[str, ...], pairs: int) -> tuple[list[float], list[float]]:

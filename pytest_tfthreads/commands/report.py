@@ -10,11 +10,11 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import check_page, print_lines, write_page
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
+from pytest_tfthreads.commands.sweeps import advice, groups_of
 from pytest_tfthreads.core.gate.evidence import history_of
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge_all
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
 from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT
-from pytest_tfthreads.core.sweep.recommendation import recommend
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.report.html.document import render
 
@@ -76,15 +76,11 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _content(now: StoredRun, verdicts: Mapping[str, Sequence[Verdict]]) -> RunContent:
-    groups: dict[str, dict[str, StoredMeasurement]] = {}
-    for stored in now.tests.values():
-        for one in stored:
-            groups.setdefault(one.group, {})[one.configuration.id] = one
     return RunContent(
         when=now.datetime,
         source=now.label,
         subjects=tuple(
-            _subject(group, [*members.values()], verdicts) for group, members in groups.items()
+            _subject(group, members, verdicts) for group, members in groups_of(now).items()
         ),
         commit=short_commit(now.commit, now.dirty),
         failures=dict.fromkeys(sorted(now.failed), ""),
@@ -129,7 +125,4 @@ def _subject(
         )
         for member in members
     )
-    # Those of a duet took turns with their baselines, not with each other.
-    is_sweep = len(cases) > 1 and not any(case.pairs for case in cases)
-    candidates = [case.candidate for case in cases]
-    return Subject(group, cases, recommend(group, candidates) if is_sweep else None)
+    return Subject(group, cases, advice(group, members))

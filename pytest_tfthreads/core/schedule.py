@@ -18,7 +18,7 @@ def plan_rings(
     from `seed`, but each second pass reverses the order of the one before. A member that was set
     up first is 1 to 4 % slower, so each is before every other as often as after.
     """
-    draw = random.Random(seed)  # noqa: S311 - an order that can be repeated, no secret
+    draw = random.Random(seed)  # noqa: S311  # nosec B311 # repeatable, no secret
     rings: list[tuple[int, ...]] = []
     orders: list[list[int]] = []
     for number in range(max(processes)):

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.layout import Layout, Ready
+from pytest_tfthreads.engine.order import Step
 from pytest_tfthreads.engine.protocol import (
     Connection,
     ConnectionClosedError,
@@ -24,7 +25,8 @@ class Answers:
     """The pytest side of the socket. A test may write to the other side what it likes.
 
     `is_open` until the process has replied, or can say nothing more. `fault`: why what it said is
-    of no use, with the words of the decoder in `problem` where it could not be decoded.
+    of no use, with the words of the decoder in `problem` where it could not be decoded. `done`: the
+    reply of a shared process for an item that is not its last.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class Answers:
         self.is_ready = False
         self.ready: Ready | None = None
         self.reply: Reply | None = None
+        self.done: Reply | None = None
         self.fault: Fault | None = None
         self.problem = ""
         self.captures: list[int] = []  # descriptors of files with the process's output
@@ -41,6 +44,12 @@ class Answers:
     def tell(self, layout: Layout | None) -> None:
         with contextlib.suppress(ConnectionClosedError):  # it died off turn, which others will see
             self.connection.send("layout", {"layout": encode(layout)})
+
+    def tell_step(self, step: Step | None) -> None:
+        """Which item comes next; None: none."""
+        self.done = None
+        with contextlib.suppress(ConnectionClosedError):  # it died meanwhile, which will be seen
+            self.connection.send("step", {"step": encode(step)})
 
     def read(self) -> None:
         """Read what there is; wait if there is nothing."""
@@ -52,6 +61,8 @@ class Answers:
                     ready = body.get("ready")
                     self.ready = None if ready is None else decode(Ready, ready, "ready")
                     self.is_ready = True
+                elif kind == "done":
+                    self.done = Reply.from_json(body)
                 elif kind == "reply":
                     self.reply = Reply.from_json(body)
                     self.is_open = False

@@ -12,6 +12,7 @@ from pytest_tfthreads.engine.measuring_process import MeasuringProcess
 from pytest_tfthreads.engine.order import Order
 from pytest_tfthreads.engine.preload import Preload, Preloaded
 from pytest_tfthreads.engine.protocol import ConnectionClosedError
+from pytest_tfthreads.engine.shared_process import SharedProcess
 from pytest_tfthreads.system.leases.leases import Leases
 
 _MAX_INTERPRETERS = 2  # of one home; each holds TensorFlow in memory: about 600 MB
@@ -109,6 +110,17 @@ class Launcher:
         """End the interpreters of this home, which nothing runs in."""
         for key in [key for key in self._interpreters if key[0] == home]:
             self._interpreters.pop(key).close()
+
+    def sharing(
+        self,
+        order: Order,
+        home: Home,
+        env: Env,
+        terminal: Sequence[int] = (),
+        pulse: Callable[[], None] = lambda: None,
+    ) -> SharedProcess:
+        """The same for an order of a process that tests share."""
+        return SharedProcess(lambda: self._interpreter((home, env)), order, None, terminal, pulse)
 
     def close(self) -> None:
         """End all interpreters, and with them whatever they still run."""

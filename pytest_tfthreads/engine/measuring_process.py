@@ -160,6 +160,23 @@ class _Connected:
 
     # -- turns --------------------------------------------------------------------------
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it can go on, as far as its interpreter has told by now."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.interpreter.connection, selectors.EVENT_READ)
+            try:
+                while self._end is None and not self.interpreter.is_dead and selector.select(0):
+                    self.interpreter.read()
+            except ConnectionClosedError:
+                self.interpreter.give_up()
+        return self._end is None and not self.interpreter.is_dead
+
+    def begin_step(self) -> None:
+        """What is told of its end from here on is told of the next item."""
+        self._ran_s = 0.0
+        self._oom_kills = oom_kills()
+
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
         if self._end is not None or self._pid is None:

@@ -2,7 +2,8 @@
 
 An order has three parts: how pytest is called (`PytestCall`), which item is to run (`ItemToRun`),
 and how it is to be measured (`Terms`). Whoever sends the order adds what only the sender knows
-(`SentOrder`). Each part is built once, and is never changed.
+(`SentOrder`). Each part is built once, and is never changed. A process that tests share is told its
+items one by one (`Step`).
 """
 
 from __future__ import annotations
@@ -116,11 +117,30 @@ _LEAST: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Order:
-    """One item under one configuration, for one measuring process."""
+    """One item under one configuration, for one measuring process.
+
+    `files`: of a process that tests share, all files with tests that it may be told to run,
+    absolute, that of `item` among them. Empty: the process runs the item, and ends.
+    """
 
     call: PytestCall
     item: ItemToRun
     terms: Terms
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One item that a shared process is to run.
+
+    `next_id`: the node id of the item that it is told to run afterwards, for which it keeps the
+    fixtures that both share; `None`: the process ends after this item. `ends_if_failed`: the
+    process also ends if this item fails, because the run does.
+    """
+
+    item: ItemToRun
+    next_id: str | None = None
+    ends_if_failed: bool = False
 
 
 @dataclass(frozen=True)

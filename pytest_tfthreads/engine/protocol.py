@@ -41,8 +41,10 @@ MessageKind = Literal[
     "ready",
     "capturing",
     "reply",
+    "done",
     # pytest to a measuring process:
     "layout",
+    "step",
     # a command to the run of pytest that measures for it, and back:
     "measure",
     "measured",

@@ -71,6 +71,7 @@ class MarkedTests:
         self._distribution = distribution
         self._executor_on = executor_on
         self._isolation: Isolation | None = None
+        self._sharing_another: set[str] = set()  # tests that run in a process that is there
         self._planned: list[str] = []  # how long the gate will take, in words
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
@@ -132,6 +133,8 @@ class MarkedTests:
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
         if not self._config.getoption("collectonly"):
+            if to_run:
+                self._sharing_another = self.isolation().plan_sharing(to_run)
             measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
             if measuring:
                 self._check_places(measuring[0])
@@ -169,7 +172,7 @@ class MarkedTests:
     ) -> bool | None:
         if not _is_ours(item):
             return None
-        self._attempts.run(item, nextitem, lambda: self._attempt(item))
+        self._attempts.run(item, nextitem, lambda: self._attempt(item, nextitem))
         return True
 
     @pytest.hookimpl(tryfirst=True)
@@ -230,6 +233,11 @@ class MarkedTests:
             return False
         return is_asked_for(self._config, self._settings.duet)
 
+    @pytest.hookimpl(tryfirst=True)  # what goes wrong is told before the summary
+    def pytest_sessionfinish(self) -> None:
+        if self._isolation is not None:
+            self._isolation.end_shared()
+
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
             self._isolation.close()
@@ -279,7 +287,7 @@ class MarkedTests:
                 continue
             count = case.processes or settings.processes
             if not benchmark_bridge.measures(item):
-                count = 1
+                count = int(item.nodeid not in self._sharing_another)
             elif settings.duet:
                 count = 2 * max(count, settings.looks[0]) + traces
             else:
@@ -320,13 +328,13 @@ class MarkedTests:
         }
         return list(members.values())
 
-    def _attempt(self, item: pytest.Item) -> Attempt:
+    def _attempt(self, item: pytest.Item, nextitem: pytest.Item | None) -> Attempt:
         """What became of the item, which is measured now if it was not with others before."""
         mistake = collection.mistake_of(item)
         if mistake is not None:
             self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
         if item.nodeid not in self._runs:
-            self._runs |= self.isolation().run(self._group(item), self._gate)
+            self._runs |= self.isolation().run(self._group(item), self._gate, nextitem)
         run = self._runs.pop(item.nodeid)
         preloaded = self.isolation().preloaded()
         if run.reports and preloaded != self._preloaded:

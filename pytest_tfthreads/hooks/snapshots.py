@@ -32,7 +32,7 @@ class SentSnapshots:
 
     def pytest_tfthreads_send_state(self, config: pytest.Config) -> Mapping[str, Any]:
         snapshots = _session_of(config)
-        return {
+        sent = {
             _STATE: {
                 "assertions": [_told(assertion) for assertion in snapshots._assertions],
                 "writes": [
@@ -42,6 +42,9 @@ class SentSnapshots:
                 ],
             }
         }
+        snapshots._assertions.clear()  # each test sends its own, where several share the process
+        snapshots._queued_snapshot_writes.clear()
+        return sent
 
 
 class ReceivedSnapshots:

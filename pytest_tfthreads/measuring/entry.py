@@ -113,10 +113,11 @@ def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int])
 
     from pytest_tfthreads import benchmark_bridge
     from pytest_tfthreads.measuring.session import MeasuringSession
+    from pytest_tfthreads.measuring.shared_session import SharedSession
 
     benchmark_bridge.leave_git_alone()
     benchmark_bridge.try_timers_briefly()
-    session = MeasuringSession(sent, connection, own)
+    session = (SharedSession if sent.order.files else MeasuringSession)(sent, connection, own)
     pytest.main(list(call.args), plugins=[session, *call.plugins])
     return session.reply()
 

@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.op_profile import TraceResult
 from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.engine import reply as replies
-from pytest_tfthreads.engine.order import SentOrder
+from pytest_tfthreads.engine.order import Order, SentOrder
 from pytest_tfthreads.engine.protocol import Connection
 from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.measuring import runtime
@@ -79,6 +79,21 @@ _PLUGINS_OF_THE_RUN = (
 )
 
 
+class Told:
+    """What is to be told of one item: it grows while the item runs."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome = replies.NOT_COLLECTED
+        self.message = self.reason = ""
+        self.exit_code: int | None = None
+        self.reports: list[dict[str, Any]] = []
+        self.warnings: list[RecordedWarning] = []
+        self.other_ids: list[str] = []  # of the same test, where it has none of this id
+        self.raised: dict[str, tuple[RaisedError, ...]] = {}
+        self.states: list[Mapping[str, Any]] = []
+        self.fixture: object = None  # pytest-benchmark's, however the test came by it
+
+
 class MeasuringSession:
     """The plugin that turns a pytest session into the run of one order."""
 
@@ -91,7 +106,7 @@ class MeasuringSession:
         self.sent = sent
         self._call, self._to_run, self._terms = order.call, order.item, order.terms
         self._runtime = own_runtime
-        self._target = Target.of(order.item.path, order.item.own_part, order.call.invocation_dir)
+        self._target = self._target_of(order)
         self._turns = Turns(connection, order.terms.rounds_a_turn)
         self._reference = Reference(runtime.ReferenceProduct())
         self._traced: TracedRounds | None = None
@@ -103,20 +118,18 @@ class MeasuringSession:
         self._connection = connection
         self._item: pytest.Item | None = None
         self._first_call_s: float | None = None
-        self._reports: list[dict[str, Any]] = []
-        self._warnings: list[RecordedWarning] = []
-        self._other_ids: list[str] = []  # of the same test, where it has none of this id
+        self._told = Told()
         self._problems: list[Problem] = []  # for which the item was not collected
-        self._outcome: Outcome = replies.NOT_COLLECTED
-        self._message = self._reason = ""
-        self._exit_code: int | None = None
+        self._has_lent_captures = False
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
         self._benchmark: BenchmarkRecord | None = None
         self._sample: Sample | None = None
         self._has_called_benchmark = False
-        self._fixture: object = None  # pytest-benchmark's, however the test came by it
-        self._raised: dict[str, tuple[RaisedError, ...]] = {}
-        self._states: list[Mapping[str, Any]] = []
+
+    @staticmethod
+    def _target_of(order: Order) -> Target:
+        """What is to be collected."""
+        return Target.of([order.item.path], order.item.own_part, order.call.invocation_dir)
 
     def _basetemp(self) -> str | None:
         """A directory of this process alone."""
@@ -127,15 +140,16 @@ class MeasuringSession:
         return self._runtime.pools
 
     def reply(self) -> Reply:
-        problems = self._problems if self._outcome == replies.NOT_COLLECTED else []
+        told = self._told
+        problems = self._problems_of_item() if told.outcome == replies.NOT_COLLECTED else []
         return Reply(
-            outcome=self._outcome,
-            message=self._message or "\n".join(problem.text for problem in problems),
-            reason=self._reason or next((problem.reason for problem in problems), ""),
-            other_ids=tuple(self._other_ids),
-            exit_code=self._exit_code,
-            reports=tuple(self._reports),
-            warnings=tuple(self._warnings),
+            outcome=told.outcome,
+            message=told.message or "\n".join(problem.text for problem in problems),
+            reason=told.reason or next((problem.reason for problem in problems), ""),
+            other_ids=tuple(told.other_ids),
+            exit_code=told.exit_code,
+            reports=tuple(told.reports),
+            warnings=tuple(told.warnings),
             benchmark=None if self._sample is None else self._benchmark,
             sample=self._sample,
             items=self.recorder.items,
@@ -145,10 +159,14 @@ class MeasuringSession:
             flags=tuple(self.recorder.all_flags()),
             modules=_modules(self._call.roots) if self._call.roots else {},
             trace=None if self._traced is None else self._result_of(self._traced),
-            uses_benchmark=self._fixture is not None,
-            raised=self._raised,
-            states=tuple(self._states),
+            uses_benchmark=told.fixture is not None,
+            raised=told.raised,
+            states=tuple(told.states),
         )
+
+    def _problems_of_item(self) -> Sequence[Problem]:
+        """Why the item was not collected."""
+        return self._problems
 
     def _result_of(self, traced: TracedRounds) -> TraceResult:
         return traced.result(None if self._benchmark is None else self._benchmark.iterations)
@@ -170,7 +188,7 @@ class MeasuringSession:
         settle_options(config, self._call.options)
         settle_options(config, _OPTIONS_OF_THE_RUN)
         config.option.basetemp = self._basetemp()
-        config.args = [self._target.argument]
+        config.args = list(self._target.arguments)
         if self._call.workerinput is not None:
             config.workerinput = dict(self._call.workerinput)  # type: ignore[attr-defined]
             # Plugins that find themselves in a worker leave there what only its controller reads.
@@ -197,13 +215,13 @@ class MeasuringSession:
             file.ihook.pytest_tfthreads_configure(config=file.config, tf_threads=threads)
             self._runtime.start()
         except runtime.MisconfiguredError as error:
-            self._outcome, self._message = replies.MISCONFIGURED, str(error)
+            self._told.outcome, self._told.message = replies.MISCONFIGURED, str(error)
         except pytest.skip.Exception as skipped:
-            self._outcome, self._message = replies.SKIPPED, str(skipped)
+            self._told.outcome, self._told.message = replies.SKIPPED, str(skipped)
         except (Exception, pytest.fail.Exception, SystemExit) as error:
-            self._outcome = replies.CONFIGURE_FAILED
+            self._told.outcome = replies.CONFIGURE_FAILED
             problem = Problem.of(error)
-            self._reason, self._message = problem.reason, problem.text
+            self._told.reason, self._told.message = problem.reason, problem.text
         else:
             return
         raise file.session.Failed(replies.CONFIGURE_FAILED)  # nothing more is to be collected
@@ -226,29 +244,35 @@ class MeasuringSession:
         # Before plugins that select by position, which have selected in the pytest process.
         self._item = next((item for item in items if item.nodeid == self._to_run.nodeid), None)
         if self._item is None:
-            self._other_ids = [
-                item.nodeid
-                for item in items
-                if self._to_run.own_part == collection.own_part_of(item) != ""
-            ]
+            self._told.other_ids = self._other_ids(items)
+
+    def _other_ids(self, items: Iterable[pytest.Item]) -> list[str]:
+        """Of the configurations of the test, none of which has the id that is to run."""
+        return [
+            item.nodeid
+            for item in items
+            if self._to_run.own_part == collection.own_part_of(item) != ""
+        ]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if self._item is None:
             return True
         self._lay_out(self._item)
-        self._outcome = replies.FINISHED
-        manager = session.config.pluginmanager
+        self._run(self._item, None)
+        return True
+
+    def _run(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Run an item, and keep the fixtures that `nextitem` shares with it."""
+        self._told.outcome = replies.FINISHED
+        manager = item.config.pluginmanager
         left_out = [manager.get_plugin(name) for name in self._to_run.left_out]
         # Those run the test again, elsewhere, or in another way, in the pytest process: there, each
         # of their attempts is a measurement of its own.
         run = manager.subset_hook_caller("pytest_runtest_protocol", remove_plugins=left_out)
-        run(item=self._item, nextitem=None)
-        states = session.config.hook.pytest_tfthreads_send_state(
-            config=session.config, item=self._item
-        )
-        self._states = [state for state in states if state]
-        return True
+        run(item=item, nextitem=nextitem)
+        states = item.config.hook.pytest_tfthreads_send_state(config=item.config, item=item)
+        self._told.states = [state for state in states if state]
 
     def _lay_out(self, item: pytest.Item) -> None:
         """Give `benchmark` our clock, warm-up and rounds; what the user says keeps its meaning."""
@@ -267,7 +291,7 @@ class MeasuringSession:
             )
             options["min_rounds"] = 1
         recorder = self.recorder
-        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(self._fixture))
+        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(self._told.fixture))
         min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
         options |= {"timer": recorder, "min_time": min_round_s}
         if settings.own_timer is not None:
@@ -294,18 +318,21 @@ class MeasuringSession:
     def pytest_fixture_setup(self) -> Generator[None, Any, None]:
         outcome = yield
         if outcome.excinfo is None and benchmark_bridge.is_fixture(outcome.get_result()):
-            self._fixture = outcome.get_result()
+            self._told.fixture = outcome.get_result()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, None, None]:
         yield
         if call.excinfo is not None:
-            self._raised[call.when] = raised.describe(call.excinfo.value)
+            self._told.raised[call.when] = raised.describe(call.excinfo.value)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         # pytest captures into files that die with this process: lend them to who has to explain
         # a crash.
+        if self._has_lent_captures:
+            return
+        self._has_lent_captures = True
         lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
         if lent and item.config.getoption("capture") == "fd":
             self._connection.send("capturing", {}, lent)
@@ -316,7 +343,7 @@ class MeasuringSession:
             pytest.fail(_RUN_AGAIN, pytrace=False)
         self._first_call_s = time.monotonic()
         outcome = yield
-        self._has_called_benchmark = benchmark_bridge.was_called(self._fixture)
+        self._has_called_benchmark = benchmark_bridge.was_called(self._told.fixture)
         if self._traced is not None:
             self._traced.finish()
         if outcome.excinfo is None:
@@ -355,7 +382,7 @@ class MeasuringSession:
         assert self._item is not None
         if report.when == "call":
             report.duration -= self._turns.off_turn_s
-        self._reports.append(
+        self._told.reports.append(
             self._item.config.hook.pytest_report_to_serializable(
                 config=self._item.config, report=report
             )
@@ -364,7 +391,7 @@ class MeasuringSession:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             told = f"{report.nodeid}: {outcomes.reason_of(report)}"
-            self._problems.append(Problem(told, report.longreprtext))
+            self._problems.append(Problem(told, report.longreprtext, report.nodeid))
 
     def pytest_warning_recorded(
         self,
@@ -376,7 +403,7 @@ class MeasuringSession:
         if when != "runtest":  # the pytest process collected the same module itself
             return
         category = warning_message.category
-        self._warnings.append(
+        self._told.warnings.append(
             RecordedWarning(
                 message=str(warning_message.message),
                 module=str(category.__module__),
@@ -389,19 +416,19 @@ class MeasuringSession:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if isinstance(excinfo.value, pytest.exit.Exception):
-            self._outcome = replies.SESSION_EXIT
-            self._message = str(excinfo.value.msg)
+            self._told.outcome = replies.SESSION_EXIT
+            self._told.message = str(excinfo.value.msg)
             code = excinfo.value.returncode
-            self._exit_code = None if code is None else int(code)
+            self._told.exit_code = None if code is None else int(code)
         else:
-            self._outcome = replies.INTERRUPTED
-            self._message = str(excinfo.getrepr(style="short"))
+            self._told.outcome = replies.INTERRUPTED
+            self._told.message = str(excinfo.getrepr(style="short"))
 
     def pytest_internalerror(
         self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
-        self._outcome = replies.outcome_of_error(excinfo.value)
-        self._message, self._reason = str(excrepr), _in_a_line(excinfo.value)
+        self._told.outcome = replies.outcome_of_error(excinfo.value)
+        self._told.message, self._told.reason = str(excrepr), _in_a_line(excinfo.value)
 
     def pytest_enter_pdb(self) -> None:
         if not self._call.interactive:
@@ -426,10 +453,11 @@ class _Quiet(TerminalReporter):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Problem:
-    """Why the item cannot be run, in a line and in full."""
+    """Why items cannot be run, in a line and in full: those whose ids begin with `nodeid`."""
 
     reason: str
     text: str
+    nodeid: str = ""
 
     @classmethod
     def of(cls, error: BaseException) -> Problem:

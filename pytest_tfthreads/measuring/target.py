@@ -1,8 +1,9 @@
-"""Telling pytest which file to collect, whatever the file's path looks like."""
+"""Telling pytest which files to collect, whatever their paths look like."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,30 +13,47 @@ _SEPARATORS = ("::", "[")
 
 @dataclass(frozen=True)
 class Target:
-    """The argument for pytest; `file`: of what the argument covers, only this is to be collected.
+    """The arguments for pytest; `files`: of what they cover, only these are to be collected.
 
-    `file` is None where the argument alone says it.
+    `files` is empty where the arguments alone say it.
     """
 
-    argument: str
-    file: Path | None = None
+    arguments: tuple[str, ...]
+    files: frozenset[Path] = frozenset()
 
     @classmethod
-    def of(cls, path: str, own_part: str, invocation_dir: str) -> Target:
-        """`path` and `invocation_dir` are absolute; `own_part` is empty, or begins with `::`."""
-        if _is_plain(path):
-            return cls(path + own_part)
-        relative = os.path.relpath(path, invocation_dir)
-        if _is_plain(relative):
-            return cls(relative + own_part)
-        above = os.path.dirname(relative)
-        while not _is_plain(above):
-            above = os.path.dirname(above)
-        return cls(above or os.curdir, Path(path))
+    def of(cls, paths: Sequence[str], own_part: str, invocation_dir: str) -> Target:
+        """`paths` and `invocation_dir` are absolute; `own_part` is empty, or begins with `::`.
+
+        `own_part` is for a single path.
+        """
+        arguments, is_said = [], True
+        for path in paths:
+            named = _named(path, invocation_dir)
+            is_said = is_said and named is not None
+            arguments.append(_covering(path, invocation_dir) if named is None else named + own_part)
+        files = () if is_said else map(Path, paths)
+        return cls(tuple(dict.fromkeys(arguments)), frozenset(files))
 
     def leaves_out(self, path: Path) -> bool:
-        """Whether a file or directory is neither the file to collect nor on the way to it."""
-        return self.file is not None and path != self.file and path not in self.file.parents
+        """Whether a file or directory is neither a file to collect nor on the way to one."""
+        return bool(self.files) and not any(
+            path == one or path in one.parents for one in self.files
+        )
+
+
+def _named(path: str, invocation_dir: str) -> str | None:
+    """The argument that names this path; None where pytest would misread it."""
+    relative = os.path.relpath(path, invocation_dir)
+    return next((one for one in (path, relative) if _is_plain(one)), None)
+
+
+def _covering(path: str, invocation_dir: str) -> str:
+    """The nearest directory above the path that pytest would not misread."""
+    above = os.path.dirname(os.path.relpath(path, invocation_dir))
+    while not _is_plain(above):
+        above = os.path.dirname(above)
+    return above or os.curdir
 
 
 def _is_plain(path: str) -> bool:

@@ -51,6 +51,10 @@ class Turns:
         if is_last:
             self._stop()
 
+    def stand_still(self) -> None:
+        """Stop this process, with all its threads and children, until pytest lets it go on."""
+        self._stop()
+
     def _wait_for_others(self, ready: Ready | None) -> Any:
         self.took_part = True
         self._connection.send("ready", {"ready": encode(ready)})

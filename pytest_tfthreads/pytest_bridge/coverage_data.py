@@ -91,7 +91,14 @@ class SentCoverage:
 
     def pytest_tfthreads_send_state(self) -> Mapping[str, Any]:
         self._coverage.stop()
-        return {_STATE: base64.b64encode(self._coverage.get_data().dumps()).decode("ascii")}
+        collected = self._coverage.get_data()
+        sent = base64.b64encode(collected.dumps()).decode("ascii")
+        # Each test sends its own, where several share the process. What is erased would not be told
+        # anew whether it holds branches, and then count as without.
+        collected.erase()
+        collected._has_arcs = collected._has_lines = False
+        self._coverage.start()
+        return {_STATE: sent}
 
     def _switch(self, item: pytest.Item, when: str) -> None:
         if self._by_test:

@@ -36,6 +36,7 @@ MARKER_HELP = (
 BASELINES_COMMIT = "baseline"
 AUTO, OFF = "auto", "off"
 REGRESSED = "regressed"
+SHARES = (AUTO, OFF)
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
 SKIP = "skip"
@@ -142,6 +143,7 @@ class Settings:
     report: Path | None = None
     profile: ProfileWish | None = None
     preload: PreloadWish = PreloadWish()
+    share: bool = True  # tests that measure nothing share processes
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
@@ -190,6 +192,12 @@ def add_options(parser: pytest.Parser) -> None:
             f"{AUTO}|{OFF}|NAMES",
             "modules that are imported once, ahead of the forks, where a trial says that this is "
             f"safe: those that marked tests use, none, or these (default: {AUTO})",
+        ),
+        (
+            "tf-threads-share",
+            "|".join(SHARES),
+            "tests that measure nothing share a process with those before and after them that have "
+            f"the same configuration, or ({OFF}) have one each (default: {AUTO})",
         ),
         (
             "tf-threads-timeout",
@@ -326,6 +334,8 @@ def read_settings(config: pytest.Config) -> Settings:
         report = _report(config)
         preload, name = _value(config, "tf_threads_preload")
         preload_wish = PreloadWish() if preload is None else PreloadWish.parse(preload, name)
+        share, name = _value(config, "tf_threads_share")
+        share = _one_of(SHARES, share, name)
         elsewhere, name = _value(config, "tf_threads_elsewhere")
         elsewhere = _one_of((RUN, SKIP), elsewhere, name)
         duet, name = _value(config, "tf_threads_duet")
@@ -371,6 +381,7 @@ def read_settings(config: pytest.Config) -> Settings:
         report=report,
         profile=profile,
         preload=preload_wish,
+        share=share != OFF,
         elsewhere=elsewhere or defaults.elsewhere,
     )
 

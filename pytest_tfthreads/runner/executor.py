@@ -19,8 +19,9 @@ from pytest_tfthreads.engine.interleaving import Ring, run_interleaved
 from pytest_tfthreads.engine.interpreter import Env, Home
 from pytest_tfthreads.engine.launcher import Launcher
 from pytest_tfthreads.engine.measuring_process import Launched
-from pytest_tfthreads.engine.order import Order
+from pytest_tfthreads.engine.order import Order, Step
 from pytest_tfthreads.engine.preload import Preloaded
+from pytest_tfthreads.engine.shared_process import SharedProcess
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.orders import terminal
@@ -65,6 +66,33 @@ class Answers:
     seconds: float
 
 
+@dataclass(frozen=True)
+class SharedJob:
+    """One item for a process that tests share: that of this order, started if it is not there.
+
+    `first_cpu`: the place in the rotation over the machine's CPUs at which the process has its own.
+    """
+
+    job: Job
+    step: Step
+    purpose: str
+    first_cpu: int
+
+
+@dataclass(frozen=True)
+class SharedAnswer:
+    """What became of it.
+
+    `was_set_up`: the process came to the item; False where it ended while it collected its files.
+    `has_ended`: it takes no further item.
+    """
+
+    result: Launched | Failure
+    begun_s: float
+    was_set_up: bool = True
+    has_ended: bool = True
+
+
 class Executor(Protocol):
     """Runs batches, one after the other."""
 
@@ -73,6 +101,12 @@ class Executor(Protocol):
 
     def run(self, batch: Batch) -> Answers:
         """All jobs of a batch, in turns. Never raises for what goes wrong with a process."""
+
+    def run_shared(self, job: SharedJob) -> SharedAnswer:
+        """One item in a process that it shares. Never raises for what goes wrong with a process."""
+
+    def end_shared(self) -> Sequence[str]:
+        """Have all shared processes take down what they keep, and end; what went wrong there."""
 
     @property
     def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
@@ -103,6 +137,7 @@ class Processes:
         self._launcher = launcher
         self._leases = leases
         self._progress = progress
+        self._shared: dict[int, SharedProcess] = {}  # by the serial number of their orders
 
     def prepare(self, home: Home, env: Env) -> None:
         self._launcher.prepare(home, env)
@@ -115,6 +150,8 @@ class Processes:
         self._launcher.release(home)
 
     def close(self) -> None:
+        for process in self._shared.values():
+            process.abandon()
         self._launcher.close()
 
     def run(self, batch: Batch) -> Answers:
@@ -122,7 +159,7 @@ class Processes:
         begun_s = time.time()
         try:
             self._launcher.settle((job.home, job.env) for job in batch.jobs)
-            self._preload(batch)
+            self._preload(batch.jobs)
             with self._leased(batch) as machine:
                 return self._run(batch, machine)
         except LeaseTimeoutError as error:
@@ -131,12 +168,69 @@ class Processes:
             failure = Failure("timed-out", f"{error.msg} Nothing was measured yet.", has_run=False)
         return Answers((failure,) * len(batch.jobs), begun_s, 0.0)
 
-    def _preload(self, batch: Batch) -> None:
-        if _is_interactive(batch):  # who debugs wants the test alone
+    def run_shared(self, job: SharedJob) -> SharedAnswer:
+        """The machine is shared with others that compute, and with nobody who measures."""
+        begun_s = time.time()
+        serial = job.job.order.terms.serial
+        process = self._shared.get(serial)
+        if process is not None and not process.is_there:
+            self._shared.pop(serial).abandon()  # killed while it stood still: no test is to blame
+            process = None
+        try:
+            if process is None:
+                self._launcher.settle([(job.job.home, job.job.env)])
+                self._preload([job.job])
+            with self._leases.shared(job.purpose):
+                if process is None:
+                    process = self._shared[serial] = self._sharing(job.job)
+                    cpus = self._machine.cpu_set(process.cpus_wanted, job.first_cpu)
+                    ended = process.start(cpus, job.job.timeout_s)
+                    if ended is not None:
+                        self._shared.pop(serial).abandon()
+                        return SharedAnswer(ended, begun_s, was_set_up=False)
+                result = process.run(job.step, job.job.timeout_s)
+        except LeaseTimeoutError as error:
+            failure = Failure("no-lease", str(error), has_run=False)
+            return SharedAnswer(failure, begun_s, has_ended=serial not in self._shared)
+        except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
+            result = Failure("timed-out", f"{error.msg} The measuring process was killed.")
+            if process is None:
+                result = Failure("timed-out", f"{error.msg} Nothing was run yet.", has_run=False)
+            else:
+                self._shared.pop(serial).abandon()
+            return SharedAnswer(result, begun_s)
+        except BaseException:
+            if process is not None:
+                self._shared.pop(serial).abandon()
+            raise
+        has_ended = process.result is not None
+        if has_ended:
+            self._shared.pop(serial).abandon()
+        return SharedAnswer(result, begun_s, has_ended=has_ended)
+
+    def _sharing(self, job: Job) -> SharedProcess:
+        with terminal(self._config, interactive=False) as descriptors:
+            return self._launcher.sharing(
+                job.order, job.home, job.env, descriptors, self._progress.tick
+            )
+
+    def end_shared(self) -> Sequence[str]:
+        problems = []
+        while self._shared:
+            process = self._shared.pop(next(iter(self._shared)))
+            try:
+                with self._leases.shared("taking down fixtures"):
+                    problems.append(process.end(self._settings.timeout_s))
+            except LeaseTimeoutError as error:
+                problems.append(str(error))
+            finally:
+                process.abandon()
+        return [problem for problem in problems if problem]
+
+    def _preload(self, jobs: Sequence[Job]) -> None:
+        if any(job.order.call.interactive for job in jobs):  # who debugs wants the test alone
             return
-        for (home, env), call in {
-            (job.home, job.env): job.order.call for job in batch.jobs
-        }.items():
+        for (home, env), call in {(job.home, job.env): job.order.call for job in jobs}.items():
             if call.preload is not None:
                 self._launcher.preload(home, env, call.preload, call.sys_path)
 

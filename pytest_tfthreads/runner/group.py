@@ -33,6 +33,7 @@ from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.orders import Orders
 from pytest_tfthreads.runner.payload import PreloadedVariant
 from pytest_tfthreads.runner.rings import Rings
+from pytest_tfthreads.runner.sharing import Sharing
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.strategies.look_again import look_again
 from pytest_tfthreads.runner.strategies.search import search
@@ -83,6 +84,7 @@ class Isolation:
         self._orders = orders
         self._budget = Budget()
         self._rings = Rings(settings, orders, executor, progress, self._budget)
+        self._sharing = Sharing(config, settings, machine, orders, executor)
         self._results = Results(machine, leases, settings.pack)
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
         self._baseline: BaselineVariant | None = None  # of every test
@@ -162,20 +164,39 @@ class Isolation:
         """From now on, run what saved runs do not settle side by side with this; ours to close."""
         self._on_demand = baseline
 
+    def plan_sharing(self, items: Sequence[pytest.Item]) -> set[str]:
+        """Settle which of these tests, all that are run in processes here, share a process.
+
+        Returns the node ids of those that share one and do not begin it.
+        """
+        self._sharing.plan(items, self._here)
+        shared = {item.nodeid for item in items if self._sharing.shares(item)}
+        return shared - self._sharing.first_ones
+
+    def end_shared(self) -> None:
+        """Let processes that tests share end; what goes wrong is a warning of this session."""
+        self._sharing.end()
+
     def close(self) -> None:
         self._executor.close()
         for one in (self._baseline, self._on_demand, self._abreast):
             if one is not None:
                 one.close()
 
-    def run(self, group: Sequence[pytest.Item], gate: Gate | None = None) -> dict[str, IsolatedRun]:
+    def run(
+        self,
+        group: Sequence[pytest.Item],
+        gate: Gate | None = None,
+        nextitem: pytest.Item | None = None,
+    ) -> dict[str, IsolatedRun]:
         """Run the configurations of one test, each in as many processes as its measurement takes.
 
         All of a pass are alive at once and take turns. Of each item, the first process that does
         not pass decides what is reported, and is its last; a test that measures nothing runs
-        once, and is the only one of its group that is run. What is measured is judged by the gate,
-        if there is one; before it fails a test, more processes are measured. The answer is by node
-        id; an item is missing where the session ends before it, or where it is yet to be run.
+        once, and is the only one of its group that is run; its process may be shared, also with
+        `nextitem`, which pytest runs next. What is measured is judged by the gate, if there is one;
+        before it fails a test, more processes are measured. The answer is by node id; an item is
+        missing where the session ends before it, or where it is yet to be run.
         """
         item_runs = [self._item_run(item, self._here) for item in group]
         if self._abreast is not None:
@@ -183,16 +204,20 @@ class Isolation:
         if not self._measures(group[0]):
             first = item_runs[0]
             with self._progress.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
-                self._progress.expect(processes=1, passes=1)
-                self._rings.run(0, [first])
-            if first.uses_benchmark and benchmark_bridge.is_enabled(self._config):
+                is_shared = self._run_shared(first, nextitem)
+                if not is_shared:
+                    self._progress.expect(processes=1, passes=1)
+                    self._rings.run(0, [first])
+            measures = first.uses_benchmark and benchmark_bridge.is_enabled(self._config)
+            if measures:
                 self._found_to_measure.add(collection.group_of(group[0]))
-            if not first.goes_on:
+            if not first.goes_on and not (measures and is_shared):
                 return self._results_of([first], None, {}, gate, {})
             # It measures, which nobody could know. Beside others it has to be measured in turns
-            # with them from its first process on.
-            if len(group) > 1 or self._baseline is not None:
+            # with them from its first process on; and a shared process measures nothing.
+            if is_shared or len(group) > 1 or self._baseline is not None:
                 item_runs[0] = self._item_run(group[0], self._here)
+        self._sharing.end()
         with self._progress.test(
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
@@ -219,6 +244,18 @@ class Isolation:
         return {
             nodeid: IsolatedRun(reports, None, here.ending, measures=measures, raised=here.raised)
         }
+
+    def _run_shared(self, first: ItemRun, nextitem: pytest.Item | None) -> bool:
+        """Run a test that measures nothing in a process that it shares; False: it has to be alone.
+
+        Then no shared process is left.
+        """
+        if self._sharing.shares(first.item):
+            self._progress.expect(processes=None, passes=None)
+            if self._sharing.run(first, nextitem):
+                return True
+        self._sharing.end()
+        return False
 
     def _measures(self, item: pytest.Item) -> bool:
         """Whether the item is to be measured, as far as is known by now."""

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -76,7 +77,7 @@ class Orders:
             intra=item_run.requested.intra,
             inter=item_run.requested.inter,
             cpu_count=self.granted(item_run),
-            process=1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR),
+            process=self._number(place),
             serial=next(self._serials),
             iterations=iterations,
             rounds_a_turn=ring.rounds_a_turn if takes_turns else None,
@@ -84,9 +85,30 @@ class Orders:
             budget_share=budget_share,
             traces=traces,
         )
-        return Order(
-            self._call(item_run.variant), item_run.variant.item(self._item(item_run.item)), terms
+        return Order(self._call(item_run.variant), self.item(item_run), terms)
+
+    def write_shared(self, item_run: ItemRun, place: int, files: Sequence[str]) -> Order:
+        """For a process that tests share, the first of which this is; `files` are those of all.
+
+        `place`: among the processes that are shared at the same time.
+        """
+        terms = Terms(
+            intra=item_run.requested.intra,
+            inter=item_run.requested.inter,
+            cpu_count=self.granted(item_run),
+            process=self._number(place),
+            serial=next(self._serials),
         )
+        call = replace(self._call(item_run.variant), roots=())  # no modules are compared
+        return Order(call, self.item(item_run), terms, tuple(files))
+
+    def item(self, item_run: ItemRun) -> ItemToRun:
+        """The item as its process finds it."""
+        return item_run.variant.item(self._item(item_run.item))
+
+    def _number(self, place: int) -> int:
+        """Of a process of this session, among all of the run that are alive at once."""
+        return 1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR)
 
     def _call(self, variant: Variant) -> PytestCall:
         if variant not in self._calls:

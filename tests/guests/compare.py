@@ -49,6 +49,7 @@ GUESTS = {
                 "pygaljs",
                 "elasticsearch",
                 "hunter",
+                "nbmake",
             ),
             ("tests",),
         ),

@@ -70,6 +70,10 @@ def test_measured(benchmark, tmp_path):
 def test_marked(tf_threads):
     helper.branches(tf_threads.intra)
 
+@pytest.mark.tf_threads(intra=[1, 2])
+def test_in_the_same_process():
+    helper.later()
+
 class TestNothing:
     @pytest.mark.no_cover
     @pytest.mark.tf_threads(intra=1)
@@ -92,6 +96,9 @@ def branches(intra):
         return "one"
     return "two"
 
+def later():
+    return 2
+
 def never():
     return 0
 """
@@ -107,7 +114,7 @@ def test_coverage_counts_marked_tests_and_leaves_rounds_alone(suite, args, monke
         *("--cov-report=json", "--cov-fail-under=90", *args),
         subprocess=True,
     )
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=6)
     assert result.ret == 0
     report = json.loads((suite.path / "coverage.json").read_text())["files"]["helper.py"]
     source = HELPER.strip().splitlines()
@@ -119,6 +126,7 @@ def test_coverage_counts_marked_tests_and_leaves_rounds_alone(suite, args, monke
     data.close()
     assert "test_it.py::test_measured[intra1-interauto]|run" in contexts
     assert "test_it.py::test_marked[intra2-interauto]|run" in contexts
+    assert "test_it.py::test_in_the_same_process[intra2-interauto]|run" in contexts
 
 
 def test_coverage_run_counts_marked_tests(suite):

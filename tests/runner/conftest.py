@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import pytest
@@ -14,7 +14,7 @@ from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.reply import Reply
 from pytest_tfthreads.hooks import parts
-from pytest_tfthreads.runner.executor import Answers
+from pytest_tfthreads.runner.executor import Answers, SharedAnswer
 
 TURNS = 10
 SET_UP_S = 1.0
@@ -47,6 +47,26 @@ class ScriptedExecutor:
         pass
 
     preloaded: dict = field(default_factory=dict)
+    uses_benchmark: object = lambda test: True
+    cannot_set_up: object = lambda order: False
+    shared: list = field(default_factory=list)  # (test, next one, process), in order
+    ends_if_failed: list = field(default_factory=list)
+
+    def run_shared(self, job):
+        order, step = job.job.order, job.step
+        if self.cannot_set_up(order):
+            return SharedAnswer(Failure("crashed", "while it collected"), 0.0, was_set_up=False)
+        self.shared.append((step.item.nodeid, step.next_id, order.terms.serial))
+        self.ends_if_failed.append(step.ends_if_failed)
+        result = self._result(replace(job.job, order=replace(order, item=step.item)))
+        if isinstance(result, Launched):  # nothing is measured there
+            result = replace(result, reply=replace(result.reply, sample=None, benchmark=None))
+        return SharedAnswer(
+            result, 0.0, has_ended=step.next_id is None or isinstance(result, Failure)
+        )
+
+    def end_shared(self):
+        return []
 
     def release(self, home):
         pass
@@ -94,14 +114,16 @@ class ScriptedExecutor:
         if isinstance(answer, pytest.exit.Exception):
             return Launched(sent, Reply("session-exit", message=str(answer)), "")
         error = str(answer) if isinstance(answer, Exception) else ""
+        name = order.item.own_part.removeprefix("::").partition("[")[0]
+        has_sample = not error and self.uses_benchmark(name)
         reply = Reply(
             "finished",
             reports=tuple(self._reports(order, error)),
-            sample=None if error else _sample(answer, sent),
-            benchmark=None if error else _benchmark(answer),
+            sample=_sample(answer, sent) if has_sample else None,
+            benchmark=_benchmark(answer) if has_sample else None,
             effective=Pools(order.terms.intra, order.terms.inter),
             runtime={"tensorflow": "2.21.0"},
-            uses_benchmark=True,
+            uses_benchmark=self.uses_benchmark(name),
         )
         return Launched(sent, reply, "")
 
@@ -158,6 +180,8 @@ class ScriptedSuite:
         self.pytester = pytester
         self.path = pytester.path
         self.script = lambda process: 0.01
+        self.uses_benchmark = lambda test: True
+        self.cannot_set_up = lambda order: False
         monkeypatch.setattr(parts, "executor_of", self._executor)
 
     def _executor(self, config, *_):
@@ -168,7 +192,9 @@ class ScriptedSuite:
         self.pytester.makepyfile(test_it="import pytest\n" + textwrap.dedent(source))
 
     def run(self, *args, processes=1):
-        self.executor = ScriptedExecutor(self.script)
+        self.executor = ScriptedExecutor(
+            self.script, uses_benchmark=self.uses_benchmark, cannot_set_up=self.cannot_set_up
+        )
         return self.pytester.runpytest_inprocess(
             "-p",
             "no:cacheprovider",

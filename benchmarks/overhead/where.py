@@ -1,0 +1,186 @@
+"""Where the seconds of a run go: by kind, of a sweep and of a duet.
+
+    python benchmarks/overhead/where.py [RUNS]
+
+Makes a git repository with four tests, and runs a sweep of four configurations and a duet of
+unchanged code RUNS times each (default: 1). Each measuring process notes when its steps begin.
+Prints, for each kind of step, its seconds and its share of the run, medians over the runs; and for
+how many seconds a test took. Seconds in which a process stood still are counted where another one
+ran.
+
+This file is also the plugin that takes the notes (`-p where`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+NOTES = "WHERE_NOTES"  # names the file of the notes
+TESTS = """\
+import pytest
+import tensorflow as tf
+
+
+def small_ops():
+    x = tf.random.stateless_uniform((32, 32), seed=(1, 1))
+    return tf.function(lambda: tf.nn.relu(x @ x + 1.0))
+
+
+def convolutions():
+    images = tf.random.stateless_uniform((8, 64, 64, 8), seed=(1, 1))
+    kernel = tf.random.stateless_normal((3, 3, 8, 8), seed=(1, 2))
+    return tf.function(lambda: tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "SAME")))
+
+
+def dense_layers():
+    x = tf.random.stateless_uniform((64, 256), seed=(1, 1))
+    return tf.function(lambda: tf.nn.relu(tf.nn.relu(x @ tf.transpose(x)) @ x))
+
+
+def pipeline():
+    numbers = tf.data.Dataset.range(1 << 40).map(lambda x: x * 2, num_parallel_calls=2)
+    elements = iter(numbers.batch(256).prefetch(2))
+    return lambda: next(elements)
+
+
+@pytest.mark.parametrize("workload", [small_ops, convolutions, dense_layers, pipeline])
+@pytest.mark.tf_threads(intra=2, inter=1)
+def test_step(benchmark, workload):
+    benchmark(workload())
+"""
+RUNS = {
+    "sweep of 4 configurations, 3 processes each": ("--tf-threads=1x1,2x1,1x2,2x2",),
+    "duet of unchanged code": ("--tf-threads-duet=HEAD",),
+}
+KINDS = (
+    "order, fork, TensorFlow's runtime",
+    "pytest starts, collects",
+    "fixtures set up",
+    "first call, warm-up, calibration",
+    "measured rounds",
+    "between the rounds: reference, stops",
+    "fixtures torn down, reply",
+    "no process runs: imports ahead, hand-overs, verdicts",
+)
+
+_steps_s: dict[str, float] = {}  # when a step began, and how long this process had stood still
+
+
+# -- the plugin, in measuring processes ----------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    _steps_s["pytest"] = time.monotonic()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _steps_s["setup"] = time.monotonic()
+    session = _measuring_session(item.config)
+    if session is None:
+        return
+    recorder, begin = session.recorder, session.recorder.start_measuring
+
+    def noted() -> None:
+        begin()
+        _steps_s["rounds"] = time.monotonic()
+        _steps_s["still"] = session._turns.off_turn_s
+
+    recorder.start_measuring = noted
+
+
+@pytest.hookimpl(hookwrapper=True, trylast=True)
+def pytest_runtest_call():
+    _steps_s["call"] = time.monotonic()
+    yield
+    _steps_s["called"] = time.monotonic()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = _measuring_session(config)
+    if session is None or session._sample is None:
+        return
+    at, still_s = _steps_s, session._turns.off_turn_s
+    rounds_s = sum(session._sample.wall_s)
+    seconds = (
+        at["pytest"] - session.sent.ordered_at_s,
+        at["setup"] - at["pytest"],
+        at["call"] - at["setup"],
+        at["rounds"] - at["call"] - at["still"],
+        rounds_s,
+        at["called"] - at["rounds"] - (still_s - at["still"]) - rounds_s,
+        time.monotonic() - at["called"],
+    )
+    with open(os.environ[NOTES], "a") as notes:
+        notes.write(json.dumps(seconds) + "\n")
+
+
+def _measuring_session(config: pytest.Config):
+    from pytest_tfthreads.names import MEASURING_PLUGIN
+
+    return config.pluginmanager.getplugin(MEASURING_PLUGIN)
+
+
+# -- the command ---------------------------------------------------------------------------
+
+
+def run(project: Path, options: tuple[str, ...]) -> tuple[Counter, int, float]:
+    """Seconds by kind, the number of processes, and the seconds of the whole run."""
+    notes = project.parent / "notes"
+    notes.write_text("")
+    environment = os.environ | {NOTES: str(notes), "PYTHONPATH": str(Path(__file__).parent)}
+    began_s = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "where", *options],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    whole_s = time.monotonic() - began_s
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    processes = [json.loads(line) for line in notes.read_text().splitlines()]
+    by_kind = Counter()
+    for seconds in processes:
+        by_kind.update(dict(zip(KINDS, seconds, strict=False)))
+    by_kind[KINDS[-1]] = whole_s - sum(by_kind.values())
+    return by_kind, len(processes), whole_s
+
+
+def make(project: Path) -> None:
+    project.mkdir()
+    (project / "test_steps.py").write_text(TESTS)
+    git = ("git", "-C", str(project), "-c", "user.name=x", "-c", "user.email=x@example.org")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "Add tests")):
+        subprocess.run([*git, *words], check=True)
+
+
+def main(runs: int = 1) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        make(project)
+        for name, options in RUNS.items():
+            found = [run(project, options) for _ in range(runs)]
+            whole_s = median(seconds for _, _, seconds in found)
+            processes = median(count for _, count, _ in found)
+            print(f"{name}: {whole_s:.1f} s, {whole_s / 4:.1f} s a test, {processes:g} processes")
+            for kind in KINDS:
+                seconds = median(by_kind[kind] for by_kind, _, _ in found)
+                print(f"  {seconds:7.1f} s  {seconds / whole_s:4.0%}  {kind}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

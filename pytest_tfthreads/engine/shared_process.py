@@ -1,0 +1,68 @@
+"""A measuring process that tests share: it is told its items one by one."""
+
+from __future__ import annotations
+
+from pytest_tfthreads.engine import reply as replies
+from pytest_tfthreads.engine.failure import Failure
+from pytest_tfthreads.engine.interleaving import Cpus
+from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
+from pytest_tfthreads.engine.order import Step
+
+
+class SharedProcess(MeasuringProcess):
+    """A process that runs the items of one configuration, one after the other.
+
+    It runs only inside `start`, `run` and `end`; in between it is stopped, with all its threads.
+    `result` is there once it has gone.
+    """
+
+    _cpus: Cpus = ()
+
+    def start(self, cpus: Cpus, timeout_s: float | None) -> Launched | Failure | None:
+        """Have it collect its tests; what it came to where it has gone instead."""
+        self._cpus = cpus
+        self._time_left_s = timeout_s
+        self.set_up(cpus)
+        return self.result
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it waits for an item. It may have been killed while it stood still."""
+        return self.result is None and self._process is not None and self._process.is_there
+
+    def run(self, step: Step, timeout_s: float | None) -> Launched | Failure:
+        """Run one item. If `result` is there afterwards, it was the last one."""
+        process = self._process
+        assert process is not None, "it is asked only while it is there"
+        self._time_left_s = timeout_s
+        process.begin_step()
+        process.answers.tell_step(step)
+        process.go_on(self._cpus)
+        # One that stops before it has answered was stopped by its own test.
+        while self._run(self._pulse) and process.answers.done is None:
+            process.go_on(self._cpus)
+        if self.result is not None:
+            return self.result
+        assert process.answers.done is not None
+        return Launched(process.sent, process.answers.done, process.interpreter.reason)
+
+    def end(self, timeout_s: float | None) -> str:
+        """Have it take down what it has kept for further items, and end; what went wrong with that.
+
+        Nothing is told of one that has gone before.
+        """
+        process = self._process
+        if process is None or not self.is_there:
+            return ""
+        self._time_left_s = timeout_s
+        process.begin_step()
+        process.answers.tell_step(None)
+        process.go_on(self._cpus)
+        while self._run(self._pulse):
+            process.go_on(self._cpus)
+        if isinstance(self.result, Launched):
+            reply = self.result.reply
+            if reply.outcome == replies.FINISHED:
+                return ""
+            return reply.message or reply.outcome
+        return str(self.result)

@@ -1,0 +1,126 @@
+"""The pytest session of a process that tests share: items one by one, and nothing is measured."""
+
+from __future__ import annotations
+
+import os
+import resource
+import traceback
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.decode import decode
+from pytest_tfthreads.engine import reply as replies
+from pytest_tfthreads.engine.order import Order, SentOrder, Step
+from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.engine.reply import Reply
+from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring.session import MeasuringSession, Problem, Told
+from pytest_tfthreads.measuring.target import Target
+
+_CHANGED = "the test has changed what its process may do, or TensorFlow's threads"
+
+
+class SharedSession(MeasuringSession):
+    """The plugin that runs the items that it is told, as one pytest session does.
+
+    It collects all files of its order, and stands still whenever it waits for an item.
+    """
+
+    def __init__(
+        self, sent: SentOrder, connection: Connection, own_runtime: runtime.Runtime
+    ) -> None:
+        super().__init__(sent, connection, own_runtime)
+        self._pid = os.getpid()
+        self._limits = _limits()
+        self._items: dict[str, pytest.Item] = {}
+
+    @staticmethod
+    def _target_of(order: Order) -> Target:
+        return Target.of(order.files, "", order.call.invocation_dir)
+
+    def reply(self) -> Reply:
+        try:
+            return super().reply()
+        except Exception as error:  # what a test has left in its reports can raise anything
+            return Reply(replies.outcome_of_error(error), traceback.format_exc())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self._items = {item.nodeid: item for item in items}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._connection.send("ready", {"ready": None})
+        # What asks for `benchmark` all the same is found out, and measured elsewhere.
+        with benchmark_bridge.unmeasured(session.config):
+            while (step := self._next_step()) is not None:
+                if self._ends_with(step, session):
+                    return True
+                try:
+                    self._connection.send("done", self.reply().to_json())
+                except ConnectionClosedError:
+                    raise
+                except Exception:  # as in `reply`
+                    told = Reply(replies.INTERNAL_ERROR, traceback.format_exc())
+                    self._connection.send("done", told.to_json())
+        self._told.outcome = replies.FINISHED
+        session._setupstate.teardown_exact(None)
+        return True
+
+    def _next_step(self) -> Step | None:
+        """Wait for it; None: there is none."""
+        self._turns.stand_still()
+        self._told = Told()
+        self._turns.off_turn_s = 0.0
+        body, _ = self._connection.receive()
+        return None if body["step"] is None else decode(Step, body["step"])
+
+    def _ends_with(self, step: Step, session: pytest.Session) -> bool:
+        """Run an item; whether the session has come to its end with it."""
+        self._to_run = step.item
+        self._has_called_benchmark = False
+        item = self._item = self._items.get(step.item.nodeid)
+        nextitem = None if step.next_id is None else self._items.get(step.next_id)
+        if item is None:
+            self._told.other_ids = self._other_ids(self._items.values())
+            session._setupstate.teardown_exact(nextitem)
+            return step.next_id is None
+        # pytest's own limit, so that fixtures of modules are taken down while this item is reported
+        session.config.option.maxfail = 1 if step.ends_if_failed else 0
+        session.testsfailed = 0
+        session._setupstate.teardown_exact(item)  # where it is not the one that was announced
+        self._run(item, nextitem)
+        if os.getpid() != self._pid:  # a fork of the test that came back here
+            return True
+        return step.next_id is None or bool(session.shouldfail or session.shouldstop)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
+        yield from super().pytest_runtest_call(item)
+        if not self._is_as_at_the_start():
+            item.session.shouldstop = _CHANGED  # so fixtures are taken down with this item
+
+    def _is_as_at_the_start(self) -> bool:
+        """Whether the process is still what all its tests asked for: its threads, its limits."""
+        try:
+            return self._runtime.verify_again() and _limits() == self._limits
+        except (runtime.MisconfiguredError, OSError):  # by this test, for which it was no mistake
+            return False
+
+    def _other_ids(self, items: Iterable[pytest.Item]) -> list[str]:
+        path = self._to_run.path
+        return super()._other_ids(item for item in items if str(item.path) == path)
+
+    def _problems_of_item(self) -> Sequence[Problem]:
+        nodeid = self._to_run.nodeid
+        own = [one for one in self._problems if nodeid.startswith(one.nodeid)]
+        return own or self._problems
+
+
+def _limits() -> list[tuple[int, int]]:
+    """Those of this process, of files, memory and the like: soft and hard."""
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    return [resource.getrlimit(getattr(resource, name)) for name in names]

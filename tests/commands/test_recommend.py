@@ -1,0 +1,235 @@
+"""`pytest-tfthreads recommend`: what it prints is read by the programs that it is for."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from pytest_tfthreads.cli import main
+from pytest_tfthreads.commands import recommend as command_module
+from pytest_tfthreads.core.hosts import Host
+from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.sweep.deployment import Deployment, differences
+from pytest_tfthreads.core.sweep.recommendation import settings
+from pytest_tfthreads.report.deployment import FORMATS, render
+from pytest_tfthreads.system.machine import Machine, allowed_cpus
+
+HERE = Machine.read().to_json()
+CPU = allowed_cpus()[0]
+TEST = "test_a.py::test_x"
+EVIL = "test_a.py::test_[$(touch hit)`touch hit`\"';touch hit\n touch hit\r\x1b[2J\u2028a: &b\\"
+HOST = Host("h", "Model X", 4, 8, None, "3.12", "2.21")
+ONE = Deployment(TEST, "intra2-inter1", Pools(2, 1), ((0, 2),), "", HOST)
+TEAM = replace(ONE, instances=((CPU,), (CPU,)))
+DEFAULT = replace(ONE, pools=Pools(0, 0))
+BAD = replace(ONE, test=EVIL, id=EVIL, terms=EVIL, host=replace(HOST, name=EVIL, cpu=EVIL))
+
+
+def written(deployment, as_):
+    return render(deployment, [EVIL], [EVIL], as_) + "\n"
+
+
+def measured(threads, machine=HERE):
+    samples = tuple(
+        Sample((0.1 / threads,) * 20, (0.1,) * 20, 1, 5, 0.1, 1 << 20, 0, 0, (CPU,), ring, 2)
+        for ring in range(3)
+    )
+    pools = Pools(threads, 1)
+    return Measurement(pools, pools, (CPU,), "fork", 4, "images", samples, machine)
+
+
+def save(path, tests=(TEST,), counts=(1, 2), machine=HERE):
+    benchmarks = [
+        {
+            "fullname": f"{test}[intra{count}-inter1]",
+            "extra_info": {
+                "tf_threads": {
+                    **measured(count, machine).to_json(),
+                    "group": test,
+                    "configuration": {
+                        "id": f"intra{count}-inter1",
+                        "intra": str(count),
+                        "inter": "1",
+                    },
+                }
+            },
+        }
+        for test in tests
+        for count in counts
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run = {"benchmarks": benchmarks, "machine_info": {}, "datetime": "2026-11-02"}
+    path.write_text(json.dumps(run))
+    return str(path)
+
+
+@pytest.fixture
+def recommend(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ending:
+            main(["recommend", *arguments])
+        return ending.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("named", [(), (TEST,), ("0001",), ("0001", TEST)])
+def test_the_recommended_configuration_of_the_run_and_test_that_are_named(
+    recommend, tmp_path, named
+):
+    save(tmp_path / ".benchmarks/x/0001_a.json")
+    code, out, err = recommend(*named, "--format=json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["configuration"] == "intra2-inter1"
+    assert found["instances"] == [{"cpus": [CPU]}]
+    assert found["environment"] == {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "1"}
+    assert found["warnings"] == []
+
+
+def test_variables_are_those_of_the_lines_to_paste(recommend, tmp_path):
+    save(tmp_path / ".benchmarks/x/0001_a.json")
+    _, out, _ = recommend("--format=env")
+    set_ = [line for line in out.splitlines() if not line.startswith("#")]
+    run = command_module.read_runs(_options(tmp_path), 1)[1]
+    assert " ".join(set_) in settings(command_module._advice(run, TEST).best.candidate)
+
+
+def _options(directory):
+    from argparse import Namespace
+
+    return Namespace(runs=[], storage=directory / ".benchmarks")
+
+
+def test_another_machine_is_told_in_the_file_and_on_stderr(recommend, tmp_path):
+    path = save(tmp_path / "a.json", machine={**HERE, "cpu": "Model \x1b[2JX"})
+    code, out, err = recommend(path)
+    assert code == 0
+    assert "# WARNING: this machine differs from the one that was measured: CPU model" in out
+    assert "warning: this machine differs" in err
+    assert "\x1b" not in out + err
+
+
+def test_each_difference_of_machines_is_a_sentence():
+    same = {"cpu": "Model X", "physical": 4, "logical": 8, "quota": None}
+    assert differences(ONE, same, (0, 1, 2)) == []
+    other = {"cpu": "Model Y", "physical": 2, "logical": 4, "quota": 1.5}
+    told = " ".join(differences(ONE, other, (0, 1)))
+    for part in ("CPU model Model Y here", "cores 2 here", "CPUs 4 here", "quota 1.5 here, none"):
+        assert part in told
+    assert "may not use CPU 2 here" in told
+
+
+@pytest.mark.parametrize(
+    ("tests", "counts", "named", "message"),
+    [
+        ((TEST,), (1,), (), "no test was swept"),
+        ((TEST,), (1,), (TEST,), "was not swept"),
+        ((TEST, TEST + "y"), (1, 2), (), "2 tests were swept; name one of them as TEST"),
+        ((TEST,), (1, 2), ("a.py::test_z",), "a.py::test_z is not in it"),
+    ],
+)
+def test_what_cannot_be_recommended_is_an_error_that_says_what_to_do(
+    recommend, tmp_path, tests, counts, named, message
+):
+    save(tmp_path / ".benchmarks/x/0001_a.json", tests, counts)
+    code, out, err = recommend(*named)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("deployment", [ONE, TEAM, DEFAULT, BAD])
+def test_shells_read_the_script(tmp_path, shell, deployment):
+    script = tmp_path / "launch.sh"
+    script.write_text(written(deployment, "shell"), encoding="utf-8")
+    subprocess.run([shell, "-n", script], check=True)
+    without = subprocess.run([shell, script], cwd=tmp_path, capture_output=True, text=True)
+    assert without.returncode == 2
+    assert "usage:" in without.stderr
+    assert [*tmp_path.iterdir()] == [script]
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="util-linux is not installed")
+def test_the_script_launches_each_instance_on_its_cpus_and_fails_if_one_does(tmp_path):
+    script = tmp_path / "launch.sh"
+    script.write_text(written(TEAM, "shell"), encoding="utf-8")
+    each = 'taskset -cp $$; echo "$TF_NUM_INTRAOP_THREADS $1"; exit 3'
+    done = subprocess.run(
+        ["sh", script, "sh", "-c", each, "x", "a  b"], capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert done.stdout.count("2 a  b\n") == len(TEAM.instances)
+    assert re.findall(r": (\d+)\n", done.stdout) == [str(CPU)] * len(TEAM.instances)
+
+
+def test_a_number_that_is_tensorflows_choice_is_not_set():
+    assert "unset TF_NUM_INTRAOP_THREADS\nunset TF_NUM_INTEROP_THREADS" in written(DEFAULT, "shell")
+    assert "UnsetEnvironment=TF_NUM_INTRAOP_THREADS" in written(DEFAULT, "systemd")
+    assert "\nTF_NUM" not in written(DEFAULT, "env")
+    container = _container(DEFAULT)
+    assert "env" not in container
+
+
+@pytest.mark.parametrize("deployment", [ONE, BAD])
+def test_kubernetes_reads_variables_and_cpus(deployment):
+    container = _container(deployment)
+    assert {one["name"]: one["value"] for one in container["env"]} == {
+        "TF_NUM_INTRAOP_THREADS": "2",
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+    assert container["resources"] == {"requests": {"cpu": "2"}, "limits": {"cpu": "2"}}
+
+
+def test_kubernetes_runs_a_replica_for_each_instance():
+    assert yaml.safe_load(written(TEAM, "kubernetes"))["spec"]["replicas"] == 2
+
+
+def _container(deployment):
+    (container,) = yaml.safe_load(written(deployment, "kubernetes"))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    return container
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("deployment", [ONE, BAD])
+def test_systemd_reads_the_drop_in(tmp_path, deployment):
+    unit = tmp_path / "serve.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\nCPUAffinity=1\n")
+    drop_in = tmp_path / "serve.service.d" / "tf-threads.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(written(deployment, "systemd"), encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True
+    )
+    assert "tf-threads.conf" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("as_", sorted({*FORMATS} - {"json"}))
+def test_texts_of_a_saved_file_stand_in_comments_only(as_):
+    def acted_on(deployment):
+        lines = written(deployment, as_).split("\n")
+        return [line for line in lines if not line.startswith("#")]
+
+    assert acted_on(BAD) == acted_on(ONE)
+    assert all(
+        line.isprintable() and not line.endswith("\\") for line in written(BAD, as_).split("\n")
+    )
+
+
+def test_each_instance_has_a_drop_in_of_its_own():
+    text = written(TEAM, "systemd")
+    assert text.count("[Service]") == 2
+    assert "SERVICE@2.service.d" in text
+
+
+def test_an_instance_without_a_cpu_is_refused():
+    with pytest.raises(ValueError, match="needs a CPU"):
+        replace(ONE, instances=((),))
