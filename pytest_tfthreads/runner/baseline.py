@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.core.variants.measured import CURRENT
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -17,19 +19,25 @@ from pytest_tfthreads.revision.checkout import Checkout, notes_of
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import Repository
-from pytest_tfthreads.runner.variants import AtRevision, BaselineVariant, InEnvironment
+from pytest_tfthreads.runner.variants import (
+    DUET_OPTION,
+    AtRevision,
+    CurrentTree,
+    InEnvironment,
+    OpenVariant,
+)
 
 _PYTHON = "python="
 
 
 def open_baseline(
     wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """What --tf-threads-duet asks for, with the current tests (`modules`) laid over it.
 
     Raises `pytest.UsageError` where it cannot be had.
     """
-    with _as_usage_error(wanted):
+    with _as_usage_error(wanted, DUET_OPTION):
         if wanted.startswith(_PYTHON):
             return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
         notes = []
@@ -43,7 +51,7 @@ def open_baseline(
 
 def open_saved_commit(
     gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """The commit of the saved run, where nobody has asked for it by name.
 
     Raises `RevisionError` where it cannot be had, or is not what was saved.
@@ -58,6 +66,38 @@ def open_saved_commit(
     return _at_revision(commit, False, config, here, modules)
 
 
+def open_variants(
+    names: Sequence[str], config: pytest.Config, here: Home, modules: Sequence[Path], option: str
+) -> dict[str, OpenVariant]:
+    """All variants that a plan names, with the current tests (`modules`) laid over revisions.
+
+    Raises `pytest.UsageError`, which blames `option`, where one of them cannot be had; then none
+    is left open.
+    """
+    opened: dict[str, OpenVariant] = {}
+    with contextlib.ExitStack() as undo:
+        for name in names:
+            with _as_usage_error(name, option):
+                opened[name] = _open(name, config, here, modules, option)
+            undo.callback(opened[name].close)
+        undo.pop_all()
+    roots = tuple(dict.fromkeys(root for one in opened.values() for root in one.roots))
+    return {
+        name: replace(one, roots=roots) if isinstance(one, CurrentTree) else one
+        for name, one in opened.items()
+    }
+
+
+def _open(
+    name: str, config: pytest.Config, here: Home, modules: Sequence[Path], option: str
+) -> OpenVariant:
+    if name == CURRENT:
+        return CurrentTree(here)
+    if name.startswith(_PYTHON):
+        return InEnvironment(Environment.probe(name.removeprefix(_PYTHON)), here)
+    return _at_revision(name, True, config, here, modules, asked_by=option)
+
+
 def _at_revision(
     rev: str,
     trusted: bool,
@@ -65,6 +105,7 @@ def _at_revision(
     here: Home,
     modules: Sequence[Path],
     notes: Sequence[str] = (),
+    asked_by: str = DUET_OPTION,
 ) -> AtRevision:
     """Raises `RevisionError`."""
     checkout = Checkout.make(config.rootpath, rev, trusted)
@@ -77,7 +118,7 @@ def _at_revision(
                 "side has the current tree's"
             )
             notes = [text, *notes]
-        return AtRevision(checkout, tests, here, config, notes)
+        return AtRevision(checkout, tests, here, config, notes, asked_by)
     except BaseException:
         checkout.close()
         raise
@@ -89,7 +130,7 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
     Returns what the reader of the summary should know of it. Raises `pytest.UsageError` where
     there is none.
     """
-    with _as_usage_error(wanted):
+    with _as_usage_error(wanted, DUET_OPTION):
         if wanted.startswith(_PYTHON):
             Environment.probe(wanted.removeprefix(_PYTHON))
             return ()
@@ -98,14 +139,14 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
 
 
 @contextlib.contextmanager
-def _as_usage_error(wanted: str) -> Iterator[None]:
+def _as_usage_error(wanted: str, option: str) -> Iterator[None]:
     try:
         yield
     except (EnvironmentUnfitError, RevisionError) as error:
         hint = ""
-        if os.path.exists(wanted):
-            hint = f" Was {wanted} to be tested? Then write --tf-threads-duet= before it."
-        raise pytest.UsageError(f"--tf-threads-duet: {error}{hint}") from error
+        if option == DUET_OPTION and os.path.exists(wanted):
+            hint = f" Was {wanted} to be tested? Then write {option}= before it."
+        raise pytest.UsageError(f"{option}: {error}{hint}") from error
 
 
 def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:
