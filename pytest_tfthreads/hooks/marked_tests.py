@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.decode import DecodeError
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.variants.measured import MeasuredAt, Plan, result_in
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
 from pytest_tfthreads.pytest_bridge.collection import case_of
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
-from pytest_tfthreads.pytest_bridge.options import Settings, abreast_of
+from pytest_tfthreads.pytest_bridge.options import AT_OPTION, Settings, abreast_of
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
@@ -32,12 +36,14 @@ from pytest_tfthreads.runner.baseline import (
     open_baseline,
     open_place,
     open_saved_commit,
+    open_variants,
 )
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.payload import Attached, PreloadedVariant, attach
+from pytest_tfthreads.system.files import write_file
 from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
@@ -76,6 +82,7 @@ class MarkedTests:
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
+        self._plan_at: Plan | None = None  # where tests are measured at several variants
         self._saw_marked = False
         self._preloaded: list[PreloadedVariant] = []  # as far as it was told
         self._attempts = Attempts(config)
@@ -115,12 +122,13 @@ class MarkedTests:
     def saw_marked(self, item: pytest.Item) -> None:
         """A marked test was collected."""
         self._saw_marked = True
-        if self._isolation is None and not _may_deselect(item):
+        if self._isolation is None and self._settings.at is None and not _may_deselect(item):
             self._prepare_first([item])
 
     @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._prepare_first(session.items)
+        if self._settings.at is None:  # or else the variants are not known yet
+            self._prepare_first(session.items)
         if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
@@ -132,7 +140,8 @@ class MarkedTests:
         to_run = [
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
-        if not self._config.getoption("collectonly"):
+        collect_only = self._config.getoption("collectonly")
+        if not collect_only:
             if to_run:
                 self._sharing_another = self.isolation().plan_sharing(to_run)
             measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
@@ -151,6 +160,8 @@ class MarkedTests:
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
         is_measured = to_run and benchmark_bridge.is_enabled(self._config)
+        if self._settings.at is not None and is_measured and not collect_only:
+            self._measure_at(self._settings.at, to_run)
         if self._gate is not None and is_measured:
             self._plan(to_run)
             self._make_baseline_ready(self._gate, to_run)
@@ -231,7 +242,7 @@ class MarkedTests:
     def _is_judging(self) -> bool:
         if self._is_for_a_command():
             return False
-        return is_asked_for(self._config, self._settings.duet)
+        return is_asked_for(self._config, self._settings)
 
     @pytest.hookimpl(tryfirst=True)  # what goes wrong is told before the summary
     def pytest_sessionfinish(self) -> None:
@@ -288,6 +299,8 @@ class MarkedTests:
             count = case.processes or settings.processes
             if not benchmark_bridge.measures(item):
                 count = int(item.nodeid not in self._sharing_another)
+            elif self._plan_at is not None:
+                count = self._plan_at.passes * len(self._plan_at.variants)
             elif settings.duet:
                 count = 2 * max(count, settings.looks[0]) + traces
             else:
@@ -310,12 +323,34 @@ class MarkedTests:
         self._results.add_notes(baseline.notes)
         self._prepare_first(items)
 
+    def _measure_at(self, directory: Path, items: Sequence[pytest.Item]) -> None:
+        """Have these tests measured at the variants that the plan in this directory names."""
+        try:
+            self._plan_at = Plan.read(directory)
+        except (DecodeError, OSError) as error:
+            raise pytest.UsageError(f"{AT_OPTION}: there is no plan: {error}") from error
+        isolation, modules = self.isolation(), [item.path for item in items]
+        variants = open_variants(
+            self._plan_at.variants, self._config, isolation.home, modules, AT_OPTION
+        )
+        isolation.measure_at(variants, self._plan_at.passes)
+        for name, variant in variants.items():
+            self._results.add_notes([f"{name}: {note}" for note in variant.notes])
+        self._progress.plan(self._foreseen(items))
+        self._prepare_first(items)
+
+    def _keep(self, at: MeasuredAt, item: pytest.Item) -> None:
+        """Write what a test came to, at once: whoever ends the run keeps what is complete."""
+        assert self._settings.at is not None
+        path = result_in(self._settings.at, item.session.items.index(item))
+        write_file(path, json.dumps(at.to_json()).encode())
+
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        if self._is_for_a_command() or self._settings.group == 1 or config.getoption("usepdb"):
+        if self._settings.group == 1 or config.getoption("usepdb"):
             return [item]
-        if self._settings.duet:
+        if self._settings.duet or self._settings.at or self._is_for_a_command():
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
@@ -340,6 +375,8 @@ class MarkedTests:
         if run.reports and preloaded != self._preloaded:
             self._preloaded = preloaded
             attach(run.reports[0], Attached(preloaded=tuple(preloaded)))
+        if run.at is not None:
+            self._keep(run.at, item)
         if run.ending is not None:
             raise run.ending
         for state in run.states:

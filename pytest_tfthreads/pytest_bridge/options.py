@@ -34,6 +34,7 @@ MARKER_HELP = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
+AT_OPTION = "--tf-threads-at"
 AUTO, OFF = "auto", "off"
 REGRESSED = "regressed"
 SHARES = (AUTO, OFF)
@@ -144,6 +145,7 @@ class Settings:
     profile: ProfileWish | None = None
     preload: PreloadWish = PreloadWish()
     share: bool = True  # tests that measure nothing share processes
+    at: Path | None = None  # a directory with the plan at which variants tests are measured
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
@@ -278,6 +280,9 @@ def add_options(parser: pytest.Parser) -> None:
         "--tf-threads-duet", nargs="?", const=BASELINES_COMMIT, metavar="WHAT", help=text
     )
     parser.addini("tf_threads_duet", text, default=None)
+    # No promise to anybody: commands give it to the runs that they start. Its name in the settings
+    # differs from those of all other options, which have an ini key each.
+    group.addoption(AT_OPTION, dest="measured_at", metavar="DIR", help=argparse.SUPPRESS)
     for name, text in (
         (
             "tf-threads-pack",
@@ -357,6 +362,7 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
             "two out"
         )
+    at = _at(config, duet, search, group)
     if search and can_measure():
         from pytest_tfthreads.core.sweep.search import machine_grid, with_default
         from pytest_tfthreads.system.machine import Machine
@@ -382,6 +388,7 @@ def read_settings(config: pytest.Config) -> Settings:
         profile=profile,
         preload=preload_wish,
         share=share != OFF,
+        at=at,
         elsewhere=elsewhere or defaults.elsewhere,
     )
 
@@ -468,6 +475,25 @@ def _profile(config: pytest.Config) -> ProfileWish | None:
     is_option = config.getoption("tf_threads_profile") is not None
     start = config.invocation_params.dir if is_option else config.rootpath
     return ProfileWish.parse(text, name, start)
+
+
+def _at(config: pytest.Config, duet: str | None, search: bool, group: int | None) -> Path | None:
+    directory: str | None = config.getoption("measured_at")
+    if directory is None:
+        return None
+    if config.getoption("usepdb") or config.getoption("trace"):
+        others = "a debugger (--pdb, --trace)"
+    elif config.getoption("numprocesses", None) or config.getoption("tx", None):
+        others = "pytest-xdist (-n, --tx): all CPUs are used as it is"
+    elif duet:
+        others = "a duet (--tf-threads-duet)"
+    elif search:
+        others = "--tf-threads-search"
+    elif group == 1:
+        others = "--tf-threads-group=1"
+    else:
+        return config.invocation_params.dir / directory
+    raise pytest.UsageError(f"{AT_OPTION} does not go with {others}: leave one of the two out")
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

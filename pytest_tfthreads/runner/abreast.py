@@ -18,8 +18,9 @@ from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.own_code import why_unfit
 from pytest_tfthreads.runner.rings import Rings
-from pytest_tfthreads.runner.variants import BaselineVariant, Variant
+from pytest_tfthreads.runner.variants import OpenVariant, Variant
 
 
 class Abreast:
@@ -32,13 +33,13 @@ class Abreast:
     def __init__(
         self,
         descriptor: int,
-        open_place: Callable[[Place], BaselineVariant],
+        open_place: Callable[[Place], OpenVariant],
         release: Callable[[Home], None],
     ) -> None:
         self._connection = Connection(socket.socket(fileno=descriptor))
         self._open_place = open_place
         self._release = release
-        self._open: dict[Place, BaselineVariant] = {}
+        self._open: dict[Place, OpenVariant] = {}
 
     def begin(self, tests: Sequence[str], problem: str = "") -> None:
         """Tell which tests were collected, or what is in the way."""
@@ -115,7 +116,7 @@ class Abreast:
                     run.goes_on = run.goes_on and not answers[index].problem
         return Found(tuple(answers), seconds)
 
-    def _opened(self, place: Place) -> BaselineVariant:
+    def _opened(self, place: Place) -> OpenVariant:
         if place not in self._open:
             self._open[place] = self._open_place(place)
         return self._open[place]
@@ -131,17 +132,11 @@ class Abreast:
 def _so_far(run: ItemRun, here: Mapping[str, str]) -> AtPlace:
     """What a place's processes brought; `here`: modules of the current tree's process."""
     variant, samples = run.variant, run.samples
-    if run.problem:
-        if wrong_path := variant.wrong_path(run.problem, here):
-            return AtPlace(samples, wrong_path, is_mistake=True)
-        return AtPlace(samples, run.problem)
-    if not run.runs:
+    if not (run.runs or run.problem):
         return AtPlace()
+    if unfit := why_unfit(run, here):
+        return AtPlace(samples, unfit.problem, unfit.is_mistake)
     reply = run.runs[-1].reply
-    if reply.sample is None:
-        return AtPlace(samples, "it measures nothing there")
-    if mistake := variant.mistake(reply.modules, here):
-        return AtPlace(samples, mistake, is_mistake=True)
     if sameness := variant.sameness(reply.modules):
         return AtPlace(samples, sameness)
     tensorflow = reply.runtime.get("tensorflow")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_tfthreads.core.abreast import Place
+from pytest_tfthreads.core.variants.measured import CURRENT
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -18,19 +20,25 @@ from pytest_tfthreads.revision.checkout import Checkout, notes_of
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import Repository
-from pytest_tfthreads.runner.variants import AtRevision, BaselineVariant, InEnvironment
+from pytest_tfthreads.runner.variants import (
+    DUET_OPTION,
+    AtRevision,
+    CurrentTree,
+    InEnvironment,
+    OpenVariant,
+)
 
 _PYTHON = "python="
 
 
 def open_baseline(
     wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """What --tf-threads-duet asks for, with the current tests (`modules`) laid over it.
 
     Raises `pytest.UsageError` where it cannot be had.
     """
-    with _as_usage_error(wanted):
+    with _as_usage_error(wanted, DUET_OPTION):
         if wanted.startswith(_PYTHON):
             return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
         notes = []
@@ -44,7 +52,7 @@ def open_baseline(
 
 def open_saved_commit(
     gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """The commit of the saved run, where nobody has asked for it by name.
 
     Raises `RevisionError` where it cannot be had, or is not what was saved.
@@ -61,17 +69,49 @@ def open_saved_commit(
 
 def open_place(
     place: Place, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """What a command asks for, with the current tests (`modules`) laid over it.
 
     Raises `RevisionError` and `EnvironmentUnfitError`.
     """
     environment = None if place.python is None else Environment.probe(place.python)
     if place.commit is not None:
-        return _at_revision(place.commit, False, config, here, modules, (), environment)
+        return _at_revision(place.commit, False, config, here, modules, environment=environment)
     if environment is None:
         raise RevisionError("the current tree is no place of its own: name a commit")
     return InEnvironment(environment, here)
+
+
+def open_variants(
+    names: Sequence[str], config: pytest.Config, here: Home, modules: Sequence[Path], option: str
+) -> dict[str, OpenVariant]:
+    """All variants that a plan names, with the current tests (`modules`) laid over revisions.
+
+    Raises `pytest.UsageError`, which blames `option`, where one of them cannot be had; then none
+    is left open.
+    """
+    opened: dict[str, OpenVariant] = {}
+    with contextlib.ExitStack() as undo:
+        for name in names:
+            with _as_usage_error(name, option):
+                opened[name] = _open(name, config, here, modules, option)
+            undo.callback(opened[name].close)
+        undo.pop_all()
+    roots = tuple(dict.fromkeys(root for one in opened.values() for root in one.roots))
+    return {
+        name: replace(one, roots=roots) if isinstance(one, CurrentTree) else one
+        for name, one in opened.items()
+    }
+
+
+def _open(
+    name: str, config: pytest.Config, here: Home, modules: Sequence[Path], option: str
+) -> OpenVariant:
+    if name == CURRENT:
+        return CurrentTree(here)
+    if name.startswith(_PYTHON):
+        return InEnvironment(Environment.probe(name.removeprefix(_PYTHON)), here)
+    return _at_revision(name, True, config, here, modules, asked_by=option)
 
 
 def _at_revision(
@@ -81,6 +121,7 @@ def _at_revision(
     here: Home,
     modules: Sequence[Path],
     notes: Sequence[str] = (),
+    asked_by: str = DUET_OPTION,
     environment: Environment | None = None,
 ) -> AtRevision:
     """Raises `RevisionError`."""
@@ -94,7 +135,7 @@ def _at_revision(
                 "side has the current tree's"
             )
             notes = [text, *notes]
-        return AtRevision(checkout, tests, here, config, notes, environment)
+        return AtRevision(checkout, tests, here, config, notes, asked_by, environment)
     except BaseException:
         checkout.close()
         raise
@@ -106,7 +147,7 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
     Returns what the reader of the summary should know of it. Raises `pytest.UsageError` where
     there is none.
     """
-    with _as_usage_error(wanted):
+    with _as_usage_error(wanted, DUET_OPTION):
         if wanted.startswith(_PYTHON):
             Environment.probe(wanted.removeprefix(_PYTHON))
             return ()
@@ -115,14 +156,14 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
 
 
 @contextlib.contextmanager
-def _as_usage_error(wanted: str) -> Iterator[None]:
+def _as_usage_error(wanted: str, option: str) -> Iterator[None]:
     try:
         yield
     except (EnvironmentUnfitError, RevisionError) as error:
         hint = ""
-        if os.path.exists(wanted):
-            hint = f" Was {wanted} to be tested? Then write --tf-threads-duet= before it."
-        raise pytest.UsageError(f"--tf-threads-duet: {error}{hint}") from error
+        if option == DUET_OPTION and os.path.exists(wanted):
+            hint = f" Was {wanted} to be tested? Then write {option}= before it."
+        raise pytest.UsageError(f"{option}: {error}{hint}") from error
 
 
 def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:

@@ -34,6 +34,7 @@ from pytest_tfthreads.runner.orders import Orders
 from pytest_tfthreads.runner.payload import PreloadedVariant
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.sharing import Sharing
+from pytest_tfthreads.runner.strategies.at_variants import AtVariants
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.strategies.look_again import look_again
 from pytest_tfthreads.runner.strategies.search import search
@@ -45,7 +46,7 @@ from pytest_tfthreads.runner.strategies.side_by_side import (
 )
 from pytest_tfthreads.runner.strategies.sweep import sweep
 from pytest_tfthreads.runner.traces import Profiles
-from pytest_tfthreads.runner.variants import BaselineVariant, CurrentTree, Variant
+from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
 
@@ -87,9 +88,11 @@ class Isolation:
         self._sharing = Sharing(config, settings, machine, orders, executor)
         self._results = Results(machine, leases, settings.pack)
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
-        self._baseline: BaselineVariant | None = None  # of every test
+        self._baseline: OpenVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
         self._abreast: Abreast | None = None  # a command that asks what is measured
+        self._variants: Mapping[str, OpenVariant] = {}  # at which every test is measured instead
+        self._passes = 0  # at each of them
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
@@ -104,7 +107,8 @@ class Isolation:
 
     def prepare(self, case: Case) -> None:
         """Start the interpreters that this case needs, without waiting for them."""
-        for variant in (self._here, self._baseline):
+        variants: list[Variant | None] = [*self._variants.values()]
+        for variant in variants or [self._here, self._baseline]:
             if variant is not None:
                 self._executor.prepare(variant.home, case.env)
 
@@ -114,7 +118,7 @@ class Isolation:
 
     def preloaded(self) -> list[PreloadedVariant]:
         """What they have imported so far."""
-        variants: list[Variant] = [self._here]
+        variants: list[Variant] = [self._here, *self._variants.values()]
         if self._baseline is not None:
             variants.append(self._baseline)
         elif self._on_demand is not None and self._on_demand.made is not None:
@@ -128,7 +132,7 @@ class Isolation:
             found.append(PreloadedVariant(where, one.modules, one.left_out, one.problem))
         return found
 
-    def compare_with(self, baseline: BaselineVariant) -> None:
+    def compare_with(self, baseline: OpenVariant) -> None:
         """From now on, run every test that measures side by side with this; it is ours to close."""
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
@@ -144,6 +148,14 @@ class Isolation:
     def release(self, home: Home) -> None:
         """End the interpreters of a place that is not needed any more."""
         self._executor.release(home)
+
+    def measure_at(self, variants: Mapping[str, OpenVariant], passes: int) -> None:
+        """From now on, measure every test at these, in so many processes each; ours to close.
+
+        They are given by their names, in the order in which they follow each other.
+        """
+        self._variants = variants
+        self._passes = passes
 
     def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
         """What the gate may spend of its budget; this process measures a `share` of the tests.
@@ -179,7 +191,7 @@ class Isolation:
 
     def close(self) -> None:
         self._executor.close()
-        for one in (self._baseline, self._on_demand, self._abreast):
+        for one in (self._baseline, self._on_demand, self._abreast, *self._variants.values()):
             if one is not None:
                 one.close()
 
@@ -215,7 +227,7 @@ class Isolation:
                 return self._results_of([first], None, {}, gate, {})
             # It measures, which nobody could know. Beside others it has to be measured in turns
             # with them from its first process on; and a shared process measures nothing.
-            if is_shared or len(group) > 1 or self._baseline is not None:
+            if is_shared or len(group) > 1 or self._baseline is not None or self._variants:
                 item_runs[0] = self._item_run(group[0], self._here)
         self._sharing.end()
         with self._progress.test(
@@ -271,6 +283,8 @@ class Isolation:
         for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
+        if self._variants:
+            return {one.item.nodeid: self._at_variants(one) for one in item_runs}
         cost = None
         duets: dict[str, Duet] = {}
         beside: dict[str, Beside] = {}
@@ -299,6 +313,30 @@ class Isolation:
                 ),
             )
         return self._results_of(item_runs, cost, duets, gate, beside)
+
+    def _at_variants(self, here: ItemRun) -> IsolatedRun:
+        """What a test came to at all variants; its reports are one variant's.
+
+        The current tree's, where that is among them; else those of the first that it ran at.
+        """
+        if not here.goes_on:  # it cannot be measured at all
+            return IsolatedRun(here.reports(), measures=True)
+        members = {
+            name: self._item_run(here.item, variant) for name, variant in self._variants.items()
+        }
+        at = AtVariants(members, self._passes, self._rings, self._results, self._settings).run()
+        told = min(
+            members.values(),
+            key=lambda one: (not one.has_reports, not _is_here(one), bool(one.problem)),
+        )
+        return IsolatedRun(
+            told.reports(),
+            ending=told.ending,
+            measures=True,
+            raised=told.raised,
+            states=told.states,
+            at=at,
+        )
 
     def _side_by_side(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
         """What saved runs do not settle, beside their commit."""
@@ -421,6 +459,10 @@ class Isolation:
             return False
         verdicts = self._verdicts(item_run, measurement, gate)
         return any(verdict.change is not None for verdict in gate.failing(verdicts))
+
+
+def _is_here(item_run: ItemRun) -> bool:
+    return isinstance(item_run.variant, CurrentTree)
 
 
 def _title(group: Sequence[pytest.Item]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +20,7 @@ from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.core.threads import Case, Configuration
+from pytest_tfthreads.core.variants.measured import MeasuredAt
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.raised import Described
@@ -116,7 +116,8 @@ class IsolatedRun:
     Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
     `mistake`: how the project is set up makes its baseline worthless; this must not pass.
     `measures`: it is a test that measures, whether or not it came to a measurement. `raised`: what
-    it raised, by phase. `states`: what plugins sent from its processes.
+    it raised, by phase. `states`: what plugins sent from its processes. `at`: where it was measured
+    at several variants instead.
     """
 
     reports: list[pytest.TestReport]
@@ -126,6 +127,7 @@ class IsolatedRun:
     measures: bool = False
     raised: Mapping[str, Described] = field(default_factory=dict)
     states: Sequence[Mapping[str, Any]] = ()
+    at: MeasuredAt | None = None
 
 
 class Results:
@@ -163,7 +165,7 @@ class Results:
             machine={
                 **reply.runtime,  # first: what is known here is not a process's to say
                 **self._machine.to_json(),
-                "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "python": item_run.variant.python_version,
                 "plugin": __version__,
             },
             flags=tuple(
