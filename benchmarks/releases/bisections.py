@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from pytest_tfthreads import cli
+from pytest_tfthreads.core.tolerance import METRICS
 
 STEPS = 400  # of the measured loop: a quarter of a percent each
 TEST = """
@@ -93,14 +94,14 @@ def make(top, commits, loss, draw):
     return culprit
 
 
-def bisect(top):
+def bisect(top, metric):
     """What the command prints as JSON."""
     printed = io.StringIO()
     here = Path.cwd()
     os.chdir(top)
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            cli.main(["bisect", NODEID, "--good=good", "--json"])
+            cli.main(["bisect", NODEID, "--good=good", f"--metric={metric}", "--json"])
     finally:
         os.chdir(here)
     return json.loads(printed.getvalue())
@@ -111,6 +112,7 @@ def main():
     parser.add_argument("--bisections", type=int, default=20)
     parser.add_argument("--loss", type=float, default=5.0, help="in percent")
     parser.add_argument("--commits", type=int, default=64)
+    parser.add_argument("--metric", choices=METRICS, default=METRICS[0])
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -120,7 +122,7 @@ def main():
             top = Path(directory) / "project"
             culprit = make(top, options.commits, options.loss / 100, draw)
             begun_s = time.monotonic()
-            found = bisect(top)
+            found = bisect(top, options.metric)
             seconds = time.monotonic() - begun_s
         commits = [one["commit"] for one in found["found"]]
         is_right = culprit in commits
@@ -130,7 +132,7 @@ def main():
         print(
             f"{number + 1}: {'right' if is_right else 'WRONG'}"
             f"{'' if found['certain'] else ', not certain'}, {len(commits)} commits named, "
-            f"throughput {change['throughput']['value']:+.1%}, {found['rings']} rings, "
+            f"{options.metric} {change[options.metric]['value']:+.1%}, {found['rings']} rings, "
             f"{found['processes']} processes, {len(found['skipped'])} skipped, {seconds:.0f} s",
             flush=True,
         )
