@@ -11,7 +11,11 @@ import pytest
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.variants.measured import CURRENT, Plan, plan_in, results_in
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed"),
+    # Old releases of pytest-benchmark leave its file open where it has nothing to write.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 TEST = """
 @pytest.mark.tf_threads(1, 1)
@@ -92,7 +96,9 @@ def test_all_variants_are_in_one_ring_and_nothing_is_recorded_of_them(project):
     assert all(len(one.measurement.samples) == 3 for one in measured.variants)
     assert {one.measurement.effective for one in measured.variants} == {Pools(1, 1)}
     # They are not the current tree's: whoever saves this run must not find them there.
-    assert not (project.path / "out.json").exists() or project.saved["benchmarks"] == []
+    # Old releases of pytest-benchmark leave an empty file.
+    written = project.path / "out.json"
+    assert not written.exists() or not written.read_text() or project.saved["benchmarks"] == []
     assert "no-baseline" not in project.result.stdout.str()
     assert list(project.temporary.iterdir()) == []
 
