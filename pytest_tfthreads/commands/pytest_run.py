@@ -107,9 +107,7 @@ class PytestRun:
         if self._collected is None:
             self._collected = _decoded(Collected, self._message(), "collected")
             if not self._collected.tests:
-                raise CommandError(
-                    f"{self._named} measures nothing: {_WHAT_MEASURES}{self._tail()}"
-                )
+                raise self._measures_nothing(self._named)
             if self._collected.limit < 2:
                 raise CommandError(
                     "the tests are to be measured side by side, and --tf-threads-group=1 "
@@ -141,7 +139,7 @@ class PytestRun:
             )
         begun = self._begun()
         if begun is None:
-            raise CommandError(f"{tests[0]} measures nothing: {_WHAT_MEASURES}{self._tail()}")
+            raise self._measures_nothing(tests[0])
         if begun.problem:
             raise CommandError(
                 f"{tests[0]} is not measured in the current tree: {begun.problem}{self._tail()}"
@@ -192,11 +190,16 @@ class PytestRun:
     def _named(self) -> str:
         return " ".join(self._tests) or "what pytest selects"
 
+    def _measures_nothing(self, what: str) -> CommandError:
+        self._connection.hang_up()
+        self._end()  # it may have more to tell
+        return CommandError(f"{what} measures nothing: {_WHAT_MEASURES}{self._tail()}")
+
     def _died(self) -> CommandError:
         self._end()
         code = self._process.returncode
         if self._collected is None and code in (*_RAN, _NO_TESTS):
-            return CommandError(f"{self._named} measures nothing: {_WHAT_MEASURES}{self._tail()}")
+            return self._measures_nothing(self._named)
         if code < 0:
             return CommandError(
                 f"the run of pytest was killed ({signal.Signals(-code).name}){self._tail()}"

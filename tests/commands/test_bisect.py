@@ -303,7 +303,7 @@ def test_a_bisection_that_is_killed_goes_on_and_finds_the_commit(
         ([TEST, "--good=python=/a"], "name TEST and --good=REV too"),
         ([TEST, "--good=HEAD", "--bad=python=/a"], "are one commit"),
         ([TEST, "--good=v1.0", "--budget=soon"], "is no time"),
-        (["test_it.py::test_other", "--good=v1.0"], "ended by itself, with exit code 4"),
+        (["test_it.py::test_other", "--good=v1.0"], "ERROR: not found"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) -> None:
