@@ -19,6 +19,7 @@ from pytest_tfthreads.commands import bisect
 from pytest_tfthreads.commands.bisect_sides import causes
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.abreast import AtPlace, Found, Place
+from pytest_tfthreads.core.bisection import LOOKS
 from pytest_tfthreads.core.bisection_state import State
 from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.core.measurement import Sample
@@ -218,18 +219,33 @@ def git(directory, *args):
     return done.stdout.strip()
 
 
+# Whoever is measured between both ends ends the command first, as often as the file says.
+ENDS_THE_COMMAND = """
+import os
+from pathlib import Path
+
+victim = Path(os.environ["VICTIM"])
+if victim.exists():
+    pid, signal = victim.read_text().split()
+    victim.unlink()
+    os.kill(int(pid), int(signal))
+"""
+
+
 def product(ms):
     return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
 
 
 @pytest.fixture
 def project(suite, monkeypatch):
-    """Five commits after v1.0, of which the sixth takes three times as long as those before.
+    """Five commits after v1.0, of which the fourth takes five times as long as those before.
 
     The third cannot be imported.
     """
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("TMPDIR", str(suite.path.parent))
+    suite.victim = suite.path.parent / f"{suite.path.name}.victim"
+    monkeypatch.setenv("VICTIM", str(suite.victim))
     git(suite.path, "init", "-q", "-b", "main")
     suite.write(
         """
@@ -240,8 +256,10 @@ def project(suite, monkeypatch):
             benchmark(product.work)
         """
     )
-    for place, ms in enumerate([2, 2, 2, None, 6, 6]):
+    for place, ms in enumerate([4, 4, 4, None, 20, 20]):
         text = "raise ImportError('broken')\n" if ms is None else product(ms)
+        if 0 < place < 5:
+            text = ENDS_THE_COMMAND + text
         (suite.path / "product.py").write_text(f"{text}# {place}\n")
         git(suite.path, "add", "-A")
         git(suite.path, "commit", "-q", "-m", f"change {place}")
@@ -256,20 +274,27 @@ def run(capsys, *arguments):
     return caught.value.code, printed.out, printed.err
 
 
-def test_a_bisection_that_is_killed_goes_on_and_finds_the_commit(
-    project, capsys, eventually, no_leftovers
+def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
+    project, capsys, no_leftovers
 ) -> None:
     state = project.path / ".git/pytest-tfthreads/bisect.json"
 
-    def rings():
-        return len(State.from_text(state.read_text()).observed) if state.exists() else 0
+    def ended(signal_number, *arguments):
+        """The command's exit code, ended by this signal when the first candidate is measured."""
+        command = [sys.executable, "-m", "pytest_tfthreads", "bisect", *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        project.victim.write_text(f"{process.pid} {signal_number.value}")
+        code = process.wait(timeout=300)
+        assert not project.victim.exists()
+        return code
 
-    command = [sys.executable, "-m", "pytest_tfthreads", "bisect", TEST, "--good=v1.0"]
-    killed = subprocess.Popen([*command, "--", "--benchmark-max-time=0.15", "-pno:cacheprovider"])
-    eventually(lambda: rings() or killed.poll() is not None)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert 0 < rings() < 8
+    begin = [TEST, "--good=v1.0", "--", "--benchmark-max-time=0.15", "-pno:cacheprovider"]
+    assert ended(signal.SIGINT, *begin) == 130
+    assert git(project.path, "worktree", "list").count("\n") == 0
+    rings = len(State.from_text(state.read_text()).observed)
+    assert rings in LOOKS
+    assert ended(signal.SIGKILL, "--continue") == -signal.SIGKILL
+    assert len(State.from_text(state.read_text()).observed) == rings
 
     code, out, err = run(capsys, "--continue", "--json")
     assert code == 0, err
