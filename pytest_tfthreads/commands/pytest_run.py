@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.abreast import Begun, Collected, Found, Place, Wish
+from pytest_tfthreads.core.abreast import Begun, Collected, Found, Place, Traced, TraceWish, Wish
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.engine.protocol import (
@@ -162,6 +163,16 @@ class PytestRun:
             if place.is_mistake:
                 raise CommandError(place.problem)
         return found
+
+    def trace(self, now: Place, then: Place, directory: Path, option: str) -> Traced:
+        """Of the current test, a trace at each of two places, stored in this directory.
+
+        `option` is what the user has named the directory by. A trace that cannot be taken is told,
+        and no error.
+        """
+        wish = TraceWish(now, then, str(directory.absolute()), option)
+        self._send("trace", encode(wish))
+        return _decoded(Traced, self._message(), "traced")
 
     def _send(self, kind: MessageKind, body: Mapping[str, Any]) -> None:
         try:
