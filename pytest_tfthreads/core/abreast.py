@@ -127,7 +127,10 @@ class AtPlace:
         return None if version is None else str(version)
 
     def joined(self, later: AtPlace) -> AtPlace:
-        """With what came of the same place, for the same test, afterwards."""
+        """With what came of the same place, for the same test, afterwards.
+
+        Latency, imbalance and memory of several instances stay those of the first measurement.
+        """
         if self.measurement is None or later.measurement is None:
             measurement = self.measurement or later.measurement
         else:
