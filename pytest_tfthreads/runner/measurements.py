@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -149,8 +148,14 @@ class Results:
 
     def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
+        if item_run.has_failed or item_run.ending is not None:
+            return None
+        return self.measured_so_far(item_run)
+
+    def measured_so_far(self, item_run: ItemRun) -> Measurement | None:
+        """All its processes that measured, though others failed; None if none did."""
         runs = item_run.measured_runs
-        if not runs or item_run.has_failed or item_run.ending is not None:
+        if not runs:
             return None
         requested = item_run.requested
         teams = [run for run in runs if isinstance(run, TeamLaunched)]
@@ -170,7 +175,7 @@ class Results:
             machine={
                 **reply.runtime,  # first: what is known here is not a process's to say
                 **self._machine.to_json(),
-                "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "python": item_run.variant.python_version,
                 "plugin": __version__,
             },
             flags=tuple(

@@ -53,11 +53,17 @@ def words_in_code(cell):
 
 @pytest.fixture(scope="module")
 def options():
-    """All options of the plugin, as pytest knows them, without those of other plugins."""
+    """All options of the plugin, as pytest knows them, without those of other plugins.
+
+    One that has no help is between the plugin's own processes, and no promise.
+    """
     config = get_config()
     config.pluginmanager.import_plugin("pytest_tfthreads.plugin")
     (group,) = (one for one in config._parser._groups if one.name == "tfthreads")
-    return config, {option.names()[0]: option.attrs() for option in group.options}
+    known = {option.names()[0]: option.attrs() for option in group.options}
+    return config, {
+        name: attrs for name, attrs in known.items() if attrs["help"] != argparse.SUPPRESS
+    }
 
 
 def test_every_option_and_its_ini_key_are_in_the_reference_with_their_form(options):
