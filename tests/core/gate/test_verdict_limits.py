@@ -16,6 +16,7 @@ from pytest_tfthreads.core.gate.correction import (
     contention,
     log_speeds,
 )
+from pytest_tfthreads.core.gate.suite_drift import drifts_of
 from pytest_tfthreads.core.gate.verdict import (
     MARGIN,
     PASS_ERROR,
@@ -74,6 +75,10 @@ def test_limits_where_all_is_sure(tolerance, beyond):
     assert status(loss + A_BIT) == "pass"
     assert status(gain) == "pass"
     assert status(gain + A_BIT) == "improvement"
+    # Unless said otherwise, the tolerance itself is the limit.
+    whole = math.log1p(-tolerance)
+    assert status_of(sure(whole - A_BIT), tolerance, EXACT) == "regression"
+    assert status_of(sure(whole + A_BIT), tolerance, EXACT) == "pass"
 
 
 def test_what_is_within_the_margin_is_neither_lost_nor_won():
@@ -115,6 +120,8 @@ def test_what_is_detectable():
     certain = -math.log1p(-MARGIN * 0.1) + student_t(0.999, dof) * wide
     assert detectable(wide) == pytest.approx(by_hand(wide, certain))
     assert detectable(narrow) == pytest.approx(by_hand(narrow, -math.log(0.9)))
+    ratio = LogRatio(0.0, narrow**2, dof)
+    assert detectable_loss(ratio, 0.1, errors) == detectable(narrow)
     assert detectable(narrow, 0.7) == pytest.approx(by_hand(narrow, -math.log(0.93)))
 
 
@@ -485,6 +492,11 @@ def test_each_machine_drifts_by_itself():
     together = judge_all(both, Policy())
     by_itself = judge_all(both[1:], Policy())
     assert [one.change for one in together[2:]] == [one.change for one in by_itself]
+    drifts = drifts_of([wild.measurements])
+    beside_others = judge("wild", now_here, wild, Policy(), 6, drifts)
+    assert [one.change for one in together[:2]] == [one.change for one in beside_others]
+    unaware = judge("wild", now_here, wild, Policy(), 6)
+    assert [one.change for one in together[:2]] != [one.change for one in unaware]
     assert [one.test for one in together] == ["wild", "wild", "calm", "calm", "new", "new"]
 
 
