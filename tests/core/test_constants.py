@@ -17,7 +17,7 @@ CONSTANTS = {
     duet: {"LOOKS": (3, 6, 12), "SPENT": (0.1, 0.2, 0.7), "BEYOND": 0.7, "EXPECTED": 0.015,
            "EXPECTED_DOF": 2.5, "UNREPEATED": 0.1, "UNREPEATED_DOF": 4.0, "MOST_FORESEEN": 100,
            "STORED_DOF": 2.5},
-    correction: {"STANDS_FROM": 0.7, "CONTENTION_SHARE": 0.5},
+    correction: {"STANDS_FROM": 0.7},
     evidence: {"RUNS_OF_PAIRS": 5},
     level: {"CHANGE_ERROR": 0.01},
     drift: {"UNCORRECTED": drift.Expected(0.11, 24.0, 1.0),
