@@ -397,6 +397,32 @@ def test_the_latest_run_decides_how_all_are_corrected():
     assert (plain.corrected, plain.measured) == (False, None)
 
 
+def test_what_is_judged_needs_the_reference_too():
+    """A reference that was never run now must not be made up, nor one that needs other cores."""
+    then = measured(100, 100, reference_s=0.001)
+    for found in the_judged(measured(80, 80), History((then,))):
+        assert (found.corrected, found.measured) == (False, None)
+        assert found.change.value == pytest.approx(-0.2, abs=1e-6)
+
+
+def test_by_which_clock_is_corrected_depends_on_both_sides():
+    """One core beside a reference on two is slowed down by less than the reference is."""
+
+    def beside(cores, wall_s, cpu_s):
+        one = replace(process(80, cores), reference_wall_s=wall_s, reference_cpu_s=cpu_s)
+        return measurement(one, one)
+
+    def change(now, then):
+        found = the_judged(now, History((then,)))[0]
+        assert found.corrected
+        return found.change.value
+
+    stands, alone = beside(2.0, 0.001, 0.0025), beside(1.0, 0.002, 0.004)
+    assert change(alone, stands) == pytest.approx(0.6)
+    assert change(stands, alone) == pytest.approx(1 / 1.6 - 1)
+    assert change(beside(2.0, 0.002, 0.004), stands) == pytest.approx(1.0)
+
+
 def test_contention_that_is_not_corrected_makes_speeds_less_sure():
     def beside(wall_s, cpu_s, speed=100):
         one = process(speed, 1.0)
