@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import traceback
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -34,7 +33,6 @@ class SharedSession(MeasuringSession):
         self, sent: SentOrder, connection: Connection, own_runtime: runtime.Runtime
     ) -> None:
         super().__init__(sent, connection, own_runtime)
-        self._pid = os.getpid()
         self._limits = _limits()
         self._items: dict[str, pytest.Item] = {}
         self._interrupt = Interrupt()
@@ -104,8 +102,6 @@ class SharedSession(MeasuringSession):
         session.testsfailed = 0
         session._setupstate.teardown_exact(item)  # where it is not the one that was announced
         self._run(item, nextitem)
-        if os.getpid() != self._pid:  # a fork of the test that came back here
-            return True
         return step.next_id is None or bool(session.shouldfail or session.shouldstop)
 
     @pytest.hookimpl(hookwrapper=True)

@@ -186,6 +186,54 @@ def test_who_ends_the_process_or_hangs_is_the_only_one_to_fail(suite):
     assert list(benchmarks) == ["test_measures_after_all[intra1-inter1]"]
 
 
+def test_a_fork_that_comes_back_takes_nothing_down_and_runs_no_further_test(suite):
+    suite.write(
+        f"""
+        import atexit, os
+        from conftest import note
+
+        {MARKED}
+        def wait():
+            return os.waitstatus_to_exitcode(os.wait()[1])
+
+        @pytest.fixture
+        def forked():
+            is_fork = not os.fork()
+            yield is_fork
+            note("forked down")
+
+        def test_in_setup(of_module, forked):
+            assert not forked and wait() == 0
+
+        @pytest.mark.parametrize(
+            ("how", "code"), [(lambda: None, 0), (lambda: exit(3), 3), (lambda: 1 / 0, 1)]
+        )
+        def test_in_call(of_module, how, code, capfd):
+            if not os.fork():
+                print("of the fork")
+                how()
+                return
+            assert wait() == code
+            assert capfd.readouterr().out == "of the fork\\n"
+
+        def test_measured(of_module, benchmark):
+            if not os.fork():
+                raise KeyboardInterrupt
+            assert wait() == 1
+            benchmark(sum, range(10))
+        """,
+        conftest=EVENTS,
+    )
+    result = suite.run()
+    result.assert_outcomes(passed=5)
+    events, pids = events_of(suite)
+    assert events == [
+        *("module up", "forked down", "module down"),
+        *("module up", "module down"),
+    ]
+    assert len(set(pids)) == 2
+
+
 def test_what_ends_the_run_takes_fixtures_down_as_plain_pytest_does(suite):
     suite.write(
         f"""
