@@ -20,7 +20,12 @@ from pytest_tfthreads.engine import failure, rendezvous
 from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.preload import Preload, Preloaded
-from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
+from pytest_tfthreads.engine.protocol import (
+    Connection,
+    ConnectionClosedError,
+    GarbledMessageError,
+    MessageKind,
+)
 
 _BOOT = (
     "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
@@ -211,14 +216,24 @@ class Interpreter:
         self.connection.send("run", sent.to_json(), fds)
 
     def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
-        """Have it do something to one of its processes: "kill", "continue", "stacks"."""
+        """Have it do something to one of its processes.
+
+        `kind`: "kill", "continue", "stacks" or "interrupt".
+        """
         if not self.is_dead:
             self.connection.send(kind, {"pid": pid, **body})
 
     def read(self) -> None:
-        """Wait for news of its processes and pass them on."""
-        for body, _ in self.connection.poll_all():
-            self._pass_on(body)
+        """Wait for news of its processes and pass them on.
+
+        Raises `ConnectionClosedError` also where Ctrl-C has broken off an earlier reading, and what
+        follows makes no sense.
+        """
+        try:
+            for body, _ in self.connection.poll_all():
+                self._pass_on(body)
+        except GarbledMessageError as error:
+            raise ConnectionClosedError from error
 
     def read_until(self, done: Callable[[], bool], seconds: float) -> None:
         """Wait for such news; `ConnectionClosedError` if it does not come, for it never will."""
