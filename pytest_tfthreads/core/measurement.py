@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -14,12 +15,14 @@ from pytest_tfthreads.core.decode import (
     NotNegative,
     Plain,
     Renamed,
+    Within,
     decode,
     encode,
 )
 from pytest_tfthreads.core.stats.estimates import Estimate, mean_of_ratios
 
 SCHEMA = 1
+_OF_TEAMS = ("instances", "instance_cpus", "latency", "imbalance", "max_pss_bytes")
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,29 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Latency:
+    """Seconds of a call as one caller sees it, over the rounds of all instances that count.
+
+    The time of a round is shared evenly by its `calls_a_round`.
+    """
+
+    median_s: NotNegative
+    p99_s: NotNegative
+    calls_a_round: Count
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One configuration of one test, measured in one or more processes.
 
     `requested` is the request with symbols resolved (0: TensorFlow's choice), `effective` what
     TensorFlow really ran with, or `None` where the platform does not let it be counted.
     `flags` name what was odd.
+
+    Where several `instances` ran at once, a sample is of all of them together: `cpus` are the first
+    one's, `instance_cpus` those of each, `imbalance` the share by which the slowest made fewer
+    calls a second than the fastest, `max_pss_bytes` the memory of all, pages that they share
+    counted once.
     """
 
     requested: Annotated[Pools, FLATTENED]
@@ -130,6 +150,11 @@ class Measurement:
     samples: Annotated[tuple[Sample, ...], Renamed("processes")]
     machine: Mapping[str, Plain] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    instances: Annotated[int, Within(1)] = 1
+    instance_cpus: tuple[tuple[Count, ...], ...] = ()
+    latency: Latency | None = None
+    imbalance: NotNegative | None = None
+    max_pss_bytes: Count | None = None
 
     @property
     def throughput(self) -> Estimate:
@@ -149,7 +174,12 @@ class Measurement:
     @property
     def utilization(self) -> float:
         """Share of the granted CPUs that was used."""
-        return self.cores_used.value / len(self.cpus)
+        return self.cores_used.value / len(self.granted)
+
+    @property
+    def granted(self) -> frozenset[int]:
+        """The CPUs of all instances."""
+        return frozenset(itertools.chain(self.cpus, *self.instance_cpus))
 
     def check(self) -> None:
         """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
@@ -173,9 +203,13 @@ class Measurement:
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded: with the figures that follow from it, which are not read again."""
+        fields = encode(self)
+        if self.instances == 1:
+            for name in _OF_TEAMS:
+                del fields[name]
         return {
             "schema": SCHEMA,
-            **encode(self),
+            **fields,
             "throughput": self.throughput.to_json(),
             "cpu_efficiency": self.cpu_efficiency.to_json(),
             "cores_used": self.cores_used.to_json(),

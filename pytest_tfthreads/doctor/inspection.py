@@ -13,7 +13,13 @@ from pathlib import Path
 
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.doctor.checks import Clock, Facts, Load, Turbo
-from pytest_tfthreads.system.machine import Machine, kernel_text, parse_cpu_list, read_nodes
+from pytest_tfthreads.system.machine import (
+    Machine,
+    kernel_text,
+    parse_cpu_list,
+    read_cpuset,
+    read_nodes,
+)
 
 ROOT = Path("/")
 
@@ -33,6 +39,7 @@ def read_facts(machine: Machine, root: Path = ROOT) -> Facts:
         cpu_model=machine.cpu_model,
         cpus=cpus,
         online=online_cpus(root),
+        cpuset=read_cpuset(root / "sys/fs/cgroup", root / "proc/self/cgroup"),
         physical=machine.counts.physical,
         quota_cpus=machine.quota_cpus,
         hides_groups=not (root / "proc/self/cgroup").exists(),

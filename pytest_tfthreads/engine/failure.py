@@ -39,6 +39,8 @@ FailureKind = Literal[
     "preload",
     "interpreter",
     "misconfigured",
+    "too-little-memory",
+    "never-together",
 ]
 """How a process ended that could not tell itself; others are outcomes of replies."""
 KilledFor = Literal["time-out", "descriptors", "garbled", "unreadable", "abandoned"]

@@ -207,6 +207,11 @@ class Recorder:
             tuple(end[1] - start[1] for start, end in pairs),
         )
 
+    def began_s(self, count: int) -> tuple[float, ...]:
+        """When each of the last `count` rounds began, by a clock that all processes share."""
+        # Linux's perf_counter is CLOCK_MONOTONIC, which does not begin with the process.
+        return tuple(wall_s for wall_s, _ in self.readings[len(self.readings) - 2 * count :: 2])
+
     def switches(self) -> Switches:
         """While measuring, or of the whole test where the user's own warm-up hides its end."""
         before, after = self._switches_before, self._switches_after or Switches.now()

@@ -138,8 +138,9 @@ class ItemRun:
     @property
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
-        sample = self.runs[0].reply.sample if self.runs else None
-        return None if sample is None else sample.iterations
+        # Not its sample's, which may be of several instances together.
+        record = self.runs[0].reply.benchmark if self.runs else None
+        return None if record is None else record.iterations
 
     def take(self, result: Launched | Failure, begun_s: float) -> None:
         """What a process brought."""

@@ -7,21 +7,24 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
+from pytest_tfthreads.core.counted_rounds import quantile
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.verdict import Verdict
-from pytest_tfthreads.core.measurement import Measurement, Pools
+from pytest_tfthreads.core.measurement import Latency, Measurement, Pools
 from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.search import SearchCost
-from pytest_tfthreads.core.threads import Case, Configuration
+from pytest_tfthreads.core.threads import Case, Configuration, is_oversubscribed
 from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.engine.team import TeamLaunched
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.raised import Described
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -149,9 +152,12 @@ class Results:
         runs = item_run.measured_runs
         if not runs or item_run.has_failed or item_run.ending is not None:
             return None
+        requested = item_run.requested
+        teams = [run for run in runs if isinstance(run, TeamLaunched)]
+        if len(teams) < len(runs) and self._team_size(case, requested) > 1:
+            return None  # one instance ran alone, for a debugger
         reply = runs[0].reply
         effective = reply.effective
-        requested = item_run.requested
         return Measurement(
             requested=requested,
             effective=effective,
@@ -175,7 +181,11 @@ class Results:
                     )
                 )
             ),
+            **_of_teams(teams),
         )
+
+    def _team_size(self, case: Case, requested: Pools) -> int:
+        return case.team_size(requested.intra, requested.inter, self._machine.counts)
 
     def measured(
         self, item_run: ItemRun, cost: SearchCost | None, duet: Duet | None
@@ -200,6 +210,7 @@ class Results:
                 **{name: _plain(value) for name, value in parameters.items()},
                 "intra": case.threads.intra.text,
                 "inter": case.threads.inter.text,
+                **_instances(case),
             },
             record=joined(records),
             measurement=measurement,
@@ -215,7 +226,9 @@ class Results:
     def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
         sent, order = launched.sent, launched.sent.order
         granted = len(sent.cpus)
-        if max(pools.intra, pools.inter) > granted:
+        counts = self._machine.counts
+        instances = self._team_size(case, Pools(order.terms.intra, order.terms.inter))
+        if is_oversubscribed(max(pools.intra, pools.inter), granted, instances, counts.logical):
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"
@@ -237,6 +250,29 @@ class Results:
                 yield "xdist"
         if self._is_packed:
             yield "packed"
+
+
+def _of_teams(teams: Sequence[TeamLaunched]) -> dict[str, Any]:
+    """What a measurement says of instances that ran at once."""
+    if not teams:
+        return {}
+    calls_s = list(itertools.chain(*(team.call_s for team in teams)))
+    record = teams[0].reply.benchmark
+    assert record is not None, "a team has a result only if all have measured"
+    memory = [team.max_pss_bytes for team in teams if team.max_pss_bytes is not None]
+    return {
+        "instances": len(teams[0].cpus),
+        "instance_cpus": teams[0].cpus,
+        "latency": Latency(quantile(calls_s, 0.5), quantile(calls_s, 0.99), record.iterations),
+        "imbalance": fmean(team.imbalance for team in teams),
+        "max_pss_bytes": max(memory, default=None),
+    }
+
+
+def _instances(case: Case) -> dict[str, str]:
+    """As a parameter, where the test has it."""
+    instances = case.threads.instances
+    return {} if instances is None else {"instances": instances.text}
 
 
 def _plain(value: object) -> object:

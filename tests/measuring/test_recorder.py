@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -267,6 +268,17 @@ def test_rounds_have_both_clocks(recorder, clock):
     assert recorder.warmup_calls == 50
 
 
+def test_it_knows_when_rounds_began(recorder, clock):
+    warm_up(recorder, clock)
+    recorder.start_measuring()
+    began_s = []
+    for wall_s in (0.05, 0.3, 0.2):
+        began_s.append(clock.wall_s)
+        call(recorder, clock, wall_s)
+        clock.pass_by(0.7)  # between rounds
+    assert recorder.began_s(2) == pytest.approx(began_s[1:])
+
+
 def test_retracing_while_measuring_is_flagged(recorder, clock, watch):
     watch.traced = True
     warm_up(recorder, clock)
@@ -344,6 +356,15 @@ def test_reference_waits_for_no_end_of_a_long_turn(recorder, clock, turns, work)
     turns.rounds_a_turn = 32
     benchmark(recorder, clock, itertools.repeat(0.006))
     assert work.at_rounds[:4] == [14, 28, 32 + 10, 32 + 24]
+
+
+def test_reference_of_an_instance_waits_for_the_end_of_every_turn(work, clock):
+    """Before it, other instances may be at their rounds."""
+    reference = Reference(work, math.inf)
+    for rounds in range(20):
+        reference.round_over(0.5, ends_turn=rounds == 9)
+    assert reference.mean_s() is None  # measured too seldom for 10 s
+    assert clock.wall_s == pytest.approx(12 * work.call_s)
 
 
 def test_reference_between_long_rounds(recorder, clock, work, reference):

@@ -35,7 +35,12 @@ def test_rows_of_the_json_file(suite):
     }  # fmt: skip
     assert recorded["schema"] == 1
     assert recorded["group"] == "test_it.py::test_it[32]"
-    assert recorded["configuration"] == {"id": "intra1-inter2", "intra": "1", "inter": "2"}
+    assert recorded["configuration"] == {
+        "id": "intra1-inter2",
+        "intra": "1",
+        "inter": "2",
+        "instances": None,
+    }
     assert recorded["effective"] == {"intra": 1, "inter": 2}
     assert len(recorded["processes"]) == 2
     for process in recorded["processes"]:

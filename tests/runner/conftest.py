@@ -13,6 +13,7 @@ from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.reply import Reply
+from pytest_tfthreads.engine.team import TeamLaunched
 from pytest_tfthreads.hooks import parts
 from pytest_tfthreads.runner.executor import Answers, SharedAnswer
 
@@ -122,7 +123,17 @@ class ScriptedExecutor:
             runtime={"tensorflow": "2.21.0"},
             uses_benchmark=self.uses_benchmark(name),
         )
-        return Launched(sent, reply, "")
+        if not job.others or not has_sample:
+            return Launched(sent, reply, "")
+        sets = tuple(tuple(cpu + len(cpus) * n for cpu in cpus) for n in range(len(job.orders)))
+        together = replace(
+            reply.sample, wall_s=reply.sample.wall_s[::2], cpu_s=reply.sample.cpu_s[::2],
+            iterations=2 * len(job.orders), turn_rounds=1,
+        )  # fmt: skip
+        return TeamLaunched(
+            sent, replace(reply, sample=together), "", sets, (answer,) * 99 + (2 * answer,), 0.1,
+            1 << 30,
+        )  # fmt: skip
 
     def _reports(self, order, error):
         for when in ("setup", "call", "teardown"):

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.stats.estimates import (
@@ -18,16 +18,23 @@ from pytest_tfthreads.core.stats.estimates import (
     student_t,
 )
 from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts, difference
-from pytest_tfthreads.core.threads import ThreadConfig
+from pytest_tfthreads.core.sweep.teams import Placement
+from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration of a test; `id` is its `Case.id`."""
+    """One configuration of a test; `id` is its `Case.id`.
+
+    `latency_s`: seconds of a call where several instances ran at once, whose samples hold the calls
+    of all of them. `placements`: where each of these runs, if that is known.
+    """
 
     id: str
     threads: ThreadConfig
     measurement: Measurement
+    latency_s: float | None = None
+    placements: tuple[Placement, ...] = ()
 
     @property
     def terms(self) -> str:
@@ -38,6 +45,30 @@ class Candidate:
     def pools(self) -> Pools:
         """As counted where they could be, else as requested (0: TensorFlow's choice)."""
         return self.measurement.effective or self.measurement.requested
+
+    @property
+    def instances(self) -> int:
+        """How many ran at once: what was asked for, on the machine that measured."""
+        if self.measurement.instances > 1:
+            return self.measurement.instances
+        if self.threads.instances is None:
+            return 1
+        machine = self.measurement.machine
+        counts = CpuCounts(machine.get("physical", 1), machine.get("logical", 1))
+        return self.threads.instances.resolve(counts, len(self.measurement.cpus))
+
+    @property
+    def call_s(self) -> float:
+        """Seconds of a call as one caller sees it: the median over all rounds."""
+        if self.latency_s is not None:
+            return self.latency_s
+        if self.measurement.latency is not None:
+            return self.measurement.latency.median_s
+        return median(
+            wall_s / sample.iterations
+            for sample in self.measurement.samples
+            for wall_s in sample.wall_s
+        )
 
 
 @dataclass(frozen=True)
