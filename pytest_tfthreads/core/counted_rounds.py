@@ -50,12 +50,14 @@ class Counted:
 
     `sample` has an entry for each turn, of as many calls as all instances make in one. `call_s`:
     seconds of a call, of each round that counts. `imbalance`: by which share the slowest instance
-    makes fewer calls a second than the fastest.
+    makes fewer calls a second than the fastest. `together_s`: how much of a turn counts, of the
+    instance of which the least does; the mean over the turns that count.
     """
 
     sample: Sample
     call_s: tuple[float, ...]
     imbalance: float
+    together_s: float
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,11 @@ def count(instances: Sequence[InstanceRounds]) -> Counted:
             voluntary_switches=sum(sample.voluntary_switches for sample in samples),
             involuntary_switches=sum(sample.involuntary_switches for sample in samples),
             cpus=tuple(sorted({cpu for sample in samples for cpu in sample.cpus})),
-            # The n-th turn of one member is compared with the n-th of another.
-            ring=samples[0].ring if len(found) == len(shares) else None,
+            ring=samples[0].ring,
             reference_wall_s=_mean([sample.reference_wall_s for sample in samples]),
             reference_cpu_s=_mean([sample.reference_cpu_s for sample in samples]),
+            # The n-th turn of one member is compared with the n-th of another.
+            turns_missed=tuple(place for place, one in enumerate(shares) if one is None),
         ),
         call_s=tuple(
             one.wall_s / iterations
@@ -130,6 +133,7 @@ def count(instances: Sequence[InstanceRounds]) -> Counted:
             for one in share.counted
         ),
         imbalance=1 - min(each) / max(each),
+        together_s=fmean(min(share.wall_s for share in turn) for turn in found),
     )
 
 

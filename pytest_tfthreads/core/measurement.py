@@ -22,7 +22,14 @@ from pytest_tfthreads.core.decode import (
 from pytest_tfthreads.core.stats.estimates import Estimate, Spread, mean_of_ratios
 
 SCHEMA = 1
-_OF_TEAMS = ("instances", "instance_cpus", "latency", "imbalance", "max_pss_bytes")
+_OF_TEAMS = (
+    "instances",
+    "instance_cpus",
+    "instance_nodes",
+    "latency",
+    "imbalance",
+    "max_pss_bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Sample:
     have the same `ring` took turns of `turn_rounds` rounds: their n-th turns followed each other.
     `reference_wall_s` and `reference_cpu_s` are mean seconds a call of a fixed reference workload
     that was measured between the rounds: how fast the machine was. `None`: there was none.
+    `turns_missed` are the places, among its turns, of those that gave no rounds.
     """
 
     wall_s: tuple[NotNegative, ...]
@@ -61,6 +69,7 @@ class Sample:
     turn_rounds: Count = 1
     reference_wall_s: NotNegative | None = None
     reference_cpu_s: NotNegative | None = None
+    turns_missed: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
@@ -102,6 +111,7 @@ class Sample:
             iterations=self.calls,
             ring=None,
             turn_rounds=1,
+            turns_missed=(),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -145,9 +155,10 @@ class Measurement:
     `flags` name what was odd.
 
     Where several `instances` ran at once, a sample is of all of them together: `cpus` are the first
-    one's, `instance_cpus` those of each, `imbalance` the share by which the slowest made fewer
-    calls a second than the fastest, `max_pss_bytes` the memory of all, pages that they share
-    counted once.
+    one's, `instance_cpus` those of each, `instance_nodes` the NUMA node of each where the machine
+    has several (`None`: its CPUs are of more than one), `imbalance` the share by which the slowest
+    made fewer calls a second than the fastest, `max_pss_bytes` the memory of all, pages that they
+    share counted once.
 
     `spreads` are there where intervals are made from more than the samples (`core.pooling`).
     """
@@ -163,6 +174,7 @@ class Measurement:
     flags: tuple[str, ...] = ()
     instances: Annotated[int, Within(1)] = 1
     instance_cpus: tuple[tuple[Count, ...], ...] = ()
+    instance_nodes: tuple[Count | None, ...] = ()
     latency: Latency | None = None
     imbalance: NotNegative | None = None
     max_pss_bytes: Count | None = None
@@ -215,6 +227,12 @@ class Measurement:
         """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
         if not self.cpus:
             raise DecodeError("is empty, not a CPU or more", "cpus")
+        if self.instances > 1 and (
+            len(self.instance_cpus) != self.instances or not all(self.instance_cpus)
+        ):
+            raise DecodeError(f"are not of {self.instances} instances", "instance_cpus")
+        if len(self.instance_nodes) not in (0, self.instances):
+            raise DecodeError(f"are not of {self.instances} instances", "instance_nodes")
         try:
             figures = (self.throughput, self.cpu_efficiency, self.cores_used)
         except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tfthreads.core.counted_rounds import InstanceRounds, count
+from pytest_tfthreads.core.format import mebibytes
 from pytest_tfthreads.core.layout import Layout, Ready
 from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.interleaving import Cpus, CpuSets
@@ -17,6 +18,8 @@ from pytest_tfthreads.system import memory
 
 # Reading a process's memory takes some milliseconds.
 _MEMORY_EVERY_S = 1.0
+# Instances begin and end within some tenths of a millisecond of each other, on an idle machine.
+_BRIEF_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,10 @@ class Team:
             return None
         return Failure(
             "too-little-memory",
-            f"{self._size} instances do not fit into memory: the first takes {_mib(taken)}, the "
-            f"other {others} would take {_mib(taken * others)}, and {_mib(left)} are left on this "
-            "machine or in its cgroup. Ask for fewer instances, use a smaller batch, or give the "
-            "machine or its cgroup more memory.",
+            f"{self._size} instances do not fit into memory: the first takes {mebibytes(taken)}, "
+            f"the other {others} would take {mebibytes(taken * others)}, and {mebibytes(left)} are "
+            "left on this machine or in its cgroup. Ask for fewer instances, use a smaller batch, "
+            "or give the machine or its cgroup more memory.",
         )
 
     def _read_memory(self) -> None:
@@ -199,7 +202,8 @@ class Team:
             return Failure(
                 "never-together",
                 f"Nothing of {self._size} instances can be counted: {error}. Their rounds are too "
-                "short, or too few: measure for longer (max_time, or more rounds).",
+                "short, or too few: more calls a round (pedantic's iterations), more rounds, or a "
+                "longer --benchmark-max-time.",
             )
         first = launched[0]
         return TeamLaunched(
@@ -208,7 +212,10 @@ class Team:
                 first.reply,
                 sample=counted.sample,
                 began_s=(),
-                flags=_distinct(reply.flags for reply in replies),
+                flags=(
+                    *_distinct(reply.flags for reply in replies),
+                    *(["brief-turns"] if counted.together_s < _BRIEF_S else []),
+                ),
                 states=tuple(itertools.chain(*(reply.states for reply in replies))),
             ),
             first.fresh_reason,
@@ -233,7 +240,3 @@ def _has_failed(launched: Launched) -> bool:
 
 def _distinct(flags: Iterable[Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(itertools.chain(*flags)))
-
-
-def _mib(count: int) -> str:
-    return f"{count / 2**20:,.0f} MiB"

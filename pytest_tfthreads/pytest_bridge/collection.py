@@ -57,21 +57,7 @@ def assign_case(item: pytest.Item, override: Sequence[ThreadConfig]) -> None:
 
 def cases_of(node: pytest.Item, override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
     """All that a test's markers and the override ask for. Raises `ConfigError`."""
-    cases = select(_levels(node), override)
-    refuse_teams(cases)
-    return cases
-
-
-def refuse_teams(cases: Iterable[Case]) -> None:
-    """Raises `ConfigError` where several processes are to run at once."""
-    for case in cases:
-        instances = case.threads.instances
-        if instances is not None and instances.text != "1":
-            raise ConfigError(
-                "instances",
-                f"{instances.text!r}: several processes at once cannot be measured yet; leave "
-                "instances out, or use 1",
-            )
+    return select(_levels(node), override)
 
 
 def is_assigned(item: pytest.Item) -> bool:

@@ -67,9 +67,7 @@ def _short_gain(recommendation: Recommendation) -> str:
 
 def _cores(candidate: Candidate) -> str:
     measurement = candidate.measurement
-    granted = len(measurement.cpus) * candidate.instances
-    most = measurement.machine.get("logical", granted)  # more instances than CPUs share them
-    return f"{hundredths(measurement.cores_used.value)} of {min(granted, most)}"
+    return f"{hundredths(measurement.cores_used.value)} of {len(measurement.granted)}"
 
 
 def _to_paste(recommendations: Sequence[Recommendation], names: Mapping[str, str]) -> list[str]:
@@ -249,7 +247,9 @@ def _aims(recommendation: Recommendation) -> list[str]:
 def _call(one: Configuration) -> str:
     speed = "" if one.throughput_to_best.rings == 0 else f" at {times(one.throughput_to_best)} × "
     speed += "the recommended one's throughput" if speed else ""
-    return f"{label(one.candidate)} ({duration(one.candidate.call_s)} a call{speed})"
+    latency = one.candidate.measurement.latency
+    slowest = "" if latency is None else f", 99 % within {duration(latency.p99_s)}"
+    return f"{label(one.candidate)} ({duration(one.candidate.call_s)} a call{slowest}{speed})"
 
 
 def _names(configurations: Sequence[Configuration]) -> str:

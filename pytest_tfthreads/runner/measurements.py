@@ -148,13 +148,12 @@ class Results:
 
     def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
-        case = item_run.case
         runs = item_run.measured_runs
         if not runs or item_run.has_failed or item_run.ending is not None:
             return None
         requested = item_run.requested
         teams = [run for run in runs if isinstance(run, TeamLaunched)]
-        if len(teams) < len(runs) and self._team_size(case, requested) > 1:
+        if len(teams) < len(runs) and item_run.instances > 1:
             return None  # one instance ran alone, for a debugger
         reply = runs[0].reply
         effective = reply.effective
@@ -175,17 +174,14 @@ class Results:
             flags=tuple(
                 dict.fromkeys(
                     itertools.chain(
-                        self._flags(case, effective or requested, runs[0]),
+                        self._flags(item_run, effective or requested, runs[0]),
                         ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )
                 )
             ),
-            **_of_teams(teams),
+            **_of_teams(teams, self._machine),
         )
-
-    def _team_size(self, case: Case, requested: Pools) -> int:
-        return case.team_size(requested.intra, requested.inter, self._machine.counts)
 
     def measured(
         self, item_run: ItemRun, cost: SearchCost | None, duet: Duet | None
@@ -223,12 +219,12 @@ class Results:
             ),
         )
 
-    def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
-        sent, order = launched.sent, launched.sent.order
+    def _flags(self, item_run: ItemRun, pools: Pools, launched: Launched) -> Iterator[str]:
+        case, sent, order = item_run.case, launched.sent, launched.sent.order
         granted = len(sent.cpus)
         counts = self._machine.counts
-        instances = self._team_size(case, Pools(order.terms.intra, order.terms.inter))
-        if is_oversubscribed(max(pools.intra, pools.inter), granted, instances, counts.logical):
+        threads = max(pools.intra, pools.inter)
+        if is_oversubscribed(threads, granted, item_run.instances, counts.logical):
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"
@@ -252,7 +248,7 @@ class Results:
             yield "packed"
 
 
-def _of_teams(teams: Sequence[TeamLaunched]) -> dict[str, Any]:
+def _of_teams(teams: Sequence[TeamLaunched], machine: Machine) -> dict[str, Any]:
     """What a measurement says of instances that ran at once."""
     if not teams:
         return {}
@@ -263,10 +259,19 @@ def _of_teams(teams: Sequence[TeamLaunched]) -> dict[str, Any]:
     return {
         "instances": len(teams[0].cpus),
         "instance_cpus": teams[0].cpus,
+        "instance_nodes": _nodes_of(teams[0].cpus, machine),
         "latency": Latency(quantile(calls_s, 0.5), quantile(calls_s, 0.99), record.iterations),
         "imbalance": fmean(team.imbalance for team in teams),
         "max_pss_bytes": max(memory, default=None),
     }
+
+
+def _nodes_of(sets: Sequence[Sequence[int]], machine: Machine) -> tuple[int | None, ...]:
+    """The NUMA node of each set, None where it has several; empty where the machine has one."""
+    if len(machine.nodes) == 1:
+        return ()
+    nodes = [{machine.node_of(cpu) for cpu in cpus} for cpus in sets]
+    return tuple(min(one) if len(one) == 1 else None for one in nodes)
 
 
 def _instances(case: Case) -> dict[str, str]:

@@ -54,11 +54,6 @@ class Orders:
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
-    def team_size(self, item_run: ItemRun) -> int:
-        """How many processes run its configuration at once."""
-        requested = item_run.requested
-        return item_run.case.team_size(requested.intra, requested.inter, self._machine.counts)
-
     def write_all(
         self,
         item_run: ItemRun,
@@ -74,7 +69,7 @@ class Orders:
         One for each instance. With a debugger, or for a trace, the first instance runs alone.
         """
         is_alone = self.is_interactive or traces is not None
-        instances = 1 if is_alone else self.team_size(item_run)
+        instances = 1 if is_alone else item_run.instances
         first = self.write(item_run, place, ring, ring_id, iterations, budget_share, traces)
         terms = replace(first.terms, instances=instances)
         return (

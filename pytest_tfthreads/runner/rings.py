@@ -84,6 +84,6 @@ class Rings:
     def _rounds_a_turn(self, item_runs: Sequence[ItemRun]) -> int:
         if len(item_runs) == 1:
             return ROUNDS_ALONE
-        if any(self._orders.team_size(one) > 1 for one in item_runs):
+        if any(one.instances > 1 for one in item_runs):
             return max(self._settings.rounds_a_turn, ROUNDS_OF_TEAMS)
         return self._settings.rounds_a_turn

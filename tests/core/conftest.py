@@ -65,6 +65,12 @@ def candidate():
         requested = Pools(pool(intra), pool(inter))
         effective = Pools(requested.intra or PHYSICAL, requested.inter or PHYSICAL)
         known = {"requested": requested, "effective": effective, "items": 32, "unit": "images"}
+        if instances is not None and instances > 1:
+            fields = {
+                "instances": instances,
+                "instance_cpus": tuple((cpu,) for cpu in range(instances)),
+                **fields,
+            }
         measurement = Measurement(
             **{**known, "cpus": (0,), "start": "fork", "samples": tuple(samples), **fields}
         )

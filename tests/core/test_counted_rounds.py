@@ -55,6 +55,7 @@ def test_what_was_measured_beside_fewer_neighbours_does_not_count():
     )
     # It has begun before, and is at its last round when the first one ends.
     found = count([one, other])
+    assert found.together_s == pytest.approx(0.05)
     assert found.sample.calls_a_second == pytest.approx(200)
     assert set(found.call_s) == {0.01}
 
@@ -73,13 +74,23 @@ def test_where_no_round_lies_between_parts_of_rounds_count():
     assert found.sample.ring == 4
 
 
-def test_a_turn_in_which_they_never_met_gives_no_pairs():
+def test_a_turn_in_which_they_never_met_is_left_out_and_the_others_keep_their_places():
     """Turns are paired with those of other members by their number."""
     early = instance(0.01, turns=3)
     moved = [*early.began_s[:TURN], *(at + 0.5 for at in early.began_s[TURN : 2 * TURN])]
     moved += early.began_s[2 * TURN :]
     found = count([early, InstanceRounds(early.sample, tuple(moved), 0, TURN)])
-    assert (len(found.sample.wall_s), found.sample.ring) == (2, None)
+    assert (len(found.sample.wall_s), found.sample.turns_missed) == (2, (1,))
+    at_work = [wall_s > 0 for wall_s, _ in blocks(found.sample, 1.0)]
+    assert at_work == [True, False, True]
+    assert found.sample.condensed().turns_missed == ()
+    single = replace(early.sample, turn_rounds=TURN)
+    single = replace(single, wall_s=tuple(s * (1 + n // TURN) for n, s in enumerate(single.wall_s)))
+    pairs = [
+        (one, other)
+        for (one, _), (other, _) in zip(blocks(found.sample, 1.0), blocks(single, 1.0), strict=True)
+    ]
+    assert pairs == [pytest.approx(pair) for pair in ((0.005, 0.01), (0, 0.02), (0.005, 0.03))]
     with pytest.raises(ValueError, match="in no turn at work at the same time"):
         count([instance(0.01, turns=1), instance(0.01, turns=1, begins_late_s=0.5)])
 

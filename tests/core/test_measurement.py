@@ -85,6 +85,7 @@ def test_of_several_instances_more_is_known_and_of_one_nothing_is_added():
     assert data.keys() - one.to_json().keys() == {
         "instances",
         "instance_cpus",
+        "instance_nodes",
         "latency",
         "imbalance",
         "max_pss_bytes",
@@ -92,6 +93,23 @@ def test_of_several_instances_more_is_known_and_of_one_nothing_is_added():
     assert (one.utilization, team.utilization) == (pytest.approx(0.75), pytest.approx(0.375))
     with pytest.raises(DecodeError, match="instances is 0"):
         Measurement.from_json({**data, "instances": 0})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"instances": 2}, "instance_cpus are not of 2 instances"),
+        ({"instances": 2, "instance_cpus": ((0,), ())}, "instance_cpus are not of 2"),
+        ({"instances": 2, "instance_cpus": ((0,),) * 3}, "instance_cpus are not of 2"),
+        (
+            {"instances": 2, "instance_cpus": ((0,), (1,)), "instance_nodes": (0,)},
+            "instance_nodes are not of 2 instances",
+        ),
+    ],
+)
+def test_each_instance_has_cpus(wrong, place):
+    with pytest.raises(DecodeError, match=place):
+        replace(measurement(sample()), **wrong).check()
 
 
 def test_of_several_instances_a_call_takes_what_one_caller_sees():

@@ -143,7 +143,6 @@ def test_ini_keys(suite):
         ("inta=1", "*test_it.py::test_it: @pytest.mark.tf_threads: inta: unknown argument*"),
         ("inter='cores'", "*tf_threads: inter: unknown symbol 'cores'; known are*"),
         ("instances=0", "*tf_threads: instances: 0 is no number of instances; use an integer*"),
-        ("instances=['fill']", "*tf_threads: instances: 'fill': several processes at once cannot*"),
     ],
 )
 def test_bad_markers_are_collection_errors(suite, mark, message):

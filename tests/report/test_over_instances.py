@@ -4,9 +4,22 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_tfthreads.core.measurement import Latency
 from pytest_tfthreads.core.threads import InstanceCount
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.over_threads import heat_maps, is_grid
+from pytest_tfthreads.report.html.subject import section
+
+
+def of_instances(measurement, count):
+    return replace(
+        measurement,
+        instances=count,
+        instance_cpus=tuple((2 * place, 2 * place + 1) for place in range(count)),
+        latency=Latency(0.0123, 0.0456, 7),
+        imbalance=0.034,
+        max_pss_bytes=300 << 20,
+    )
 
 
 @pytest.fixture
@@ -22,11 +35,11 @@ def subject(content):
             for count in instances:
                 given = None if count is None else InstanceCount.parse(count, "instances")
                 threads = replace(one.threads, instances=given)
-                cases.append(
-                    MeasuredCase(
-                        threads.id, replace(one, id=threads.id, threads=threads), (), (), None
-                    )
-                )
+                measurement = one.measurement
+                if count is not None and count > 1:
+                    measurement = of_instances(measurement, count)
+                candidate = replace(one, id=threads.id, threads=threads, measurement=measurement)
+                cases.append(MeasuredCase(threads.id, candidate, (), (), None))
         return Subject("test", tuple(cases), None, None)
 
     return build
@@ -55,3 +68,13 @@ def test_without_instances_the_maps_are_what_they_were(subject):
     assert len(heat_maps("t", subject(inters=(1, 2), instances=(None,)))) == 2
     assert "instance" not in "".join(heat_maps("t", subject(inters=(1, 2), instances=(None,))))
     assert not is_grid(subject(inters=(1,), instances=(None,)))
+
+
+def test_a_section_tells_what_each_of_several_instances_is_like(subject):
+    page = section(subject(inters=(1,), instances=(1, 4)), "t")
+    for words in ("12.3 ms", "45.6 ms", "3.4", "300 MiB", "0-1; 2-3; 4-5; 6-7"):
+        assert words in page
+    assert "whichever instance makes them" in page
+    assert ">8<" in page  # CPUs granted to four of two
+    alone = section(subject(inters=(1,), instances=(1,)), "t")
+    assert "nstances" not in alone

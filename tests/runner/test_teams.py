@@ -1,21 +1,10 @@
-"""Several instances of a configuration, from the marker to the results; no process runs.
-
-Collection refuses them until they are told of everywhere; here it does not.
-"""
+"""Several instances of a configuration, from the marker to the results; no process runs."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.runner.orders import Orders
-
-
-@pytest.fixture
-def teams(scripted, monkeypatch):
-    monkeypatch.setattr(collection, "refuse_teams", lambda cases: None)
-    return scripted
-
 
 SUITE = """
 @pytest.mark.tf_threads(1, 1, instances=[1, 2])
@@ -23,10 +12,10 @@ def test_it(benchmark): pass
 """
 
 
-def test_each_instance_has_an_order_and_what_is_its_own(teams):
-    teams.write(SUITE)
-    teams.run(processes=2).assert_outcomes(passed=2)
-    first, second = teams.executor.batches
+def test_each_instance_has_an_order_and_what_is_its_own(scripted):
+    scripted.write(SUITE)
+    scripted.run(processes=2).assert_outcomes(passed=2)
+    first, second = scripted.executor.batches
     counts = sorted(len(job.orders) for job in first.jobs)
     assert counts == [1, 2]
     terms = [order.terms for job in first.jobs for order in job.orders]
@@ -45,18 +34,18 @@ def test_each_instance_has_an_order_and_what_is_its_own(teams):
     assert {job.order.terms.iterations for job in second.jobs} == {1}
 
 
-def test_a_ring_of_single_processes_is_as_before(teams):
-    teams.write(SUITE.replace("[1, 2]", "1").replace("(1, 1", "([1, 2], 1"))
-    teams.run().assert_outcomes(passed=2)
-    (batch,) = teams.executor.batches
+def test_a_ring_of_single_processes_is_as_before(scripted):
+    scripted.write(SUITE.replace("[1, 2]", "1").replace("(1, 1", "([1, 2], 1"))
+    scripted.run().assert_outcomes(passed=2)
+    (batch,) = scripted.executor.batches
     assert {job.order.terms.rounds_a_turn for job in batch.jobs} == {2}
     assert all(not job.others for job in batch.jobs)
 
 
-def test_what_is_recorded_of_a_team(teams):
-    teams.write(SUITE)
-    teams.run(processes=2).assert_outcomes(passed=2)
-    rows = {one["name"]: one["extra_info"]["tf_threads"] for one in teams.saved["benchmarks"]}
+def test_what_is_recorded_of_a_team(scripted):
+    scripted.write(SUITE)
+    scripted.run(processes=2).assert_outcomes(passed=2)
+    rows = {one["name"]: one["extra_info"]["tf_threads"] for one in scripted.saved["benchmarks"]}
     alone, team = rows["test_it[intra1-inter1-x1]"], rows["test_it[intra1-inter1-x2]"]
     assert "instances" not in alone
     assert team["instances"] == 2
@@ -69,11 +58,11 @@ def test_what_is_recorded_of_a_team(teams):
     assert team["utilization"] == pytest.approx(0.5)
 
 
-def test_with_a_debugger_one_instance_runs_and_nothing_is_recorded(teams):
-    teams.write(SUITE)
-    teams.run("--pdb").assert_outcomes(passed=2)
-    assert all(not job.others for batch in teams.executor.batches for job in batch.jobs)
-    assert [one["name"] for one in teams.saved["benchmarks"]] == ["test_it[intra1-inter1-x1]"]
+def test_with_a_debugger_one_instance_runs_and_nothing_is_recorded(scripted):
+    scripted.write(SUITE)
+    scripted.run("--pdb").assert_outcomes(passed=2)
+    assert all(not job.others for batch in scripted.executor.batches for job in batch.jobs)
+    assert [one["name"] for one in scripted.saved["benchmarks"]] == ["test_it[intra1-inter1-x1]"]
 
 
 def test_processes_of_all_workers_have_numbers_of_their_own():

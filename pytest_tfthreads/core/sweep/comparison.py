@@ -19,22 +19,16 @@ from pytest_tfthreads.core.stats.estimates import (
 )
 from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts, difference
 from pytest_tfthreads.core.sweep.teams import Placement
-from pytest_tfthreads.core.threads import CpuCounts, ThreadConfig
+from pytest_tfthreads.core.threads import ThreadConfig
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration of a test; `id` is its `Case.id`.
-
-    `latency_s`: seconds of a call where several instances ran at once, whose samples hold the calls
-    of all of them. `placements`: where each of these runs, if that is known.
-    """
+    """One configuration of a test; `id` is its `Case.id`."""
 
     id: str
     threads: ThreadConfig
     measurement: Measurement
-    latency_s: float | None = None
-    placements: tuple[Placement, ...] = ()
 
     @property
     def terms(self) -> str:
@@ -48,20 +42,19 @@ class Candidate:
 
     @property
     def instances(self) -> int:
-        """How many ran at once: what was asked for, on the machine that measured."""
-        if self.measurement.instances > 1:
-            return self.measurement.instances
-        if self.threads.instances is None:
-            return 1
-        machine = self.measurement.machine
-        counts = CpuCounts(machine.get("physical", 1), machine.get("logical", 1))
-        return self.threads.instances.resolve(counts, len(self.measurement.cpus))
+        """How many ran at once."""
+        return self.measurement.instances
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where each of several instances ran; empty of a single one."""
+        measurement = self.measurement
+        nodes = measurement.instance_nodes or (None,) * len(measurement.instance_cpus)
+        return tuple(map(Placement, measurement.instance_cpus, nodes))
 
     @property
     def call_s(self) -> float:
         """Seconds of a call as one caller sees it: the median over all rounds."""
-        if self.latency_s is not None:
-            return self.latency_s
         if self.measurement.latency is not None:
             return self.measurement.latency.median_s
         return median(
@@ -241,16 +234,19 @@ def _by_ring(measurement: Measurement) -> dict[int, list[tuple[float, float]]]:
 
 
 def blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
-    """Wall and CPU seconds an item of every full turn, or of the only one begun."""
+    """Wall and CPU seconds an item of every full turn, or of the only one begun; 0 if missed."""
     size = min(sample.turn_rounds, len(sample.wall_s))
     amount = size * sample.iterations * items
-    return [
+    found = [
         (
             sum(sample.wall_s[start : start + size]) / amount,
             sum(sample.cpu_s[start : start + size]) / amount,
         )
         for start in range(0, len(sample.wall_s) - size + 1, size)
     ]
+    for place in sorted(sample.turns_missed):
+        found.insert(place, (0.0, 0.0))
+    return found
 
 
 def _directed(direct: Mapping[Pair, Contrast], first: str, second: str) -> Contrast | None:

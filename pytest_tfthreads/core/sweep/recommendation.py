@@ -304,8 +304,6 @@ def settings(candidate: Candidate) -> tuple[str, ...]:
     left = [name for name, count in (("intra", pools.intra), ("inter", pools.inter)) if count == 0]
     if left:
         lines.append(f"# {' and '.join(left)}: nothing to set, the number is TensorFlow's choice")
-    if candidate.instances > 1 and not candidate.placements:
-        lines.append(f"# {candidate.instances} processes at once, each on CPUs of its own")
     if candidate.terms:
         lines.append(f"# measured under the terms {candidate.terms.lstrip('-')}")
     return tuple(lines)

@@ -34,9 +34,7 @@ def search(
     begun_s = time.monotonic()
     grid = [item_run.requested for item_run in item_runs]
     processes = [item_run.processes for item_run in item_runs]
-    instances = [
-        one.case.team_size(one.requested.intra, one.requested.inter, counts) for one in item_runs
-    ]
+    instances = [one.instances for one in item_runs]
     full_s: list[float] = []  # a process
     standing, number = NOTHING_KNOWN, 0
     rings.expect(processes=None, passes=None)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import tried
+from pytest_tfthreads.core.measurement import Latency
 from pytest_tfthreads.core.sweep.recommendation import recommend, settings
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.core.sweep.teams import Figures, Placement, launch_lines, pareto_front
@@ -58,7 +59,10 @@ def test_instances_on_several_nodes_get_the_memory_of_their_node():
 
 def team(one):
     """Its calls are answered beside each other: each takes as long as all of them together."""
-    return replace(one, latency_s=one.call_s * one.instances)
+    call_s = one.call_s * one.instances
+    return replace(
+        one, measurement=replace(one.measurement, latency=Latency(call_s, 2 * call_s, 1))
+    )
 
 
 def text_of(candidates):
@@ -86,13 +90,19 @@ def test_with_instances_there_are_three_answers(candidate):
 
 
 def test_lines_to_paste_start_the_team_where_it_was_measured(candidate):
-    placed = (Placement((0,)), Placement((1,)))
-    lines = settings(replace(candidate(1, instances=2), placements=placed))
+    lines = settings(candidate(1, instances=2))
     assert lines[-1] == (
         "for cpus in 0 1; do TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 "
         'taskset -c "$cpus" COMMAND & done; wait'
     )
-    assert "taskset" not in " ".join(settings(candidate(1, instances=2)))
+    on_nodes = candidate(1, instances=2, instance_nodes=(0, None))
+    assert settings(on_nodes)[-3:] == (
+        "TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 "
+        "numactl --physcpubind=0 --membind=0 COMMAND &",
+        "TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 numactl --physcpubind=1 COMMAND &",
+        "wait",
+    )
+    assert "taskset" not in " ".join(settings(candidate(1, instances=1)))
 
 
 def test_without_instances_nothing_is_said_of_them(candidate):
