@@ -82,11 +82,22 @@ class RunResults:
     @functools.cached_property
     def measured(self) -> list[MeasuredTest]:
         """Once all have been: with the intervals that follow from all of them."""
-        found = pooled([(one.group, one.measurement) for one in self._as_measured])
-        return [
-            replace(one, measurement=measurement)
-            for one, measurement in zip(self._as_measured, found, strict=True)
-        ]
+        own = [one for one in self._as_measured if not one.same_as]
+        found = pooled([(one.group, one.measurement) for one in own])
+        remaining = iter(found)
+        by_name = {
+            (one.group, Host.of(measurement), one.configuration.id): measurement.spreads
+            for one, measurement in zip(own, found, strict=True)
+        }
+        result = []
+        for one in self._as_measured:
+            if one.same_as:  # as measured under that name, for it says nothing more of the noise
+                name = one.group, Host.of(one.measurement), one.same_as
+                measurement = replace(one.measurement, spreads=by_name.get(name))
+            else:
+                measurement = next(remaining)
+            result.append(replace(one, measurement=measurement))
+        return result
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -131,7 +142,9 @@ class RunResults:
         overview = {} if verbose else self._in_overview
         for one in self.measured:
             key = Host.of(one.measurement), one.group
-            (others if key in overview else shown).append(console.Row(one.name, one.measurement))
+            (others if key in overview else shown).append(
+                console.Row(one.name, one.measurement, one.same_as)
+            )
         return console.render(shown, self._notes, others)
 
     @property

@@ -30,7 +30,7 @@ def test_rows_of_the_json_file(suite):
     recorded = one["extra_info"]["tf_threads"]
     assert set(recorded) == {
         "schema", "intra", "inter", "effective", "cpus", "start", "items", "unit", "processes",
-        "throughput", "cpu_efficiency", "cores_used", "utilization", "machine", "flags",
+        "throughput", "cpu_efficiency", "cores_used", "utilization", "spreads", "machine", "flags",
         "group", "configuration",
     }  # fmt: skip
     assert recorded["schema"] == 1
