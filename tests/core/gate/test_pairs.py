@@ -12,7 +12,7 @@ def in_turns(wall_s, cpu_s, ring=0):
     return sample(wall_s, cpu_s, ring=ring, turn_rounds=2)
 
 
-def test_what_is_recorded_of_a_duet():
+def test_what_is_kept_of_a_duet():
     baseline = measurement(sample([2.0], [4.0]))
     duet = Duet("main (0123456)", (Pair(-0.02, 0.01), Pair(0.5, 0.25)), baseline, "a problem")
     assert duet.to_json() == {
