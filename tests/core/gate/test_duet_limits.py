@@ -233,3 +233,10 @@ def test_pairs_far_apart_are_believed_more_than_what_is_expected():
 def test_without_saved_pairs_a_loss_is_limited_as_in_the_verdict():
     assert status_by_looks([math.log(0.955)] * 12, 0.05, 1) == "regression"
     assert status_by_looks([math.log(0.97)] * 12, 0.05, 1) == "pass"
+
+
+def test_what_is_foreseen_is_limited_as_in_the_verdict():
+    """A little less than the tolerance: too little for saved runs, and enough side by side."""
+    found = pairs_to_decide(LogRatio(-0.0505, 0.01**2 / 3, 4.5), 3, 0.05, 1)
+    assert found is not None
+    assert found <= LOOKS[-1]

@@ -593,3 +593,9 @@ def test_what_is_wrong_with_a_policy(fields, message):
         Policy(**fields)
     changed = Policy(fail_on=frozenset({"pass"})).with_tolerance({"cpu_efficiency": 0.5})
     assert changed == Policy({"throughput": 0.05, "cpu_efficiency": 0.5}, frozenset({"pass"}))
+
+
+def test_an_improvement_asks_for_a_new_baseline():
+    found = the_judged(measured(300, 300), History((measured(100, 100),)))[0]
+    assert (found.status, found.rule) == ("improvement", "")
+    assert found.advice == ("the baseline is due for renewal: save this run with --benchmark-save",)
