@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from pytest_tfthreads.core.contention import Contention, mean_of
 from pytest_tfthreads.core.measurement import Sample
 
 TOLERATED = 0.01
@@ -123,6 +124,7 @@ def count(instances: Sequence[InstanceRounds]) -> Counted:
             ring=samples[0].ring,
             reference_wall_s=_mean([sample.reference_wall_s for sample in samples]),
             reference_cpu_s=_mean([sample.reference_cpu_s for sample in samples]),
+            contention=_contention(samples),
             # The n-th turn of one member is compared with the n-th of another.
             turns_missed=tuple(place for place, one in enumerate(shares) if one is None),
         ),
@@ -187,6 +189,14 @@ def _share(rounds: Sequence[_Round], low_s: float, high_s: float) -> _Share:
         cpu_s=sum(share * one.cpu_s for one, share in within),
         counted=counted or tuple(one for one, share in within if share > 0),
     )
+
+
+def _contention(samples: Sequence[Sample]) -> Contention | None:
+    """Who else was running; instances that share CPUs cannot be told from other programs."""
+    cpus = [cpu for sample in samples for cpu in sample.cpus]
+    if len(set(cpus)) < len(cpus):
+        return None
+    return mean_of(sample.contention for sample in samples)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

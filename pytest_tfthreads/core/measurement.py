@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+from pytest_tfthreads.core.contention import Contention, mean_of
 from pytest_tfthreads.core.decode import (
     FLATTENED,
     LARGEST,
@@ -53,6 +54,7 @@ class Sample:
     have the same `ring` took turns of `turn_rounds` rounds: their n-th turns followed each other.
     `reference_wall_s` and `reference_cpu_s` are mean seconds a call of a fixed reference workload
     that was measured between the rounds: how fast the machine was. `None`: there was none.
+    `contention` is who else was running in its turns. `None`: the kernel does not tell.
     `turns_missed` are the places, among its turns, of those that gave no rounds.
     """
 
@@ -69,6 +71,7 @@ class Sample:
     turn_rounds: Count = 1
     reference_wall_s: NotNegative | None = None
     reference_cpu_s: NotNegative | None = None
+    contention: Contention | None = None
     turns_missed: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
@@ -223,6 +226,11 @@ class Measurement:
         """The CPUs of all instances."""
         return frozenset(itertools.chain(self.cpus, *self.instance_cpus))
 
+    @property
+    def contention(self) -> Contention | None:
+        """Who else was running while it was measured; `None` where a process does not know."""
+        return mean_of(sample.contention for sample in self.samples)
+
     def check(self) -> None:
         """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
         if not self.cpus:
@@ -264,6 +272,7 @@ class Measurement:
             "cpu_efficiency": self.cpu_efficiency.to_json(),
             "cores_used": self.cores_used.to_json(),
             "utilization": self.utilization,
+            "contention": encode(self.contention),
         }
 
     @classmethod

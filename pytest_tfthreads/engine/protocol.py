@@ -45,6 +45,16 @@ MessageKind = Literal[
     # pytest to a measuring process:
     "layout",
     "step",
+    # a command to the run of pytest that measures for it:
+    "wish",
+    "trace",
+    "next",
+    # and that run to the command:
+    "collected",
+    "begun",
+    "found",
+    "traced",
+    "over",
 ]
 
 

@@ -281,7 +281,7 @@ class SessionResults:
 
     def _must_judge(self) -> bool:
         """Whether somebody waits for verdicts: not in suites that have nothing of ours."""
-        if not is_asked_for(self._config, self._settings.duet):
+        if not is_asked_for(self._config, self._settings):
             return False
         asked = self._saw_marked or "no-baseline" in self._settings.policy.fail_on
         return asked or bool(self._run_results.verdicts)
@@ -300,7 +300,7 @@ class SessionResults:
             return []
         if self._config.getoption("usepdb") or self._config.getoption("trace"):
             return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
-        if wanted.only_regressed and not is_asked_for(self._config, self._settings.duet):
+        if wanted.only_regressed and not is_asked_for(self._config, self._settings):
             return [
                 f"--tf-threads-profile: no traces: nothing is known to have {REGRESSED} without "
                 "--benchmark-compare or --tf-threads-duet"

@@ -27,6 +27,7 @@ from pytest_tfthreads.engine.order import Order, SentOrder
 from pytest_tfthreads.engine.protocol import Connection
 from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
 from pytest_tfthreads.measuring.reference import OVERDUE_S, Reference
 from pytest_tfthreads.measuring.steering import (
@@ -112,9 +113,12 @@ class MeasuringSession:
         # In the midst of a turn it would run beside the rounds of other instances.
         overdue_s = OVERDUE_S if order.terms.instances == 1 else math.inf
         self._reference = Reference(runtime.ReferenceProduct(), overdue_s)
+        self._contention = ContentionMeter()
         self._traced: TracedRounds | None = None
         if order.terms.traces is None:
-            self.recorder = Recorder(runtime.RetraceWatch(), self._turns, self._reference)
+            self.recorder = Recorder(
+                runtime.RetraceWatch(), self._turns, self._reference, self._contention
+            )
         else:
             self._traced = TracedRounds(runtime.Profiler(order.terms.traces))
             self.recorder = TracingRecorder(runtime.RetraceWatch(), self._turns, self._traced)
@@ -384,6 +388,7 @@ class MeasuringSession:
             turn_rounds=self._terms.rounds_a_turn or 1,
             reference_wall_s=reference_wall_s,
             reference_cpu_s=reference_cpu_s,
+            contention=self._contention.contention(),
         )
 
     # -- what is told -----------------------------------------------------------------

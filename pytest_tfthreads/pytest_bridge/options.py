@@ -6,6 +6,7 @@ imported where it is needed, and the declaration imports nothing.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,8 @@ SHARES = (AUTO, OFF)
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
 SKIP = "skip"
+ABREAST = "--tf-threads-abreast"
+_ABREAST = "measured_abreast"
 _MOST_SEEDS = 1_000_000
 _SEED = pytest.StashKey[int]()
 
@@ -143,6 +146,7 @@ class Settings:
     profile: ProfileWish | None = None
     preload: PreloadWish = PreloadWish()
     share: bool = True  # tests that measure nothing share processes
+    abreast: int | None = None  # a socket's descriptor: a command asks over it what is measured
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
@@ -293,6 +297,14 @@ def add_options(parser: pytest.Parser) -> None:
     ):
         group.addoption(f"--{name}", action="store_true", help=text)
         parser.addini(name.replace("-", "_"), text, type="bool")
+    # No promise to anybody: commands give it to the runs that they start. Its name in the settings
+    # differs from those of all other options, which have an ini key each.
+    group.addoption(ABREAST, dest=_ABREAST, type=int, metavar="FD", help=argparse.SUPPRESS)
+
+
+def is_for_command(config: pytest.Config) -> bool:
+    """Whether a command has started this run of pytest, and asks what is measured."""
+    return config.getoption(_ABREAST, None) is not None
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -355,7 +367,7 @@ def read_settings(config: pytest.Config) -> Settings:
         from pytest_tfthreads.system.machine import Machine
 
         configs = asked_for(configs, Machine.read().counts)
-    return Settings(
+    settings = Settings(
         configs=configs,
         processes=processes,
         max_processes=max_processes,
@@ -375,7 +387,14 @@ def read_settings(config: pytest.Config) -> Settings:
         profile=profile,
         preload=preload_wish,
         share=share != OFF,
+        abreast=_abreast(config),
         elsewhere=elsewhere or defaults.elsewhere,
+    )
+    if settings.abreast is None:
+        return settings
+    # A command asks what is measured: nothing is judged or written here.
+    return replace(
+        settings, duet=None, duet_if_open=False, budget_s=None, report=None, profile=None
     )
 
 
@@ -461,6 +480,15 @@ def _profile(config: pytest.Config) -> ProfileWish | None:
     is_option = config.getoption("tf_threads_profile") is not None
     start = config.invocation_params.dir if is_option else config.rootpath
     return ProfileWish.parse(text, name, start)
+
+
+def _abreast(config: pytest.Config) -> int | None:
+    descriptor: int | None = config.getoption(_ABREAST, None)
+    if descriptor is not None and (config.getoption("usepdb") or config.getoption("trace")):
+        raise pytest.UsageError(
+            "a command measures here, and a debugger (--pdb, --trace) would stop it: leave that out"
+        )
+    return descriptor
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -22,6 +22,7 @@ from pytest_tfthreads.report.table import aligned, rule, table
 FLAGS = {
     "oversubscribed": "more threads than CPUs granted",
     "fewer-cpus": "the marker asks for more CPUs than this process may use",
+    "contended": "other programs or virtual machines held back its CPUs for part of the time",
     "numa": "its CPUs are of several NUMA nodes: part of the memory is slower for each thread",
     "quota": "a cgroup quota is below the CPUs granted: the process is throttled",
     "fresh": "measured in a fresh process, which forked results are not compared with",

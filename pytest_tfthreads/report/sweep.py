@@ -16,7 +16,7 @@ from pytest_tfthreads.core.format import (
 )
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.sweep.comparison import Candidate, Ratio
-from pytest_tfthreads.core.sweep.recommendation import Configuration, Recommendation
+from pytest_tfthreads.core.sweep.recommendation import OPEN, Configuration, Recommendation
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.report.table import aligned, table
@@ -100,7 +100,8 @@ def cost(search: SearchCost | None) -> list[str]:
 def _advice_in_full(recommendation: Recommendation) -> list[str]:
     best = recommendation.best
     lines = [
-        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}",
+        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}"
+        + (f"; {OPEN}" if recommendation.undecided else ""),
         *_table(recommendation),
         *_legend(recommendation),
     ]

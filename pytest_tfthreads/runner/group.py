@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.abreast import Begun
 from pytest_tfthreads.core.gate.budget import Budget
 from pytest_tfthreads.core.gate.duet import is_decided
 from pytest_tfthreads.core.gate.pairs import Duet
@@ -24,6 +25,7 @@ from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.abreast import Abreast
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -45,7 +47,7 @@ from pytest_tfthreads.runner.strategies.side_by_side import (
 )
 from pytest_tfthreads.runner.strategies.sweep import sweep
 from pytest_tfthreads.runner.traces import Profiles
-from pytest_tfthreads.runner.variants import BaselineVariant, CurrentTree, Variant
+from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
 
@@ -88,8 +90,9 @@ class Isolation:
         self._sharing = Sharing(config, settings, machine, orders, executor)
         self._results = Results(machine, leases, settings.pack)
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
-        self._baseline: BaselineVariant | None = None  # of every test
+        self._baseline: OpenVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
+        self._abreast: Abreast | None = None  # a command that asks what is measured
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
@@ -128,10 +131,25 @@ class Isolation:
             found.append(PreloadedVariant(where, one.modules, one.left_out, one.problem))
         return found
 
-    def compare_with(self, baseline: BaselineVariant) -> None:
+    def compare_with(self, baseline: OpenVariant) -> None:
         """From now on, run every test that measures side by side with this; it is ours to close."""
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
+
+    def measure_for(self, abreast: Abreast, roots: Sequence[str]) -> CurrentTree:
+        """From now on, measure tests wherever a command asks; `abreast` is ours to close.
+
+        `roots`: directories of the current tree, whose modules are listed. Returns that tree as the
+        place that it is too.
+        """
+        self._abreast = abreast
+        self._here = replace(self._here, roots=tuple(roots))
+        return self._here
+
+    def leave(self, variant: Variant) -> None:
+        """End the interpreters of a place that is not needed any more."""
+        if variant.home != self._here.home:
+            self._executor.release(variant.home)
 
     def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
         """What the gate may spend of its budget; this process measures a `share` of the tests.
@@ -167,7 +185,7 @@ class Isolation:
 
     def close(self) -> None:
         self._executor.close()
-        for one in (self._baseline, self._on_demand):
+        for one in (self._baseline, self._on_demand, self._abreast):
             if one is not None:
                 one.close()
 
@@ -243,13 +261,46 @@ class Isolation:
                 return self._results_of([first], None, {}, gate, {})
             # It measures, which nobody could know. Beside others it has to be measured in turns
             # with them from its first process on; and a shared process measures nothing.
-            if is_shared or len(group) > 1 or self._baseline is not None:
+            if (
+                is_shared
+                or len(group) > 1
+                or self._baseline is not None
+                or self._abreast is not None
+            ):
                 item_runs[0] = self._item_run(group[0], self._here)
         self._sharing.end()
         with self._progress.test(
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
             return self._run(item_runs, gate)
+
+    def _run_for(self, abreast: Abreast, here: ItemRun) -> IsolatedRun:
+        """As a command asks; this run of pytest records nothing of it.
+
+        One process in the current tree comes first: it makes the test's reports, tells whether it
+        measures, and which modules it has there.
+        """
+        begun_s = time.monotonic()
+        if here.goes_on:
+            self._rings.expect(processes=1, passes=None)
+            self._rings.run(0, [here])
+        nodeid = collection.nodeid_of(here.item)
+        if here.ending is None and (here.problem or here.samples):
+            abreast.run(
+                Begun(nodeid, time.monotonic() - begun_s, here.problem),
+                here.runs[-1].reply.modules if here.runs else {},
+                lambda variant: self._item_run(here.item, variant),
+                self._results.measured_so_far,
+                self._rings,
+                seed_of(self._settings, [here]),
+            )
+        return IsolatedRun(
+            here.reports(),
+            ending=here.ending,
+            measures=bool(here.samples),
+            raised=here.raised,
+            states=here.states,
+        )
 
     def _run_shared(self, first: ItemRun, nextitem: pytest.Item | None) -> bool:
         """Run a test that measures nothing in a process that it shares; False: it has to be alone.
@@ -278,6 +329,8 @@ class Isolation:
         for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
+        if self._abreast is not None:
+            return {one.item.nodeid: self._run_for(self._abreast, one) for one in item_runs}
         cost = None
         duets: dict[str, Duet] = {}
         beside: dict[str, Beside] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -14,6 +13,7 @@ import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
+from pytest_tfthreads.core.contention import mean_of
 from pytest_tfthreads.core.counted_rounds import quantile
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Duet
@@ -153,8 +153,14 @@ class Results:
 
     def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
+        if item_run.has_failed or item_run.ending is not None:
+            return None
+        return self.measured_so_far(item_run)
+
+    def measured_so_far(self, item_run: ItemRun) -> Measurement | None:
+        """All its processes that measured, though others failed; None if none did."""
         runs = item_run.measured_runs
-        if not runs or item_run.has_failed or item_run.ending is not None:
+        if not runs:
             return None
         requested = item_run.requested
         teams = [run for run in runs if isinstance(run, TeamLaunched)]
@@ -162,6 +168,7 @@ class Results:
             return None  # one instance ran alone, for a debugger
         reply = runs[0].reply
         effective = reply.effective
+        others = mean_of(sample.contention for sample in item_run.samples)
         return Measurement(
             requested=requested,
             effective=effective,
@@ -173,13 +180,14 @@ class Results:
             machine={
                 **reply.runtime,  # first: what is known here is not a process's to say
                 **self._machine.to_json(),
-                "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "python": item_run.variant.python_version,
                 "plugin": __version__,
             },
             flags=tuple(
                 dict.fromkeys(
                     itertools.chain(
                         self._flags(item_run, effective or requested, runs[0]),
+                        ["contended"] * (others is not None and others.is_contended),
                         ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )

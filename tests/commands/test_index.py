@@ -462,13 +462,7 @@ def test_what_another_version_made_is_not_used(varied, monkeypatch, read_files):
     assert set(read_files) == set(varied)
 
 
-FORMS = {
-    1: "9096cf2f4427cd94",
-    2: "8fdaf694924eb078",
-    3: "153b7eac505ceada",
-    4: "89728f9ad64be180",
-    5: "f49b88702f4059b8",
-}
+FORMS = {1: "9096cf2f4427cd94", 2: "54466bfc24e1a341", 3: "a099e20cfb8a70a0"}
 """By `run_index._SCHEMA`: a digest of all fields that are kept, and of their types."""
 
 

@@ -70,6 +70,20 @@ class FakeTurns:
         self.rounds += 1
 
 
+class FakeMeter:
+    """Notes which rounds are its turns'."""
+
+    def __init__(self, turns):
+        self.calls = []
+        self._turns = turns
+
+    def begin(self):
+        self.calls.append(("begin", self._turns.rounds))
+
+    def round_over(self, ends_turn):
+        self.calls.append(("ends" if ends_turn else "goes on", self._turns.rounds))
+
+
 class Work:
     """A reference workload of an exact duration; `at_rounds`: after which rounds it ran."""
 
@@ -111,8 +125,13 @@ def reference(work):
 
 
 @pytest.fixture
-def recorder(clock, watch, turns, reference):
-    recorder = Recorder(watch, turns, reference)
+def meter(turns):
+    return FakeMeter(turns)
+
+
+@pytest.fixture
+def recorder(clock, watch, turns, reference, meter):
+    recorder = Recorder(watch, turns, reference, meter)
     recorder.beside(recorder_module.perf_counter)
     return recorder
 
@@ -180,6 +199,19 @@ def test_steady_functions(recorder, clock, call_s, warmup_calls, iterations, rou
     assert recorder.all_flags() == (["unsettled"] if warmup_calls < 3 else [])
     walls, _ = recorder.rounds(rounds)
     assert walls == pytest.approx([call_s * iterations] * rounds)
+
+
+def test_who_else_runs_is_asked_in_own_turns_alone(recorder, clock, meter):
+    benchmark(recorder, clock, itertools.repeat(0.4), min_rounds=4)
+    assert meter.calls == [
+        ("begin", 0),
+        ("goes on", 0),
+        ("ends", 1),
+        ("begin", 2),
+        ("goes on", 2),
+        ("ends", 3),
+        ("begin", 4),
+    ]
 
 
 def test_first_call_that_traces_is_not_the_measure_of_the_others(recorder, clock):

@@ -180,9 +180,8 @@ def compare(candidates: Sequence[Candidate]) -> Comparison:
 def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]:
     """Ratio and decision for every pair that shared a ring or has a common partner.
 
-    Holm's step-down test (1979) over all of them, family-wise at `FAMILYWISE_ERROR`: the fastest
-    is picked by the data, so testing the pairs with it alone would be selection. Holm's levels make
-    no intervals that hold together; Bonferroni's do.
+    All of them are tested together: the fastest is picked by the data, so testing the pairs with it
+    alone would be selection.
     """
     members = list(dict.fromkeys(itertools.chain.from_iterable(observed)))
     direct = contrasts(observed, len(members))
@@ -191,6 +190,15 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
         contrast = _directed(direct, *pair) or _linked(direct, *pair, members)
         if contrast is not None:
             pairs[pair] = contrast
+    return tested(pairs)
+
+
+def tested(pairs: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
+    """Ratio and decision for each of the pairs, which are tested together, and no others.
+
+    Holm's step-down test (1979), family-wise at `FAMILYWISE_ERROR`. Holm's levels make no
+    intervals that hold together; Bonferroni's do.
+    """
 
     def p_value(pair: Pair) -> float:
         return student_p(pairs[pair].log_ratio / math.sqrt(pairs[pair].variance), pairs[pair].dof)

@@ -132,6 +132,11 @@ class Recommendation:
             return Gain("1×1", self.best.throughput_to_single)
         return None
 
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Those sentences of `limits` that decide nothing: more measuring may change the advice."""
+        return tuple(sentence for sentence in self.limits if sentence.startswith(OPEN))
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,

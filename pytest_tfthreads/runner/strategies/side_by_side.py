@@ -26,7 +26,7 @@ from pytest_tfthreads.runner.measurements import Results
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
-from pytest_tfthreads.runner.variants import BaselineVariant, CurrentTree, Variant
+from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 
 _DEBUGGED = "with --pdb or --trace a test is not run side by side"
 
@@ -105,7 +105,7 @@ class SideBySide:
         return self._run(item_run, stored, gate, baseline)
 
     def _run(
-        self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate, baseline: BaselineVariant
+        self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate, baseline: OpenVariant
     ) -> Beside:
         now = self._progress(item_run, replace(self._here, roots=baseline.roots))
 
