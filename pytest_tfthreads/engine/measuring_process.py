@@ -258,15 +258,7 @@ class _Connected:
                     self.interpreter.tell("interrupt", self._pid)
                     self.go_on(self._cpus)  # it may stand still
                 next_s, pause_s = now_s + pause_s, 2 * pause_s
-            with selectors.DefaultSelector() as selector:
-                if self.answers.is_open:
-                    selector.register(self.answers.connection, selectors.EVENT_READ)
-                selector.register(self.interpreter.connection, selectors.EVENT_READ)
-                self._until(
-                    selector,
-                    max(0.0, min(next_s, deadline_s) - now_s),
-                    lambda: self._is_stopped,
-                )
+            self._until(max(0.0, min(next_s, deadline_s) - now_s), lambda: self._is_stopped)
             if self._is_stopped:
                 next_s = now_s
             now_s = time.monotonic()
