@@ -473,32 +473,32 @@ def measures(item: pytest.Item) -> bool:
     return _uses_benchmark(item) and is_enabled(item.config)
 
 
+def may_measure_directly(item: pytest.Item) -> bool:
+    """Whether the item is to be measured, or has a `request` of its own to ask for `benchmark`.
+
+    Steps of pytest-bdd do.
+    """
+    fixtures = getattr(item, "_fixtureinfo", None)
+    could_ask = fixtures is not None and "request" in fixtures.argnames
+    return measures(item) or (could_ask and is_enabled(item.config))
+
+
 def may_measure(item: pytest.Item) -> bool:
     """Whether the item is to be measured, or could ask for `benchmark` while it runs.
 
     It could if it, or a fixture of the project that it uses, has `request`; fixtures of installed
     plugins nearly always have, and are not counted.
     """
-    if measures(item):
+    if may_measure_directly(item):
         return True
     fixtures = getattr(item, "_fixtureinfo", None)
     if fixtures is None or not is_enabled(item.config):
         return False
-    return "request" in fixtures.argnames or any(
+    return any(
         "request" in definition.argnames and _is_of_the_project(definition)
         for definitions in fixtures.name2fixturedefs.values()
         for definition in definitions
     )
-
-
-def may_ask_itself(item: pytest.Item) -> bool:
-    """Whether the item is to be measured, or could ask for `benchmark` by a `request` of its own.
-
-    Steps of pytest-bdd do. The fixtures of an item nearly never do, though they have `request`.
-    """
-    fixtures = getattr(item, "_fixtureinfo", None)
-    asks = fixtures is not None and "request" in fixtures.argnames and is_enabled(item.config)
-    return measures(item) or asks
 
 
 def _is_of_the_project(fixture: Any) -> bool:

@@ -21,16 +21,15 @@ from pytest_tfthreads.commands.output import (
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
 from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.commands.saved import add_storage, read_summaries
+from pytest_tfthreads.core.node_ids import close_names, matcher
 from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history import html_page, text
 from pytest_tfthreads.history.series import (
     VERSIONS,
     Run,
-    close_names,
     in_order,
     lines_of,
-    matcher,
     segmentations_of,
 )
 from pytest_tfthreads.history.timeline import (

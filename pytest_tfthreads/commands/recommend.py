@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_lines
@@ -12,9 +14,11 @@ from pytest_tfthreads.commands.parsers import Commands, add_command
 from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, read_runs
 from pytest_tfthreads.commands.sweeps import advice, groups_of, is_sweep
 from pytest_tfthreads.core.format import one_line, with_bounds
-from pytest_tfthreads.core.saved_runs import StoredRun
+from pytest_tfthreads.core.node_ids import matcher
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
 from pytest_tfthreads.core.sweep.deployment import Deployment, deployment_of, differences
-from pytest_tfthreads.core.sweep.recommendation import Recommendation
+from pytest_tfthreads.core.sweep.recommendation import OPEN, Recommendation
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.deployment import FORMATS, render
 from pytest_tfthreads.system.machine import Machine, allowed_cpus
@@ -22,8 +26,8 @@ from pytest_tfthreads.system.machine import Machine, allowed_cpus
 _EXAMPLE = """\
 examples:
   pytest-tfthreads recommend > launch.sh && sh launch.sh python serve.py
-  pytest-tfthreads recommend 0007 test_model.py::test_predict --format=systemd
-  pytest-tfthreads recommend test_model.py::test_predict --format=env > threads.env
+  pytest-tfthreads recommend 0007 test_predict --format=systemd
+  pytest-tfthreads recommend test_predict --format=env > threads.env
 """
 
 
@@ -42,13 +46,14 @@ def add_to(commands: Commands) -> None:
         "one_run",
         nargs="?",
         metavar="RUN",
-        help=f"one of: {RUN_HELP} (default: the last of --storage)",
+        help=f"one of: {RUN_HELP} (default: the last of --storage in which TEST was swept)",
     )
     parser.add_argument(
         "test",
         nargs="?",
         metavar="TEST",
-        help="the test, as test_model.py::test_predict (default: the only one that was swept)",
+        help="the test: its name, a part of the name, or a glob (default: the only one that was "
+        "swept)",
     )
     add_directory(parser)
     parser.add_argument(
@@ -63,47 +68,95 @@ def add_to(commands: Commands) -> None:
 
 
 def _recommend(options: argparse.Namespace) -> int:
-    run, test = options.one_run, options.test
-    if run and not test and "::" in run and not Path(run).exists():
-        run, test = None, run  # a test of the last run
-    options.runs = [run] if run else []
-    _, now = read_runs(options, 1)
+    named, test = options.one_run, options.test
+    if named is not None and test is None and _is_test(named, options.storage):
+        named, test = None, named
+    run, found = _named(options, named, test) if named is not None else _latest(options, test)
     try:
-        recommendation = _advice(now, test)
+        recommendation = _advice(run, _single(run, found))
     except (ArithmeticError, ValueError) as error:
-        raise CommandError(f"{now.label}: its speeds cannot be compared: {error}") from error
+        raise CommandError(f"{run.label}: its speeds cannot be compared: {error}") from error
     deployment = deployment_of(recommendation)
-    warnings = [one_line(one) for one in _warnings(deployment)]
+    warnings = [one_line(one) for one in (*_undecided(recommendation), *_warnings(deployment))]
     for warning in warnings:
         print(f"pytest-tfthreads: warning: {warning}", file=sys.stderr)
     print_lines([render(deployment, _why(recommendation), warnings, options.format)])
     return 0
 
 
-def _advice(run: StoredRun, test: str | None) -> Recommendation:
-    groups = groups_of(run)
-    swept = [group for group, members in groups.items() if is_sweep(members)]
+def _is_test(text: str, storage: Path) -> bool:
+    """Whether the only argument is a test, since no saved run is meant by it."""
+    if "::" in text:
+        return not Path(text).exists()
+    if not text.strip() or text.isdecimal() or text.endswith(".json"):
+        return False
+    try:
+        Storage(storage).find(text)
+    except BaselineError:
+        return True
+    return False
+
+
+def _named(
+    options: argparse.Namespace, name: str, test: str | None
+) -> tuple[StoredRun, Sequence[str]]:
+    options.runs = [name]
+    _, run = read_runs(options, 1)
+    return run, _swept(run, test) or _refuse(run, test)
+
+
+def _latest(options: argparse.Namespace, test: str | None) -> tuple[StoredRun, Sequence[str]]:
+    """The latest run in which the test was swept: later ones may have a single configuration."""
+    options.runs = []
+    before, last = read_runs(options, ENOUGH_FOR_DRIFT)
+    for run in (last, *reversed(before)):
+        found = _swept(run, test)
+        if found:
+            if run is last:
+                return run, found
+            print(
+                f"pytest-tfthreads: the latest sweep is in {one_line(run.label)}", file=sys.stderr
+            )
+            return read_run(Path(run.label)), found
+    return last, _refuse(last, test)
+
+
+def _swept(run: StoredRun, test: str | None) -> list[str]:
+    """Tests that were swept: the one of this name or id, else those that the text matches."""
+    swept = [group for group, members in groups_of(run).items() if is_sweep(members)]
     if test is None:
-        if not swept:
-            raise CommandError(
-                f"{run.label}: no test was swept; measure one in several configurations, as "
-                "@pytest.mark.tf_threads(intra=[1, 2]), and save the run with --benchmark-save"
-            )
-        if len(swept) > 1:
-            raise CommandError(
-                f"{run.label}: {len(swept)} tests were swept; name one of them as TEST: "
-                f"{', '.join(swept)}"
-            )
-        test = swept[0]
-    elif test not in groups:
-        known = ", ".join(swept) or "none"
-        raise CommandError(f"{run.label}: {test} is not in it; tests that were swept: {known}")
-    elif test not in swept:
+        return swept
+    exact = {test, *(one.group for one in run.tests.get(test, ()))}
+    return [one for one in swept if one in exact] or [*filter(matcher(test), swept)]
+
+
+def _refuse(run: StoredRun, test: str | None) -> NoReturn:
+    tests = groups_of(run)
+    if test is None:
         raise CommandError(
-            f"{run.label}: {test} was not swept; measure it in several configurations, as "
+            f"{run.label}: no test was swept; measure one in several configurations, as "
+            "@pytest.mark.tf_threads(intra=[1, 2]), and save the run with --benchmark-save"
+        )
+    if any(map(matcher(test), tests)):
+        raise CommandError(
+            f"{run.label}: {test!r} was not swept; measure it in several configurations, as "
             "@pytest.mark.tf_threads(intra=[1, 2]), without --tf-threads-duet"
         )
-    found = advice(test, groups[test])
+    known = ", ".join(_swept(run, None)) or "none"
+    raise CommandError(f"{run.label}: {test!r} is not in it; tests that were swept: {known}")
+
+
+def _single(run: StoredRun, found: Sequence[str]) -> str:
+    if len(found) > 1:
+        raise CommandError(
+            f"{run.label}: {len(found)} tests were swept; name one of them as TEST: "
+            f"{', '.join(found)}"
+        )
+    return found[0]
+
+
+def _advice(run: StoredRun, test: str) -> Recommendation:
+    found = advice(test, groups_of(run)[test])
     if found is None:
         raise CommandError(
             f"{run.label}: no two configurations of {test} took turns, so none is recommended; "
@@ -119,7 +172,12 @@ def _why(recommendation: Recommendation) -> list[str]:
     if gain is not None and not gain.is_itself:
         over = "TensorFlow's default" if gain.over == "default" else gain.over
         lines.append(f"{with_bounds(gain.throughput.estimate)} times the throughput of {over}")
-    return [*lines, *recommendation.limits]
+    return [*lines, *(one for one in recommendation.limits if not one.startswith(OPEN))]
+
+
+def _undecided(recommendation: Recommendation) -> list[str]:
+    """A tie that decides nothing yet must not be deployed as if it were an answer."""
+    return [one for one in recommendation.limits if one.startswith(OPEN)]
 
 
 def _warnings(deployment: Deployment) -> list[str]:

@@ -44,7 +44,7 @@ def plan_neighbours(
 def _planned(
     processes: Sequence[int], seed: str, divide: Callable[[Sequence[int]], list[list[int]]]
 ) -> list[tuple[int, ...]]:
-    draw = random.Random(seed)  # noqa: S311 - an order that can be repeated, no secret
+    draw = random.Random(seed)  # noqa: S311  # nosec B311 # repeatable, no secret
     rings: list[tuple[int, ...]] = []
     orders: list[list[int]] = []
     for number in range(max(processes)):

@@ -58,7 +58,7 @@ def duet_limit(logs: Sequence[float], tolerance: float, hypotheses: int) -> Limi
     """Of a duet with all its looks, from the log ratio of each pair that was measured."""
     known = mean_ratio(logs)
     spread = spread_with_interval(known.sd * math.sqrt(len(logs)), known.dof)
-    draw = random.Random(_SEED)  # noqa: S311 - the same figures give the same limit
+    draw = random.Random(_SEED)  # noqa: S311  # nosec B311 # same figures, same limit
     noise = [[draw.gauss(0, 1) for _ in range(LOOKS[-1])] for _ in range(_DUETS)]
     # What the spread may be after these pairs: few of them know it badly, and a duet to come may
     # spread more.

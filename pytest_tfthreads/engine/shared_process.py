@@ -16,11 +16,8 @@ class SharedProcess(MeasuringProcess):
     `result` is there once it has gone.
     """
 
-    _cpus: Cpus = ()
-
     def start(self, cpus: Cpus, timeout_s: float | None) -> Launched | Failure | None:
         """Have it collect its tests; what it came to where it has gone instead."""
-        self._cpus = cpus
         self._time_left_s = timeout_s
         self.set_up(cpus)
         return self.result
@@ -37,10 +34,10 @@ class SharedProcess(MeasuringProcess):
         self._time_left_s = timeout_s
         process.begin_step()
         process.answers.tell_step(step)
-        process.go_on(self._cpus)
+        process.go_on(process.sent.cpus)
         # One that stops before it has answered was stopped by its own test.
         while self._run(self._pulse) and process.answers.done is None:
-            process.go_on(self._cpus)
+            process.go_on(process.sent.cpus)
         if self.result is not None:
             return self.result
         assert process.answers.done is not None
@@ -57,9 +54,9 @@ class SharedProcess(MeasuringProcess):
         self._time_left_s = timeout_s
         process.begin_step()
         process.answers.tell_step(None)
-        process.go_on(self._cpus)
+        process.go_on(process.sent.cpus)
         while self._run(self._pulse):
-            process.go_on(self._cpus)
+            process.go_on(process.sent.cpus)
         if isinstance(self.result, Launched):
             reply = self.result.reply
             if reply.outcome == replies.FINISHED:

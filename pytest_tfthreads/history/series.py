@@ -7,8 +7,6 @@ from the process that reads the file to the one that looks at them all.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-import fnmatch
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,8 +35,6 @@ VERSIONS = {
 }
 """What is recorded of the software beside the code under test, by its name in a saved file."""
 _PLACE = {"host": "host", "tensorflow": "TensorFlow", "python": "Python"}
-_CLOSE_NAMES = 4
-_LEAST_LIKENESS = 0.4
 
 Facts = tuple[tuple[str, str], ...]
 """What something is, name by name."""
@@ -247,24 +243,6 @@ def version_changes(earlier: Point, later: Point) -> list[tuple[str, str, str]]:
         for key, words in VERSIONS.items()
         if earlier.versions.get(key) != later.versions.get(key)
     ]
-
-
-def matcher(text: str) -> Callable[[str], bool]:
-    """Whether a node id has this in it, or matches it as a glob of `*` and `?`."""
-    pattern = text.replace("[", "[[]")  # node ids have brackets of their own
-    return lambda test: text in test or fnmatch.fnmatchcase(test, pattern)
-
-
-def close_names(text: str, tests: Iterable[str]) -> list[str]:
-    """The tests that may have been meant, best first."""
-    short = text.lower().rsplit("::", 1)[-1]
-
-    def likeness(test: str) -> float:
-        names = (test.lower(), test.lower().rsplit("::", 1)[-1].partition("[")[0])
-        return max(difflib.SequenceMatcher(None, short, name).ratio() for name in names)
-
-    ranked = sorted((-likeness(test), test) for test in set(tests))
-    return [test for rank, test in ranked[:_CLOSE_NAMES] if -rank >= _LEAST_LIKENESS]
 
 
 def _by_place(points: Sequence[tuple[int, Point]]) -> list[tuple[Facts, dict[int, Point]]]:

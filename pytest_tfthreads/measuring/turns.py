@@ -49,23 +49,20 @@ class Turns:
         is_last = self.ends_with_this_round()
         self._rounds += 1
         if is_last:
-            self._stop()
+            self.stand_still()
 
     def stand_still(self) -> None:
         """Stop this process, with all its threads and children, until pytest lets it go on."""
-        self._stop()
-
-    def _wait_for_others(self, ready: Ready | None) -> Any:
-        self.took_part = True
-        self._connection.send("ready", {"ready": encode(ready)})
-        self._stop()
-        body, _ = self._connection.receive()
-        return body["layout"]
-
-    def _stop(self) -> None:
         began_s = monotonic()
         # A test's own time limit (pytest-timeout's, say) is for the time in which it runs.
         alarm_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
         linux.stop()
         signal.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
         self.off_turn_s += monotonic() - began_s
+
+    def _wait_for_others(self, ready: Ready | None) -> Any:
+        self.took_part = True
+        self._connection.send("ready", {"ready": encode(ready)})
+        self.stand_still()
+        body, _ = self._connection.receive()
+        return body["layout"]

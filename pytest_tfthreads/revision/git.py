@@ -78,7 +78,7 @@ def run(
     """
     inherited = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B607 # the git that the user has on PATH is meant
             ["git", "-C", str(directory), *_OPTIONS, *arguments],  # noqa: S607 - the user's git
             env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -73,12 +73,8 @@ class Orders:
         # A debugger's process shares the terminal's group with pytest, and must not stop it. And
         # what is traced goes through in one turn.
         takes_turns = not self.is_interactive and traces is None
-        terms = Terms(
-            intra=item_run.requested.intra,
-            inter=item_run.requested.inter,
-            cpu_count=self.granted(item_run),
-            process=self._number(place),
-            serial=next(self._serials),
+        terms = replace(
+            self._terms(item_run, place),
             iterations=iterations,
             rounds_a_turn=ring.rounds_a_turn if takes_turns else None,
             ring=ring_id,
@@ -92,23 +88,25 @@ class Orders:
 
         `place`: among the processes that are shared at the same time.
         """
-        terms = Terms(
-            intra=item_run.requested.intra,
-            inter=item_run.requested.inter,
-            cpu_count=self.granted(item_run),
-            process=self._number(place),
-            serial=next(self._serials),
-        )
         call = replace(self._call(item_run.variant), roots=())  # no modules are compared
-        return Order(call, self.item(item_run), terms, tuple(files))
+        return Order(call, self.item(item_run), self._terms(item_run, place), tuple(files))
 
     def item(self, item_run: ItemRun) -> ItemToRun:
         """The item as its process finds it."""
         return item_run.variant.item(self._item(item_run.item))
 
-    def _number(self, place: int) -> int:
-        """Of a process of this session, among all of the run that are alive at once."""
-        return 1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR)
+    def _terms(self, item_run: ItemRun, place: int) -> Terms:
+        """Those of a process that takes no turns.
+
+        Its number is its own among all processes of the run that are alive at once.
+        """
+        return Terms(
+            intra=item_run.requested.intra,
+            inter=item_run.requested.inter,
+            cpu_count=self.granted(item_run),
+            process=1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR),
+            serial=next(self._serials),
+        )
 
     def _call(self, variant: Variant) -> PytestCall:
         if variant not in self._calls:

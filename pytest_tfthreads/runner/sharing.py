@@ -153,7 +153,7 @@ class Sharing:
             or self._orders.is_interactive
             or collection.mistake_of(item) is not None
             or benchmark_bridge.is_missing(item)
-            or benchmark_bridge.may_ask_itself(item)
+            or benchmark_bridge.may_measure_directly(item)
         ):
             return None
         hooks = item.ihook.pytest_tfthreads_configure.get_hookimpls()

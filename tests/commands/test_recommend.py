@@ -33,22 +33,34 @@ def written(deployment, as_):
     return render(deployment, [EVIL], [EVIL], as_) + "\n"
 
 
-def measured(threads, machine=HERE):
+def measured(threads, machine=HERE, factors=(1, 1, 1)):
     samples = tuple(
-        Sample((0.1 / threads,) * 20, (0.1,) * 20, 1, 5, 0.1, 1 << 20, 0, 0, (CPU,), ring, 2)
+        Sample(
+            (0.1 / threads * factors[ring],) * 20,
+            (0.1,) * 20,
+            1,
+            5,
+            0.1,
+            1 << 20,
+            0,
+            0,
+            (CPU,),
+            ring,
+            2,
+        )
         for ring in range(3)
     )
     pools = Pools(threads, 1)
     return Measurement(pools, pools, (CPU,), "fork", 4, "images", samples, machine)
 
 
-def save(path, tests=(TEST,), counts=(1, 2), machine=HERE):
+def save(path, tests=(TEST,), counts=(1, 2), machine=HERE, factors=(1, 1, 1)):
     benchmarks = [
         {
             "fullname": f"{test}[intra{count}-inter1]",
             "extra_info": {
                 "tf_threads": {
-                    **measured(count, machine).to_json(),
+                    **measured(count, machine, factors if count > 1 else (1, 1, 1)).to_json(),
                     "group": test,
                     "configuration": {
                         "id": f"intra{count}-inter1",
@@ -79,7 +91,13 @@ def recommend(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("named", [(), (TEST,), ("0001",), ("0001", TEST)])
+@pytest.mark.parametrize(
+    "named",
+    [
+        *((), (TEST,), ("0001",), ("0001", TEST)),
+        *(("test_x",), ("0001", "*::test_x"), (TEST + "[intra1-inter1]",)),
+    ],
+)
 def test_the_recommended_configuration_of_the_run_and_test_that_are_named(
     recommend, tmp_path, named
 ):
@@ -99,6 +117,24 @@ def test_variables_are_those_of_the_lines_to_paste(recommend, tmp_path):
     set_ = [line for line in out.splitlines() if not line.startswith("#")]
     run = command_module.read_runs(_options(tmp_path), 1)[1]
     assert " ".join(set_) in settings(command_module._advice(run, TEST).best.candidate)
+
+
+def test_a_sweep_that_left_the_question_open_is_no_answer_without_a_warning(recommend, tmp_path):
+    save(tmp_path / ".benchmarks/x/0001_noisy.json", factors=(0.5, 2, 6))
+    code, out, err = recommend()
+    assert code == 0
+    assert "# WARNING: whether more threads help is open" in out
+    assert "warning: whether more threads help is open" in err
+
+
+@pytest.mark.parametrize("named", [(), ("test_x",)])
+def test_a_later_run_of_one_configuration_does_not_hide_the_sweep(recommend, tmp_path, named):
+    save(tmp_path / ".benchmarks/x/0001_sweep.json")
+    save(tmp_path / ".benchmarks/x/0002_chosen.json", counts=(2,))
+    code, out, err = recommend(*named, "--format=json")
+    assert code == 0
+    assert json.loads(out)["configuration"] == "intra2-inter1"
+    assert "the latest sweep is in .benchmarks/x/0001_sweep.json" in err
 
 
 def _options(directory):
@@ -132,7 +168,11 @@ def test_each_difference_of_machines_is_a_sentence():
         ((TEST,), (1,), (), "no test was swept"),
         ((TEST,), (1,), (TEST,), "was not swept"),
         ((TEST, TEST + "y"), (1, 2), (), "2 tests were swept; name one of them as TEST"),
-        ((TEST,), (1, 2), ("a.py::test_z",), "a.py::test_z is not in it"),
+        ((TEST, TEST + "y"), (1, 2), ("test_*",), "2 tests were swept; name one of them as TEST"),
+        ((TEST,), (1, 2), ("a.py::test_z",), "'a.py::test_z' is not in it"),
+        ((TEST,), (1, 2), ("test_z",), "'test_z' is not in it"),
+        ((TEST,), (1, 2), ("0002",), "no saved run"),
+        ((TEST,), (1, 2), ("",), "the name of a saved run is empty"),
     ],
 )
 def test_what_cannot_be_recommended_is_an_error_that_says_what_to_do(

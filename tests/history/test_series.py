@@ -7,14 +7,13 @@ import pytest
 import builders
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.node_ids import close_names, matcher
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.history.series import (
-    close_names,
     in_order,
     lines_of,
-    matcher,
     run_of,
     version_changes,
 )

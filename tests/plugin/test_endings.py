@@ -66,6 +66,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_hear_of_hangups,
         )
 
     @property
@@ -103,6 +104,11 @@ class Run:
             for one in psutil.process_iter()
             if one.pid != os.getpid() and _directory_of(one) == self.path
         ]
+
+
+def _hear_of_hangups():
+    """Under nohup they are ignored, by all that is started there."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _directory_of(process):

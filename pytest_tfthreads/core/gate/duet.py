@@ -213,7 +213,9 @@ def _by_duet(
         rule=(
             f"side by side, a loss is a regression if it is more than {measured} as measured and "
             f"more than {certain} for certain ({BEYOND} and {MARGIN} of the tolerance): so a loss "
-            "as large as the tolerance is found"
+            "as large as the tolerance is found. Changes are medians over neighbouring turns, so "
+            "that a disturbance of one side hardly counts; figures on the two sides of an arrow "
+            "are of all rounds, with such disturbances, and may differ by more or less"
         ),
     )
 

@@ -21,7 +21,8 @@ _NEAR = 0.9  # of the fastest one's throughput, as estimated
 _OfPair = Callable[[str, str], Ratio]
 
 _ONE_THREAD = Pools(1, 1)
-_OPEN = "whether more threads help is open"
+OPEN = "whether more threads help is open"
+"""How a sentence on limits begins that decides nothing."""
 _HELP = 1.25  # a gain that cannot be ruled out, and that somebody would want
 
 
@@ -359,13 +360,13 @@ def _no_gain(
             sentences.append((keyword, f"{keyword}{where}: {nothing} {reason}"))
         elif instead:
             seems = "the recommended one seems to be faster than 1×1, but not measurably"
-            sentences.append((_OPEN, f"{_OPEN}{where}: {seems}; {more}"))
+            sentences.append((OPEN, f"{OPEN}{where}: {seems}; {more}"))
         elif most <= _HELP:
             keyword = "more threads do not help"
             sentences.append((keyword, f"{keyword}{where}: {nothing} (gain: {bound})"))
         else:
             gain = f"a gain of {percent(most - 1)} is not ruled out"
-            sentences.append((_OPEN, f"{_OPEN}{where}: {nothing}, but {gain}; {more}"))
+            sentences.append((OPEN, f"{OPEN}{where}: {nothing}, but {gain}; {more}"))
     return sentences
 
 
