@@ -106,6 +106,11 @@ class Launcher:
             lambda: self._interpreter((home, env)), order, timeout_s, terminal, pulse
         )
 
+    def release(self, home: Home) -> None:
+        """End the interpreters of this home, which nothing runs in."""
+        for key in [key for key in self._interpreters if key[0] == home]:
+            self._interpreters.pop(key).close()
+
     def sharing(
         self,
         order: Order,

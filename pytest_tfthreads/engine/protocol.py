@@ -45,6 +45,9 @@ MessageKind = Literal[
     # pytest to a measuring process:
     "layout",
     "step",
+    # a command to the run of pytest that measures for it, and back:
+    "measure",
+    "measured",
 ]
 
 

@@ -22,15 +22,19 @@ from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
 from pytest_tfthreads.pytest_bridge.collection import case_of
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
-from pytest_tfthreads.pytest_bridge.options import AT_OPTION, Settings
+from pytest_tfthreads.pytest_bridge.options import AT_OPTION, Settings, abreast_of
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
 from pytest_tfthreads.report.verdicts import expectation, failure_message
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.runner import traces
+from pytest_tfthreads.runner.abreast import Abreast
 from pytest_tfthreads.runner.baseline import (
     check_baseline,
     open_baseline,
+    open_place,
     open_saved_commit,
     open_variants,
 )
@@ -145,6 +149,8 @@ class MarkedTests:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
         self._preload(to_run, session.items)
+        if self._is_for_a_command():
+            self._serve(to_run)
         if self._is_judging():
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
@@ -212,7 +218,30 @@ class MarkedTests:
         if to_run and modules.modules:
             self.isolation().preload(modules)
 
+    def _is_for_a_command(self) -> bool:
+        return abreast_of(self._config) is not None
+
+    def _serve(self, items: Sequence[pytest.Item]) -> None:
+        """Measure these as the command asks that has started this run."""
+        descriptor = abreast_of(self._config)
+        assert descriptor is not None
+        config, isolation = self._config, self.isolation()
+        modules = [item.path for item in items]
+        abreast = Abreast(
+            descriptor,
+            lambda place: open_place(place, config, isolation.home, modules),
+            isolation.release,
+        )
+        abreast.begin([item.nodeid for item in items])
+        try:
+            roots = [str(Repository.holding(config.rootpath).top)]
+        except RevisionError:  # two environments need no repository
+            roots = []
+        isolation.measure_for(abreast, roots)
+
     def _is_judging(self) -> bool:
+        if self._is_for_a_command():
+            return False
         return is_asked_for(self._config, self._settings)
 
     @pytest.hookimpl(tryfirst=True)  # what goes wrong is told before the summary
@@ -321,7 +350,7 @@ class MarkedTests:
         config = self._config
         if self._settings.group == 1 or config.getoption("usepdb"):
             return [item]
-        if self._settings.duet or self._settings.at:
+        if self._settings.duet or self._settings.at or self._is_for_a_command():
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]

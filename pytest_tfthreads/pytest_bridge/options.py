@@ -41,6 +41,8 @@ SHARES = (AUTO, OFF)
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
 SKIP = "skip"
+ABREAST = "--tf-threads-abreast"
+_ABREAST = "tfthreads_abreast"
 _MOST_SEEDS = 1_000_000
 _SEED = pytest.StashKey[int]()
 
@@ -295,6 +297,14 @@ def add_options(parser: pytest.Parser) -> None:
     ):
         group.addoption(f"--{name}", action="store_true", help=text)
         parser.addini(name.replace("-", "_"), text, type="bool")
+    # Not for people: a command that has started this run of pytest is at the other end.
+    parser.addoption(ABREAST, dest=_ABREAST, type=int, default=None, help=argparse.SUPPRESS)
+
+
+def abreast_of(config: pytest.Config) -> int | None:
+    """The descriptor over which a command asks this run to measure, where one has started it."""
+    found: int | None = config.getoption(_ABREAST, None)
+    return found
 
 
 def read_settings(config: pytest.Config) -> Settings:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.variants.measured import CURRENT
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
@@ -66,6 +67,21 @@ def open_saved_commit(
     return _at_revision(commit, False, config, here, modules)
 
 
+def open_place(
+    place: Place, config: pytest.Config, here: Home, modules: Sequence[Path]
+) -> OpenVariant:
+    """What a command asks for, with the current tests (`modules`) laid over it.
+
+    Raises `RevisionError` and `EnvironmentUnfitError`.
+    """
+    environment = None if place.python is None else Environment.probe(place.python)
+    if place.commit is not None:
+        return _at_revision(place.commit, False, config, here, modules, environment=environment)
+    if environment is None:
+        raise RevisionError("the current tree is no place of its own: name a commit")
+    return InEnvironment(environment, here)
+
+
 def open_variants(
     names: Sequence[str], config: pytest.Config, here: Home, modules: Sequence[Path], option: str
 ) -> dict[str, OpenVariant]:
@@ -106,6 +122,7 @@ def _at_revision(
     modules: Sequence[Path],
     notes: Sequence[str] = (),
     asked_by: str = DUET_OPTION,
+    environment: Environment | None = None,
 ) -> AtRevision:
     """Raises `RevisionError`."""
     checkout = Checkout.make(config.rootpath, rev, trusted)
@@ -118,7 +135,7 @@ def _at_revision(
                 "side has the current tree's"
             )
             notes = [text, *notes]
-        return AtRevision(checkout, tests, here, config, notes, asked_by)
+        return AtRevision(checkout, tests, here, config, notes, asked_by, environment)
     except BaseException:
         checkout.close()
         raise

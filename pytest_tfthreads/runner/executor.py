@@ -112,6 +112,9 @@ class Executor(Protocol):
     def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
         """What interpreters have imported of the project, ahead of their forks."""
 
+    def release(self, home: Home) -> None:
+        """No more orders come for this home."""
+
     def close(self) -> None:
         """Leave no process behind."""
 
@@ -142,6 +145,9 @@ class Processes:
     @property
     def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
         return self._launcher.preloaded
+
+    def release(self, home: Home) -> None:
+        self._launcher.release(home)
 
     def close(self) -> None:
         for process in self._shared.values():

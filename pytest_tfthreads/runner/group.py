@@ -24,6 +24,7 @@ from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.abreast import Abreast
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -89,6 +90,7 @@ class Isolation:
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
         self._baseline: OpenVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
+        self._abreast: Abreast | None = None  # a command that asks what is measured
         self._variants: Mapping[str, OpenVariant] = {}  # at which every test is measured instead
         self._passes = 0  # at each of them
         self._profiles: Profiles | None = None
@@ -135,6 +137,18 @@ class Isolation:
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
 
+    def measure_for(self, abreast: Abreast, roots: Sequence[str]) -> None:
+        """From now on, run tests as a command asks; `abreast` is ours to close.
+
+        `roots`: directories of the current tree, whose modules are listed.
+        """
+        self._abreast = abreast
+        self._here = replace(self._here, roots=tuple(roots))
+
+    def release(self, home: Home) -> None:
+        """End the interpreters of a place that is not needed any more."""
+        self._executor.release(home)
+
     def measure_at(self, variants: Mapping[str, OpenVariant], passes: int) -> None:
         """From now on, measure every test at these, in so many processes each; ours to close.
 
@@ -177,7 +191,7 @@ class Isolation:
 
     def close(self) -> None:
         self._executor.close()
-        for one in (self._baseline, self._on_demand, *self._variants.values()):
+        for one in (self._baseline, self._on_demand, self._abreast, *self._variants.values()):
             if one is not None:
                 one.close()
 
@@ -197,6 +211,8 @@ class Isolation:
         missing where the session ends before it, or where it is yet to be run.
         """
         item_runs = [self._item_run(item, self._here) for item in group]
+        if self._abreast is not None:
+            return self._run_for(self._abreast, item_runs[0])
         if not self._measures(group[0]):
             first = item_runs[0]
             with self._progress.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
@@ -218,6 +234,28 @@ class Isolation:
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
             return self._run(item_runs, gate)
+
+    def _run_for(self, abreast: Abreast, here: ItemRun) -> dict[str, IsolatedRun]:
+        """As a command asks; this run of pytest records nothing of it."""
+        nodeid = here.item.nodeid
+        if benchmark_bridge.is_missing(here.item):
+            here.fail(_NO_BENCHMARK, time.time())
+            abreast.begin([nodeid], _NO_BENCHMARK)
+        else:
+            with self._progress.test(nodeid, [nodeid], benchmark_bridge.budget_s(here.item)):
+                abreast.run(
+                    here,
+                    lambda variant: self._item_run(here.item, variant),
+                    self._rings,
+                    self._settings.group,
+                    seed_of(self._settings, [here]),
+                )
+        if not here.has_reports:
+            return {}
+        reports, measures = here.reports(), bool(here.samples)
+        return {
+            nodeid: IsolatedRun(reports, None, here.ending, measures=measures, raised=here.raised)
+        }
 
     def _run_shared(self, first: ItemRun, nextitem: pytest.Item | None) -> bool:
         """Run a test that measures nothing in a process that it shares; False: it has to be alone.

@@ -120,7 +120,7 @@ class CurrentTree(_OfCurrentTree):
 
 
 class AtRevision:
-    """A checkout of another revision, in this environment.
+    """A checkout of another revision, in this environment or in another one.
 
     `asked_by` is the option that asks for it, for messages.
     """
@@ -133,11 +133,15 @@ class AtRevision:
         config: pytest.Config,
         notes: Sequence[str] = (),
         asked_by: str = DUET_OPTION,
+        environment: Environment | None = None,
     ) -> None:
         self.title = checkout.title
+        if environment is not None:
+            self.title += f" in {environment.python} (Python {environment.version})"
         self.commit: str | None = checkout.commit
-        self.python_version = _OWN_PYTHON
+        self.python_version = _OWN_PYTHON if environment is None else environment.version
         self._asked_by = asked_by
+        self._environment = environment
         self.notes = (*notes, *checkout.notes)
         self._checkout = checkout
         self._tests = tests
@@ -149,6 +153,7 @@ class AtRevision:
         self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
         self.home = replace(
             here,
+            python=here.python if environment is None else environment.python,
             cwd=self._counterpart(here.cwd),
             sys_path=self._path(here.sys_path),
             variables=tuple(self._variables()),
@@ -199,7 +204,10 @@ class AtRevision:
         # This plugin measures, and both sides by one version of it, though it be its own code that
         # is under test.
         is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
-        return tuple(dict.fromkeys([*([_OWN_DIRECTORY] if is_redirected else []), *path]))
+        whole = [*([_OWN_DIRECTORY] if is_redirected else []), *path]
+        if self._environment is not None:
+            whole = [*_added(whole), *self._environment.sys_path]
+        return tuple(dict.fromkeys(whole))
 
     def _arguments(self, here: PytestCall) -> Iterator[str]:
         for text in here.args:

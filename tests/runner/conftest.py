@@ -68,6 +68,9 @@ class ScriptedExecutor:
     def end_shared(self):
         return []
 
+    def release(self, home):
+        pass
+
     def close(self):
         pass
 
