@@ -147,7 +147,10 @@ def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side
             "measured: name TEST and --good=REV too, and leave --continue out"
         )
     revs = (good.rev, bad.rev or _COMMIT_OF_HERE)
-    commits = [repository.find(rev, trusted=True).commit for rev in revs]
+    commits = [
+        repository.find(rev, trusted=True, asked_by=option).commit
+        for rev, option in zip(revs, ("--good=", "--bad="), strict=True)
+    ]
     if commits[0] == commits[1]:
         raise CommandError(
             f"--good={revs[0]} and --bad={revs[1]} are one commit, so only the environment can "
@@ -324,7 +327,7 @@ def _from_saved_run(options: argparse.Namespace, repository: Repository, bad: st
     for run in _saved_runs(options, options.test):
         assert run.commit is not None
         try:
-            commit = repository.find(run.commit, trusted=False).commit
+            commit = repository.find(run.commit, trusted=False, asked_by="--good=").commit
             line = Line.between(repository, commit, bad)
         except RevisionError as error:
             problem = problem or f" ({run.label}: {one_line(str(error))})"
