@@ -26,7 +26,7 @@ from pytest_tfthreads.names import (
     SYRUPY,
     WATCH_PLUGIN,
 )
-from pytest_tfthreads.pytest_bridge.options import MARKER_HELP, add_options
+from pytest_tfthreads.pytest_bridge.options import MARKER_HELP, add_options, is_for_command
 from pytest_tfthreads.pytest_bridge.settled_options import note_options
 from pytest_tfthreads.watch import Watch, settings_of
 
@@ -47,6 +47,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, None, None]:
     note_options(config)
+    if is_for_command(config):
+        from pytest_tfthreads.pytest_bridge.for_command import settle_for_command
+
+        settle_for_command(config)
     yield
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_tfthreads.commands.bisect_sides import PYTHON, Causes, Measuring, Side, causes
+from pytest_tfthreads.commands.bisect_sides import PYTHON, Causes, Side, causes
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command
-from pytest_tfthreads.commands.pytest_run import PytestRun
+from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
 from pytest_tfthreads.commands.saved import add_directory
 from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
@@ -42,6 +42,10 @@ MOST_RINGS = 100
 _DIRECTORY = "pytest-tfthreads"
 _STATE = "bisect.json"
 _COMMIT_OF_HERE = "HEAD"
+_TOO_FEW_AT_ONCE = (
+    "each candidate is measured beside both ends, and --tf-threads-group=2 (tf_threads_group in "
+    "the ini file) leaves no place for it: leave it out, or give --tf-threads-group=5 after --"
+)
 
 _EXAMPLE = """\
 examples:
@@ -157,8 +161,8 @@ def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side
             "differ: pytest --tf-threads-duet=python=PATH compares two environments"
         )
     first, last = Place(commits[0], good.python), Place(commits[1], bad.python)
-    with PytestRun(options.test, options.pytest_arguments) as run:
-        run.open()
+    with PytestRun([options.test], options.pytest_arguments) as run:
+        run.only()
         found: Causes = causes(options.test, options.metric, first, last, run)
     if options.json:
         print_json(found.to_json())
@@ -173,9 +177,12 @@ def _found(
     stopped = ""
     if state.ends_differ != "no" and not _is_done(state, line):
         _tell(f"{plural(line.count, 'commit')} between both ends; pytest collects the test")
-        with PytestRun(state.test, state.arguments) as run:
-            run.open()
-            state, stopped = search(state, line, run, keep.write, options.budget)
+        with PytestRun([state.test], state.arguments) as run:
+            run.only()
+            at_once = min(AT_ONCE, run.collected.limit - ENDS)
+            if at_once < 1:
+                raise CommandError(_TOO_FEW_AT_ONCE)
+            state, stopped = search(state, line, run, keep.write, options.budget, at_once)
     return conclusion(state, line, repository, stopped)
 
 
@@ -222,11 +229,13 @@ def search(
     measuring: Measuring,
     keep: Callable[[State], None],
     budget_s: float | None,
+    at_once: int = AT_ONCE,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> tuple[State, str]:
     """Measure until the commit is found; what is known then, and why it ended without it.
 
-    `keep` is called with each new state. Raises `CommandError` where an end cannot be measured.
+    `at_once` candidates beside both ends at most. `keep` is called with each new state. Raises
+    `CommandError` where an end cannot be measured.
     """
     begun_s = clock_s()
     longest_s = 0.0
@@ -234,7 +243,7 @@ def search(
         positions: list[int] = []
         passes = state.passes_to_look
         if state.ends_differ == "yes":
-            positions = Posterior(line.count, state.rings(), state.unmeasurable).candidates(AT_ONCE)
+            positions = Posterior(line.count, state.rings(), state.unmeasurable).candidates(at_once)
             passes = PASSES
         step_s = clock_s()
         if budget_s is not None and step_s - begun_s + longest_s > budget_s and state.observed:
@@ -247,8 +256,8 @@ def search(
         places = [Place(line.commits[position].id) for position in (0, line.count, *positions)]
         found = measuring.measure(places, passes)
         for name, place in zip(("--good", "--bad"), found.places[:ENDS], strict=True):
-            if place.problem:
-                raise CommandError(f"the test cannot be measured at {name}: {place.problem}")
+            if problem := place.problem or place.same_code:
+                raise CommandError(f"the test cannot be measured at {name}: {problem}")
         before = state
         state = state.after(positions, found, clock_s() - step_s)
         longest_s = max(longest_s, clock_s() - step_s)
@@ -256,8 +265,7 @@ def search(
         if (before.observed, before.skipped) == (state.observed, state.skipped):
             raise CommandError(
                 "the processes took no turns with each other: a warm-up of the test's own "
-                "(warmup_iterations) leaves no place for them, and --tf-threads-group=1 forbids "
-                "them; leave both out"
+                "(warmup_iterations) leaves no place for them; leave it out"
             )
     return state, ""
 

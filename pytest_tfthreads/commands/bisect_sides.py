@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.abreast import Found, Place
+from pytest_tfthreads.commands.pytest_run import Measuring
+from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.format import metric_name, plural
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
@@ -101,13 +102,6 @@ class Causes:
         }
 
 
-class Measuring(Protocol):
-    """What measures: a run of pytest."""
-
-    def measure(self, places: Sequence[Place], passes: int) -> Found:
-        """Processes at all these places, in turns, pass by pass."""
-
-
 def causes(test: str, metric: str, good: Place, bad: Place, measuring: Measuring) -> Causes:
     """Measure the four combinations until it is known which side it was, or the looks are over.
 
@@ -130,8 +124,8 @@ def causes(test: str, metric: str, good: Place, bad: Place, measuring: Measuring
         found = measuring.measure(places, look - done)
         done = look
         for name, place in zip(_NAMES, found.places, strict=True):
-            if place.problem:
-                raise CommandError(f"the test cannot be measured with {name}: {place.problem}")
+            if problem := place.problem or place.same_code:
+                raise CommandError(f"the test cannot be measured with {name}: {problem}")
         for each, combined in combinations(found).items():
             rings[each] += combined
         if not rings[metric]:

@@ -45,9 +45,14 @@ MessageKind = Literal[
     # pytest to a measuring process:
     "layout",
     "step",
-    # a command to the run of pytest that measures for it, and back:
-    "measure",
-    "measured",
+    # a command to the run of pytest that measures for it:
+    "wish",
+    "next",
+    # and that run to the command:
+    "collected",
+    "begun",
+    "found",
+    "over",
 ]
 
 

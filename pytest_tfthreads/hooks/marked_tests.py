@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
-from pytest_tfthreads.core.decode import DecodeError
+from pytest_tfthreads.core.abreast import Selected
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.variants.measured import MeasuredAt, Plan, result_in
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
 from pytest_tfthreads.pytest_bridge.collection import case_of
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
-from pytest_tfthreads.pytest_bridge.options import AT_OPTION, Settings, abreast_of
+from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
@@ -36,14 +34,12 @@ from pytest_tfthreads.runner.baseline import (
     open_baseline,
     open_place,
     open_saved_commit,
-    open_variants,
 )
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
 from pytest_tfthreads.runner.on_demand import BaselineOnDemand
 from pytest_tfthreads.runner.payload import Attached, PreloadedVariant, attach
-from pytest_tfthreads.system.files import write_file
 from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
@@ -82,7 +78,7 @@ class MarkedTests:
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
-        self._plan_at: Plan | None = None  # where tests are measured at several variants
+        self._abreast: Abreast | None = None  # a command that asks what is measured
         self._saw_marked = False
         self._preloaded: list[PreloadedVariant] = []  # as far as it was told
         self._attempts = Attempts(config)
@@ -122,13 +118,12 @@ class MarkedTests:
     def saw_marked(self, item: pytest.Item) -> None:
         """A marked test was collected."""
         self._saw_marked = True
-        if self._isolation is None and self._settings.at is None and not _may_deselect(item):
+        if self._isolation is None and not _may_deselect(item):
             self._prepare_first([item])
 
     @pytest.hookimpl(tryfirst=True)  # what is told comes before pytest-xdist tells of its tests
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if self._settings.at is None:  # or else the variants are not known yet
-            self._prepare_first(session.items)
+        self._prepare_first(session.items)
         if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
             benchmark_bridge.skip_unmeasured(unmeasured)
@@ -140,17 +135,16 @@ class MarkedTests:
         to_run = [
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
-        collect_only = self._config.getoption("collectonly")
-        if not collect_only:
+        if not self._config.getoption("collectonly"):
+            if self._settings.abreast is not None:
+                to_run = self._serve(self._settings.abreast, session)
             if to_run:
                 self._sharing_another = self.isolation().plan_sharing(to_run)
             measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
-            if measuring:
+            if measuring and self._abreast is None:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
         self._preload(to_run, session.items)
-        if self._is_for_a_command():
-            self._serve(to_run)
         if self._is_judging():
             # Which tests measure is known for certain only when they have.
             hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
@@ -160,8 +154,6 @@ class MarkedTests:
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
         is_measured = to_run and benchmark_bridge.is_enabled(self._config)
-        if self._settings.at is not None and is_measured and not collect_only:
-            self._measure_at(self._settings.at, to_run)
         if self._gate is not None and is_measured:
             self._plan(to_run)
             self._make_baseline_ready(self._gate, to_run)
@@ -218,36 +210,48 @@ class MarkedTests:
         if to_run and modules.modules:
             self.isolation().preload(modules)
 
-    def _is_for_a_command(self) -> bool:
-        return abreast_of(self._config) is not None
+    def _serve(self, descriptor: int, session: pytest.Session) -> list[pytest.Item]:
+        """Have tests measured as the command asks that has started this run; all others are left.
 
-    def _serve(self, items: Sequence[pytest.Item]) -> None:
-        """Measure these as the command asks that has started this run."""
-        descriptor = abreast_of(self._config)
-        assert descriptor is not None
+        Returns those that are to be run: marked ones that may measure. What is marked by mistake is
+        left to fail.
+        """
+        to_run, wanted, others = [], [], []
+        for item in session.items:
+            if not (_is_ours(item) and benchmark_bridge.may_measure(item)):
+                others.append(item)
+                continue
+            to_run.append(item)
+            if case_of(item) is not None:
+                wanted.append(item)
         config, isolation = self._config, self.isolation()
-        modules = [item.path for item in items]
-        abreast = Abreast(
-            descriptor,
-            lambda place: open_place(place, config, isolation.home, modules),
-            isolation.release,
-        )
-        abreast.begin([item.nodeid for item in items])
         try:
             roots = [str(Repository.holding(config.rootpath).top)]
         except RevisionError:  # two environments need no repository
             roots = []
-        isolation.measure_for(abreast, roots)
+        modules = [item.path for item in wanted]
+        self._abreast = Abreast(
+            descriptor,
+            lambda place: open_place(place, config, here, modules),
+            isolation.leave,
+            self._settings.group,
+        )
+        here = isolation.measure_for(self._abreast, roots)
+        self._abreast.collected([_selected(item) for item in wanted])
+        session.items[:] = to_run
+        if others:
+            config.hook.pytest_deselected(items=others)
+        return wanted
 
     def _is_judging(self) -> bool:
-        if self._is_for_a_command():
-            return False
         return is_asked_for(self._config, self._settings)
 
     @pytest.hookimpl(tryfirst=True)  # what goes wrong is told before the summary
     def pytest_sessionfinish(self) -> None:
         if self._isolation is not None:
             self._isolation.end_shared()
+        if self._abreast is not None:
+            self._abreast.end()
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -299,8 +303,8 @@ class MarkedTests:
             count = case.processes or settings.processes
             if not benchmark_bridge.measures(item):
                 count = int(item.nodeid not in self._sharing_another)
-            elif self._plan_at is not None:
-                count = self._plan_at.passes * len(self._plan_at.variants)
+            elif self._abreast is not None:  # nobody knows how many there will be elsewhere
+                count = 1
             elif settings.duet:
                 count = 2 * max(count, settings.looks[0]) + traces
             else:
@@ -323,34 +327,12 @@ class MarkedTests:
         self._results.add_notes(baseline.notes)
         self._prepare_first(items)
 
-    def _measure_at(self, directory: Path, items: Sequence[pytest.Item]) -> None:
-        """Have these tests measured at the variants that the plan in this directory names."""
-        try:
-            self._plan_at = Plan.read(directory)
-        except (DecodeError, OSError) as error:
-            raise pytest.UsageError(f"{AT_OPTION}: there is no plan: {error}") from error
-        isolation, modules = self.isolation(), [item.path for item in items]
-        variants = open_variants(
-            self._plan_at.variants, self._config, isolation.home, modules, AT_OPTION
-        )
-        isolation.measure_at(variants, self._plan_at.passes)
-        for name, variant in variants.items():
-            self._results.add_notes([f"{name}: {note}" for note in variant.notes])
-        self._progress.plan(self._foreseen(items))
-        self._prepare_first(items)
-
-    def _keep(self, at: MeasuredAt, item: pytest.Item) -> None:
-        """Write what a test came to, at once: whoever ends the run keeps what is complete."""
-        assert self._settings.at is not None
-        path = result_in(self._settings.at, item.session.items.index(item))
-        write_file(path, json.dumps(at.to_json()).encode())
-
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
         if self._settings.group == 1 or config.getoption("usepdb"):
             return [item]
-        if self._settings.duet or self._settings.at or self._is_for_a_command():
+        if self._settings.duet or self._abreast is not None:
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
@@ -375,8 +357,8 @@ class MarkedTests:
         if run.reports and preloaded != self._preloaded:
             self._preloaded = preloaded
             attach(run.reports[0], Attached(preloaded=tuple(preloaded)))
-        if run.at is not None:
-            self._keep(run.at, item)
+        if self._abreast is not None and self._abreast.has_gone:
+            item.session.shouldstop = "the command that asks what is measured has gone"
         if run.ending is not None:
             raise run.ending
         for state in run.states:
@@ -406,6 +388,17 @@ class MarkedTests:
         if failing:
             called.outcome = "failed"
             called.longrepr = "\n".join(failing)
+
+
+def _selected(item: pytest.Item) -> Selected:
+    case = case_of(item)
+    assert case is not None
+    return Selected(
+        collection.nodeid_of(item),
+        collection.group_of(item),
+        Configuration.named(case.id, case.threads),
+        Pace.of_budget(benchmark_bridge.budget_s(item)).process_s,
+    )
 
 
 def _may_deselect(item: pytest.Item) -> bool:

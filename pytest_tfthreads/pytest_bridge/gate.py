@@ -29,7 +29,7 @@ from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 def is_asked_for(config: pytest.Config, settings: Settings) -> bool:
     """Whether measurements are judged by others, saved or side by side."""
-    if config.getoption("collectonly") or settings.at is not None:
+    if config.getoption("collectonly") or settings.abreast is not None:
         return False
     return benchmark_bridge.compares(config) or settings.duet is not None
 

@@ -34,7 +34,6 @@ MARKER_HELP = (
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
-AT_OPTION = "--tf-threads-at"
 AUTO, OFF = "auto", "off"
 REGRESSED = "regressed"
 SHARES = (AUTO, OFF)
@@ -42,7 +41,7 @@ STARTS = ("auto", "fork", "fresh")
 RUN = "run"
 SKIP = "skip"
 ABREAST = "--tf-threads-abreast"
-_ABREAST = "tfthreads_abreast"
+_ABREAST = "measured_abreast"
 _MOST_SEEDS = 1_000_000
 _SEED = pytest.StashKey[int]()
 
@@ -145,7 +144,7 @@ class Settings:
     profile: ProfileWish | None = None
     preload: PreloadWish = PreloadWish()
     share: bool = True  # tests that measure nothing share processes
-    at: Path | None = None  # a directory with the plan at which variants tests are measured
+    abreast: int | None = None  # a socket's descriptor: a command asks over it what is measured
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
@@ -280,9 +279,6 @@ def add_options(parser: pytest.Parser) -> None:
         "--tf-threads-duet", nargs="?", const=BASELINES_COMMIT, metavar="WHAT", help=text
     )
     parser.addini("tf_threads_duet", text, default=None)
-    # No promise to anybody: commands give it to the runs that they start. Its name in the settings
-    # differs from those of all other options, which have an ini key each.
-    group.addoption(AT_OPTION, dest="measured_at", metavar="DIR", help=argparse.SUPPRESS)
     for name, text in (
         (
             "tf-threads-pack",
@@ -297,14 +293,14 @@ def add_options(parser: pytest.Parser) -> None:
     ):
         group.addoption(f"--{name}", action="store_true", help=text)
         parser.addini(name.replace("-", "_"), text, type="bool")
-    # Not for people: a command that has started this run of pytest is at the other end.
-    parser.addoption(ABREAST, dest=_ABREAST, type=int, default=None, help=argparse.SUPPRESS)
+    # No promise to anybody: commands give it to the runs that they start. Its name in the settings
+    # differs from those of all other options, which have an ini key each.
+    group.addoption(ABREAST, dest=_ABREAST, type=int, metavar="FD", help=argparse.SUPPRESS)
 
 
-def abreast_of(config: pytest.Config) -> int | None:
-    """The descriptor over which a command asks this run to measure, where one has started it."""
-    found: int | None = config.getoption(_ABREAST, None)
-    return found
+def is_for_command(config: pytest.Config) -> bool:
+    """Whether a command has started this run of pytest, and asks what is measured."""
+    return config.getoption(_ABREAST, None) is not None
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -362,13 +358,12 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--tf-threads-search compares configurations, and {name} revisions: leave one of the "
             "two out"
         )
-    at = _at(config, duet, search, group)
     if search and can_measure():
         from pytest_tfthreads.core.sweep.search import machine_grid, with_default
         from pytest_tfthreads.system.machine import Machine
 
         configs = with_default(configs or machine_grid(Machine.read().counts))
-    return Settings(
+    settings = Settings(
         configs=configs,
         processes=processes,
         max_processes=max_processes,
@@ -388,8 +383,14 @@ def read_settings(config: pytest.Config) -> Settings:
         profile=profile,
         preload=preload_wish,
         share=share != OFF,
-        at=at,
+        abreast=_abreast(config),
         elsewhere=elsewhere or defaults.elsewhere,
+    )
+    if settings.abreast is None:
+        return settings
+    # A command asks what is measured: nothing is judged or written here.
+    return replace(
+        settings, duet=None, duet_if_open=False, budget_s=None, report=None, profile=None
     )
 
 
@@ -477,23 +478,13 @@ def _profile(config: pytest.Config) -> ProfileWish | None:
     return ProfileWish.parse(text, name, start)
 
 
-def _at(config: pytest.Config, duet: str | None, search: bool, group: int | None) -> Path | None:
-    directory: str | None = config.getoption("measured_at")
-    if directory is None:
-        return None
-    if config.getoption("usepdb") or config.getoption("trace"):
-        others = "a debugger (--pdb, --trace)"
-    elif config.getoption("numprocesses", None) or config.getoption("tx", None):
-        others = "pytest-xdist (-n, --tx): all CPUs are used as it is"
-    elif duet:
-        others = "a duet (--tf-threads-duet)"
-    elif search:
-        others = "--tf-threads-search"
-    elif group == 1:
-        others = "--tf-threads-group=1"
-    else:
-        return config.invocation_params.dir / directory
-    raise pytest.UsageError(f"{AT_OPTION} does not go with {others}: leave one of the two out")
+def _abreast(config: pytest.Config) -> int | None:
+    descriptor: int | None = config.getoption(_ABREAST, None)
+    if descriptor is not None and (config.getoption("usepdb") or config.getoption("trace")):
+        raise pytest.UsageError(
+            "a command measures here, and a debugger (--pdb, --trace) would stop it: leave that out"
+        )
+    return descriptor
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

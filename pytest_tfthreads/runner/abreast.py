@@ -1,4 +1,4 @@
-"""One test at several revisions and environments, side by side, as a command asks for them.
+"""Tests at several revisions and environments, side by side, as a command asks for them.
 
 The command has started this run of pytest, and asks over a socket: again and again, for what it
 asks next depends on the answers. Interpreters of places that it asks for again are still there.
@@ -6,20 +6,20 @@ asks next depends on the answers. Interpreters of places that it asks for again 
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from pytest_tfthreads.core.abreast import AtPlace, Found, Opening, Place, Wish
+from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected, Wish
 from pytest_tfthreads.core.decode import decode, encode
-from pytest_tfthreads.core.schedule import plan_rings
+from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.engine.environment import EnvironmentUnfitError
-from pytest_tfthreads.engine.interpreter import Home
-from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.item_run import ItemRun
-from pytest_tfthreads.runner.own_code import why_unfit
 from pytest_tfthreads.runner.rings import Rings
+from pytest_tfthreads.runner.strategies.at_places import AtPlaces
 from pytest_tfthreads.runner.variants import OpenVariant, Variant
 
 
@@ -27,53 +27,58 @@ class Abreast:
     """Carries out what the command at the other end of a socket wishes.
 
     `open_place` makes a place ready, with the current tests laid over its code; it raises
-    `RevisionError` or `EnvironmentUnfitError`. `release` ends the interpreters of a home.
+    `RevisionError` or `EnvironmentUnfitError`. `leave` ends the interpreters of a variant.
+    `limit`: how many processes take turns with each other at most.
     """
 
     def __init__(
         self,
         descriptor: int,
         open_place: Callable[[Place], OpenVariant],
-        release: Callable[[Home], None],
+        leave: Callable[[OpenVariant], None],
+        limit: int,
     ) -> None:
         self._connection = Connection(socket.socket(fileno=descriptor))
         self._open_place = open_place
-        self._release = release
+        self._leave = leave
+        self._limit = limit
         self._open: dict[Place, OpenVariant] = {}
+        self._rings_done = 0
+        self.has_gone = False
+        """Whether the command has hung up: nobody waits for anything more."""
 
-    def begin(self, tests: Sequence[str], problem: str = "") -> None:
-        """Tell which tests were collected, or what is in the way."""
-        opening = Opening(tuple(tests), problem)
-        with contextlib.suppress(ConnectionClosedError):  # the command has gone: `run` ends at once
-            self._connection.send("measured", encode(opening))
+    def collected(self, tests: Sequence[Selected]) -> None:
+        """Tell which tests will be run."""
+        self._tell("collected", encode(Collected(tuple(tests), self._limit)))
 
     def run(
         self,
-        here: ItemRun,
+        begun: Begun,
+        here: Mapping[str, str],
         item_run_at: Callable[[Variant], ItemRun],
+        measurement_of: Callable[[ItemRun], Measurement | None],
         rings: Rings,
-        limit: int,
         seed: str,
     ) -> None:
-        """Measure a test in the current tree once, and then wherever the command wishes.
+        """Measure a test wherever the command wishes, until that asks for the next one.
 
-        Until the command hangs up, or the test cannot be measured in the current tree.
+        `here` are the files of the modules that the test imports in the current tree, by name.
         """
-        rings.expect(processes=1, passes=None)
-        rings.run(0, [here])
-        problem = here.problem
-        if not problem and not here.samples:
-            problem = "it measures nothing: it needs one of the fixtures benchmark, tf_benchmark"
-        self.begin([here.item.nodeid], problem)
-        modules = here.runs[-1].reply.modules if here.runs else {}
-        number = 1
-        with contextlib.suppress(ConnectionClosedError):
-            while not problem:
+        self._tell("begun", encode(begun))
+        try:
+            while not self.has_gone:
                 message, _ = self._connection.receive()
-                wish = decode(Wish, message["wish"])
-                found = self._measure(wish, item_run_at, rings, modules, number, limit, seed)
-                number += wish.passes
-                self._connection.send("measured", encode(found))
+                if message["kind"] == "next":
+                    return
+                wish = decode(Wish, message)
+                found = self._measure(wish, here, item_run_at, measurement_of, rings, seed)
+                self._tell("found", encode(found))
+        except ConnectionClosedError:
+            self.has_gone = True
+
+    def end(self) -> None:
+        """Tell that no test is left."""
+        self._tell("over", {})
         self._connection.hang_up()
 
     def close(self) -> None:
@@ -83,61 +88,54 @@ class Abreast:
             variant.close()
         self._open.clear()
 
+    def _tell(self, kind: MessageKind, body: Mapping[str, Any]) -> None:
+        if self.has_gone:
+            return
+        try:
+            self._connection.send(kind, body)
+        except ConnectionClosedError:
+            self.has_gone = True
+
     def _measure(
         self,
         wish: Wish,
-        item_run_at: Callable[[Variant], ItemRun],
-        rings: Rings,
         here: Mapping[str, str],
-        number: int,
-        limit: int,
+        item_run_at: Callable[[Variant], ItemRun],
+        measurement_of: Callable[[ItemRun], Measurement | None],
+        rings: Rings,
         seed: str,
     ) -> Found:
-        self._leave(set(wish.places))
-        answers = [AtPlace()] * len(wish.places)
-        runs: dict[int, ItemRun] = {}
+        self._leave_all_but(wish.places)
+        answers: dict[int, AtPlace] = {}
+        opened: dict[int, OpenVariant] = {}
         for index, place in enumerate(wish.places):
             try:
-                runs[index] = item_run_at(self._opened(place))
-            except (RevisionError, EnvironmentUnfitError) as error:
-                answers[index] = AtPlace(problem=" ".join(str(error).split()))
-        seconds = 0.0
-        members = [*runs]
-        plan = plan_rings([wish.passes] * len(members), limit, 0, f"{seed} {number}")
-        for done, ring in enumerate(plan if members else []):
-            going = [runs[members[place]] for place in ring if runs[members[place]].goes_on]
-            if len(going) < 2:
-                break
-            rings.expect(sum(runs[members[at]].goes_on for it in plan[done:] for at in it), None)
-            seconds += rings.run(number + done, going)
-            for index, run in runs.items():
-                if not answers[index].problem:
-                    answers[index] = _so_far(run, here)
-                    run.goes_on = run.goes_on and not answers[index].problem
-        return Found(tuple(answers), seconds)
+                opened[index] = self._opened(place)
+            except (RevisionError, EnvironmentUnfitError, OSError) as error:
+                problem = " ".join(str(error).split())
+                answers[index] = AtPlace(commit=place.commit, problem=problem)
+        at_places = AtPlaces([item_run_at(one) for one in opened.values()], here, rings)
+        at_places.run(wish.passes, self._limit, seed, self._rings_done, self._check_that_it_listens)
+        self._rings_done += at_places.rings_done
+        for member, (index, variant) in enumerate(opened.items()):
+            answer = at_places.at(member, measurement_of)
+            answers[index] = replace(answer, notes=tuple(variant.notes))
+        places = tuple(answers[index] for index in range(len(wish.places)))
+        return Found(places, at_places.seconds)
+
+    def _check_that_it_listens(self) -> None:
+        """A command that was killed waits for nothing: the machine is for others to use."""
+        if self._connection.has_closed():
+            raise ConnectionClosedError
 
     def _opened(self, place: Place) -> OpenVariant:
         if place not in self._open:
             self._open[place] = self._open_place(place)
         return self._open[place]
 
-    def _leave(self, wanted: set[Place]) -> None:
+    def _leave_all_but(self, wanted: Sequence[Place]) -> None:
         """Places that are not wanted now: each has TensorFlow in memory, and files on the disk."""
         for place in [one for one in self._open if one not in wanted]:
             variant = self._open.pop(place)
-            self._release(variant.home)
+            self._leave(variant)
             variant.close()
-
-
-def _so_far(run: ItemRun, here: Mapping[str, str]) -> AtPlace:
-    """What a place's processes brought; `here`: modules of the current tree's process."""
-    variant, samples = run.variant, run.samples
-    if not (run.runs or run.problem):
-        return AtPlace()
-    if unfit := why_unfit(run, here):
-        return AtPlace(samples, unfit.problem, unfit.is_mistake)
-    reply = run.runs[-1].reply
-    if sameness := variant.sameness(reply.modules):
-        return AtPlace(samples, sameness)
-    tensorflow = reply.runtime.get("tensorflow")
-    return AtPlace(samples, tensorflow=None if tensorflow is None else str(tensorflow))

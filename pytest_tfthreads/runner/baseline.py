@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_tfthreads.core.abreast import Place
-from pytest_tfthreads.core.variants.measured import CURRENT
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -68,7 +66,7 @@ def open_saved_commit(
 
 
 def open_place(
-    place: Place, config: pytest.Config, here: Home, modules: Sequence[Path]
+    place: Place, config: pytest.Config, here: CurrentTree, modules: Sequence[Path]
 ) -> OpenVariant:
     """What a command asks for, with the current tests (`modules`) laid over it.
 
@@ -76,42 +74,10 @@ def open_place(
     """
     environment = None if place.python is None else Environment.probe(place.python)
     if place.commit is not None:
-        return _at_revision(place.commit, False, config, here, modules, environment=environment)
-    if environment is None:
-        raise RevisionError("the current tree is no place of its own: name a commit")
-    return InEnvironment(environment, here)
-
-
-def open_variants(
-    names: Sequence[str], config: pytest.Config, here: Home, modules: Sequence[Path], option: str
-) -> dict[str, OpenVariant]:
-    """All variants that a plan names, with the current tests (`modules`) laid over revisions.
-
-    Raises `pytest.UsageError`, which blames `option`, where one of them cannot be had; then none
-    is left open.
-    """
-    opened: dict[str, OpenVariant] = {}
-    with contextlib.ExitStack() as undo:
-        for name in names:
-            with _as_usage_error(name, option):
-                opened[name] = _open(name, config, here, modules, option)
-            undo.callback(opened[name].close)
-        undo.pop_all()
-    roots = tuple(dict.fromkeys(root for one in opened.values() for root in one.roots))
-    return {
-        name: replace(one, roots=roots) if isinstance(one, CurrentTree) else one
-        for name, one in opened.items()
-    }
-
-
-def _open(
-    name: str, config: pytest.Config, here: Home, modules: Sequence[Path], option: str
-) -> OpenVariant:
-    if name == CURRENT:
-        return CurrentTree(here)
-    if name.startswith(_PYTHON):
-        return InEnvironment(Environment.probe(name.removeprefix(_PYTHON)), here)
-    return _at_revision(name, True, config, here, modules, asked_by=option)
+        return _at_revision(
+            place.commit, False, config, here.home, modules, environment=environment
+        )
+    return here if environment is None else InEnvironment(environment, here.home)
 
 
 def _at_revision(

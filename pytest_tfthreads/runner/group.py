@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.abreast import Begun
 from pytest_tfthreads.core.gate.budget import Budget
 from pytest_tfthreads.core.gate.duet import is_decided
 from pytest_tfthreads.core.gate.pairs import Duet
@@ -34,7 +35,6 @@ from pytest_tfthreads.runner.orders import Orders
 from pytest_tfthreads.runner.payload import PreloadedVariant
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.sharing import Sharing
-from pytest_tfthreads.runner.strategies.at_variants import AtVariants
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.strategies.look_again import look_again
 from pytest_tfthreads.runner.strategies.search import search
@@ -91,8 +91,6 @@ class Isolation:
         self._baseline: OpenVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
         self._abreast: Abreast | None = None  # a command that asks what is measured
-        self._variants: Mapping[str, OpenVariant] = {}  # at which every test is measured instead
-        self._passes = 0  # at each of them
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
@@ -107,8 +105,7 @@ class Isolation:
 
     def prepare(self, case: Case) -> None:
         """Start the interpreters that this case needs, without waiting for them."""
-        variants: list[Variant | None] = [*self._variants.values()]
-        for variant in variants or [self._here, self._baseline]:
+        for variant in (self._here, self._baseline):
             if variant is not None:
                 self._executor.prepare(variant.home, case.env)
 
@@ -118,7 +115,7 @@ class Isolation:
 
     def preloaded(self) -> list[PreloadedVariant]:
         """What they have imported so far."""
-        variants: list[Variant] = [self._here, *self._variants.values()]
+        variants: list[Variant] = [self._here]
         if self._baseline is not None:
             variants.append(self._baseline)
         elif self._on_demand is not None and self._on_demand.made is not None:
@@ -137,25 +134,20 @@ class Isolation:
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
 
-    def measure_for(self, abreast: Abreast, roots: Sequence[str]) -> None:
-        """From now on, run tests as a command asks; `abreast` is ours to close.
+    def measure_for(self, abreast: Abreast, roots: Sequence[str]) -> CurrentTree:
+        """From now on, measure tests wherever a command asks; `abreast` is ours to close.
 
-        `roots`: directories of the current tree, whose modules are listed.
+        `roots`: directories of the current tree, whose modules are listed. Returns that tree as the
+        place that it is too.
         """
         self._abreast = abreast
         self._here = replace(self._here, roots=tuple(roots))
+        return self._here
 
-    def release(self, home: Home) -> None:
+    def leave(self, variant: Variant) -> None:
         """End the interpreters of a place that is not needed any more."""
-        self._executor.release(home)
-
-    def measure_at(self, variants: Mapping[str, OpenVariant], passes: int) -> None:
-        """From now on, measure every test at these, in so many processes each; ours to close.
-
-        They are given by their names, in the order in which they follow each other.
-        """
-        self._variants = variants
-        self._passes = passes
+        if variant.home != self._here.home:
+            self._executor.release(variant.home)
 
     def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
         """What the gate may spend of its budget; this process measures a `share` of the tests.
@@ -191,7 +183,7 @@ class Isolation:
 
     def close(self) -> None:
         self._executor.close()
-        for one in (self._baseline, self._on_demand, self._abreast, *self._variants.values()):
+        for one in (self._baseline, self._on_demand, self._abreast):
             if one is not None:
                 one.close()
 
@@ -211,8 +203,6 @@ class Isolation:
         missing where the session ends before it, or where it is yet to be run.
         """
         item_runs = [self._item_run(item, self._here) for item in group]
-        if self._abreast is not None:
-            return self._run_for(self._abreast, item_runs[0])
         if not self._measures(group[0]):
             first = item_runs[0]
             with self._progress.test(_title(group[:1]), [group[0].nodeid], budget_s=0):
@@ -227,7 +217,12 @@ class Isolation:
                 return self._results_of([first], None, {}, gate, {})
             # It measures, which nobody could know. Beside others it has to be measured in turns
             # with them from its first process on; and a shared process measures nothing.
-            if is_shared or len(group) > 1 or self._baseline is not None or self._variants:
+            if (
+                is_shared
+                or len(group) > 1
+                or self._baseline is not None
+                or self._abreast is not None
+            ):
                 item_runs[0] = self._item_run(group[0], self._here)
         self._sharing.end()
         with self._progress.test(
@@ -235,27 +230,33 @@ class Isolation:
         ):
             return self._run(item_runs, gate)
 
-    def _run_for(self, abreast: Abreast, here: ItemRun) -> dict[str, IsolatedRun]:
-        """As a command asks; this run of pytest records nothing of it."""
-        nodeid = here.item.nodeid
-        if benchmark_bridge.is_missing(here.item):
-            here.fail(_NO_BENCHMARK, time.time())
-            abreast.begin([nodeid], _NO_BENCHMARK)
-        else:
-            with self._progress.test(nodeid, [nodeid], benchmark_bridge.budget_s(here.item)):
-                abreast.run(
-                    here,
-                    lambda variant: self._item_run(here.item, variant),
-                    self._rings,
-                    self._settings.group,
-                    seed_of(self._settings, [here]),
-                )
-        if not here.has_reports:
-            return {}
-        reports, measures = here.reports(), bool(here.samples)
-        return {
-            nodeid: IsolatedRun(reports, None, here.ending, measures=measures, raised=here.raised)
-        }
+    def _run_for(self, abreast: Abreast, here: ItemRun) -> IsolatedRun:
+        """As a command asks; this run of pytest records nothing of it.
+
+        One process in the current tree comes first: it makes the test's reports, tells whether it
+        measures, and which modules it has there.
+        """
+        begun_s = time.monotonic()
+        if here.goes_on:
+            self._rings.expect(processes=1, passes=None)
+            self._rings.run(0, [here])
+        nodeid = collection.nodeid_of(here.item)
+        if here.ending is None and (here.problem or here.samples):
+            abreast.run(
+                Begun(nodeid, time.monotonic() - begun_s, here.problem),
+                here.runs[-1].reply.modules if here.runs else {},
+                lambda variant: self._item_run(here.item, variant),
+                self._results.measured_so_far,
+                self._rings,
+                seed_of(self._settings, [here]),
+            )
+        return IsolatedRun(
+            here.reports(),
+            ending=here.ending,
+            measures=bool(here.samples),
+            raised=here.raised,
+            states=here.states,
+        )
 
     def _run_shared(self, first: ItemRun, nextitem: pytest.Item | None) -> bool:
         """Run a test that measures nothing in a process that it shares; False: it has to be alone.
@@ -283,8 +284,8 @@ class Isolation:
         for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
-        if self._variants:
-            return {one.item.nodeid: self._at_variants(one) for one in item_runs}
+        if self._abreast is not None:
+            return {one.item.nodeid: self._run_for(self._abreast, one) for one in item_runs}
         cost = None
         duets: dict[str, Duet] = {}
         beside: dict[str, Beside] = {}
@@ -313,30 +314,6 @@ class Isolation:
                 ),
             )
         return self._results_of(item_runs, cost, duets, gate, beside)
-
-    def _at_variants(self, here: ItemRun) -> IsolatedRun:
-        """What a test came to at all variants; its reports are one variant's.
-
-        The current tree's, where that is among them; else those of the first that it ran at.
-        """
-        if not here.goes_on:  # it cannot be measured at all
-            return IsolatedRun(here.reports(), measures=True)
-        members = {
-            name: self._item_run(here.item, variant) for name, variant in self._variants.items()
-        }
-        at = AtVariants(members, self._passes, self._rings, self._results, self._settings).run()
-        told = min(
-            members.values(),
-            key=lambda one: (not one.has_reports, not _is_here(one), bool(one.problem)),
-        )
-        return IsolatedRun(
-            told.reports(),
-            ending=told.ending,
-            measures=True,
-            raised=told.raised,
-            states=told.states,
-            at=at,
-        )
 
     def _side_by_side(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
         """What saved runs do not settle, beside their commit."""
@@ -459,10 +436,6 @@ class Isolation:
             return False
         verdicts = self._verdicts(item_run, measurement, gate)
         return any(verdict.change is not None for verdict in gate.failing(verdicts))
-
-
-def _is_here(item_run: ItemRun) -> bool:
-    return isinstance(item_run.variant, CurrentTree)
 
 
 def _title(group: Sequence[pytest.Item]) -> str:

@@ -20,7 +20,6 @@ from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.core.threads import Case, Configuration
-from pytest_tfthreads.core.variants.measured import MeasuredAt
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.raised import Described
@@ -116,8 +115,7 @@ class IsolatedRun:
     Or an `ending`: the test asked for the end of the session (`pytest.exit`, `KeyboardInterrupt`).
     `mistake`: how the project is set up makes its baseline worthless; this must not pass.
     `measures`: it is a test that measures, whether or not it came to a measurement. `raised`: what
-    it raised, by phase. `states`: what plugins sent from its processes. `at`: where it was measured
-    at several variants instead.
+    it raised, by phase. `states`: what plugins sent from its processes.
     """
 
     reports: list[pytest.TestReport]
@@ -127,7 +125,6 @@ class IsolatedRun:
     measures: bool = False
     raised: Mapping[str, Described] = field(default_factory=dict)
     states: Sequence[Mapping[str, Any]] = ()
-    at: MeasuredAt | None = None
 
 
 class Results:
@@ -147,9 +144,15 @@ class Results:
 
     def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
+        if item_run.has_failed or item_run.ending is not None:
+            return None
+        return self.measured_so_far(item_run)
+
+    def measured_so_far(self, item_run: ItemRun) -> Measurement | None:
+        """All its processes that measured, though others failed; None if none did."""
         case = item_run.case
         runs = item_run.measured_runs
-        if not runs or item_run.has_failed or item_run.ending is not None:
+        if not runs:
             return None
         reply = runs[0].reply
         effective = reply.effective

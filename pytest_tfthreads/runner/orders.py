@@ -152,7 +152,7 @@ def _call_here(config: pytest.Config, settings: Settings, preload: Preload | Non
 
 def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
     may_be_open = settings.duet_if_open and benchmark_bridge.compares(config)
-    return settings.duet is not None or settings.at is not None or may_be_open
+    return settings.duet is not None or settings.abreast is not None or may_be_open
 
 
 def is_interactive(config: pytest.Config) -> bool:

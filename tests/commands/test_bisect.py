@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import measurement
 from pytest_tfthreads import cli
 from pytest_tfthreads.commands import bisect
 from pytest_tfthreads.commands.bisect_sides import causes
@@ -69,7 +70,7 @@ class Scripted:
         self.now_s += 10.0
         found = (
             AtPlace(problem="it does not import") if position in self.broken
-            else AtPlace(tuple(samples[position]))
+            else AtPlace(measurement=measurement(*samples[position]))
             for position in positions
         )  # fmt: skip
         return Found(tuple(found), 10.0)
@@ -78,7 +79,9 @@ class Scripted:
 def searched(line, scripted, state=None, budget_s=None):
     state = state or State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
     kept = []
-    state, stopped = bisect.search(state, line, scripted, kept.append, budget_s, scripted.clock_s)
+    state, stopped = bisect.search(
+        state, line, scripted, kept.append, budget_s, clock_s=scripted.clock_s
+    )
     if kept:
         assert State.from_text(kept[-1].to_text()) == kept[-1] == state
     return bisect.conclusion(state, line, None, stopped), state

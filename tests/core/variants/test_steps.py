@@ -1,24 +1,17 @@
 """Speeds at several variants whose true steps are known."""
 
 import itertools
-import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from builders import measurement, sample
-from pytest_tfthreads.core.decode import DecodeError
+from pytest_tfthreads.core.abreast import AtPlace
 from pytest_tfthreads.core.schedule import plan_neighbours
 from pytest_tfthreads.core.threads import Configuration
-from pytest_tfthreads.core.variants.measured import (
-    AtVariant,
-    MeasuredAt,
-    Plan,
-    plan_in,
-    result_in,
-    results_in,
-)
+from pytest_tfthreads.core.variants.measured import AtVariant, MeasuredAt
 from pytest_tfthreads.core.variants.steps import steps
 
 TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
@@ -131,32 +124,11 @@ def test_without_turns_or_with_one_variant_there_is_nothing_to_say():
     assert (step.to_first, step.to_previous) == (None, None)
 
 
-def test_what_was_measured_is_read_again_as_it_was(tmp_path):
-    plan = Plan(("v1", "python=/other", "."), 3)
-    plan_in(tmp_path).write_text(plan.to_text())
-    assert Plan.read(tmp_path) == plan
-    both = [measured([1.0, None, 2.0], random.Random(seed), passes=2) for seed in (6, 7)]
-    for number, one in enumerate(both):
-        result_in(tmp_path, number).write_text(json.dumps(one.to_json()))
-    assert results_in(tmp_path) == both
-    result_in(tmp_path, 0).write_text('{"nodeid": 5}')
-    with pytest.raises(DecodeError, match=r"measured-000000.json\.nodeid is 5, not"):
-        results_in(tmp_path)
-    plan_in(tmp_path).write_text("{")
-    with pytest.raises(DecodeError, match="is no JSON"):
-        Plan.read(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("variants", "passes", "message"),
-    [
-        (("v1",), 3, "at least two"),
-        (("v1", "v2", "v1"), 3, "named twice: v1"),
-        (("v1", "v2"), 0, "passes"),
-    ],
-)
-def test_plans_that_compare_nothing_are_refused(variants, passes, message, tmp_path):
-    text = json.dumps({"variants": variants, "passes": passes})
-    plan_in(tmp_path).write_text(text)
-    with pytest.raises(DecodeError, match=message):
-        Plan.read(tmp_path)
+def test_of_a_place_with_a_problem_nothing_counts():
+    first = AtPlace("v1", "c0ffee", "3.12.1", measurement(sample(ring=0)), notes=("a", "b"))
+    later = AtPlace("v1", "c0ffee", "3.12.1", measurement(sample(ring=1)), notes=("b",))
+    both = AtVariant.of("1", first.joined(later))
+    assert [one.ring for one in both.measurement.samples] == [0, 1]
+    assert both.notes == ("a", "b")
+    failed = AtVariant.of("1", first.joined(replace(later, problem="it crashes")))
+    assert (failed.measurement, failed.problem) == (None, "it crashes")
