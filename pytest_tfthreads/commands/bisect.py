@@ -12,14 +12,13 @@ from pathlib import Path
 from pytest_tfthreads.commands.bisect_sides import PYTHON, Causes, Side, causes
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines
-from pytest_tfthreads.commands.parsers import Commands, add_command
+from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
 from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
 from pytest_tfthreads.commands.saved import add_directory
 from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
 from pytest_tfthreads.core.format import clock, one_line, plural
-from pytest_tfthreads.core.gate.budget import parse_budget
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.tolerance import METRICS
@@ -102,7 +101,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "--budget",
-        type=_budget,
+        type=to_budget,
         metavar="T",
         help="seconds or minutes (600, 10m) that it may take from now on; what it knows by then is "
         "told, and --continue goes on (default: until the commit is found)",
@@ -391,13 +390,6 @@ class StateFile:
             raise CommandError(
                 f"{self.path} cannot be used: {error}; begin anew: bisect TEST --good=REV"
             ) from error
-
-
-def _budget(text: str) -> float:
-    try:
-        return parse_budget(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _tell(what: str) -> None:
