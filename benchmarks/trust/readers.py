@@ -13,7 +13,9 @@ violation the first input's number: `--only N` repeats one.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import hashlib
 import importlib
 import io
 import json
@@ -165,6 +167,11 @@ def check_terminal(text: str) -> None:
 
 
 class _Page(HTMLParser):
+    """Also whether the policy of the page stands before all else, and knows each script."""
+
+    policy = ""
+    is_data = is_script = False
+
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         if tag == MARK:
             raise Violation(f"an element <{MARK}> is in the page")
@@ -172,12 +179,24 @@ class _Page(HTMLParser):
             is_run = name in ("href", "src") and (value or "").strip().lower().startswith("java")
             if name.startswith("on") or is_run:
                 raise Violation(f"the page would run {name}={value!r:.60}")
-        self.is_data = tag == "script" and dict(attrs).get("type") == "application/json"
+        known = dict(attrs)
+        if known.get("http-equiv", "").lower() == "content-security-policy":
+            self.policy = known["content"]
+        elif not self.policy and tag not in ("html", "head", "meta"):
+            raise Violation(f"<{tag}> stands before the page's policy")
+        self.is_data = tag == "script" and known.get("type") == "application/json"
+        self.is_script = tag == "script" and not self.is_data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_data = self.is_script = False
 
     def handle_data(self, data: str) -> None:
-        if getattr(self, "is_data", False) and data.strip():
+        if self.is_data and data.strip():
             _check_figure(json.loads(data))
-            self.is_data = False
+        elif self.is_script:
+            digest = base64.b64encode(hashlib.sha256(data.encode()).digest()).decode()
+            if f"'sha256-{digest}'" not in self.policy.partition("script-src")[2]:
+                raise Violation(f"a script that the page's policy does not know: {data!r:.60}")
 
 
 def _check_figure(spec: Any) -> None:
@@ -192,10 +211,12 @@ def _check_figure(spec: Any) -> None:
 
 
 def check_page(text: str) -> None:
-    """No markup of a text has become the page's."""
+    """No markup of a text has become the page's, and its policy would let none run."""
     page = _Page()
     page.feed(text)
     page.close()
+    if "default-src 'none'" not in page.policy:
+        raise Violation("the page has no policy")
 
 
 # -- readers --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pytest_tfthreads.commands.output import print_json, print_lines
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
 from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
 from pytest_tfthreads.commands.saved import add_directory
-from pytest_tfthreads.core.abreast import Place
+from pytest_tfthreads.core.abreast import Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
 from pytest_tfthreads.core.format import clock, one_line, plural
@@ -28,7 +28,7 @@ from pytest_tfthreads.report.bisection import Bisection, Change, render, to_json
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.line import Line, branch_of
 from pytest_tfthreads.revision.repository import Repository
-from pytest_tfthreads.system.files import write_file
+from pytest_tfthreads.system.files import why_no_file_in, write_file
 from pytest_tfthreads.system.run_index import read_condensed
 
 AT_ONCE = 3
@@ -112,6 +112,13 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="go on with the last bisection in this repository, which was ended or killed",
     )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="DIR",
+        help="store a trace on each side of the commit in this directory, and tell which ops take "
+        "the time there",
+    )
     add_directory(parser)
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     parser.set_defaults(pytest_arguments=[])
@@ -122,6 +129,7 @@ def _bisect(options: argparse.Namespace) -> int:
         raise CommandError(f"bisect measures, and this is {sys.platform}: {NEEDS_LINUX}")
     try:
         repository = Repository.holding(Path.cwd())
+        _check_directory(options.profile)
         keep = StateFile(repository.common / _DIRECTORY / _STATE)
         good, bad = Side.of(options.good, "--good"), Side.of(options.bad, "--bad")
         if good.python != bad.python:
@@ -142,8 +150,19 @@ def _bisect(options: argparse.Namespace) -> int:
     return 0 if found.is_certain else 1
 
 
+def _check_directory(directory: Path | None) -> None:
+    """Before anything is measured: raises `CommandError` where no trace can be stored."""
+    if directory is not None and (why := why_no_file_in(directory, makes_directories=True)):
+        raise CommandError(
+            f"--profile: no traces can be stored in {directory}: {why}; mend that, or name another "
+            "directory"
+        )
+
+
 def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side, bad: Side) -> int:
     """Which of the two it was, code or environment, by the four combinations."""
+    if options.profile:
+        raise CommandError(f"--profile is for a commit that is found: leave it or {PYTHON} out")
     if options.goes_on or not options.test or good.rev is None:
         raise CommandError(
             f"with {PYTHON}PATH the four combinations of two revisions and two environments are "
@@ -173,8 +192,9 @@ def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side
 def _found(
     options: argparse.Namespace, state: State, line: Line, repository: Repository, keep: StateFile
 ) -> Bisection:
-    stopped = ""
-    if state.ends_differ != "no" and not _is_done(state, line):
+    stopped, traces = "", None
+    has_to_search = state.ends_differ != "no" and not _is_done(state, line)
+    if has_to_search or (options.profile and _is_done(state, line)):
         _tell(f"{plural(line.count, 'commit')} between both ends; pytest collects the test")
         with PytestRun([state.test], state.arguments) as run:
             run.only()
@@ -182,7 +202,17 @@ def _found(
             if at_once < 1:
                 raise CommandError(_TOO_FEW_AT_ONCE)
             state, stopped = search(state, line, run, keep.write, options.budget, at_once)
-    return conclusion(state, line, repository, stopped)
+            if options.profile and _is_done(state, line):
+                traces = _traced(state, line, run, options.profile)
+    return replace(conclusion(state, line, repository, stopped), traces=traces)
+
+
+def _traced(state: State, line: Line, run: PytestRun, directory: Path) -> Traced:
+    """Traces on both sides of the commit."""
+    where = Posterior(line.count, state.rings(), state.unmeasurable).answer.where
+    _tell("taking a trace on each side of it")
+    before, after = (Place(line.commits[position].id) for position in (where.after, where.last))
+    return run.trace(after, before, directory, "--profile")
 
 
 def _begun(

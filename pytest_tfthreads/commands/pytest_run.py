@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.abreast import Begun, Collected, Found, Place, Wish
+from pytest_tfthreads.core.abreast import Begun, Collected, Found, Place, Traced, TraceWish, Wish
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.engine.protocol import (
@@ -107,9 +108,7 @@ class PytestRun:
         if self._collected is None:
             self._collected = _decoded(Collected, self._message(), "collected")
             if not self._collected.tests:
-                raise CommandError(
-                    f"{self._named} measures nothing: {_WHAT_MEASURES}{self._tail()}"
-                )
+                raise self._measures_nothing(self._named)
             if self._collected.limit < 2:
                 raise CommandError(
                     "the tests are to be measured side by side, and --tf-threads-group=1 "
@@ -141,7 +140,7 @@ class PytestRun:
             )
         begun = self._begun()
         if begun is None:
-            raise CommandError(f"{tests[0]} measures nothing: {_WHAT_MEASURES}{self._tail()}")
+            raise self._measures_nothing(tests[0])
         if begun.problem:
             raise CommandError(
                 f"{tests[0]} is not measured in the current tree: {begun.problem}{self._tail()}"
@@ -164,6 +163,16 @@ class PytestRun:
             if place.is_mistake:
                 raise CommandError(place.problem)
         return found
+
+    def trace(self, now: Place, then: Place, directory: Path, option: str) -> Traced:
+        """Of the current test, a trace at each of two places, stored in this directory.
+
+        `option` is what the user has named the directory by. A trace that cannot be taken is told,
+        and no error.
+        """
+        wish = TraceWish(now, then, str(directory.absolute()), option)
+        self._send("trace", encode(wish))
+        return _decoded(Traced, self._message(), "traced")
 
     def _send(self, kind: MessageKind, body: Mapping[str, Any]) -> None:
         try:
@@ -192,11 +201,16 @@ class PytestRun:
     def _named(self) -> str:
         return " ".join(self._tests) or "what pytest selects"
 
+    def _measures_nothing(self, what: str) -> CommandError:
+        self._connection.hang_up()
+        self._end()  # it may have more to tell
+        return CommandError(f"{what} measures nothing: {_WHAT_MEASURES}{self._tail()}")
+
     def _died(self) -> CommandError:
         self._end()
         code = self._process.returncode
         if self._collected is None and code in (*_RAN, _NO_TESTS):
-            return CommandError(f"{self._named} measures nothing: {_WHAT_MEASURES}{self._tail()}")
+            return self._measures_nothing(self._named)
         if code < 0:
             return CommandError(
                 f"the run of pytest was killed ({signal.Signals(-code).name}){self._tail()}"

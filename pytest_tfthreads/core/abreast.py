@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative
 from pytest_tfthreads.core.measurement import Measurement, Sample
+from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.stats.moderation import Difference
 from pytest_tfthreads.core.sweep.comparison import blocks, ring_differences
 from pytest_tfthreads.core.threads import Configuration
@@ -75,6 +76,27 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class TraceWish:
+    """A trace of the test at each of two places, in processes of their own, stored in a directory.
+
+    `directory` is a whole path, `option` what the user has named it by.
+    """
+
+    now: Place
+    then: Place
+    directory: str
+    option: str
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The answer to a wish for traces. `unwritten`: messages on those that could not be stored."""
+
+    traces: Traces
+    unwritten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AtPlace:
     """What came of a place.
 
@@ -105,7 +127,10 @@ class AtPlace:
         return None if version is None else str(version)
 
     def joined(self, later: AtPlace) -> AtPlace:
-        """With what came of the same place, for the same test, afterwards."""
+        """With what came of the same place, for the same test, afterwards.
+
+        Latency, imbalance and memory of several instances stay those of the first measurement.
+        """
         if self.measurement is None or later.measurement is None:
             measurement = self.measurement or later.measurement
         else:

@@ -47,11 +47,13 @@ MessageKind = Literal[
     "step",
     # a command to the run of pytest that measures for it:
     "wish",
+    "trace",
     "next",
     # and that run to the command:
     "collected",
     "begun",
     "found",
+    "traced",
     "over",
 ]
 

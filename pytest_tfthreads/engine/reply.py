@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
-from pytest_tfthreads.core.decode import DecodeError, NotNegative, Plain, decode, encode
+from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative, Plain, decode, encode
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.op_profile import TraceResult
 
@@ -83,7 +83,9 @@ class Reply:
     it has no configuration of its id. `reports`: as pytest serializes them. `sample` and
     `benchmark` are there together, if it measured; `trace`, if it was to be traced. `modules`:
     files by name, for the `roots` of its order. `uses_benchmark`: pytest-benchmark's fixture was
-    set up. `raised`: by phase, an exception and what caused it, outermost first. `states`: of
+    set up. `began_s`: where several instances measure at once, when each round of the sample began,
+    by a clock that all processes share; `rounds_before`: rounds that its turns counted before
+    these. `raised`: by phase, an exception and what caused it, outermost first. `states`: of
     plugins, for the pytest process.
     """
 
@@ -106,10 +108,14 @@ class Reply:
     uses_benchmark: bool = False
     raised: Mapping[str, tuple[RaisedError, ...]] = field(default_factory=dict)
     states: tuple[Mapping[str, Any], ...] = ()
+    began_s: tuple[NotNegative, ...] = ()
+    rounds_before: Count = 0
 
     def __post_init__(self) -> None:
         if (self.sample is None) is not (self.benchmark is None):
             raise ValueError("it has one of sample and benchmark without the other")
+        if self.began_s and len(self.began_s) != len(self.sample.wall_s if self.sample else ()):
+            raise ValueError("it tells when rounds began that are not in its sample")
         if not all(self.raised.values()):
             raise ValueError("something was raised, and nothing is told of it")
 

@@ -19,7 +19,7 @@ class SharedProcess(MeasuringProcess):
     def start(self, cpus: Cpus, timeout_s: float | None) -> Launched | Failure | None:
         """Have it collect its tests; what it came to where it has gone instead."""
         self._time_left_s = timeout_s
-        self.set_up(cpus)
+        self.set_up_on(cpus)
         return self.result
 
     @property

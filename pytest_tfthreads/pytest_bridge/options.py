@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import ThreadConfig
 
 MARKER_HELP = (
-    "tf_threads(intra=None, inter=None, *, configs=None, cpus=None, env=None, processes=None, "
-    "timeout=None, tolerance=None): run the test in processes of its own, one configuration of "
-    "TensorFlow's intra-op and inter-op thread pools at a time. intra, inter: a number, "
-    '"auto", "logical", "physical", a multiple such as "2*physical", or a list (a grid); '
-    "configs: pairs (intra, inter) instead; cpus: CPUs that the process is pinned to, or "
+    "tf_threads(intra=None, inter=None, *, instances=None, configs=None, cpus=None, env=None, "
+    "processes=None, timeout=None, tolerance=None): run the test in processes of its own, one "
+    "configuration of TensorFlow's intra-op and inter-op thread pools at a time. intra, inter: a "
+    'number, "auto", "logical", "physical", a multiple such as "2*physical", or a list (a grid); '
+    "instances: how many processes run at once, each on CPUs of its own: a number, a symbol, "
+    '"fill" (as many as find CPUs of their own), or a list; configs: pairs (intra, inter), or '
+    "triples with instances, instead; cpus: CPUs that each process is pinned to, or "
     '"all"; env: variables set before TensorFlow is imported; processes: fresh processes a '
     "measurement; timeout: seconds for one process; tolerance: the loss of "
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
@@ -168,7 +170,8 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads",
             "SPEC",
             "measure these configurations instead of the markers': INTRAxINTER pairs such as "
-            "8x4,4x8, or a grid such as 'intra=1,2,4;inter=1,2'",
+            "8x4,4x8, INTRAxINTERxINSTANCES such as 1x1x4, or a grid such as "
+            "'intra=1,2,4;inter=1,2;instances=1,fill'",
         ),
         (
             "tf-threads-processes",
@@ -288,7 +291,8 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-search",
             "find a good configuration of each test without measuring all: of those of "
-            "--tf-threads, or of the machine's cores, halved and doubled",
+            "--tf-threads, or of the machine's cores, halved and doubled; "
+            "--tf-threads=instances=1,fill beside it adds instances to these",
         ),
     ):
         group.addoption(f"--{name}", action="store_true", help=text)
@@ -359,10 +363,10 @@ def read_settings(config: pytest.Config) -> Settings:
             "two out"
         )
     if search and can_measure():
-        from pytest_tfthreads.core.sweep.search import machine_grid, with_default
+        from pytest_tfthreads.core.sweep.search import asked_for
         from pytest_tfthreads.system.machine import Machine
 
-        configs = with_default(configs or machine_grid(Machine.read().counts))
+        configs = asked_for(configs, Machine.read().counts)
     settings = Settings(
         configs=configs,
         processes=processes,

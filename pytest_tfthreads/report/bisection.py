@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_tfthreads.core.abreast import Traced
 from pytest_tfthreads.core.bisection import CERTAIN, Answer
 from pytest_tfthreads.core.bisection_state import Skipped
 from pytest_tfthreads.core.commit import Commit
@@ -18,6 +20,7 @@ from pytest_tfthreads.core.format import (
     with_bounds,
 )
 from pytest_tfthreads.core.stats.estimates import LogRatio, change_from_log
+from pytest_tfthreads.report import profiles
 
 _CONFIDENCE = 0.95
 _MOST_SHOWN = 10
@@ -82,7 +85,7 @@ class Bisection:
     `commits` are the good end, those of which one made the change, and the bad end last. `answer`
     is None where the ends do not differ, or it is not known whether they do. `branch`: the ends of
     the branch that was merged, where the answer is a merge. `stopped`: why it ended without a
-    certain answer.
+    certain answer. `traces`: on both sides of the answer, and why some could not be stored.
     """
 
     test: str
@@ -97,6 +100,7 @@ class Bisection:
     processes: int
     seconds: float
     stopped: str = ""
+    traces: Traced | None = None
 
     @property
     def is_certain(self) -> bool:
@@ -149,6 +153,10 @@ def render(found: Bisection) -> list[str]:
         lines += _and_more(len(found.skipped))
     processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
     lines += ["", f"{processes} in {plural(found.rings, 'ring')}, {clock(found.seconds)}"]
+    if found.traces is not None:
+        row = profiles.Row(found.test, found.traces.traces)
+        lines += ["", *profiles.render([row], platform.node(), ("after", "before"))]
+        lines += found.traces.unwritten
     return lines
 
 
@@ -182,6 +190,7 @@ def to_json(found: Bisection) -> dict[str, Any]:
         "processes": found.processes,
         "seconds": found.seconds,
         "stopped": found.stopped,
+        "profile": found.traces and found.traces.traces.to_json(),
     }
 
 

@@ -47,7 +47,8 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
     """
     scripts = [_script_text(_plotly_js()), _script_text(_resource("page.js"))]
     policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        "style-src 'unsafe-inline'; img-src data: blob:; "
         f"script-src {' '.join(map(_fingerprint, scripts))}"
     )
     library, own = (f"<script>{script}</script>" for script in scripts)

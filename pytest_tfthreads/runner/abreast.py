@@ -6,21 +6,37 @@ asks next depends on the answers. Interpreters of places that it asks for again 
 
 from __future__ import annotations
 
+import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected, Wish
+from pytest_tfthreads.core.abreast import (
+    AtPlace,
+    Begun,
+    Collected,
+    Found,
+    Place,
+    Selected,
+    Traced,
+    TraceWish,
+    Wish,
+)
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.engine.environment import EnvironmentUnfitError
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.at_places import AtPlaces
+from pytest_tfthreads.runner.traces import Profiles
 from pytest_tfthreads.runner.variants import OpenVariant, Variant
+
+_CANNOT_BE_HAD = (RevisionError, EnvironmentUnfitError, OSError)
 
 
 class Abreast:
@@ -70,6 +86,10 @@ class Abreast:
                 message, _ = self._connection.receive()
                 if message["kind"] == "next":
                     return
+                if message["kind"] == "trace":
+                    traced = self._trace(decode(TraceWish, message), item_run_at, rings)
+                    self._tell("traced", encode(traced))
+                    continue
                 wish = decode(Wish, message)
                 found = self._measure(wish, here, item_run_at, measurement_of, rings, seed)
                 self._tell("found", encode(found))
@@ -111,7 +131,7 @@ class Abreast:
         for index, place in enumerate(wish.places):
             try:
                 opened[index] = self._opened(place)
-            except (RevisionError, EnvironmentUnfitError, OSError) as error:
+            except _CANNOT_BE_HAD as error:
                 problem = " ".join(str(error).split())
                 answers[index] = AtPlace(commit=place.commit, problem=problem)
         at_places = AtPlaces([item_run_at(one) for one in opened.values()], here, rings)
@@ -122,6 +142,18 @@ class Abreast:
             answers[index] = replace(answer, notes=tuple(variant.notes))
         places = tuple(answers[index] for index in range(len(wish.places)))
         return Found(places, at_places.seconds)
+
+    def _trace(
+        self, wish: TraceWish, item_run_at: Callable[[Variant], ItemRun], rings: Rings
+    ) -> Traced:
+        self._leave_all_but([wish.now, wish.then])
+        try:
+            now, then = (item_run_at(self._opened(place)) for place in (wish.now, wish.then))
+        except _CANNOT_BE_HAD as error:
+            traces = Traces(wish.directory, platform.node(), problems=(str(error),))
+            return Traced(traces)
+        taken = Profiles(rings, Path(wish.directory), wish.option).take(now, then)
+        return Traced(taken.traces, taken.unwritten)
 
     def _check_that_it_listens(self) -> None:
         """A command that was killed waits for nothing: the machine is for others to use."""

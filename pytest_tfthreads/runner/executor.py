@@ -18,10 +18,11 @@ from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.interleaving import Ring, run_interleaved
 from pytest_tfthreads.engine.interpreter import Env, Home
 from pytest_tfthreads.engine.launcher import Launcher
-from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
 from pytest_tfthreads.engine.order import Order, Step
 from pytest_tfthreads.engine.preload import Preloaded
 from pytest_tfthreads.engine.shared_process import SharedProcess
+from pytest_tfthreads.engine.team import Team
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.orders import terminal
@@ -31,12 +32,21 @@ from pytest_tfthreads.system.machine import Machine
 
 @dataclass(frozen=True)
 class Job:
-    """One process of a ring: what it is to do, where, and for how many seconds at most."""
+    """One member of a ring: what it is to do, where, and for how many seconds a process at most.
+
+    `others`: the orders of the instances that run at the same time as that of `order`.
+    """
 
     order: Order
     home: Home
     env: Env
     timeout_s: float | None
+    others: tuple[Order, ...] = ()
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """Those of all its processes."""
+        return (self.order, *self.others)
 
 
 @dataclass(frozen=True)
@@ -183,7 +193,7 @@ class Processes:
             with self._leases.shared(job.purpose):
                 if process is None:
                     process = self._shared[serial] = self._sharing(job.job)
-                    cpus = self._machine.cpu_set(process.cpus_wanted, job.first_cpu)
+                    cpus = self._machine.cpu_set(process.cpu_count, job.first_cpu)
                     ended = process.start(cpus, job.job.timeout_s)
                     if ended is not None:
                         self._shared.pop(serial).abandon()
@@ -240,7 +250,8 @@ class Processes:
         if _is_interactive(batch):  # who debugs may take all day
             yield self._machine
         elif self._settings.pack:
-            count = max(job.order.terms.cpu_count for job in batch.jobs)
+            wanted = max(sum(one.terms.cpu_count for one in job.orders) for job in batch.jobs)
+            count = min(wanted, self._machine.counts.logical)
             with self._leases.packed(batch.purpose, count, self._machine.cores_first) as cpus:
                 yield self._machine.restricted(cpus)
         else:
@@ -255,27 +266,33 @@ class Processes:
             self._progress.ring(batch.pass_number, len(batch.jobs)),
             terminal(self._config, interactive) as descriptors,
         ):
-            processes = [
-                self._launcher.measuring(
-                    job.order,
-                    job.home,
-                    job.env,
-                    None if interactive else job.timeout_s,
-                    descriptors,
-                    self._progress.tick,
-                )
-                for job in batch.jobs
-            ]
+            members = [self._member(job, interactive, descriptors) for job in batch.jobs]
             try:
-                run_interleaved(processes, batch.ring, machine.cpu_set, self._progress.tick)
+                run_interleaved(members, batch.ring, machine.team_sets, self._progress.tick)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 late = Failure("timed-out", _timed_out(error.msg, batch.jobs))
         results = []
-        for process in processes:
-            result = late if process.result is None else process.result
-            assert result is not None, "a process that was conducted to its end has a result"
+        for member in members:
+            result = late if member.result is None else member.result
+            assert result is not None, "a member that was conducted to its end has a result"
             results.append(result)
         return Answers(tuple(results), begun_s, time.monotonic() - began_s)
+
+    def _member(
+        self, job: Job, interactive: bool, descriptors: Sequence[int]
+    ) -> MeasuringProcess | Team:
+        processes = [
+            self._launcher.measuring(
+                order,
+                job.home,
+                job.env,
+                None if interactive else job.timeout_s,
+                descriptors,
+                self._progress.tick,
+            )
+            for order in job.orders
+        ]
+        return Team(processes) if len(processes) > 1 else processes[0]
 
 
 def _is_interactive(batch: Batch) -> bool:

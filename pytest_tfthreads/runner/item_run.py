@@ -16,7 +16,7 @@ from pytest_tfthreads.engine.failure import (
     preload_failure,
 )
 from pytest_tfthreads.engine.measuring_process import Launched
-from pytest_tfthreads.engine.reply import Outcome, Reply
+from pytest_tfthreads.engine.reply import Outcome, RecordedWarning, Reply
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.raised import Described
@@ -44,7 +44,10 @@ _HEADLINES: Mapping[Outcome, str] = {
 
 
 class ItemRun:
-    """One item, and what its processes have brought so far."""
+    """One item, and what its processes have brought so far.
+
+    `processes` are measured one after the other, each of them `instances` at once.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class ItemRun:
         self.requested = Pools(
             case.threads.intra.resolve(counts), case.threads.inter.resolve(counts)
         )
+        self.instances = case.team_size(self.requested.intra, self.requested.inter, counts)
         self.processes = case.processes or settings.processes
         self.runs: list[Launched] = []
         self.goes_on = True
@@ -138,8 +142,9 @@ class ItemRun:
     @property
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
-        sample = self.runs[0].reply.sample if self.runs else None
-        return None if sample is None else sample.iterations
+        # Not its sample's, which may be of several instances together.
+        record = self.runs[0].reply.benchmark if self.runs else None
+        return None if record is None else record.iterations
 
     def take(self, result: Launched | Failure, begun_s: float) -> None:
         """What a process brought."""
@@ -223,7 +228,21 @@ class ItemRun:
         if self.runs:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)
+            if self.instances > 1 and not self.uses_benchmark and not self.has_failed:
+                outcomes.replay_warnings(self._config, [_one_instance(self.item)])
         return outcomes.merge(self._reports) if self._reports else []
+
+
+def _one_instance(item: pytest.Item) -> RecordedWarning:
+    # The same words for all tests: pytest tells them once, with all the tests.
+    return RecordedWarning(
+        message="a test that measures nothing runs in one process, whatever instances it asks for",
+        module="pytest",
+        category="PytestWarning",
+        filename=str(item.path),
+        lineno=0,
+        nodeid=item.nodeid,
+    )
 
 
 def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:

@@ -3,12 +3,14 @@
 import json
 import math
 import os
+import platform
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,12 @@ from pytest_tfthreads import cli
 from pytest_tfthreads.commands import bisect
 from pytest_tfthreads.commands.bisect_sides import causes
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.abreast import AtPlace, Found, Place
+from pytest_tfthreads.core.abreast import AtPlace, Found, Place, Traced
+from pytest_tfthreads.core.bisection import LOOKS
 from pytest_tfthreads.core.bisection_state import State
 from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.report.bisection import render, to_json
 from pytest_tfthreads.revision.line import Line
 
@@ -167,6 +171,26 @@ def test_another_change_is_told_with_the_largest() -> None:
     assert to_json(found)["change"]["cpu_work"] == pytest.approx(0.5, abs=0.03)
 
 
+def test_traces_on_both_sides_of_the_commit_are_told() -> None:
+    line = line_of(4)
+    found, _ = searched(line, Scripted(line, lambda position: 0.02 if position >= 2 else 0.01))
+    after, before = (
+        Trace(title, f"test/{title}", OpProfile(4, wall_s, 0.001, (OpTime("MatMul", 1, own_s),)))
+        for title, wall_s, own_s in (("after-it", 0.02, 0.019), ("before-it", 0.01, 0.009))
+    )
+    traces = Traces("/traces", platform.node(), after, before, problems=("one was too short",))
+    found = replace(found, traces=Traced(traces, ("--profile: the disk is full",)))
+    text = "\n".join(render(found))
+    assert "tensorboard --logdir /traces" in text
+    assert [line.split() for line in render(found) if "MatMul" in line or "ms a call" in line] == [
+        ["ms", "a", "call", "after", "before"],
+        ["MatMul", "19", "9"],
+    ]
+    assert "one was too short" in text
+    assert text.endswith("--profile: the disk is full")
+    assert to_json(found)["profile"]["now"]["title"] == "after-it"
+
+
 def test_the_four_combinations_tell_code_from_environment() -> None:
     line = line_of(1)
     slow = {"/old": 0.008, "/new": 0.012}
@@ -218,18 +242,33 @@ def git(directory, *args):
     return done.stdout.strip()
 
 
+# Whoever is measured between both ends ends the command first, as often as the file says.
+ENDS_THE_COMMAND = """
+import os
+from pathlib import Path
+
+victim = Path(os.environ["VICTIM"])
+if victim.exists():
+    pid, signal = victim.read_text().split()
+    victim.unlink()
+    os.kill(int(pid), int(signal))
+"""
+
+
 def product(ms):
     return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
 
 
 @pytest.fixture
 def project(suite, monkeypatch):
-    """Five commits after v1.0, of which the sixth takes three times as long as those before.
+    """Five commits after v1.0, of which the fourth takes five times as long as those before.
 
     The third cannot be imported.
     """
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("TMPDIR", str(suite.path.parent))
+    suite.victim = suite.path.parent / f"{suite.path.name}.victim"
+    monkeypatch.setenv("VICTIM", str(suite.victim))
     git(suite.path, "init", "-q", "-b", "main")
     suite.write(
         """
@@ -240,8 +279,10 @@ def project(suite, monkeypatch):
             benchmark(product.work)
         """
     )
-    for place, ms in enumerate([2, 2, 2, None, 6, 6]):
+    for place, ms in enumerate([4, 4, 4, None, 20, 20]):
         text = "raise ImportError('broken')\n" if ms is None else product(ms)
+        if 0 < place < 5:
+            text = ENDS_THE_COMMAND + text
         (suite.path / "product.py").write_text(f"{text}# {place}\n")
         git(suite.path, "add", "-A")
         git(suite.path, "commit", "-q", "-m", f"change {place}")
@@ -256,22 +297,29 @@ def run(capsys, *arguments):
     return caught.value.code, printed.out, printed.err
 
 
-def test_a_bisection_that_is_killed_goes_on_and_finds_the_commit(
-    project, capsys, eventually, no_leftovers
+def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
+    project, capsys, no_leftovers
 ) -> None:
     state = project.path / ".git/pytest-tfthreads/bisect.json"
 
-    def rings():
-        return len(State.from_text(state.read_text()).observed) if state.exists() else 0
+    def ended(signal_number, *arguments):
+        """The command's exit code, ended by this signal when the first candidate is measured."""
+        command = [sys.executable, "-m", "pytest_tfthreads", "bisect", *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        project.victim.write_text(f"{process.pid} {signal_number.value}")
+        code = process.wait(timeout=300)
+        assert not project.victim.exists()
+        return code
 
-    command = [sys.executable, "-m", "pytest_tfthreads", "bisect", TEST, "--good=v1.0"]
-    killed = subprocess.Popen([*command, "--", "--benchmark-max-time=0.15", "-pno:cacheprovider"])
-    eventually(lambda: rings() or killed.poll() is not None)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert 0 < rings() < 8
+    begin = [TEST, "--good=v1.0", "--", "--benchmark-max-time=0.15", "-pno:cacheprovider"]
+    assert ended(signal.SIGINT, *begin) == 130
+    assert git(project.path, "worktree", "list").count("\n") == 0
+    rings = len(State.from_text(state.read_text()).observed)
+    assert rings in LOOKS
+    assert ended(signal.SIGKILL, "--continue") == -signal.SIGKILL
+    assert len(State.from_text(state.read_text()).observed) == rings
 
-    code, out, err = run(capsys, "--continue", "--json")
+    code, out, err = run(capsys, "--continue", "--json", "--profile=traces")
     assert code == 0, err
     found = json.loads(out)
     assert found["certain"]
@@ -283,6 +331,10 @@ def test_a_bisection_that_is_killed_goes_on_and_finds_the_commit(
     assert [(one["commit"], "broken" in one["why"]) for one in found["skipped"]] == [
         (git(project.path, "rev-parse", "HEAD~2"), True)
     ]
+    for side in ("now", "baseline"):  # without TensorFlow's ops: the fake one sleeps
+        traced = found["profile"][side]
+        assert (project.path / "traces" / traced["path"]).is_dir()
+        assert found["profile"]["problems"] == []
     deadline_s = time.monotonic() + 60
     while git(project.path, "worktree", "list").count("\n"):  # of the killed one: removed by ours
         assert time.monotonic() < deadline_s
@@ -302,8 +354,10 @@ def test_a_bisection_that_is_killed_goes_on_and_finds_the_commit(
         ([TEST, "--good=python=/a", "--bad=python=/a"], "name the same environment"),
         ([TEST, "--good=python=/a"], "name TEST and --good=REV too"),
         ([TEST, "--good=HEAD", "--bad=python=/a"], "are one commit"),
+        ([TEST, "--good=v1.0", "--bad=python=/a", "--profile=x"], "leave it or python= out"),
+        ([TEST, "--good=v1.0", "--profile=test_it.py"], "no traces can be stored in test_it.py"),
         ([TEST, "--good=v1.0", "--budget=soon"], "is no time"),
-        (["test_it.py::test_other", "--good=v1.0"], "ended by itself, with exit code 4"),
+        (["test_it.py::test_other", "--good=v1.0"], "ERROR: not found"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) -> None:

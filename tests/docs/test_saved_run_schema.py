@@ -26,6 +26,10 @@ import product
 def test_sweep(tf_benchmark, tf_threads):
     tf_benchmark(product.work, tf_threads.intra, items=8, unit="images")
 
+@pytest.mark.tf_threads(1, 1, instances=2)
+def test_team(benchmark):
+    benchmark(product.work, 1)
+
 @pytest.mark.tf_threads(1, 1)
 def test_failing(benchmark):
     assert False

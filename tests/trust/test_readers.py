@@ -1,5 +1,8 @@
 """Readers with data that nobody should have written: the short form of benchmarks/trust."""
 
+import base64
+import hashlib
+
 import pytest
 
 from repository import program
@@ -60,16 +63,29 @@ def test_what_a_terminal_would_obey_is_seen(readers, text):
         readers.check_terminal(text)
 
 
+def page_of(body):
+    """A page with a policy that knows one script, and this body."""
+    known = "sha256-" + base64.b64encode(hashlib.sha256(b"known()").digest()).decode()
+    policy = f"default-src 'none'; script-src '{known}'"
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>x</title>'
+    return f"<!DOCTYPE html><html><head>{head}</head><body>{body}<script>known()</script></body>"
+
+
 @pytest.mark.parametrize(
     "page",
     [
-        "<p><x-evil></p>",
-        '<p onclick="x"></p>',
-        '<a href=" javascript:x">y</a>',
-        '<script type="application/json">{"name": ["<x-evil>"]}</script>',
+        page_of("<p><x-evil></p>"),
+        page_of('<p onclick="x"></p>'),
+        page_of('<a href=" javascript:x">y</a>'),
+        page_of('<script type="application/json">{"name": ["<x-evil>"]}</script>'),
+        page_of("<script>other()</script>"),
+        page_of("").replace("default-src 'none'; ", ""),
+        page_of("").replace("<meta", "<title>y</title><meta"),
+        "<p>A page without a policy</p>",
+        "",
     ],
 )
 def test_what_a_browser_would_run_is_seen(readers, page):
-    readers.check_page('<p>&lt;x-evil&gt;</p><a href="x">y</a>')
+    readers.check_page(page_of('<p>&lt;x-evil&gt;</p><a href="x">y</a>'))
     with pytest.raises(readers.Violation):
         readers.check_page(page)

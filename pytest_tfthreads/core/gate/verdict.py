@@ -516,6 +516,8 @@ def _reason(
             f"{_taken_apart(judged, change)}; too noisy to tell from a tolerated "
             f"{round_percent(tolerance)}: a loss of {percent(detectable)} would have been seen"
         )
+    if status in ("regression", "inconclusive"):
+        text += _others(judged)
     return text + _shift(judged)
 
 
@@ -540,6 +542,18 @@ def _cores(measurement: Measurement) -> str:
     """1.94 → "1.9", and of less than one core two digits too: 0.0213 → "0.021"."""
     used = measurement.cores_used.value
     return f"{used:.1f}" if used >= 0.95 else f"{used:.2g}"
+
+
+def _others(judged: Judged) -> str:
+    """A sentence on who else was running, where others held back much from either side."""
+    return "".join(
+        f"; {found.words()} while {what} was measured"
+        for found, what in (
+            (judged.now.contention, "this"),
+            (judged.then.contention, "the baseline"),
+        )
+        if found is not None and found.is_contended
+    )
 
 
 def _shift(judged: Judged) -> str:

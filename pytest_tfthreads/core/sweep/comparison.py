@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.stats.estimates import (
@@ -18,6 +18,7 @@ from pytest_tfthreads.core.stats.estimates import (
     student_t,
 )
 from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts, difference
+from pytest_tfthreads.core.sweep.teams import Placement
 from pytest_tfthreads.core.threads import ThreadConfig
 
 
@@ -38,6 +39,29 @@ class Candidate:
     def pools(self) -> Pools:
         """As counted where they could be, else as requested (0: TensorFlow's choice)."""
         return self.measurement.effective or self.measurement.requested
+
+    @property
+    def instances(self) -> int:
+        """How many ran at once."""
+        return self.measurement.instances
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where each of several instances ran; empty of a single one."""
+        measurement = self.measurement
+        nodes = measurement.instance_nodes or (None,) * len(measurement.instance_cpus)
+        return tuple(map(Placement, measurement.instance_cpus, nodes))
+
+    @property
+    def call_s(self) -> float:
+        """Seconds of a call as one caller sees it: the median over all rounds."""
+        if self.measurement.latency is not None:
+            return self.measurement.latency.median_s
+        return median(
+            wall_s / sample.iterations
+            for sample in self.measurement.samples
+            for wall_s in sample.wall_s
+        )
 
 
 @dataclass(frozen=True)
@@ -218,16 +242,19 @@ def _by_ring(measurement: Measurement) -> dict[int, list[tuple[float, float]]]:
 
 
 def blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
-    """Wall and CPU seconds an item of every full turn, or of the only one begun."""
+    """Wall and CPU seconds an item of every full turn, or of the only one begun; 0 if missed."""
     size = min(sample.turn_rounds, len(sample.wall_s))
     amount = size * sample.iterations * items
-    return [
+    found = [
         (
             sum(sample.wall_s[start : start + size]) / amount,
             sum(sample.cpu_s[start : start + size]) / amount,
         )
         for start in range(0, len(sample.wall_s) - size + 1, size)
     ]
+    for place in sorted(sample.turns_missed):
+        found.insert(place, (0.0, 0.0))
+    return found
 
 
 def _directed(direct: Mapping[Pair, Contrast], first: str, second: str) -> Contrast | None:

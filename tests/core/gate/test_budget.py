@@ -1,7 +1,10 @@
 """Where the gate's time goes: first looks are reserved, the rest goes where it decides."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from properties import tried
 from pytest_tfthreads.core.gate.budget import Budget, parse_budget
 from pytest_tfthreads.core.gate.duet import mean_ratio, pairs_to_decide, status_by_looks
 
@@ -78,3 +81,48 @@ def test_pairs_that_would_decide_do_decide():
 def test_what_no_number_of_pairs_decides():
     logs = [-0.3, 0.3, -0.35, 0.25]
     assert pairs_to_decide(mean_ratio(logs), len(logs), 0.05, hypotheses=20) is None
+
+
+def test_every_test_that_was_left_open_counts():
+    # Of six tests two were looked at, and both were open: so are the four to come, 6 s each,
+    # beside 12 s of first looks. Three pairs here take 6 s, and 6 s are spent.
+    for total_s, allowed in ((47.9, False), (48.0, True)):
+        one = Budget(total_s, first_looks=18, tests=6, process_s=1.0, first_pairs=3)
+        look(one, opens=True)
+        look(one, opens=True)
+        assert one.allows_more(3) is allowed
+
+
+def test_nothing_is_kept_for_tests_that_do_not_come():
+    one = Budget(9.0, first_looks=3, tests=1, process_s=1.0, first_pairs=3)
+    look(one, opens=True)
+    assert one.allows_more(3)
+    # More were measured than were announced: nothing is owed to them.
+    one.begin(processes=3, tests=1)
+    assert one.expected_s == 0
+    assert one.allows_more(3)
+
+
+def test_the_first_test_alone_says_what_the_others_may_need():
+    # One of one was open: the three to come get 6 s each, beside 9 s; 3 s are spent, 6 s asked for.
+    for total_s, allowed in ((35.9, False), (36.0, True)):
+        one = budget(total_s)
+        look(one, opens=True)
+        assert one.allows_more(3) is allowed
+
+
+def test_where_no_test_was_open_none_is_expected_to_be():
+    one = budget(18.0)
+    look(one, opens=False)
+    assert one.allows_more(3)
+
+
+@tried(100)
+@given(st.integers(1, 6), st.integers(0, 3), st.integers(1, 12), st.floats(1, 200))
+def test_who_has_time_for_more_has_time_for_less(tests, opened, pairs, total_s):
+    one = Budget(total_s, first_looks=3 * tests, tests=tests, process_s=1.0)
+    for number in range(min(tests, 3)):
+        look(one, opens=number < opened)
+    if one.allows_more(pairs):
+        assert one.allows_first(pairs), "a first look leaves less to others"
+        assert pairs == 1 or one.allows_more(pairs - 1)

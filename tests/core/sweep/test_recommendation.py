@@ -109,6 +109,7 @@ def test_against_tensorflows_default(candidate):
     assert max(map(len, lines)) <= 110
     assert lines[0].startswith("test: 4×1 is recommended: 3.00 [2.9")
     assert lines[0].endswith("times TensorFlow's default")
+    assert not advice.undecided
     assert "× default" in lines[1]
     # Under other terms, it is another default.
     other = recommend("test", [candidate(4, 1, terms="-X=1"), *sweep[:2], default])
@@ -264,7 +265,9 @@ def test_what_a_search_only_glanced_at_is_not_recommended_for_being_small(candid
     advice = recommend("t", [one, other])
     assert all(each.tied for each in advice.configurations)
     assert advice.best.id == "intra1-inter1"
-    assert "whether more threads help is open" in advice.limits[0]
+    assert advice.undecided == advice.limits[:1]
+    first, *_ = render(Sweep("t", advice))
+    assert first.endswith("is recommended; whether more threads help is open")
     glance = replace(one, measurement=replace(one.measurement, flags=("glance",)))
     searched = recommend("t", [glance, other])
     assert searched.best.id == "intra4-inter1"
