@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import bisect, compare, history, listing, recommend, report
+from pytest_tfthreads.commands import bisect, compare, history, listing, recommend, releases, report
 from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.commands.output import flush
 from pytest_tfthreads.core.format import one_line
@@ -24,8 +24,8 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
-_COMMANDS = (listing, history, compare, report, recommend, bisect)
-_TAKE_PYTESTS = ("bisect",)  # commands that hand on to pytest what follows --
+_COMMANDS = (listing, history, compare, report, recommend, releases, bisect)
+_TAKE_PYTESTS = ("bisect", "releases")  # commands that hand on to pytest what follows --
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
 examples:
@@ -33,6 +33,7 @@ examples:
   pytest-tfthreads list                               which runs are saved?
   pytest-tfthreads compare 0001 0007                  is the second slower than the first?
   pytest-tfthreads history --html history.html        since when is it slower?
+  pytest-tfthreads releases v1.0..HEAD                since which release is it slower?
   pytest-tfthreads bisect TEST --good=v1.0            which commit made it slower?
   pytest-tfthreads report -o report.html              the latest saved run, with figures
   pytest-tfthreads recommend --format=env             the best configuration, for production

@@ -12,14 +12,13 @@ from pathlib import Path
 from pytest_tfthreads.commands.bisect_sides import PYTHON, Causes, Side, causes
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines
-from pytest_tfthreads.commands.parsers import Commands, add_command
+from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
 from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
 from pytest_tfthreads.commands.saved import add_directory
 from pytest_tfthreads.core.abreast import Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
 from pytest_tfthreads.core.format import clock, one_line, plural
-from pytest_tfthreads.core.gate.budget import parse_budget
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.tolerance import METRICS
@@ -102,7 +101,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "--budget",
-        type=_budget,
+        type=to_budget,
         metavar="T",
         help="seconds or minutes (600, 10m) that it may take from now on; what it knows by then is "
         "told, and --continue goes on (default: until the commit is found)",
@@ -170,7 +169,10 @@ def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side
             "measured: name TEST and --good=REV too, and leave --continue out"
         )
     revs = (good.rev, bad.rev or _COMMIT_OF_HERE)
-    commits = [repository.find(rev, trusted=True).commit for rev in revs]
+    commits = [
+        repository.find(rev, trusted=True, asked_by=option).commit
+        for rev, option in zip(revs, ("--good=", "--bad="), strict=True)
+    ]
     if commits[0] == commits[1]:
         raise CommandError(
             f"--good={revs[0]} and --bad={revs[1]} are one commit, so only the environment can "
@@ -362,7 +364,7 @@ def _from_saved_run(options: argparse.Namespace, repository: Repository, bad: st
     for run in _saved_runs(options, options.test):
         assert run.commit is not None
         try:
-            commit = repository.find(run.commit, trusted=False).commit
+            commit = repository.find(run.commit, trusted=False, asked_by="--good=").commit
             line = Line.between(repository, commit, bad)
         except RevisionError as error:
             problem = problem or f" ({run.label}: {one_line(str(error))})"
@@ -418,13 +420,6 @@ class StateFile:
             raise CommandError(
                 f"{self.path} cannot be used: {error}; begin anew: bisect TEST --good=REV"
             ) from error
-
-
-def _budget(text: str) -> float:
-    try:
-        return parse_budget(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _tell(what: str) -> None:

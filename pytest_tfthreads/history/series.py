@@ -30,14 +30,11 @@ from pytest_tfthreads.core.stats.estimates import (
     Spread,
     mean_of_ratios,
 )
+from pytest_tfthreads.core.stats.known_changes import Known, with_known
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.variants.released import SOFTWARE
 
-VERSIONS = {
-    "tensorflow": "TensorFlow",
-    "python": "Python",
-    "onednn": "oneDNN",
-    "plugin": "pytest-tfthreads",
-}
+VERSIONS = {**SOFTWARE, "plugin": "pytest-tfthreads"}
 """What is recorded of the software beside the code under test, by its name in a saved file."""
 _PLACE = {"host": "host", "tensorflow": "TensorFlow", "python": "Python"}
 
@@ -138,10 +135,11 @@ class Line:
 
     def segmentations(self, error: float) -> dict[str, Segmentation]:
         """Levels and changes by metric; `error` as in `changes.course`."""
-        return {
-            metric: segmentation([point.session(metric) for point in self.points.values()], error)
-            for metric in METRICS
-        }
+        return {metric: segmentation(self.sessions(metric), error) for metric in METRICS}
+
+    def sessions(self, metric: str) -> list[Session]:
+        """One a run."""
+        return [point.session(metric) for point in self.points.values()]
 
 
 def run_of(stored: StoredRun) -> Run:
@@ -219,13 +217,23 @@ def lines_of(runs: Sequence[Run], wanted: Callable[[str], bool] = lambda _: True
     return sorted(_told_apart(lines), key=lambda line: line.test)
 
 
-def segmentations_of(lines: Sequence[Line]) -> list[dict[str, Segmentation]]:
+def segmentations_of(
+    lines: Sequence[Line],
+    known: Callable[[Line, str], Sequence[Known]] = lambda line, metric: (),
+) -> list[dict[str, Segmentation]]:
     """Of each line, levels and changes by metric.
 
-    The chance of any change that is not there is to be 5 % for all of them together.
+    The chance of any change that is not there is to be 5 % for all of them together. `known` are
+    changes of a line and metric that were measured side by side: they replace what was found.
     """
     histories = len(METRICS) * len(lines)
-    return [line.segmentations(FAMILYWISE_ERROR / histories) for line in lines]
+    return [
+        {
+            metric: with_known(found, line.sessions(metric), known(line, metric))
+            for metric, found in line.segmentations(FAMILYWISE_ERROR / histories).items()
+        }
+        for line in lines
+    ]
 
 
 def reference_shifts(line: Line, changes: Sequence[ChangePoint]) -> list[Shift | None]:
@@ -287,9 +295,10 @@ def _joined(first: Point, second: Point) -> Point:
 def _point(measurement: Measurement, regressed: bool) -> Point:
     samples, spreads = measurement.samples, measurement.spreads
     references = [sample.reference_wall_s for sample in samples]
+    machine, of_test = line_of(measurement)
     return Point(
-        machine=_in_words(fingerprint(measurement)),
-        conditions=_in_words(conditions(measurement)),
+        machine=machine,
+        conditions=of_test,
         place=_in_words({name: measurement.machine.get(key) for key, name in _PLACE.items()}),
         unit=measurement.unit,
         versions={key: str(value) for key in VERSIONS if (value := measurement.machine.get(key))},
@@ -306,6 +315,11 @@ def _point(measurement: Measurement, regressed: bool) -> Point:
         if spreads is None
         else {"throughput": spreads.throughput, "cpu_efficiency": spreads.cpu_efficiency},
     )
+
+
+def line_of(measurement: Measurement) -> tuple[Facts, Facts]:
+    """The machine and the conditions: what makes a test's speeds be on one line."""
+    return _in_words(fingerprint(measurement)), _in_words(conditions(measurement))
 
 
 def _in_words(facts: Mapping[str, object]) -> Facts:

@@ -32,7 +32,10 @@ class Line:
         first parents of the bad one.
         """
         top = repository.top
-        first, last = (repository.find(rev, trusted=True).commit for rev in (good, bad))
+        first, last = (
+            repository.find(rev, trusted=True, asked_by=option).commit
+            for rev, option in ((good, "--good="), (bad, "--bad="))
+        )
         if first == last:
             raise RevisionError(
                 f"--good={good} and --bad={bad} are both commit {first[:12]}: name two commits."

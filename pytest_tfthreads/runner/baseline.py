@@ -75,7 +75,13 @@ def open_place(
     environment = None if place.python is None else Environment.probe(place.python)
     if place.commit is not None:
         return _at_revision(
-            place.commit, False, config, here.home, modules, environment=environment
+            place.commit,
+            False,
+            config,
+            here.home,
+            modules,
+            environment=environment,
+            beside_current=False,
         )
     return here if environment is None else InEnvironment(environment, here.home)
 
@@ -89,9 +95,10 @@ def _at_revision(
     notes: Sequence[str] = (),
     asked_by: str = DUET_OPTION,
     environment: Environment | None = None,
+    beside_current: bool = True,
 ) -> AtRevision:
     """Raises `RevisionError`."""
-    checkout = Checkout.make(config.rootpath, rev, trusted)
+    checkout = Checkout.make(config.rootpath, rev, trusted, beside_current)
     try:
         tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
         checkout.lay_over(tests)

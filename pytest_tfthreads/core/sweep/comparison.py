@@ -190,13 +190,13 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
         contrast = _directed(direct, *pair) or _linked(direct, *pair, members)
         if contrast is not None:
             pairs[pair] = contrast
-    return tested(pairs)
+    return tested(pairs, FAMILYWISE_ERROR)
 
 
-def tested(pairs: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
+def tested(pairs: Mapping[Pair, Contrast], familywise_error: float) -> dict[Pair, Ratio]:
     """Ratio and decision for each of the pairs, which are tested together, and no others.
 
-    Holm's step-down test (1979), family-wise at `FAMILYWISE_ERROR`. Holm's levels make no
+    Holm's step-down test (1979), family-wise at `familywise_error`. Holm's levels make no
     intervals that hold together; Bonferroni's do.
     """
 
@@ -205,9 +205,9 @@ def tested(pairs: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
 
     p_values = [p_value(pair) for pair in pairs]
     ratios: dict[Pair, Ratio] = {}
-    error = FAMILYWISE_ERROR / max(1, len(pairs))
+    error = familywise_error / max(1, len(pairs))
     for (pair, one), p, level in zip(
-        pairs.items(), p_values, holm(p_values, FAMILYWISE_ERROR), strict=True
+        pairs.items(), p_values, holm(p_values, familywise_error), strict=True
     ):
         half_width = student_t(1 - error / 2, one.dof) * math.sqrt(one.variance)
         low, high = one.log_ratio - half_width, one.log_ratio + half_width

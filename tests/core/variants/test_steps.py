@@ -8,11 +8,8 @@ from dataclasses import replace
 import pytest
 
 from builders import measurement, sample
-from pytest_tfthreads.core.abreast import AtPlace
 from pytest_tfthreads.core.schedule import plan_neighbours
-from pytest_tfthreads.core.threads import Configuration
-from pytest_tfthreads.core.variants.measured import AtVariant, MeasuredAt
-from pytest_tfthreads.core.variants.steps import steps
+from pytest_tfthreads.core.variants.steps import LOOKS, kept, steps
 
 TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
 BLOCKS, PASSES = 12, 6
@@ -33,17 +30,7 @@ def measured(speeds, draw, limit=8, passes=PASSES, without=()):
             own = math.exp(draw.gauss(0, SPREAD)) / speeds[place]
             wall_s = [0.01 * one * own * math.exp(draw.gauss(0, 0.02)) for one in weather]
             samples[place].append(sample(wall_s, ring=number, turn_rounds=1))
-    return MeasuredAt(
-        "test_it.py::test_work",
-        "test_work",
-        Configuration("intra1-inter1", "1", "1"),
-        tuple(
-            AtVariant(str(place), f"v{place}", "c0ffee", "3.12.1", measurement(*samples[place]))
-            if place in samples
-            else AtVariant(str(place), f"v{place}", None, "3.12.1", problem="it crashes")
-            for place in range(len(speeds))
-        ),
-    )
+    return {str(place): measurement(*several) for place, several in samples.items()}
 
 
 def speeds_of(changes):
@@ -78,7 +65,7 @@ def test_steps_of_known_size_are_called_what_they_are():
     for true, status in BEYOND.items():
         assert all(one == status for size, one in found if size == true)
     fives = [one for size, one in found if size == -0.05]
-    assert fives.count("regression") >= 0.7 * runs
+    assert fives.count("regression") >= 0.5 * runs
     assert set(fives) <= {"regression", "open"}
     none = [one for size, one in found if size == 0]
     assert none.count("no-change") >= 0.8 * len(none)
@@ -102,7 +89,7 @@ def test_each_is_compared_with_the_first_and_with_the_one_before_that_ran():
 def test_the_family_is_what_is_asked(count, ratios):
     each = steps(measured([1.0] * count, random.Random(3)), TOLERANCE)["cpu_efficiency"]
     assert len(each) == count - 1
-    assert each[-1].to_previous.ratio.confidence == pytest.approx(1 - 0.05 / ratios)
+    assert each[-1].to_previous.ratio.confidence == pytest.approx(1 - 0.05 / 2 / ratios)
 
 
 def test_a_single_pass_leaves_small_changes_open():
@@ -114,21 +101,30 @@ def test_without_turns_or_with_one_variant_there_is_nothing_to_say():
     one = measured([1.0, None], random.Random(5))
     assert steps(one, TOLERANCE) == dict.fromkeys(TOLERANCE, ())
     alone = measurement(sample(ring=None), sample(ring=None))
-    two = MeasuredAt(
-        one.nodeid,
-        one.group,
-        one.configuration,
-        tuple(AtVariant(name, name, None, "3.12.1", alone) for name in "ab"),
-    )
-    (step,) = steps(two, TOLERANCE)["throughput"]
+    (step,) = steps({"a": alone, "b": alone}, TOLERANCE)["throughput"]
     assert (step.to_first, step.to_previous) == (None, None)
 
 
-def test_of_a_place_with_a_problem_nothing_counts():
-    first = AtPlace("v1", "c0ffee", "3.12.1", measurement(sample(ring=0)), notes=("a", "b"))
-    later = AtPlace("v1", "c0ffee", "3.12.1", measurement(sample(ring=1)), notes=("b",))
-    both = AtVariant.of("1", first.joined(later))
-    assert [one.ring for one in both.measurement.samples] == [0, 1]
-    assert both.notes == ("a", "b")
-    failed = AtVariant.of("1", first.joined(replace(later, problem="it crashes")))
-    assert (failed.measurement, failed.problem) == (None, "it crashes")
+def test_open_steps_are_decided_at_later_looks_and_what_is_decided_stays():
+    draw = random.Random(6)
+    truths = speeds_of(TRUE_STEPS)
+    for _ in range(5):
+        # What more passes would bring: all of a late look, its first passes being the first look.
+        whole = measured(truths, draw, limit=len(truths), passes=LOOKS[1])
+        part = {name: replace(one, samples=one.samples[: LOOKS[0]]) for name, one in whole.items()}
+        first = steps(part, TOLERANCE, LOOKS[0])
+        second = kept(first, steps(whole, TOLERANCE, LOOKS[1]))
+        assert [one.to_previous.status for one in second["throughput"]][1] == "regression"
+        for before, after in zip(first["throughput"], second["throughput"], strict=True):
+            if not before.is_open:
+                assert after.to_previous is before.to_previous
+                continue
+            assert before.to_previous.needed in (*LOOKS[1:], None)
+            assert after.to_previous.ratio.rings == LOOKS[1]
+            assert after.to_previous.ratio.confidence > before.to_previous.ratio.confidence
+
+
+def test_what_was_not_measured_again_says_no_more_than_before():
+    part = measured([1.0, 1.0, 0.97], random.Random(7), passes=2)
+    first = steps(part, TOLERANCE, LOOKS[0])
+    assert kept(first, steps(part, TOLERANCE, LOOKS[1])) == first
