@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from pytest_tfthreads import __version__
-from pytest_tfthreads.commands import compare, history, listing, recommend, report
+from pytest_tfthreads.commands import bisect, compare, history, listing, recommend, releases, report
 from pytest_tfthreads.commands.errors import CommandError, OutputError
 from pytest_tfthreads.commands.output import flush
 from pytest_tfthreads.core.format import one_line
@@ -24,7 +24,8 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
-_COMMANDS = (listing, history, compare, report, recommend)
+_COMMANDS = (listing, history, compare, report, recommend, releases, bisect)
+_TAKE_PYTESTS = ("bisect", "releases")  # commands that hand on to pytest what follows --
 _ERRORS = (BaselineError, CommandError, LibraryMissingError, ChangesUnavailableError)
 _EPILOG = """\
 examples:
@@ -32,6 +33,8 @@ examples:
   pytest-tfthreads list                               which runs are saved?
   pytest-tfthreads compare 0001 0007                  is the second slower than the first?
   pytest-tfthreads history --html history.html        since when is it slower?
+  pytest-tfthreads releases v1.0..HEAD                since which release is it slower?
+  pytest-tfthreads bisect TEST --good=v1.0            which commit made it slower?
   pytest-tfthreads report -o report.html              the latest saved run, with figures
   pytest-tfthreads recommend --format=env             the best configuration, for production
   pytest-tfthreads history --help                     what a command takes
@@ -71,10 +74,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     if hasattr(sys.stdout, "reconfigure"):  # a terminal may know fewer letters than we
         sys.stdout.reconfigure(errors="replace")
     parser = _parser()
-    if not (sys.argv[1:] if arguments is None else arguments):
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
+    if not given:
         parser.print_help()
         return 0
-    options = parser.parse_args(arguments)
+    end = given.index("--") if given[0] in _TAKE_PYTESTS and "--" in given else len(given)
+    options = parser.parse_args(given[:end])
+    if given[end:]:
+        options.pytest_arguments = given[end + 1 :]
     try:
         code: int = options.run(options)
     except _ERRORS as error:

@@ -16,7 +16,13 @@ import pytest
 from pytest_tfthreads import __version__
 from pytest_tfthreads.names import ELSEWHERE_PLUGIN
 from pytest_tfthreads.platforms import can_measure
-from pytest_tfthreads.pytest_bridge.options import Settings, is_any_given, read_settings, seed_of
+from pytest_tfthreads.pytest_bridge.options import (
+    Settings,
+    is_any_given,
+    is_for_command,
+    read_settings,
+    seed_of,
+)
 
 if TYPE_CHECKING:
     from pytest_tfthreads.hooks.elsewhere import Elsewhere
@@ -180,6 +186,8 @@ class Watch:
 
     def _is_asked_for(self) -> bool:
         """Whether an option has something to do or to say even if no test is marked."""
+        if is_for_command(self._config):
+            return True
         settings = self._config.stash.get(_SETTINGS, None)  # read already, if any is given
         return settings is not None and bool(
             settings.configs or settings.report or "no-baseline" in settings.policy.fail_on

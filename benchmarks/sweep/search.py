@@ -17,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from pytest_tfthreads.core.decode import decode
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.sweep.comparison import Candidate, compare
-from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+from pytest_tfthreads.core.threads import Configuration
 
 BENCHMARKS = Path(__file__).parents[1]
 GRID = "--tf-threads=intra=1,2,3,4,8;inter=1,2,3,4"
@@ -52,10 +53,9 @@ def run(test: str, *options: str) -> tuple[dict, float]:
 def candidates(recorded: dict) -> list[Candidate]:
     found = []
     for benchmark in recorded["benchmarks"]:
-        threads = ThreadConfig(
-            *(ThreadCount(benchmark["params"][name]) for name in ("intra", "inter"))
-        )
-        measurement = Measurement.from_json(benchmark["extra_info"]["tf_threads"])
+        recorded_one = benchmark["extra_info"]["tf_threads"]
+        threads = decode(Configuration, recorded_one["configuration"]).threads
+        measurement = Measurement.from_json(recorded_one)
         found.append(Candidate(threads.id, threads, measurement))
     return found
 

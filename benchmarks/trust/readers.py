@@ -43,6 +43,7 @@ from pytest_tfthreads import cli
 from pytest_tfthreads.commands.output import print_lines
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
+from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Change, Policy, Verdict
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
@@ -59,6 +60,7 @@ from pytest_tfthreads.history import text as history_text
 from pytest_tfthreads.history.commits import Commits
 from pytest_tfthreads.history.entries import entry_of
 from pytest_tfthreads.history.series import lines_of, run_of, segmentations_of
+from pytest_tfthreads.history.side_by_side import Step, Steps, directory_in, read_kept
 from pytest_tfthreads.history.timeline import Timeline
 from pytest_tfthreads.pytest_bridge import gate
 from pytest_tfthreads.report import annotations, console, profiles, verdicts
@@ -602,6 +604,33 @@ def note(rng: random.Random, room: Room) -> None:
     file.unlink()
 
 
+def steps(rng: random.Random, room: Room) -> None:
+    """Steps that were measured side by side, beside the saved runs of a history."""
+    timeline = _kept_timeline(room)
+    folder = directory_in(room.path)
+    folder.mkdir(exist_ok=True)
+    runs = [replace(run, commit=COMMITS[number // 6]) for number, run in enumerate(timeline.runs)]
+    if "steps" not in room.kept:
+        line, _ = timeline.lines[0]
+        point = next(iter(line.points.values()))
+        kept = Step(
+            line.test, line.machine, point.conditions, "throughput", *COMMITS[:2],
+            -0.1, 1e-4, 9.0, "regression",
+        )  # fmt: skip
+        data = encode(Steps("2026-01-01T00:00:00+00:00", (kept, replace(kept, status="no-change"))))
+        room.kept["steps"] = (data, list(places(data)))
+    data, paths = room.kept["steps"]
+    (folder / "0001.steps").write_bytes(text_of(rng, mutated(rng, data, paths)))
+    found = read_kept(room.path)
+    lines = [line for line, _ in timeline.lines]
+    courses = segmentations_of(lines, lambda line, metric: [*found.known(line, metric, runs)])
+    now = Timeline(runs, list(zip(lines, courses, strict=True)), timeline.commits)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        print_lines([*map(one_line, found.problems), *history_text.render(now)])
+    check_terminal(out.getvalue())
+
+
 READERS: dict[str, Callable[[random.Random, Room], None]] = {
     "commands": command,
     "gate": gate_of_a_run,
@@ -611,6 +640,7 @@ READERS: dict[str, Callable[[random.Random, Room], None]] = {
     "machine": tree,
     "git": output_of_git,
     "leases": note,
+    "steps": steps,
 }
 
 # -- the campaign ---------------------------------------------------------------------------------

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import functools
 
 from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
-from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats, to_tolerance
+from pytest_tfthreads.commands.parsers import (
+    Commands,
+    add_command,
+    add_formats,
+    to_statuses,
+    to_tolerance,
+)
 from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, named_files
 from pytest_tfthreads.core.gate.evidence import history_of
 from pytest_tfthreads.core.gate.verdict import FAILING, Policy, Verdict, judge_all
@@ -67,7 +74,7 @@ def add_to(commands: Commands) -> None:
     )
     compare.add_argument(
         "--fail-on",
-        type=_fail_on,
+        type=functools.partial(to_statuses, known=FAILING),
         default=frozenset({"regression"}),
         metavar="LIST",
         help=f"verdicts that make the exit code 1, of {', '.join(FAILING)} (default: regression)",
@@ -120,12 +127,3 @@ def _missing(before: StoredRun, now: StoredRun) -> list[str]:
     """A test that is gone is no regression, but it has to be pointed out."""
     gone = before.tests.keys() - now.tests.keys()
     return [f"  only in {before.label}: {test}" for test in sorted(gone)]
-
-
-def _fail_on(text: str) -> frozenset[str]:
-    verdicts = frozenset(one.strip() for one in text.split(","))
-    if unknown := sorted(verdicts - set(FAILING)):
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}"
-        )
-    return verdicts

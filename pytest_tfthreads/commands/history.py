@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pytest_tfthreads.commands.output import (
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
 from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.commands.saved import add_storage, read_summaries
+from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.node_ids import close_names, matcher
 from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.tolerance import METRICS
@@ -32,6 +34,7 @@ from pytest_tfthreads.history.series import (
     lines_of,
     segmentations_of,
 )
+from pytest_tfthreads.history.side_by_side import read_kept
 from pytest_tfthreads.history.timeline import (
     Found,
     Timeline,
@@ -49,7 +52,8 @@ examples:
 Runs are put in the order of their commits, if the storage lies in a git repository, else of time.
 Each test has a line for each machine (CPU model, CPUs and quota). The chance that any change is
 shown of code and machines that have not changed is 5 % for all lines together. --csv: level is that
-of the runs around; change, with its interval, stands in the first run of a new level.
+of the runs around; change, with its interval, stands in the first run of a new level. Steps that
+`releases` has measured side by side replace what saved runs say of them (side_by_side).
 
 exit code: 0, or 2 where no saved run or test is found, or a library is missing
 """
@@ -76,6 +80,7 @@ _COLUMNS = (
     "change",
     "change_low",
     "change_high",
+    "side_by_side",
 )
 
 
@@ -112,7 +117,11 @@ def _history(options: argparse.Namespace) -> int:
     if not runs:
         raise CommandError(_not_found(options.test, saved))
     lines = lines_of(runs, wanted)
-    timeline = Timeline(runs, list(zip(lines, segmentations_of(lines), strict=True)), commits)
+    kept = read_kept(options.storage)
+    for problem in kept.problems:
+        print(f"pytest-tfthreads: left out: {one_line(problem)}", file=sys.stderr)
+    found = segmentations_of(lines, lambda line, metric: [*kept.known(line, metric, runs)])
+    timeline = Timeline(runs, list(zip(lines, found, strict=True)), commits)
     page = b""
     if options.html is not None:  # before anything is printed: a library may be missing
         page = html_page.render(timeline).encode("utf-8", errors="replace")
@@ -189,6 +198,7 @@ def _json_of_change(found: Found, timeline: Timeline) -> dict[str, Any]:
         "distinct": dict(found.line.distinct),
         "metric": found.metric,
         "change": _shift(found.change.shift),
+        "side_by_side": found.change.is_measured,
         "reference": None if found.reference is None else _shift(found.reference),
         "after_run": found.earlier,
         "by_run": found.later,
@@ -234,8 +244,13 @@ def _rows(timeline: Timeline) -> Iterator[list[Cell]]:
                     *bounds(point.estimate(metric)),
                     *bounds(levels[index].speed),
                     *(
-                        (None,) * 3
+                        (None,) * 4
                         if change is None
-                        else (change.shift.value, change.shift.low, change.shift.high)
+                        else (
+                            change.shift.value,
+                            change.shift.low,
+                            change.shift.high,
+                            change.is_measured,
+                        )
                     ),
                 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_tfthreads.core.gate.budget import parse_budget
 from pytest_tfthreads.core.tolerance import parse_tolerance
 
 if TYPE_CHECKING:
@@ -41,6 +42,24 @@ def to_tolerance(text: str) -> dict[str, float]:
         return parse_tolerance(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def to_budget(text: str) -> float:
+    """The type of --budget: seconds."""
+    try:
+        return parse_budget(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def to_statuses(text: str, known: Sequence[str]) -> frozenset[str]:
+    """What --fail-on lists, of those that are `known`."""
+    found = frozenset(one.strip() for one in text.split(","))
+    if unknown := sorted(found - set(known)):
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(map(repr, unknown))}: not in {', '.join(known)}"
+        )
+    return found
 
 
 def add_formats(parser: argparse.ArgumentParser, what: str, row: str) -> None:

@@ -18,7 +18,7 @@ from pytest_tfthreads.core.node_ids import matcher
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
 from pytest_tfthreads.core.sweep.deployment import Deployment, deployment_of, differences
-from pytest_tfthreads.core.sweep.recommendation import OPEN, Recommendation
+from pytest_tfthreads.core.sweep.recommendation import Recommendation
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.deployment import FORMATS, render
 from pytest_tfthreads.system.machine import Machine, allowed_cpus
@@ -77,7 +77,7 @@ def _recommend(options: argparse.Namespace) -> int:
     except (ArithmeticError, ValueError) as error:
         raise CommandError(f"{run.label}: its speeds cannot be compared: {error}") from error
     deployment = deployment_of(recommendation)
-    warnings = [one_line(one) for one in (*_undecided(recommendation), *_warnings(deployment))]
+    warnings = [one_line(one) for one in (*recommendation.undecided, *_warnings(deployment))]
     for warning in warnings:
         print(f"pytest-tfthreads: warning: {warning}", file=sys.stderr)
     print_lines([render(deployment, _why(recommendation), warnings, options.format)])
@@ -172,12 +172,7 @@ def _why(recommendation: Recommendation) -> list[str]:
     if gain is not None and not gain.is_itself:
         over = "TensorFlow's default" if gain.over == "default" else gain.over
         lines.append(f"{with_bounds(gain.throughput.estimate)} times the throughput of {over}")
-    return [*lines, *(one for one in recommendation.limits if not one.startswith(OPEN))]
-
-
-def _undecided(recommendation: Recommendation) -> list[str]:
-    """A tie that decides nothing yet must not be deployed as if it were an answer."""
-    return [one for one in recommendation.limits if one.startswith(OPEN)]
+    return [*lines, *(one for one in recommendation.limits if one not in recommendation.undecided)]
 
 
 def _warnings(deployment: Deployment) -> list[str]:

@@ -15,7 +15,7 @@ from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.system.run_index import read_condensed
 
-_STORAGE = ".benchmarks"
+STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
 _Summary = TypeVar("_Summary")
 RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
@@ -42,10 +42,10 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
     """The storage, in which the runs are that a command names."""
     parser.add_argument(
         "--storage",
-        type=_directory,
-        default=Path(_STORAGE),
+        type=to_directory,
+        default=Path(STORAGE),
         metavar="DIR",
-        help=f"pytest-benchmark's storage (--benchmark-storage), by default {_STORAGE}",
+        help=f"pytest-benchmark's storage (--benchmark-storage), by default {STORAGE}",
     )
 
 
@@ -120,5 +120,6 @@ def _nothing(storage: Path) -> CommandError:
     )
 
 
-def _directory(text: str) -> Path:
+def to_directory(text: str) -> Path:
+    """The type of --storage."""
     return Path(text.removeprefix(_FILE_SCHEME))

@@ -72,7 +72,8 @@ def fingerprint(measurement: Measurement) -> dict[str, Any]:
 def conditions(measurement: Measurement) -> dict[str, Any]:
     """What must be the same of two measurements of a test beside their machines, by name."""
     return {
-        "CPUs of the test": len(measurement.cpus),
+        "instances at once": measurement.instances,
+        "CPUs of the test": len(measurement.granted),
         "intra-op threads asked for": measurement.requested.intra,
         "inter-op threads asked for": measurement.requested.inter,
         "start of processes": measurement.start,

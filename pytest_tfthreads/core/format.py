@@ -125,6 +125,11 @@ def milliseconds(seconds: float | None) -> str:
     return NOTHING if seconds is None else f"{1000 * seconds:.3g}"
 
 
+def mebibytes(count: int) -> str:
+    """2**30 → "1,024 MiB"."""
+    return f"{count / 2**20:,.0f} MiB"
+
+
 def clock(seconds: float) -> str:
     """A time as clocks show it: 0:05, 12:05, 1:02:05."""
     minutes, rest_s = divmod(round(seconds), 60)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+from pytest_tfthreads.core.contention import Contention, mean_of
 from pytest_tfthreads.core.decode import (
     FLATTENED,
     LARGEST,
@@ -14,12 +16,21 @@ from pytest_tfthreads.core.decode import (
     NotNegative,
     Plain,
     Renamed,
+    Within,
     decode,
     encode,
 )
-from pytest_tfthreads.core.stats.estimates import Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import Estimate, Spread, mean_of_ratios
 
 SCHEMA = 1
+_OF_TEAMS = (
+    "instances",
+    "instance_cpus",
+    "instance_nodes",
+    "latency",
+    "imbalance",
+    "max_pss_bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Sample:
     have the same `ring` took turns of `turn_rounds` rounds: their n-th turns followed each other.
     `reference_wall_s` and `reference_cpu_s` are mean seconds a call of a fixed reference workload
     that was measured between the rounds: how fast the machine was. `None`: there was none.
+    `contention` is who else was running in its turns. `None`: the kernel does not tell.
+    `turns_missed` are the places, among its turns, of those that gave no rounds.
     """
 
     wall_s: tuple[NotNegative, ...]
@@ -58,6 +71,8 @@ class Sample:
     turn_rounds: Count = 1
     reference_wall_s: NotNegative | None = None
     reference_cpu_s: NotNegative | None = None
+    contention: Contention | None = None
+    turns_missed: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.wall_s or len(self.wall_s) != len(self.cpu_s):
@@ -99,6 +114,7 @@ class Sample:
             iterations=self.calls,
             ring=None,
             turn_rounds=1,
+            turns_missed=(),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -113,12 +129,41 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Latency:
+    """Seconds of a call as one caller sees it, over the rounds of all instances that count.
+
+    The time of a round is shared evenly by its `calls_a_round`.
+    """
+
+    median_s: NotNegative
+    p99_s: NotNegative
+    calls_a_round: Count
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """How far processes are apart in each figure, by all that their run measured."""
+
+    throughput: Spread
+    cpu_efficiency: Spread
+    cores_used: Spread
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One configuration of one test, measured in one or more processes.
 
     `requested` is the request with symbols resolved (0: TensorFlow's choice), `effective` what
     TensorFlow really ran with, or `None` where the platform does not let it be counted.
     `flags` name what was odd.
+
+    Where several `instances` ran at once, a sample is of all of them together: `cpus` are the first
+    one's, `instance_cpus` those of each, `instance_nodes` the NUMA node of each where the machine
+    has several (`None`: its CPUs are of more than one), `imbalance` the share by which the slowest
+    made fewer calls a second than the fastest, `max_pss_bytes` the memory of all, pages that they
+    share counted once.
+
+    `spreads` are there where intervals are made from more than the samples (`core.pooling`).
     """
 
     requested: Annotated[Pools, FLATTENED]
@@ -130,31 +175,72 @@ class Measurement:
     samples: Annotated[tuple[Sample, ...], Renamed("processes")]
     machine: Mapping[str, Plain] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    instances: Annotated[int, Within(1)] = 1
+    instance_cpus: tuple[tuple[Count, ...], ...] = ()
+    instance_nodes: tuple[Count | None, ...] = ()
+    latency: Latency | None = None
+    imbalance: NotNegative | None = None
+    max_pss_bytes: Count | None = None
+    spreads: Spreads | None = None
+
+    @property
+    def throughputs(self) -> list[float]:
+        """Units a second, one a process."""
+        return [self.items * sample.calls_a_second for sample in self.samples]
+
+    @property
+    def cpu_efficiencies(self) -> list[float]:
+        """Units a CPU-second, one a process."""
+        return [self.items * sample.calls_a_cpu_second for sample in self.samples]
 
     @property
     def throughput(self) -> Estimate:
         """Units a second."""
-        return mean_of_ratios([self.items * sample.calls_a_second for sample in self.samples])
+        return mean_of_ratios(
+            self.throughputs, spread=None if self.spreads is None else self.spreads.throughput
+        )
 
     @property
     def cpu_efficiency(self) -> Estimate:
         """Units a CPU-second."""
-        return mean_of_ratios([self.items * sample.calls_a_cpu_second for sample in self.samples])
+        return mean_of_ratios(
+            self.cpu_efficiencies,
+            spread=None if self.spreads is None else self.spreads.cpu_efficiency,
+        )
 
     @property
     def cores_used(self) -> Estimate:
         """CPU-seconds a second of wall time."""
-        return mean_of_ratios([sample.cores_used for sample in self.samples])
+        return mean_of_ratios(
+            [sample.cores_used for sample in self.samples],
+            spread=None if self.spreads is None else self.spreads.cores_used,
+        )
 
     @property
     def utilization(self) -> float:
         """Share of the granted CPUs that was used."""
-        return self.cores_used.value / len(self.cpus)
+        return self.cores_used.value / len(self.granted)
+
+    @property
+    def granted(self) -> frozenset[int]:
+        """The CPUs of all instances."""
+        return frozenset(itertools.chain(self.cpus, *self.instance_cpus))
+
+    @property
+    def contention(self) -> Contention | None:
+        """Who else was running while it was measured; `None` where a process does not know."""
+        return mean_of(sample.contention for sample in self.samples)
 
     def check(self) -> None:
         """Raises `DecodeError` where each value may be fine, and yet nothing comes out of them."""
         if not self.cpus:
             raise DecodeError("is empty, not a CPU or more", "cpus")
+        if self.instances > 1 and (
+            len(self.instance_cpus) != self.instances or not all(self.instance_cpus)
+        ):
+            raise DecodeError(f"are not of {self.instances} instances", "instance_cpus")
+        if len(self.instance_nodes) not in (0, self.instances):
+            raise DecodeError(f"are not of {self.instances} instances", "instance_nodes")
         try:
             figures = (self.throughput, self.cpu_efficiency, self.cores_used)
         except (ValueError, ArithmeticError) as error:  # no process, say, or 1e-320 s
@@ -173,13 +259,20 @@ class Measurement:
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded: with the figures that follow from it, which are not read again."""
+        fields = encode(self)
+        if self.instances == 1:
+            for name in _OF_TEAMS:
+                del fields[name]
+        if self.spreads is None:
+            del fields["spreads"]
         return {
             "schema": SCHEMA,
-            **encode(self),
+            **fields,
             "throughput": self.throughput.to_json(),
             "cpu_efficiency": self.cpu_efficiency.to_json(),
             "cores_used": self.cores_used.to_json(),
             "utilization": self.utilization,
+            "contention": encode(self.contention),
         }
 
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def plan_rings(
@@ -18,17 +19,58 @@ def plan_rings(
     from `seed`, but each second pass reverses the order of the one before. A member that was set
     up first is 1 to 4 % slower, so each is before every other as often as after.
     """
+    return _planned(processes, seed, lambda members: _divided(members, limit, shared))
+
+
+def plan_neighbours(
+    members: Sequence[int], passes: int, limit: int, seed: str
+) -> list[list[tuple[int, ...]]]:
+    """By pass, rings in which each member meets the first one and its own predecessor.
+
+    `members` are numbers in the order that makes them neighbours, such as releases by age. Where
+    there are more than `limit`, a pass has several rings: all have the first member, and each but
+    the first ring begins with the member that ended the ring before. Orders of set-up are random
+    and reversed in turn, as those of `plan_rings`. Raises `ValueError` where no two members may
+    take turns with each other.
+    """
+    if limit < 2:
+        raise ValueError(f"in rings of {limit} nobody meets anybody")
+    rings = _planned([passes] * len(members), seed, lambda places: _overlapping(places, limit))
+    a_pass = len(rings) // passes if passes else 1
+    named = [tuple(members[place] for place in ring) for ring in rings]
+    return [named[start : start + a_pass] for start in range(0, len(named), a_pass)]
+
+
+def _planned(
+    processes: Sequence[int], seed: str, divide: Callable[[Sequence[int]], list[list[int]]]
+) -> list[tuple[int, ...]]:
     draw = random.Random(seed)  # noqa: S311  # nosec B311 # repeatable, no secret
     rings: list[tuple[int, ...]] = []
     orders: list[list[int]] = []
     for number in range(max(processes)):
         here = [index for index, count in enumerate(processes) if count > number]
         if number % 2 == 0:
-            orders = [draw.sample(ring, len(ring)) for ring in _divided(here, limit, shared)]
+            orders = [draw.sample(ring, len(ring)) for ring in divide(here)]
         else:
             orders = [[index for index in order[::-1] if index in here] for order in orders]
         rings += [tuple(order) for order in orders if order]
     return rings
+
+
+def _overlapping(members: Sequence[int], limit: int) -> list[list[int]]:
+    if len(members) <= limit:
+        return [list(members)]
+    first, *others = members
+    if limit == 2:  # there is no place for three
+        return [[first, one] for one in others] + [
+            list(pair) for pair in itertools.pairwise(others)
+        ]
+    # Each ring has the first member and some neighbours: as many steps from one to the next as
+    # can be, and as even as can be.
+    steps = len(others) - 1
+    count = math.ceil(steps / (limit - 2))
+    ends = [steps * number // count for number in range(count + 1)]
+    return [[first, *others[low : high + 1]] for low, high in itertools.pairwise(ends)]
 
 
 def _divided(members: Sequence[int], limit: int, shared: int) -> list[list[int]]:

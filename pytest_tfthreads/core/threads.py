@@ -1,4 +1,8 @@
-"""Thread configurations: what a marker or `--tf-threads` asks for, and what it means here."""
+"""Configurations: what a marker or `--tf-threads` asks for, and what it means here.
+
+A configuration has three axes: threads of TensorFlow's two pools, and instances, which are
+processes that run the configuration at the same time.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 from pytest_tfthreads.core.format import quoted
 from pytest_tfthreads.core.tolerance import parse_tolerance
@@ -20,14 +24,19 @@ from pytest_tfthreads.core.tolerance import parse_tolerance
 MAX_THREADS = 4096
 MAX_CONFIGS = 1000  # far more than anybody waits for; a list may have no end
 MAX_PROCESSES = 10_000  # the same
+MAX_INSTANCES = MAX_THREADS  # each has a thread at least
 
+_Count = TypeVar("_Count")
 _MOST_DIGITS = 9
 _SYMBOL = re.compile(
     r"(?:(?P<times>[1-9]\d{0,8})\*)?(?P<name>logical|physical)(?:/(?P<over>[1-9]\d{0,8}))?"
 )
-_SYMBOL_HELP = '"auto", "logical", "physical" or a multiple such as "2*physical" or "physical/2"'
+_MULTIPLES_HELP = '"logical", "physical" or a multiple such as "2*physical" or "physical/2"'
+_SYMBOL_HELP = f'"auto", {_MULTIPLES_HELP}'
+_INSTANCES_HELP = f'"fill", {_MULTIPLES_HELP}'
 _ID_UNSAFE = re.compile(r"[^\w.=+-]+")
 _ID_COUNT = r"(?:auto|\d+|(?:\d+\*)?(?:logical|physical)(?:/\d+)?)"
+# What follows, the instances among it, is left out with the configuration's terms.
 _ID_OF_CASE = re.compile(rf"(?:^|(?<=-))intra{_ID_COUNT}-inter{_ID_COUNT}(?=-|$)")
 
 
@@ -94,30 +103,81 @@ class ThreadCount:
 
     def resolve(self, machine: CpuCounts) -> int:
         """Threads on this machine; 0 leaves the choice to TensorFlow. Halves round down, to 1."""
-        if self.text == "auto":
-            return 0
-        symbol = _SYMBOL.fullmatch(self.text)
-        if symbol is None:
-            return int(self.text)
-        of_machine = machine.physical if symbol["name"] == "physical" else machine.logical
-        threads = of_machine * int(symbol["times"] or 1) // int(symbol["over"] or 1)
-        return min(max(threads, 1), MAX_THREADS)
+        return 0 if self.text == "auto" else _of_machine(self.text, machine)
 
 
 AUTO = ThreadCount("auto")
 
 
 @dataclass(frozen=True)
+class InstanceCount:
+    """Processes of one configuration that run at once: a number, "fill", or a symbol."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, value: object, argument: str) -> InstanceCount:
+        """Raises `ConfigError` on what is no number of instances."""
+        if isinstance(value, InstanceCount):
+            return value
+        if _is_integer(value):
+            value = int(value)
+            if value < 1:
+                raise ConfigError(
+                    argument, f"{quoted(value)} is no number of instances; use an integer >= 1"
+                )
+            if value > MAX_INSTANCES:
+                raise ConfigError(
+                    argument, f"{quoted(value)} instances are more than {MAX_INSTANCES}"
+                )
+            return cls(str(value))
+        if isinstance(value, str):
+            if value == "fill" or _SYMBOL.fullmatch(value):
+                return cls(value)
+            if value.isdecimal():
+                number = _whole_number(value, argument, "instances")
+                raise ConfigError(argument, f"{value!r} is text; write the number {number}")
+            raise ConfigError(
+                argument,
+                f"{quoted(value)} is no symbol for instances; known are {_INSTANCES_HELP}",
+            )
+        raise ConfigError(
+            argument,
+            f"{quoted(value)} is no number of instances; use an integer >= 1 or {_INSTANCES_HELP}",
+        )
+
+    @classmethod
+    def named(cls, text: str, argument: str) -> InstanceCount:
+        """The count whose `text` this is, as typed or stored; raises `ConfigError`."""
+        number = _whole_number(text, argument, "instances") if text.isdecimal() else text
+        return cls.parse(number, argument)
+
+    def resolve(self, machine: CpuCounts, cpus_of_one: int) -> int:
+        """Instances on this machine, 1 at least; "fill": as many as find CPUs of their own.
+
+        `cpus_of_one`: how many CPUs one instance is granted.
+        """
+        if self.text == "fill":
+            return max(1, machine.logical // cpus_of_one)
+        return _of_machine(self.text, machine)
+
+
+@dataclass(frozen=True)
 class ThreadConfig:
-    """Threads of TensorFlow's intra-op and inter-op pools, as requested."""
+    """Threads of TensorFlow's intra-op and inter-op pools and instances, as requested."""
 
     intra: ThreadCount = AUTO
     inter: ThreadCount = AUTO
+    instances: InstanceCount | None = None  # None: nobody gave a number; there is one
 
     @property
     def id(self) -> str:
-        """Keeps symbols, so that a stored baseline keeps its key from machine to machine."""
-        return f"intra{self.intra.text}-inter{self.inter.text}"
+        """Keeps symbols, so that a stored baseline keeps its key from machine to machine.
+
+        Instances are in it only where they are given, so that earlier ids keep their meaning.
+        """
+        pools = f"intra{self.intra.text}-inter{self.inter.text}"
+        return pools if self.instances is None else f"{pools}-x{self.instances.text}"
 
 
 @dataclass(frozen=True)
@@ -130,18 +190,22 @@ class Configuration:
     id: str
     intra: str
     inter: str
+    instances: str | None = None  # None: not asked for, or stored by an earlier version
 
     def __post_init__(self) -> None:
         _ = self.threads
 
     @classmethod
     def named(cls, id: str, threads: ThreadConfig) -> Configuration:
-        return cls(id, threads.intra.text, threads.inter.text)
+        instances = None if threads.instances is None else threads.instances.text
+        return cls(id, threads.intra.text, threads.inter.text, instances)
 
     @property
     def threads(self) -> ThreadConfig:
         return ThreadConfig(
-            ThreadCount.named(self.intra, "intra"), ThreadCount.named(self.inter, "inter")
+            ThreadCount.named(self.intra, "intra"),
+            ThreadCount.named(self.inter, "inter"),
+            None if self.instances is None else InstanceCount.named(self.instances, "instances"),
         )
 
 
@@ -174,7 +238,7 @@ class Case:
         return self.threads.id + self.suffix
 
     def granted_cpus(self, intra: int, inter: int, available: int) -> int:
-        """How many CPUs the measuring process is pinned to.
+        """How many CPUs one measuring process is pinned to.
 
         By default as many as the configuration can keep busy. That is max(intra, inter), not
         their product: kernels run inside the inter-op threads only where intra is 1, else all of
@@ -187,6 +251,25 @@ class Case:
         if intra == 0 or inter == 0:
             return available
         return min(max(intra, inter), available)
+
+    def team_size(self, intra: int, inter: int, counts: CpuCounts) -> int:
+        """How many instances run at once, of so many threads each; 1 where nobody asked.
+
+        `counts` are the machine's. There may be more instances than CPUs.
+        """
+        if self.threads.instances is None:
+            return 1
+        cpus_of_one = self.granted_cpus(intra, inter, counts.logical)
+        return self.threads.instances.resolve(counts, cpus_of_one)
+
+
+def is_oversubscribed(threads: int, granted: int, instances: int, available: int) -> bool:
+    """Whether more threads are kept busy than there are CPUs for them.
+
+    `threads`: those that one instance can keep busy (its larger pool; 0: unknown, then one for each
+    CPU granted), `granted`: its CPUs, `available`: all CPUs that may be used.
+    """
+    return threads > granted or instances * (threads or granted) > available
 
 
 def parse_marker(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Case, ...]:
@@ -207,30 +290,44 @@ def parse_marker(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[
 
 
 def parse_spec(spec: str, argument: str = "--tf-threads") -> tuple[ThreadConfig, ...]:
-    """Configurations from the command line: `8x4,4x8`, or a grid `intra=1,2,4;inter=1,2`.
+    """Configurations from the command line.
 
-    Raises `ConfigError` naming the option.
+    `8x4,4x8`, with instances `8x4x2`, or a grid `intra=1,2,4;inter=1,2;instances=1,fill`. Raises
+    `ConfigError` naming the option.
     """
     if "=" not in spec:
-        return _distinct(_pair(pair, argument) for pair in spec.split(","))
-    axes: dict[str, list[ThreadCount]] = {}
+        return _distinct(_typed_config(text, argument) for text in spec.split(","))
+    axes: dict[str, list[str]] = {}
     for part in spec.split(";"):
         name, _, values = part.partition("=")
         name = name.strip()
-        if name not in ("intra", "inter"):
+        if name not in _AXES:
             raise ConfigError(
-                argument, f"{quoted(name)} is neither intra nor inter in {quoted(spec)}"
+                argument,
+                f"{quoted(name)} is none of {', '.join(_AXES)} in {quoted(spec)}",
             )
         if name in axes:
             raise ConfigError(argument, f"{name} is given twice in {quoted(spec)}")
-        axes[name] = [_typed_count(value, argument) for value in values.split(",")]
-    grid = itertools.product(axes.get("intra", [AUTO]), axes.get("inter", [AUTO]))
-    return _distinct(ThreadConfig(intra, inter) for intra, inter in grid)
+        axes[name] = values.split(",")
+    return _grid(
+        [_typed_count(text, argument) for text in axes.get("intra", [AUTO.text])],
+        [_typed_count(text, argument) for text in axes.get("inter", [AUTO.text])],
+        [_typed_instances(text, argument) for text in axes["instances"]]
+        if "instances" in axes
+        else [None],
+    )
 
 
 def to_spec(configs: Iterable[ThreadConfig]) -> str:
     """The text that `parse_spec` reads these configurations from."""
-    return ",".join(f"{config.intra.text}x{config.inter.text}" for config in configs)
+    return ",".join(
+        "x".join(
+            count.text
+            for count in (config.intra, config.inter, config.instances)
+            if count is not None
+        )
+        for config in configs
+    )
 
 
 def select(levels: Iterable[Sequence[Case]], override: Sequence[ThreadConfig]) -> tuple[Case, ...]:
@@ -286,7 +383,8 @@ def parse_timeout(value: object, argument: str) -> float | None:
 
 
 _PARAMETERS = ("intra", "inter")
-_KEYWORDS = ("configs", "cpus", "env", "processes", "timeout", "tolerance")
+_AXES = (*_PARAMETERS, "instances")
+_KEYWORDS = ("instances", "configs", "cpus", "env", "processes", "timeout", "tolerance")
 
 
 def _bind(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
@@ -307,32 +405,56 @@ def _bind(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, obj
 
 
 def _configs(named: Mapping[str, object]) -> tuple[ThreadConfig, ...]:
-    pairs = named.get("configs")
-    if pairs is None:
-        intra = _axis(named.get("intra"), "intra")
-        inter = _axis(named.get("inter"), "inter")
-        return _distinct(ThreadConfig(*both) for both in itertools.product(intra, inter))
-    if named.get("intra") is not None or named.get("inter") is not None:
-        raise ConfigError("configs", "give either configs or intra and inter, not both")
-    expected = "a list of pairs such as configs=[(8, 4), (4, 8)]"
-    if not _is_axis(pairs):
-        raise ConfigError("configs", f"{quoted(pairs)} is not {expected}")
+    listed = named.get("configs")
+    if listed is None:
+        instances = named.get("instances")
+        return _grid(
+            _axis(named.get("intra"), "intra", ThreadCount.parse),
+            _axis(named.get("inter"), "inter", ThreadCount.parse),
+            [None] if instances is None else _axis(instances, "instances", InstanceCount.parse),
+        )
+    if any(named.get(axis) is not None for axis in _AXES):
+        raise ConfigError("configs", f"give either configs or {', '.join(_AXES)}, not both")
+    expected = (
+        "a list of pairs such as configs=[(8, 4), (4, 8)], or, with instances, of triples such as "
+        "[(8, 4, 2)]"
+    )
+    if not _is_axis(listed):
+        raise ConfigError("configs", f"{quoted(listed)} is not {expected}")
     configs = []
-    for pair in _values(pairs, "configs", f"use {expected}"):
-        values = _values(pair, "configs", expected) if _is_axis(pair) else []
-        if len(values) != len(_PARAMETERS) or isinstance(pair, Set):
+    for one in _values(listed, "configs", f"use {expected}"):
+        values = _values(one, "configs", expected) if _is_axis(one) else []
+        if len(values) not in (len(_PARAMETERS), len(_AXES)) or isinstance(one, Set):
             raise ConfigError(
-                "configs", f"{quoted(pair)} is no pair (intra, inter); use {expected}"
+                "configs",
+                f"{quoted(one)} is neither a pair (intra, inter) nor a triple with instances; use "
+                f"{expected}",
             )
-        configs.append(ThreadConfig(*(ThreadCount.parse(value, "configs") for value in values)))
+        intra, inter, *others = values
+        configs.append(
+            ThreadConfig(
+                ThreadCount.parse(intra, "configs"),
+                ThreadCount.parse(inter, "configs"),
+                *(InstanceCount.parse(other, "configs") for other in others),
+            )
+        )
     return _distinct(configs)
 
 
-def _axis(value: object, argument: str) -> list[ThreadCount]:
+def _grid(
+    intra: Iterable[ThreadCount],
+    inter: Iterable[ThreadCount],
+    instances: Iterable[InstanceCount | None],
+) -> tuple[ThreadConfig, ...]:
+    """Each with each."""
+    return _distinct(ThreadConfig(*one) for one in itertools.product(intra, inter, instances))
+
+
+def _axis(value: object, argument: str, parse: Callable[[object, str], _Count]) -> list[_Count]:
     if _is_axis(value):
-        values = _values(value, argument, "leave the argument out for auto")
-        return [ThreadCount.parse(one, argument) for one in values]
-    return [ThreadCount.parse(value, argument)]
+        values = _values(value, argument, "leave the argument out for the default")
+        return [parse(one, argument) for one in values]
+    return [parse(value, argument)]
 
 
 def _is_axis(value: object) -> TypeGuard[Iterable[object]]:
@@ -420,22 +542,41 @@ def _typed_count(text: str, argument: str) -> ThreadCount:
     return ThreadCount.named(text.strip(), argument)
 
 
-def _whole_number(digits: str, argument: str) -> int:
+def _typed_instances(text: str, argument: str) -> InstanceCount:
+    return InstanceCount.named(text.strip(), argument)
+
+
+def _whole_number(digits: str, argument: str, what: str = "threads") -> int:
     digits = digits.lstrip("0") or "0"
     if len(digits) > _MOST_DIGITS:  # of more than 4,300 digits Python makes no number
-        raise ConfigError(argument, f"{quoted(digits)} threads are more than {MAX_THREADS}")
+        raise ConfigError(argument, f"{quoted(digits)} {what} are more than {MAX_THREADS}")
     return int(digits)
 
 
-def _pair(text: str, argument: str) -> ThreadConfig:
-    intra, x, inter = text.partition("x")
-    if not x:
+def _of_machine(text: str, machine: CpuCounts) -> int:
+    """What a number or a symbol comes to, 1 to `MAX_THREADS`."""
+    symbol = _SYMBOL.fullmatch(text)
+    if symbol is None:
+        return int(text)
+    of_machine = machine.physical if symbol["name"] == "physical" else machine.logical
+    number = of_machine * int(symbol["times"] or 1) // int(symbol["over"] or 1)
+    return min(max(number, 1), MAX_THREADS)
+
+
+def _typed_config(text: str, argument: str) -> ThreadConfig:
+    intra, *others = text.split("x")
+    if len(others) not in (1, 2):
         raise ConfigError(
             argument,
-            f"{quoted(text)} is no configuration; use INTRAxINTER pairs such as 8x4,4x8 "
-            "or a grid such as intra=1,2;inter=1,2",
+            f"{quoted(text)} is no configuration; use INTRAxINTER pairs such as 8x4,4x8, with "
+            "instances 8x4x2, or a grid such as 'intra=1,2;inter=1,2;instances=1,fill'",
         )
-    return ThreadConfig(_typed_count(intra, argument), _typed_count(inter, argument))
+    inter, *instances = others
+    return ThreadConfig(
+        _typed_count(intra, argument),
+        _typed_count(inter, argument),
+        *(_typed_instances(one, argument) for one in instances),
+    )
 
 
 def _distinct(configs: Iterable[ThreadConfig]) -> tuple[ThreadConfig, ...]:

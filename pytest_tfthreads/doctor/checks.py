@@ -80,6 +80,7 @@ class Facts:
     cpu_model: str
     cpus: tuple[int, ...]  # those that this process may use
     online: tuple[int, ...] | None  # all of the machine
+    cpuset: tuple[int, ...] | None  # those that the cgroup grants
     physical: int  # cores that this process may use, the quota counted
     quota_cpus: float | None
     hides_groups: bool
@@ -208,9 +209,18 @@ def _affinity(facts: Facts) -> Finding:
     return Finding(
         "affinity",
         "ok",
-        f"CPUs {ranges(facts.cpus)} of {ranges(facts.online)}; what runs on the other {others} "
-        "shares caches and memory",
+        f"CPUs {ranges(facts.cpus)} of {ranges(facts.online)}{_by_whom(facts)}; what runs on the "
+        f"other {others} shares caches and memory",
     )
+
+
+def _by_whom(facts: Facts) -> str:
+    """Whether the cgroup grants no more CPUs, or somebody chose among those (taskset)."""
+    if facts.cpuset is None or facts.cpuset == facts.online:
+        return ""
+    if set(facts.cpuset) <= set(facts.cpus):
+        return ", all that the cgroup (the container) grants"
+    return f", of {ranges(facts.cpuset)} that the cgroup (the container) grants"
 
 
 def _quota(facts: Facts) -> Finding:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.doctor.checks import Clock, Facts, Load, Turbo
-from pytest_tfthreads.system.machine import Machine, kernel_text, parse_cpu_list, read_nodes
+from pytest_tfthreads.system.cpu_counters import cpu_ticks
+from pytest_tfthreads.system.machine import (
+    Machine,
+    kernel_text,
+    parse_cpu_list,
+    read_cpuset,
+    read_nodes,
+)
 
 ROOT = Path("/")
 
@@ -33,6 +39,7 @@ def read_facts(machine: Machine, root: Path = ROOT) -> Facts:
         cpu_model=machine.cpu_model,
         cpus=cpus,
         online=online_cpus(root),
+        cpuset=read_cpuset(root / "sys/fs/cgroup", root / "proc/self/cgroup"),
         physical=machine.counts.physical,
         quota_cpus=machine.quota_cpus,
         hides_groups=not (root / "proc/self/cgroup").exists(),
@@ -116,9 +123,9 @@ def turbo(root: Path) -> Turbo | None:
 
 def load(root: Path, cpus: Sequence[int], look_s: float = _LOOK_S) -> Load | None:
     """How busy these CPUs are, while this process only waits."""
-    before = _ticks(root, cpus)
+    before = cpu_ticks(root, cpus)
     time.sleep(look_s)
-    after = _ticks(root, cpus)
+    after = cpu_ticks(root, cpus)
     if before is None or after is None or after.total <= before.total:
         return None
     share = len(cpus) / (after.total - before.total)
@@ -144,27 +151,6 @@ def clock(read: Callable[[], float]) -> Clock:
         if time.perf_counter() - begun_s > _LOOK_S:
             break
     return Clock(min(steps), (time.perf_counter() - begun_s) / (readings + len(steps)))
-
-
-@dataclass(frozen=True)
-class _Ticks:
-    busy: int
-    stolen: int
-    total: int
-
-
-def _ticks(root: Path, cpus: Sequence[int]) -> _Ticks | None:
-    """Since the boot, of these CPUs together: user, nice, system, idle, iowait, irq, softirq, …"""
-    names = {f"cpu{cpu}" for cpu in cpus}
-    rows = [line.split() for line in (_text(root / "proc/stat") or "").splitlines()]
-    try:
-        ticks = [[int(one) for one in row[1:9]] for row in rows if row and row[0] in names]
-        idle = sum(tick[3] + tick[4] for tick in ticks)
-        stolen = sum(tick[7] for tick in ticks)
-    except (ValueError, IndexError):
-        return None
-    total = sum(map(sum, ticks))
-    return _Ticks(total - idle - stolen, stolen, total) if ticks else None
 
 
 def _cpu_list(text: str | None) -> tuple[int, ...] | None:

@@ -93,7 +93,7 @@ def run_pairs(
             )
             for place in sorted(order_of_set_up)
         ]
-        run_interleaved([processes[place] for place in order_of_set_up], ring, machine.cpu_set)
+        run_interleaved([processes[place] for place in order_of_set_up], ring, machine.team_sets)
         first, second = map(_sample, processes)
         iterations = iterations or first.iterations
         pairs.append((first, second))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_tfthreads.core.format import mebibytes
 from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE
 from pytest_tfthreads.engine.reply import Outcome
 
@@ -39,6 +40,8 @@ FailureKind = Literal[
     "preload",
     "interpreter",
     "misconfigured",
+    "too-little-memory",
+    "never-together",
 ]
 """How a process ended that could not tell itself; others are outcomes of replies."""
 KilledFor = Literal["time-out", "descriptors", "garbled", "unreadable", "abandoned"]
@@ -150,7 +153,7 @@ def interpreter_failure(what: str, log: str) -> Failure:
 
 
 def _headline(ending: Ending) -> tuple[FailureKind, str]:
-    after = f"after {ending.seconds:.1f} s (peak memory {ending.max_rss_bytes / 2**20:,.0f} MiB)"
+    after = f"after {ending.seconds:.1f} s (peak memory {mebibytes(ending.max_rss_bytes)})"
     if ending.killed_for == "time-out":
         text = (
             f"The measuring process hung: it was killed {after}. The stacks of its threads are "

@@ -29,7 +29,8 @@ def outlive(connection_fd: int, is_shared: bool, shares_terminal: bool) -> None:
     by which workers connect, the interpreter looks itself whether anybody needs it.
 
     `shares_terminal`: the interpreter stays in pytest's session and process group, because a
-    debugger below it needs the terminal. The guard never does.
+    debugger below it needs the terminal. The guard never does. Elsewhere nobody has a reason to
+    stop the interpreter, and whoever waited for it would wait for ever: so the guard has it go on.
     """
     os.set_inheritable(connection_fd, False)  # or fresh measuring processes would hold it, too
     linux.adopt_orphans()
@@ -42,7 +43,8 @@ def outlive(connection_fd: int, is_shared: bool, shares_terminal: bool) -> None:
             os.setsid()
         if is_shared:  # workers must find it gone when the interpreter is
             os.close(connection_fd)
-        _watch(interpreter, None if is_shared else socket.socket(fileno=connection_fd))
+        connection = None if is_shared else socket.socket(fileno=connection_fd)
+        _watch(interpreter, connection, may_stop=shares_terminal)
     # Not SIGKILL: if the guard is killed, the interpreter has to kill what it has started.
     linux.die_with_parent(guard_pid, signal.SIGTERM)
     if not shares_terminal:
@@ -50,7 +52,7 @@ def outlive(connection_fd: int, is_shared: bool, shares_terminal: bool) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _watch(interpreter: int, connection: socket.socket | None) -> NoReturn:
+def _watch(interpreter: int, connection: socket.socket | None, may_stop: bool) -> NoReturn:
     wake_fd, _ = linux.wakeup_at(signal.SIGCHLD)
     poll = select.poll()
     poll.register(wake_fd, select.POLLIN)
@@ -58,7 +60,7 @@ def _watch(interpreter: int, connection: socket.socket | None) -> NoReturn:
     for fd, event in signs.items():
         poll.register(fd, event)
     kill_at_s: float | None = None
-    while os.waitpid(interpreter, os.WNOHANG)[0] == 0:
+    while not _has_ended(interpreter, may_stop):
         left_s = None if kill_at_s is None else max(0.0, kill_at_s - time.monotonic())
         ready = {fd for fd, _ in poll.poll(None if left_s is None else left_s * 1000)}
         linux.drain(wake_fd)
@@ -74,6 +76,14 @@ def _watch(interpreter: int, connection: socket.socket | None) -> NoReturn:
             kill_at_s = None
     linux.kill_children()
     os._exit(0)
+
+
+def _has_ended(interpreter: int, may_stop: bool) -> bool:
+    pid, status = os.waitpid(interpreter, os.WNOHANG | (0 if may_stop else os.WUNTRACED))
+    if pid and os.WIFSTOPPED(status):
+        os.kill(interpreter, signal.SIGCONT)
+        return False
+    return bool(pid)
 
 
 def _signs_of_the_end(connection: socket.socket) -> dict[int, int]:

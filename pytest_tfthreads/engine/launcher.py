@@ -106,6 +106,11 @@ class Launcher:
             lambda: self._interpreter((home, env)), order, timeout_s, terminal, pulse
         )
 
+    def release(self, home: Home) -> None:
+        """End the interpreters of this home, which nothing runs in."""
+        for key in [key for key in self._interpreters if key[0] == home]:
+            self._interpreters.pop(key).close()
+
     def sharing(
         self,
         order: Order,
@@ -156,9 +161,10 @@ class Launcher:
             home, env = key
             self._make_room(home)
             preload = self._start != "fresh"
-            if self._leases.is_measuring:
-                # One that died is replaced in the midst of a measurement, which has the lease. To
-                # share one that waits for a lease would be to wait for ourselves.
+            if self._leases.is_held:
+                # One that died is replaced in the midst of what this process has the lease for.
+                # To share one that waits for a lease would be to wait for ourselves: also where
+                # ours is shared, for it would stand in line behind somebody who waits for us.
                 timeout_s, run = None, ""
             else:
                 timeout_s, run = self._leases.timeout_s, self._run if preload else ""

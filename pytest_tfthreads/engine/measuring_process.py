@@ -13,12 +13,10 @@ from pytest_tfthreads.core.layout import Layout, Ready
 from pytest_tfthreads.engine import failure
 from pytest_tfthreads.engine.answers import Answers
 from pytest_tfthreads.engine.failure import Ending, Failure, KilledFor
-from pytest_tfthreads.engine.interleaving import Cpus
+from pytest_tfthreads.engine.interleaving import Cpus, CpuSets
 from pytest_tfthreads.engine.interpreter import Interpreter, unlinked_file
 from pytest_tfthreads.engine.order import Order, SentOrder, Start
-from pytest_tfthreads.engine.protocol import (
-    ConnectionClosedError,
-)
+from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.engine.reply import NOT_COLLECTED, Reply
 from pytest_tfthreads.system.machine import oom_kills
 
@@ -27,6 +25,7 @@ _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying 
 _STACKS_S = 2
 _PULSE_S = 1.0
 _LONGEST_WAIT_S = 3600.0
+_FIRST_PAUSE_S = 0.25  # between interrupts of one process; each pause is twice the one before
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,16 @@ class MeasuringProcess:
         self._told_layout = False
 
     @property
-    def cpus_wanted(self) -> int:
+    def cpu_count(self) -> int:
+        """The size of its CPU set."""
         return self._order.terms.cpu_count
 
-    def set_up(self, cpus: Cpus) -> Ready | None:
+    def set_up(self, sets: CpuSets) -> Ready | None:
+        (cpus,) = sets(1, self.cpu_count)
+        return self.set_up_on(cpus)
+
+    def set_up_on(self, cpus: Cpus) -> Ready | None:
+        """Start on these CPUs and run until the rounds can begin."""
         found = self._find_interpreter()
         if isinstance(found, Failure):
             self.result = found
@@ -86,14 +91,48 @@ class MeasuringProcess:
             self._process.go_on(cpus)
         return self._process.answers.ready
 
-    def take_turn(self, cpus: Cpus, layout: Layout | None) -> bool:
+    def take_turn(self, sets: CpuSets, layout: Layout | None) -> bool:
+        (cpus,) = sets(1, self.cpu_count)
+        self.send_on(cpus, layout)
+        return self.wait()
+
+    def send_on(self, cpus: Cpus, layout: Layout | None) -> None:
+        """Begin a turn on these CPUs, without waiting for its end."""
         if self.result is not None or self._process is None:
-            return False
+            return
         if not self._told_layout:
             self._process.answers.tell(layout)
             self._told_layout = True
         self._process.go_on(cpus)
+
+    def wait(self) -> bool:
+        """Wait for the end of its turn; False when it has gone, finished or not."""
+        if self.result is not None or self._process is None:
+            return False
         return self._run()
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, while it is there."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it will not end its turn as it should, so that `wait` is about to explain why.
+
+        It has fallen silent, is over its time, or has answered without a measurement.
+        """
+        process = self._process
+        if self.result is not None or process is None:
+            return False
+        left_s = self._seconds_left
+        return process.is_lost or (left_s is not None and left_s <= 0 and not process.is_at_rest)
+
+    @property
+    def _seconds_left(self) -> float | None:
+        """Of its time, for the run that it is in."""
+        assert self._process is not None
+        return None if self._time_left_s is None else self._time_left_s - self._process.run_s
 
     def abandon(self) -> None:
         if self._process is not None:
@@ -104,7 +143,6 @@ class MeasuringProcess:
         """Follow it until it stops; False when it has gone."""
         process = self._process
         assert process is not None
-        begun_s = time.monotonic()
         try:
             gone = process.follow(self._time_left_s, pulse)
         except ConnectionClosedError:
@@ -113,7 +151,7 @@ class MeasuringProcess:
             )
             return False
         if self._time_left_s is not None:
-            self._time_left_s -= time.monotonic() - begun_s
+            self._time_left_s -= process.run_s
         if gone is None:
             return True
         self.result = (
@@ -122,6 +160,24 @@ class MeasuringProcess:
             else Launched(process.sent, gone, process.interpreter.reason)
         )
         return False
+
+
+def wait_for_all(processes: Sequence[MeasuringProcess]) -> None:
+    """Wait until all have come to rest, or one of them is lost.
+
+    What has become of each is told by `MeasuringProcess.wait`.
+    """
+    running = [one for one in processes if one.result is None and one._process is not None]
+    connected = [one._process for one in running if one._process is not None]
+    if any(one.is_lost for one in running):
+        return
+    left_s = [left_s for one in running if (left_s := one._seconds_left) is not None]
+    with contextlib.suppress(ConnectionClosedError):  # `wait` tells of a dead interpreter
+        _listen(
+            connected,
+            min(left_s, default=None),
+            lambda: all(one.is_at_rest for one in connected) or any(one.is_lost for one in running),
+        )
 
 
 class _Connected:
@@ -139,6 +195,8 @@ class _Connected:
         self._log = unlinked_file()
         self._pid: int | None = None
         self._is_stopped = False
+        self._run_began_s = time.monotonic()
+        self._rests_since_s: float | None = None
         self._ran_s = 0.0
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
         self._killed_for: KilledFor | None = None
@@ -152,11 +210,17 @@ class _Connected:
     def started(self, pid: int) -> None:
         self._pid = pid
 
+    @property
+    def pid(self) -> int | None:
+        return self._pid if self._end is None else None
+
     def stopped(self) -> None:
         self._is_stopped = True
+        self._rests_since_s = time.monotonic()
 
     def ended(self, code: int, max_rss_bytes: int) -> None:
         self._end = (code, max_rss_bytes)
+        self._rests_since_s = time.monotonic()
 
     # -- turns --------------------------------------------------------------------------
 
@@ -177,32 +241,72 @@ class _Connected:
         self._ran_s = 0.0
         self._oom_kills = oom_kills()
 
+    def interrupt(self, timeout_s: float) -> bool:
+        """Interrupt it as Ctrl-C does, and wait for its end; whether it has ended in time.
+
+        It is interrupted again and again, until it ends: one signal alone may be in vain. Any
+        thread of the process may take it, and then the main thread, for which Python keeps it,
+        goes on with its system call. Threads that SIGCONT has just woken do take it.
+
+        Raises `ConnectionClosedError` if the interpreter dies.
+        """
+        now_s = time.monotonic()
+        deadline_s, next_s, pause_s = now_s + timeout_s, now_s, _FIRST_PAUSE_S
+        while self._end is None and now_s < deadline_s:
+            if now_s >= next_s:
+                if self._pid is not None:
+                    self.interpreter.tell("interrupt", self._pid)
+                    self.go_on(self._cpus)  # it may stand still
+                next_s, pause_s = now_s + pause_s, 2 * pause_s
+            self._until(max(0.0, min(next_s, deadline_s) - now_s), lambda: self._is_stopped)
+            if self._is_stopped:
+                next_s = now_s
+            now_s = time.monotonic()
+        return self._end is not None
+
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
+        self._run_began_s = time.monotonic()
         if self._end is not None or self._pid is None:
             return
         moved = {} if cpus == self._cpus else {"cpus": cpus}
         self._cpus = cpus
         self._is_stopped = False
+        self._rests_since_s = None
         with contextlib.suppress(ConnectionClosedError):  # the interpreter died: `follow` will see
             self.interpreter.tell("continue", self._pid, **moved)
+
+    @property
+    def run_s(self) -> float:
+        """Seconds of its latest run, which may still go on."""
+        until_s = time.monotonic() if self._rests_since_s is None else self._rests_since_s
+        return max(0.0, until_s - self._run_began_s)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether there is nothing to wait for: it stands still, has answered, or never will."""
+        return self._is_stopped or not self.answers.is_open or self._end is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its interpreter died, or it can say no more and has not said what it measured."""
+        if self.interpreter.is_dead:
+            return True
+        reply = self.answers.reply
+        return not self.answers.is_open and (reply is None or reply.sample is None)
 
     def follow(
         self, timeout_s: float | None, pulse: Callable[[], None] | None = None
     ) -> Reply | Failure | None:
         """Wait until it stops (None) or has gone, answered or not; `pulse` as it waits.
 
-        Raises `ConnectionClosedError` if the interpreter dies.
+        `timeout_s` are those of its latest run. Raises `ConnectionClosedError` if the interpreter
+        dies.
         """
         if self.interpreter.is_dead:  # it died in another one's turn
             raise ConnectionClosedError
-        begun_s = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            if self.answers.is_open:
-                selector.register(self.answers.connection, selectors.EVENT_READ)
-            selector.register(self.interpreter.connection, selectors.EVENT_READ)
-            self._follow(selector, timeout_s, pulse)
-        self._ran_s += time.monotonic() - begun_s
+        self._follow(None if timeout_s is None else timeout_s - self.run_s, pulse)
+        self._ran_s += self.run_s
         if self._is_stopped and self._end is None:
             return None
         return self._answer() or failure.explain(self._ending())
@@ -214,51 +318,28 @@ class _Connected:
             return replace(reply, message=failure.excerpt(self._log.fileno()))
         return reply
 
-    def _follow(
-        self,
-        selector: selectors.BaseSelector,
-        timeout_s: float | None,
-        pulse: Callable[[], None] | None,
-    ) -> None:
-        self._until(
-            selector, timeout_s, lambda: self._is_stopped or not self.answers.is_open, pulse
-        )
+    def _follow(self, seconds: float | None, pulse: Callable[[], None] | None) -> None:
+        self._until(seconds, lambda: self.is_at_rest, pulse)
         if self._is_stopped:
             self.answers.read_all_there_is()
             return
         if self._end is None and self.answers.is_open:
-            self._show_stacks(selector)
+            self._show_stacks()
             self._kill("time-out")
         # It has answered, or can answer no more: it should be about to end.
         grace_s = _GRACE_S if self.answers.reply is not None else _SILENT_GRACE_S
-        self._until(selector, grace_s, lambda: self._end is not None)
+        self._until(grace_s, lambda: self._end is not None)
         if self._end is None:
             self._kill("descriptors")
-            self._until(selector, _GRACE_S, lambda: self._end is not None)
+            self._until(_GRACE_S, lambda: self._end is not None)
 
     def _until(
         self,
-        selector: selectors.BaseSelector,
         seconds: float | None,
         done: Callable[[], bool],
         pulse: Callable[[], None] | None = None,
     ) -> None:
-        longest_s = _LONGEST_WAIT_S if pulse is None else _PULSE_S
-        deadline_s = None if seconds is None else time.monotonic() + seconds
-        while not done() and self._end is None:
-            left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                return
-            wait_s = longest_s if left_s is None else min(left_s, longest_s)
-            ready = {key.fileobj for key, _ in selector.select(wait_s)}
-            if self.interpreter.connection in ready:
-                self.interpreter.read()
-            if self.answers.connection in ready and self.answers.is_open:
-                self.answers.read()
-                if not self.answers.is_open:
-                    selector.unregister(self.answers.connection)
-            if pulse is not None:
-                pulse()
+        _listen([self], seconds, lambda: done() or self._end is not None, pulse)
         if self._end is not None:
             self.answers.read_the_rest(_SILENT_GRACE_S)
 
@@ -276,7 +357,7 @@ class _Connected:
         self.answers.close()
         self._log.close()
 
-    def _show_stacks(self, selector: selectors.BaseSelector) -> None:
+    def _show_stacks(self) -> None:
         if self._pid is None:
             return
         before = os.fstat(self._log.fileno()).st_size
@@ -284,7 +365,7 @@ class _Connected:
         deadline_s = time.monotonic() + _STACKS_S
         written = before
         while time.monotonic() < deadline_s:
-            self._until(selector, 0.1, lambda: False)
+            self._until(0.1, lambda: False)
             now = os.fstat(self._log.fileno()).st_size
             if before < now == written:  # it came, and nothing more is coming
                 return
@@ -313,3 +394,33 @@ class _Connected:
             output="\n".join(output for output in outputs if output),
             log=failure.excerpt_of_stacks(self._log.fileno()),
         )
+
+
+def _listen(
+    processes: Sequence[_Connected],
+    seconds: float | None,
+    done: Callable[[], bool],
+    pulse: Callable[[], None] | None = None,
+) -> None:
+    """Hear what the processes and their interpreters say, until it is done or time is over.
+
+    Raises `ConnectionClosedError` if an interpreter dies.
+    """
+    longest_s = _LONGEST_WAIT_S if pulse is None else _PULSE_S
+    deadline_s = None if seconds is None else time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for interpreter in dict.fromkeys(process.interpreter for process in processes):
+            selector.register(interpreter.connection, selectors.EVENT_READ, interpreter)
+        for process in processes:
+            if process.answers.is_open:
+                selector.register(process.answers.connection, selectors.EVENT_READ, process.answers)
+        while not done():
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return
+            for key, _ in selector.select(longest_s if left_s is None else min(left_s, longest_s)):
+                key.data.read()
+                if isinstance(key.data, Answers) and not key.data.is_open:
+                    selector.unregister(key.fileobj)
+            if pulse is not None:
+                pulse()

@@ -75,7 +75,7 @@ class Terms:
     rounds the process stops until it is told to go on; `None`: never. `ring`: the number of the
     ring whose processes take turns; `None`: the process is alone. `budget_share`: of the time for
     which rounds would be measured. `traces`: a directory; nothing is measured, but a trace is
-    written there.
+    written there. `instances`: how many processes of the configuration run at once.
 
     Raises `ValueError` where nothing could be measured by these terms.
     """
@@ -90,6 +90,7 @@ class Terms:
     ring: int | None = None
     budget_share: float = 1.0
     traces: str | None = None
+    instances: int = 1
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -111,6 +112,7 @@ _LEAST: Mapping[str, int] = {
     "iterations": 1,
     "rounds_a_turn": 1,
     "ring": 0,
+    "instances": 1,
 }
 """The smallest values of the terms that are counts."""
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
-from pytest_tfthreads.core.decode import DecodeError, NotNegative, Plain, decode, encode
+from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative, Plain, decode, encode
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.op_profile import TraceResult
+from pytest_tfthreads.engine.protocol import MessageTooLargeError
 
 # How a measuring process came to its end, as far as it can tell itself.
 FINISHED: Final = "finished"  # the item ran; passed or not is in its reports
@@ -23,6 +24,7 @@ SESSION_EXIT: Final = "session-exit"  # pytest.exit()
 INTERRUPTED: Final = "interrupted"  # the test raised KeyboardInterrupt
 INTERNAL_ERROR: Final = "internal-error"  # pytest or a plugin broke
 DESCRIPTORS_CLOSED: Final = "descriptors-closed"  # pytest broke because the test closed its files
+TOO_LARGE: Final = "too-large"  # what the test left for its reports cannot be sent
 
 Outcome = Literal[
     "finished",
@@ -35,14 +37,23 @@ Outcome = Literal[
     "interrupted",
     "internal-error",
     "descriptors-closed",
+    "too-large",
 ]
 
 
 def outcome_of_error(error: BaseException) -> Outcome:
-    """Whose fault it is that pytest itself raised this."""
+    """Whose fault it is that pytest itself raised this, or that a reply could not be sent."""
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         return DESCRIPTORS_CLOSED
+    if isinstance(error, MessageTooLargeError):
+        return TOO_LARGE
     return INTERNAL_ERROR
+
+
+def unsent(error: Exception, details: str) -> Reply:
+    """Instead of a reply that could not be sent for this; `details` is the traceback."""
+    outcome = outcome_of_error(error)
+    return Reply(outcome, str(error) if outcome == TOO_LARGE else details)
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,9 @@ class Reply:
     it has no configuration of its id. `reports`: as pytest serializes them. `sample` and
     `benchmark` are there together, if it measured; `trace`, if it was to be traced. `modules`:
     files by name, for the `roots` of its order. `uses_benchmark`: pytest-benchmark's fixture was
-    set up. `raised`: by phase, an exception and what caused it, outermost first. `states`: of
+    set up. `began_s`: where several instances measure at once, when each round of the sample began,
+    by a clock that all processes share; `rounds_before`: rounds that its turns counted before
+    these. `raised`: by phase, an exception and what caused it, outermost first. `states`: of
     plugins, for the pytest process.
     """
 
@@ -106,10 +119,14 @@ class Reply:
     uses_benchmark: bool = False
     raised: Mapping[str, tuple[RaisedError, ...]] = field(default_factory=dict)
     states: tuple[Mapping[str, Any], ...] = ()
+    began_s: tuple[NotNegative, ...] = ()
+    rounds_before: Count = 0
 
     def __post_init__(self) -> None:
         if (self.sample is None) is not (self.benchmark is None):
             raise ValueError("it has one of sample and benchmark without the other")
+        if self.began_s and len(self.began_s) != len(self.sample.wall_s if self.sample else ()):
+            raise ValueError("it tells when rounds began that are not in its sample")
         if not all(self.raised.values()):
             raise ValueError("something was raised, and nothing is told of it")
 

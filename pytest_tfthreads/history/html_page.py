@@ -39,9 +39,10 @@ _MOST_INTERVALS = 500
 _HEIGHT_PX = 440
 _BREAKABLE = 40
 _HOW_TO_READ = (
-    "Intervals are of 95 %. A change lies between the two runs with 95 % confidence. The reference "
-    "workload is measured beside each test. Where the reference workload moves too, the machine or "
-    "TensorFlow has changed, not the code."
+    "Intervals are of 95 %. A change that was measured side by side has that size, whatever saved "
+    "runs say; its band is green. Any other lies between the two runs with 95 % confidence. The "
+    "reference workload is measured beside each test. Where the reference workload moves too, the "
+    "machine or TensorFlow has changed, not the code."
 )
 _SHORT_ID = 7
 
@@ -77,7 +78,7 @@ def _changes(timeline: Timeline) -> str:
         same.setdefault((found.line.test, name, *place), []).append(found)
     rows = [
         [
-            [_shift(one.change.shift, unit_words(one.line, one.metric)) for one in group]
+            [_change(one) for one in group]
             + [_shift(one.reference, "reference") for one in group[:1] if one.reference],
             [test, f"line {name}"],
             [
@@ -98,6 +99,11 @@ def _changes(timeline: Timeline) -> str:
             rows,
         )
     )
+
+
+def _change(found: Found) -> str:
+    words = _shift(found.change.shift, unit_words(found.line, found.metric))
+    return f"{words}, measured side by side" if found.change.is_measured else words
 
 
 def _shift(shift: Shift, of: str) -> str:
@@ -259,7 +265,7 @@ def _ends(line: Line, start: int, stop: int) -> tuple[float, float]:
 
 
 def _place(found: Found) -> dict[str, Any]:
-    """Where the change may lie, as a band."""
+    """Where the change may lie, as a band; of another colour if it was measured side by side."""
     return {
         "type": "rect",
         "layer": "below",
@@ -269,7 +275,7 @@ def _place(found: Found) -> dict[str, Any]:
         "x1": found.later,
         "y0": 0,
         "y1": 1,
-        "fillcolor": "--faint",
+        "fillcolor": "--series-3" if found.change.is_measured else "--faint",
         "opacity": 0.25,
         "line": {"width": 0},
     }
@@ -284,7 +290,10 @@ def _size(found: Found) -> dict[str, Any]:
         "yanchor": "top",
         "showarrow": False,
         "textangle": -90,
-        "text": html.escape(with_bounds(found.change.shift, signed_percent)),
+        "text": html.escape(
+            with_bounds(found.change.shift, signed_percent)
+            + (" side by side" if found.change.is_measured else "")
+        ),
     }
 
 

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
@@ -24,15 +24,17 @@ from pytest_tfthreads.core.stats.change_points import (
     segmentation,
     shifts_between,
 )
-from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import (
+    FAMILYWISE_ERROR,
+    Estimate,
+    Spread,
+    mean_of_ratios,
+)
+from pytest_tfthreads.core.stats.known_changes import Known, with_known
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.variants.released import SOFTWARE
 
-VERSIONS = {
-    "tensorflow": "TensorFlow",
-    "python": "Python",
-    "onednn": "oneDNN",
-    "plugin": "pytest-tfthreads",
-}
+VERSIONS = {**SOFTWARE, "plugin": "pytest-tfthreads"}
 """What is recorded of the software beside the code under test, by its name in a saved file."""
 _PLACE = {"host": "host", "tensorflow": "TensorFlow", "python": "Python"}
 
@@ -46,7 +48,7 @@ class Point:
 
     `place` says on which host and with which versions it was measured. `measured_s` is how long a
     process measured. `reference_speeds` are calls a second of the reference workload, one a
-    process; none where a process had none.
+    process; none where a process had none. `spreads`: by metric, where the run recorded them.
     """
 
     machine: Facts
@@ -58,10 +60,11 @@ class Point:
     measured_s: float
     regressed: bool
     reference_speeds: tuple[float, ...] = ()
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
 
     def estimate(self, metric: str) -> Estimate:
-        """The speed with its 95 % interval over processes."""
-        return mean_of_ratios(self.speeds[metric])
+        """The speed with its 95 % interval over processes, as the run recorded it."""
+        return mean_of_ratios(self.speeds[metric], spread=self.spreads.get(metric))
 
     def session(self, metric: str) -> Session:
         return Session(tuple(map(math.log, self.speeds[metric])), self.measured_s)
@@ -132,10 +135,11 @@ class Line:
 
     def segmentations(self, error: float) -> dict[str, Segmentation]:
         """Levels and changes by metric; `error` as in `changes.course`."""
-        return {
-            metric: segmentation([point.session(metric) for point in self.points.values()], error)
-            for metric in METRICS
-        }
+        return {metric: segmentation(self.sessions(metric), error) for metric in METRICS}
+
+    def sessions(self, metric: str) -> list[Session]:
+        """One a run."""
+        return [point.session(metric) for point in self.points.values()]
 
 
 def run_of(stored: StoredRun) -> Run:
@@ -213,13 +217,23 @@ def lines_of(runs: Sequence[Run], wanted: Callable[[str], bool] = lambda _: True
     return sorted(_told_apart(lines), key=lambda line: line.test)
 
 
-def segmentations_of(lines: Sequence[Line]) -> list[dict[str, Segmentation]]:
+def segmentations_of(
+    lines: Sequence[Line],
+    known: Callable[[Line, str], Sequence[Known]] = lambda line, metric: (),
+) -> list[dict[str, Segmentation]]:
     """Of each line, levels and changes by metric.
 
-    The chance of any change that is not there is to be 5 % for all of them together.
+    The chance of any change that is not there is to be 5 % for all of them together. `known` are
+    changes of a line and metric that were measured side by side: they replace what was found.
     """
     histories = len(METRICS) * len(lines)
-    return [line.segmentations(FAMILYWISE_ERROR / histories) for line in lines]
+    return [
+        {
+            metric: with_known(found, line.sessions(metric), known(line, metric))
+            for metric, found in line.segmentations(FAMILYWISE_ERROR / histories).items()
+        }
+        for line in lines
+    ]
 
 
 def reference_shifts(line: Line, changes: Sequence[ChangePoint]) -> list[Shift | None]:
@@ -274,28 +288,38 @@ def _joined(first: Point, second: Point) -> Point:
         measured_s=min(first.measured_s, second.measured_s),
         regressed=first.regressed or second.regressed,
         reference_speeds=sum(references, ()) if all(references) else (),
+        spreads={},
     )
 
 
 def _point(measurement: Measurement, regressed: bool) -> Point:
-    samples, items = measurement.samples, measurement.items
+    samples, spreads = measurement.samples, measurement.spreads
     references = [sample.reference_wall_s for sample in samples]
+    machine, of_test = line_of(measurement)
     return Point(
-        machine=_in_words(fingerprint(measurement)),
-        conditions=_in_words(conditions(measurement)),
+        machine=machine,
+        conditions=of_test,
         place=_in_words({name: measurement.machine.get(key) for key, name in _PLACE.items()}),
         unit=measurement.unit,
         versions={key: str(value) for key in VERSIONS if (value := measurement.machine.get(key))},
         speeds={
-            "throughput": tuple(items * sample.calls_a_second for sample in samples),
-            "cpu_efficiency": tuple(items * sample.calls_a_cpu_second for sample in samples),
+            "throughput": tuple(measurement.throughputs),
+            "cpu_efficiency": tuple(measurement.cpu_efficiencies),
         },
         measured_s=fmean(sum(sample.wall_s) for sample in samples),
         regressed=regressed,
         reference_speeds=tuple(1 / reference for reference in references if reference)
         if all(references)
         else (),
+        spreads={}
+        if spreads is None
+        else {"throughput": spreads.throughput, "cpu_efficiency": spreads.cpu_efficiency},
     )
+
+
+def line_of(measurement: Measurement) -> tuple[Facts, Facts]:
+    """The machine and the conditions: what makes a test's speeds be on one line."""
+    return _in_words(fingerprint(measurement)), _in_words(conditions(measurement))
 
 
 def _in_words(facts: Mapping[str, object]) -> Facts:

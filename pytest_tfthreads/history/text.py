@@ -121,7 +121,7 @@ def _place(timeline: Timeline, group: Sequence[Found]) -> list[str]:
             unit_words(found.line, found.metric),
             f"{found.line.test}, {line_words(found.line, timeline.machines[found.line.machine])}",
             _reference(found),
-            "" if _is_plain(found) else _likely(timeline, found),
+            _how(timeline, found),
         ]
         for found in group
     ]
@@ -131,6 +131,12 @@ def _place(timeline: Timeline, group: Sequence[Found]) -> list[str]:
 def _reference(found: Found) -> str:
     shift = found.reference
     return "" if shift is None else f"reference {with_bounds(shift, signed_percent)}"
+
+
+def _how(timeline: Timeline, found: Found) -> str:
+    if found.change.is_measured:
+        return "measured side by side"
+    return "" if _is_plain(found) else _likely(timeline, found)
 
 
 def _is_plain(found: Found) -> bool:

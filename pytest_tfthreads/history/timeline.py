@@ -72,7 +72,12 @@ class Timeline:
             changes = [
                 (metric, change) for metric in METRICS for change in segmentations[metric].changes
             ]
-            references = reference_shifts(line, [one for _, one in changes])
+            references = [
+                None if change.is_measured else reference  # no machine of another day is in it
+                for (_, change), reference in zip(
+                    changes, reference_shifts(line, [one for _, one in changes]), strict=True
+                )
+            ]
             points = tuple(line.points.values())
             found += [
                 self._found(line, points, metric, one, reference)

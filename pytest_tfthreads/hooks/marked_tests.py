@@ -9,8 +9,10 @@ from statistics import fmean
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.abreast import Selected
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.session_results import SessionResults
@@ -23,8 +25,16 @@ from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
 from pytest_tfthreads.report.verdicts import expectation, failure_message
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.runner import traces
-from pytest_tfthreads.runner.baseline import check_baseline, open_baseline, open_saved_commit
+from pytest_tfthreads.runner.abreast import Abreast
+from pytest_tfthreads.runner.baseline import (
+    check_baseline,
+    open_baseline,
+    open_place,
+    open_saved_commit,
+)
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
@@ -68,6 +78,7 @@ class MarkedTests:
         self._runs: dict[str, IsolatedRun] = {}  # of items that are not reported yet
         self._groups: collection.Groups | None = None
         self._gate: Gate | None = None
+        self._abreast: Abreast | None = None  # a command that asks what is measured
         self._saw_marked = False
         self._preloaded: list[PreloadedVariant] = []  # as far as it was told
         self._attempts = Attempts(config)
@@ -125,10 +136,12 @@ class MarkedTests:
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
         if not self._config.getoption("collectonly"):
+            if self._settings.abreast is not None:
+                to_run = self._serve(self._settings.abreast, session)
             if to_run:
                 self._sharing_another = self.isolation().plan_sharing(to_run)
             measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
-            if measuring:
+            if measuring and self._abreast is None:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
         self._preload(to_run, session.items)
@@ -197,13 +210,48 @@ class MarkedTests:
         if to_run and modules.modules:
             self.isolation().preload(modules)
 
+    def _serve(self, descriptor: int, session: pytest.Session) -> list[pytest.Item]:
+        """Have tests measured as the command asks that has started this run; all others are left.
+
+        Returns those that are to be run: marked ones that may measure. What is marked by mistake is
+        left to fail.
+        """
+        to_run, wanted, others = [], [], []
+        for item in session.items:
+            if not (_is_ours(item) and benchmark_bridge.may_measure(item)):
+                others.append(item)
+                continue
+            to_run.append(item)
+            if case_of(item) is not None:
+                wanted.append(item)
+        config, isolation = self._config, self.isolation()
+        try:
+            roots = [str(Repository.holding(config.rootpath).top)]
+        except RevisionError:  # two environments need no repository
+            roots = []
+        modules = [item.path for item in wanted]
+        self._abreast = Abreast(
+            descriptor,
+            lambda place: open_place(place, config, here, modules),
+            isolation.leave,
+            self._settings.group,
+        )
+        here = isolation.measure_for(self._abreast, roots)
+        self._abreast.collected([_selected(item) for item in wanted])
+        session.items[:] = to_run
+        if others:
+            config.hook.pytest_deselected(items=others)
+        return wanted
+
     def _is_judging(self) -> bool:
-        return is_asked_for(self._config, self._settings.duet)
+        return is_asked_for(self._config, self._settings)
 
     @pytest.hookimpl(tryfirst=True)  # what goes wrong is told before the summary
     def pytest_sessionfinish(self) -> None:
         if self._isolation is not None:
             self._isolation.end_shared()
+        if self._abreast is not None:
+            self._abreast.end()
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
@@ -246,15 +294,21 @@ class MarkedTests:
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""
         settings = self._settings
+        ours = [item for item in items if case_of(item) is not None and not _runs_here(item)]
+        whole = roles.gets_whole_groups(self._config) and not self._config.getoption("usepdb")
+        aliases = self.isolation().aliases(ours) if whole and ours else set()
         traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
         processes = {}
-        for item in items:
+        for item in ours:
             case = case_of(item)
-            if case is None or _runs_here(item):
-                continue
+            assert case is not None
             count = case.processes or settings.processes
             if not benchmark_bridge.measures(item):
                 count = int(item.nodeid not in self._sharing_another)
+            elif self._abreast is not None:  # nobody knows how many there will be elsewhere
+                count = 1
+            elif item.nodeid in aliases:
+                count = 0
             elif settings.duet:
                 count = 2 * max(count, settings.looks[0]) + traces
             else:
@@ -280,7 +334,7 @@ class MarkedTests:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        if self._settings.group == 1 or config.getoption("usepdb") or self._settings.duet:
+        if self._abreast is not None or config.getoption("usepdb"):
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
@@ -291,6 +345,8 @@ class MarkedTests:
             for other in self._groups.from_here(item)
             if other.nodeid not in self._runs and not _runs_here(other)
         }
+        if self._settings.group == 1 or self._settings.duet:
+            return self.isolation().same_as(item, list(members.values()))
         return list(members.values())
 
     def _attempt(self, item: pytest.Item, nextitem: pytest.Item | None) -> Attempt:
@@ -305,6 +361,8 @@ class MarkedTests:
         if run.reports and preloaded != self._preloaded:
             self._preloaded = preloaded
             attach(run.reports[0], Attached(preloaded=tuple(preloaded)))
+        if self._abreast is not None and self._abreast.has_gone:
+            item.session.shouldstop = "the command that asks what is measured has gone"
         if run.ending is not None:
             raise run.ending
         for state in run.states:
@@ -334,6 +392,17 @@ class MarkedTests:
         if failing:
             called.outcome = "failed"
             called.longrepr = "\n".join(failing)
+
+
+def _selected(item: pytest.Item) -> Selected:
+    case = case_of(item)
+    assert case is not None
+    return Selected(
+        collection.nodeid_of(item),
+        collection.group_of(item),
+        Configuration.named(case.id, case.threads),
+        Pace.of_budget(benchmark_bridge.budget_s(item)).process_s,
+    )
 
 
 def _may_deselect(item: pytest.Item) -> bool:

@@ -18,6 +18,7 @@ from statistics import fmean, median
 from time import perf_counter, process_time
 from typing import Protocol
 
+from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.reference import Reference
 from pytest_tfthreads.measuring.steering import (
     MIN_WARMUP_CALLS,
@@ -81,7 +82,13 @@ class Recorder:
 
     __name__ = "tf_threads_timer"
 
-    def __init__(self, watch: RetraceWatch, turns: Turns, reference: Reference) -> None:
+    def __init__(
+        self,
+        watch: RetraceWatch,
+        turns: Turns,
+        reference: Reference,
+        contention: ContentionMeter,
+    ) -> None:
         self.readings: list[tuple[float, float]] = []
         self.items: float = 1
         self.unit = "calls"
@@ -92,6 +99,7 @@ class Recorder:
         self._watch = watch
         self._turns = turns
         self._reference = reference
+        self._contention = contention
         self._lays_itself_out: Callable[[], bool] = lambda: False
         self._steering: Steering | None = None  # without it pytest-benchmark calibrates by itself
         self._phase = Phase.NOT_BEGUN
@@ -132,6 +140,7 @@ class Recorder:
         self._phase = Phase.OWN_ROUNDS if self._lays_itself_out() else Phase.PREPARING
         if self._phase is Phase.OWN_ROUNDS:
             self._turns.ready_for_own_rounds()
+            self._contention.begin()
 
     def __call__(self) -> float:
         self._begin()
@@ -153,10 +162,15 @@ class Recorder:
             self._retraced = self._retraced or self._watch.retraced()
         if self._phase is Phase.LAST_WARM_UP:
             self._phase = Phase.MEASURING
+            self._contention.begin()
             return
         round_s = self.readings[-1][0] - self.readings[-2][0]
-        self._reference.round_over(round_s, self._turns.ends_with_this_round())
+        ends_turn = self._turns.ends_with_this_round()
+        self._reference.round_over(round_s, ends_turn)
+        self._contention.round_over(ends_turn)
         self._turns.round_over()
+        if ends_turn:
+            self._contention.begin()
 
     # -- told by pytest-benchmark's own steps -------------------------------------------
 
@@ -206,6 +220,11 @@ class Recorder:
             tuple(end[0] - start[0] for start, end in pairs),
             tuple(end[1] - start[1] for start, end in pairs),
         )
+
+    def began_s(self, count: int) -> tuple[float, ...]:
+        """When each of the last `count` rounds began, by a clock that all processes share."""
+        # Linux's perf_counter is CLOCK_MONOTONIC, which does not begin with the process.
+        return tuple(wall_s for wall_s, _ in self.readings[len(self.readings) - 2 * count :: 2])
 
     def switches(self) -> Switches:
         """While measuring, or of the whole test where the user's own warm-up hides its end."""

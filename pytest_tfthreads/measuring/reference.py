@@ -34,7 +34,9 @@ class Reference:
     tried.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], overdue_s: float = OVERDUE_S) -> None:
+        """`overdue_s`: in rounds, after which it is run in the midst of a turn."""
+        self._overdue_s = overdue_s
         self.is_unavailable = False
         self._work = work
         self._times = 0
@@ -49,7 +51,7 @@ class Reference:
         """A round of `wall_s` seconds has ended: run the work if it is time to."""
         self._waiting_rounds += 1
         self._waiting_s += wall_s
-        if self._waiting_s < (DUE_S if ends_turn else OVERDUE_S) or self.is_unavailable:
+        if self._waiting_s < (DUE_S if ends_turn else self._overdue_s) or self.is_unavailable:
             return
         try:
             wall_s, cpu_s = self._measured()

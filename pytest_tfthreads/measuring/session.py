@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import sys
@@ -23,11 +24,12 @@ from pytest_tfthreads.core.op_profile import TraceResult
 from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.engine import reply as replies
 from pytest_tfthreads.engine.order import Order, SentOrder
-from pytest_tfthreads.engine.protocol import Connection
+from pytest_tfthreads.engine.protocol import Connection, MessageKind
 from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
-from pytest_tfthreads.measuring.reference import Reference
+from pytest_tfthreads.measuring.reference import OVERDUE_S, Reference
 from pytest_tfthreads.measuring.steering import (
     MAX_WARMUP_S,
     CalibrationPrecision,
@@ -108,10 +110,15 @@ class MeasuringSession:
         self._runtime = own_runtime
         self._target = self._target_of(order)
         self._turns = Turns(connection, order.terms.rounds_a_turn)
-        self._reference = Reference(runtime.ReferenceProduct())
+        # In the midst of a turn it would run beside the rounds of other instances.
+        overdue_s = OVERDUE_S if order.terms.instances == 1 else math.inf
+        self._reference = Reference(runtime.ReferenceProduct(), overdue_s)
+        self._contention = ContentionMeter()
         self._traced: TracedRounds | None = None
         if order.terms.traces is None:
-            self.recorder = Recorder(runtime.RetraceWatch(), self._turns, self._reference)
+            self.recorder = Recorder(
+                runtime.RetraceWatch(), self._turns, self._reference, self._contention
+            )
         else:
             self._traced = TracedRounds(runtime.Profiler(order.terms.traces))
             self.recorder = TracingRecorder(runtime.RetraceWatch(), self._turns, self._traced)
@@ -124,6 +131,8 @@ class MeasuringSession:
         self._options: dict[str, Any] = {}  # to be recorded instead of what we gave
         self._benchmark: BenchmarkRecord | None = None
         self._sample: Sample | None = None
+        self._began_s: tuple[float, ...] = ()
+        self._rounds_before = 0
         self._has_called_benchmark = False
 
     @staticmethod
@@ -152,6 +161,8 @@ class MeasuringSession:
             warnings=tuple(told.warnings),
             benchmark=None if self._sample is None else self._benchmark,
             sample=self._sample,
+            began_s=self._began_s,
+            rounds_before=self._rounds_before,
             items=self.recorder.items,
             unit=self.recorder.unit,
             effective=self._runtime.pools,
@@ -335,7 +346,10 @@ class MeasuringSession:
         self._has_lent_captures = True
         lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
         if lent and item.config.getoption("capture") == "fd":
-            self._connection.send("capturing", {}, lent)
+            self._say("capturing", {}, lent)
+
+    def _say(self, kind: MessageKind, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        self._connection.send(kind, body, fds)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
@@ -359,6 +373,9 @@ class MeasuringSession:
         switches = self.recorder.switches()
         reference_wall_s, reference_cpu_s = self._reference.mean_s() or (None, None)
         self._benchmark = record
+        if self._terms.instances > 1:
+            self._began_s = self.recorder.began_s(record.rounds)
+            self._rounds_before = max(0, self._turns.rounds - record.rounds)
         # Raises, and so fails the test, where the rounds were too short for this machine's clocks.
         self._sample = Sample(
             wall_s=wall_s,
@@ -374,6 +391,7 @@ class MeasuringSession:
             turn_rounds=self._terms.rounds_a_turn or 1,
             reference_wall_s=reference_wall_s,
             reference_cpu_s=reference_cpu_s,
+            contention=self._contention.contention(),
         )
 
     # -- what is told -----------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from pytest_tfthreads.core.op_profile import OpProfile, Span, TraceResult
+from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, RetraceWatch
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
 from pytest_tfthreads.measuring.turns import Turns
@@ -120,7 +121,7 @@ class TracingRecorder(Recorder):
     """A recorder whose rounds are traced, not measured."""
 
     def __init__(self, watch: RetraceWatch, turns: Turns, rounds: TracedRounds) -> None:
-        super().__init__(watch, turns, Reference(_no_reference))
+        super().__init__(watch, turns, Reference(_no_reference), ContentionMeter())
         self._traced = rounds
 
     def __call__(self) -> float:

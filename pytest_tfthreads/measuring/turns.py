@@ -37,6 +37,11 @@ class Turns:
         if self._rounds_a_turn is not None:
             self._wait_for_others(None)
 
+    @property
+    def rounds(self) -> int:
+        """Rounds so far."""
+        return self._rounds
+
     def ends_with_this_round(self) -> bool:
         """Whether `round_over` is about to stop this process."""
         rounds_a_turn = self._rounds_a_turn

@@ -22,15 +22,16 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.op_profile import Trace
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.threads import Case
+from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.system.run_index import read_condensed
 from pytest_tfthreads.xdist_bridge.briefing import read_briefing
 
 
-def is_asked_for(config: pytest.Config, duet: str | None) -> bool:
-    """Whether measurements are compared with others, saved or side by side."""
-    if config.getoption("collectonly"):
+def is_asked_for(config: pytest.Config, settings: Settings) -> bool:
+    """Whether measurements are judged by others, saved or side by side."""
+    if config.getoption("collectonly") or settings.abreast is not None:
         return False
-    return benchmark_bridge.compares(config) or duet is not None
+    return benchmark_bridge.compares(config) or settings.duet is not None
 
 
 class Gate:

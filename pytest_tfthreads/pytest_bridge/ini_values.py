@@ -65,8 +65,8 @@ def _axis(value: object, name: str) -> str:
 
 
 def _one(value: object, name: str) -> str:
-    """An entry of a list: text, a number, or a pair of them (intra, inter)."""
-    if isinstance(value, list) and name == "tf_threads" and len(value) == 2:
+    """An entry of a list: text, a number, or two or three of them (intra, inter, instances)."""
+    if isinstance(value, list) and name == "tf_threads" and len(value) in (2, 3):
         return "x".join(_one(part, "") for part in value)
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)

@@ -6,6 +6,7 @@ imported where it is needed, and the declaration imports nothing.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 from dataclasses import dataclass, field, replace
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from pytest_tfthreads.core.threads import ThreadConfig
 
 MARKER_HELP = (
-    "tf_threads(intra=None, inter=None, *, configs=None, cpus=None, env=None, processes=None, "
-    "timeout=None, tolerance=None): run the test in processes of its own, one configuration of "
-    "TensorFlow's intra-op and inter-op thread pools at a time. intra, inter: a number, "
-    '"auto", "logical", "physical", a multiple such as "2*physical", or a list (a grid); '
-    "configs: pairs (intra, inter) instead; cpus: CPUs that the process is pinned to, or "
+    "tf_threads(intra=None, inter=None, *, instances=None, configs=None, cpus=None, env=None, "
+    "processes=None, timeout=None, tolerance=None): run the test in processes of its own, one "
+    "configuration of TensorFlow's intra-op and inter-op thread pools at a time. intra, inter: a "
+    'number, "auto", "logical", "physical", a multiple such as "2*physical", or a list (a grid); '
+    "instances: how many processes run at once, each on CPUs of its own: a number, a symbol, "
+    '"fill" (as many as find CPUs of their own), or a list; configs: pairs (intra, inter), or '
+    "triples with instances, instead; cpus: CPUs that each process is pinned to, or "
     '"all"; env: variables set before TensorFlow is imported; processes: fresh processes a '
     "measurement; timeout: seconds for one process; tolerance: the loss of "
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
@@ -39,6 +42,8 @@ SHARES = (AUTO, OFF)
 STARTS = ("auto", "fork", "fresh")
 RUN = "run"
 SKIP = "skip"
+ABREAST = "--tf-threads-abreast"
+_ABREAST = "measured_abreast"
 _MOST_SEEDS = 1_000_000
 _SEED = pytest.StashKey[int]()
 
@@ -141,6 +146,7 @@ class Settings:
     profile: ProfileWish | None = None
     preload: PreloadWish = PreloadWish()
     share: bool = True  # tests that measure nothing share processes
+    abreast: int | None = None  # a socket's descriptor: a command asks over it what is measured
     elsewhere: str = RUN  # what becomes of marked tests on platforms that cannot measure
 
     @property
@@ -164,7 +170,8 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads",
             "SPEC",
             "measure these configurations instead of the markers': INTRAxINTER pairs such as "
-            "8x4,4x8, or a grid such as 'intra=1,2,4;inter=1,2'",
+            "8x4,4x8, INTRAxINTERxINSTANCES such as 1x1x4, or a grid such as "
+            "'intra=1,2,4;inter=1,2;instances=1,fill'",
         ),
         (
             "tf-threads-processes",
@@ -284,11 +291,20 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-search",
             "find a good configuration of each test without measuring all: of those of "
-            "--tf-threads, or of the machine's cores, halved and doubled",
+            "--tf-threads, or of the machine's cores, halved and doubled; "
+            "--tf-threads=instances=1,fill beside it adds instances to these",
         ),
     ):
         group.addoption(f"--{name}", action="store_true", help=text)
         parser.addini(name.replace("-", "_"), text, type="bool")
+    # No promise to anybody: commands give it to the runs that they start. Its name in the settings
+    # differs from those of all other options, which have an ini key each.
+    group.addoption(ABREAST, dest=_ABREAST, type=int, metavar="FD", help=argparse.SUPPRESS)
+
+
+def is_for_command(config: pytest.Config) -> bool:
+    """Whether a command has started this run of pytest, and asks what is measured."""
+    return config.getoption(_ABREAST, None) is not None
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -347,11 +363,11 @@ def read_settings(config: pytest.Config) -> Settings:
             "two out"
         )
     if search and can_measure():
-        from pytest_tfthreads.core.sweep.search import machine_grid, with_default
+        from pytest_tfthreads.core.sweep.search import asked_for
         from pytest_tfthreads.system.machine import Machine
 
-        configs = with_default(configs or machine_grid(Machine.read().counts))
-    return Settings(
+        configs = asked_for(configs, Machine.read().counts)
+    settings = Settings(
         configs=configs,
         processes=processes,
         max_processes=max_processes,
@@ -371,7 +387,14 @@ def read_settings(config: pytest.Config) -> Settings:
         profile=profile,
         preload=preload_wish,
         share=share != OFF,
+        abreast=_abreast(config),
         elsewhere=elsewhere or defaults.elsewhere,
+    )
+    if settings.abreast is None:
+        return settings
+    # A command asks what is measured: nothing is judged or written here.
+    return replace(
+        settings, duet=None, duet_if_open=False, budget_s=None, report=None, profile=None
     )
 
 
@@ -457,6 +480,15 @@ def _profile(config: pytest.Config) -> ProfileWish | None:
     is_option = config.getoption("tf_threads_profile") is not None
     start = config.invocation_params.dir if is_option else config.rootpath
     return ProfileWish.parse(text, name, start)
+
+
+def _abreast(config: pytest.Config) -> int | None:
+    descriptor: int | None = config.getoption(_ABREAST, None)
+    if descriptor is not None and (config.getoption("usepdb") or config.getoption("trace")):
+        raise pytest.UsageError(
+            "a command measures here, and a debugger (--pdb, --trace) would stop it: leave that out"
+        )
+    return descriptor
 
 
 def _value(config: pytest.Config, name: str) -> tuple[str | None, str]:

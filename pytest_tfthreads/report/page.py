@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import importlib.util
 import itertools
 import json
 import math
@@ -66,6 +67,12 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
         f"</p></noscript>\n</header>\n{_contents(sections)}\n"
         f'<main id="content">\n{"".join(map(_section, sections))}</main>\n{own}\n</body>\n</html>\n'
     )
+
+
+def check_library() -> None:
+    """Raises `LibraryMissingError`, before a command takes its time."""
+    if importlib.util.find_spec("plotly") is None:
+        raise LibraryMissingError(MISSING_LIBRARY)
 
 
 def figure(

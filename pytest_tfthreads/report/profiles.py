@@ -21,8 +21,13 @@ class Row:
     traces: Traces
 
 
-def render(rows: Sequence[Row], host: str) -> list[str]:
-    """Lines of text; `host` is the machine on which they are read."""
+def render(
+    rows: Sequence[Row], host: str, names: tuple[str, str] = ("now", "baseline")
+) -> list[str]:
+    """Lines of text; `host` is the machine on which they are read.
+
+    `names` are those of a test's two traces, where it has two.
+    """
     lines = []
     places = dict.fromkeys((row.traces.host, row.traces.directory) for row in rows)
     for place in places:
@@ -30,18 +35,18 @@ def render(rows: Sequence[Row], host: str) -> list[str]:
         lines.append(f"Traces{where}: tensorboard --logdir {printable(place[1])}")
         for row in rows:
             if (row.traces.host, row.traces.directory) == place:
-                lines += [f"  {line}" for line in _of_test(row)]
+                lines += [f"  {line}" for line in _of_test(row, names)]
     return [printable(line) for line in lines]
 
 
-def _of_test(row: Row) -> Iterator[str]:
+def _of_test(row: Row, names: tuple[str, str]) -> Iterator[str]:
     traces = row.traces
     if traces.now is not None:
         yield f"{row.name}: {printable(traces.now.path or '')}"
         if traces.baseline is None:
             yield f"  {_in_a_line(traces.now.profile)}"
         else:
-            yield from (f"  {line}" for line in _side_by_side(traces.now, traces.baseline))
+            yield from (f"  {line}" for line in _side_by_side(traces.now, traces.baseline, names))
     for problem in traces.problems:
         yield f"{row.name}: {one_line(problem)}"
 
@@ -54,11 +59,11 @@ def _in_a_line(profile: OpProfile) -> str:
     )
 
 
-def _side_by_side(now: Trace, then: Trace) -> Iterator[str]:
+def _side_by_side(now: Trace, then: Trace, names: tuple[str, str]) -> Iterator[str]:
     mine, theirs = now.profile, then.profile
     shown = dict.fromkeys(one.op for profile in (mine, theirs) for one in profile.ops[:_TOP])
     rows = [
-        ("ms a call", "now", "baseline"),
+        ("ms a call", *names),
         *(
             (one_line(op), milliseconds(mine.self_s(op)), milliseconds(theirs.self_s(op)))
             for op in shown
@@ -66,5 +71,5 @@ def _side_by_side(now: Trace, then: Trace) -> Iterator[str]:
         (_OUTSIDE, milliseconds(mine.outside_s), milliseconds(theirs.outside_s)),
         ("in all", milliseconds(mine.wall_s), milliseconds(theirs.wall_s)),
     ]
-    yield f"baseline: {one_line(then.title)}" + (f": {printable(then.path)}" if then.path else "")
+    yield f"{names[1]}: {one_line(then.title)}" + (f": {printable(then.path)}" if then.path else "")
     yield from aligned(rows, (1, 2))

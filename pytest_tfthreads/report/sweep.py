@@ -5,10 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from pytest_tfthreads.core.format import NOTHING, hundredths, percent, whole, with_bounds
+from pytest_tfthreads.core.format import (
+    NOTHING,
+    duration,
+    hundredths,
+    percent,
+    plural,
+    whole,
+    with_bounds,
+)
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.sweep.comparison import Candidate, Ratio
-from pytest_tfthreads.core.sweep.recommendation import Configuration, Recommendation
+from pytest_tfthreads.core.sweep.recommendation import OPEN, Configuration, Recommendation
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.report.table import aligned, table
@@ -16,6 +24,9 @@ from pytest_tfthreads.report.table import aligned, table
 
 def render(sweep: Sweep) -> list[str]:
     """Lines of text: a table of the configurations, what to use, what limits, what to paste."""
+    if sweep.recommendation is None and sweep.same:
+        names = "; ".join(f"{one} is {measured}" for one, measured in sweep.same.items())
+        return [f"{sweep.test}: the same configuration under several names here ({names})"]
     if sweep.recommendation is None:
         return [
             f"{sweep.test}: its configurations took no turns with one another, so they are not "
@@ -59,7 +70,7 @@ def _short_gain(recommendation: Recommendation) -> str:
 
 def _cores(candidate: Candidate) -> str:
     measurement = candidate.measurement
-    return f"{hundredths(measurement.cores_used.value)} of {len(measurement.cpus)}"
+    return f"{hundredths(measurement.cores_used.value)} of {len(measurement.granted)}"
 
 
 def _to_paste(recommendations: Sequence[Recommendation], names: Mapping[str, str]) -> list[str]:
@@ -89,7 +100,8 @@ def cost(search: SearchCost | None) -> list[str]:
 def _advice_in_full(recommendation: Recommendation) -> list[str]:
     best = recommendation.best
     lines = [
-        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}",
+        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}"
+        + (f"; {OPEN}" if recommendation.undecided else ""),
         *_table(recommendation),
         *_legend(recommendation),
     ]
@@ -104,6 +116,10 @@ def label(candidate: Candidate) -> str:
     threads, pools = candidate.threads, candidate.pools
     asked, counted = f"{threads.intra.text}×{threads.inter.text}", f"{pools.intra}×{pools.inter}"
     name = asked if asked == counted else f"{asked} ({counted})"
+    if threads.instances is not None:
+        symbol = threads.instances.text
+        words = plural(candidate.instances, "instance")
+        name += f" × {words}" if symbol.isdecimal() else f" × {words} ({symbol})"
     return " ".join((name, candidate.terms.lstrip("-"))).rstrip()
 
 
@@ -119,8 +135,13 @@ def _table(recommendation: Recommendation) -> list[str]:
             *([] if default else ["a thread, %"]),  # six columns of figures are too wide to read
             "",
         ),
-        *(_cells(configuration, recommendation) for configuration in recommendation.configurations),
     ]
+    for configuration in recommendation.configurations:
+        rows.append(_cells(configuration, recommendation))
+        rows += [
+            (label(alias), *([NOTHING] * (len(rows[0]) - 2)), same(configuration.candidate))
+            for alias in recommendation.aliases_of(configuration)
+        ]
     return [f"  {line}" for line in aligned(rows, range(1, len(rows[0]) - 1))]
 
 
@@ -138,6 +159,11 @@ def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
         *([] if default else [of_percent(one.parallel_efficiency)]),
         verdict,
     )
+
+
+def same(measured: Candidate) -> str:
+    """Of another name of a configuration that was measured."""
+    return f"the same configuration as {label(measured)}"
 
 
 def has_default(recommendation: Recommendation) -> bool:
@@ -198,6 +224,7 @@ def advice(recommendation: Recommendation) -> list[str]:
         knee = recommendation.knee
         name = label(knee.candidate) if knee.id in (best.id, efficient.id) else _worth(knee)
         sentences.append(f"most throughput × CPU efficiency: {name}")
+    sentences += _aims(recommendation)
     crowded = [
         configuration
         for configuration in recommendation.configurations
@@ -212,6 +239,34 @@ def advice(recommendation: Recommendation) -> list[str]:
         names = ", ".join(recommendation.not_compared)
         sentences.append(f"not compared, for they took no turns with the others: {names}")
     return sentences
+
+
+def _aims(recommendation: Recommendation) -> list[str]:
+    """Where several instances were measured: what is best for which aim."""
+    shortest = recommendation.shortest_call
+    if shortest is None:
+        return []
+    best, most = recommendation.best, recommendation.front[0]
+    # What has a little more as measured is no better, and would read as a contradiction.
+    tie = "" if most.id == best.id else f"; tied with {_call(most)}"
+    sentences = [
+        f"most throughput of all instances together: {_call(best)}, cores used: "
+        f"{_cores(best.candidate)}{tie}",
+        f"shortest time of a call: {_call(shortest)}",
+    ]
+    told = (best.id, most.id, shortest.id)
+    between = [one for one in recommendation.front if one.id not in told]
+    if between:
+        sentences.append("between them: " + "; ".join(f"{_call(one)}" for one in between))
+    return sentences
+
+
+def _call(one: Configuration) -> str:
+    speed = "" if one.throughput_to_best.rings == 0 else f" at {times(one.throughput_to_best)} × "
+    speed += "the recommended one's throughput" if speed else ""
+    latency = one.candidate.measurement.latency
+    slowest = "" if latency is None else f", 99 % within {duration(latency.p99_s)}"
+    return f"{label(one.candidate)} ({duration(one.candidate.call_s)} a call{slowest}{speed})"
 
 
 def _names(configurations: Sequence[Configuration]) -> str:

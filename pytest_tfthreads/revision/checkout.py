@@ -44,16 +44,18 @@ class Checkout:
         self.notes = notes  # what people should know of the two sides
 
     @classmethod
-    def make(cls, here: Path, rev: str, trusted: bool) -> Checkout:
+    def make(cls, here: Path, rev: str, trusted: bool, beside_current: bool = True) -> Checkout:
         """Check out `rev` of the repository that holds `here`.
 
         `trusted` says whether `rev` is what the user typed, in any form that git understands, or
-        the commit id of a baseline file. Raises `RevisionError`.
+        the commit id of a baseline file. `beside_current`: it is to be compared with the current
+        tree, so people should know how that differs. Raises `RevisionError`.
         """
         repository = Repository.holding(here)
         found = repository.find(rev, trusted)
         commit = found.commit
-        notes = [*notes_of(repository, found), *clean_up_leftovers()]
+        notes = list(notes_of(repository, found) if beside_current else found.notes)
+        notes += clean_up_leftovers()
         try:
             place = PrivateDirectory.make()
         except OSError as error:

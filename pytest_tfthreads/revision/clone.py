@@ -68,22 +68,22 @@ class Clone:
             tuple(branches),
         )
 
-    def lacks(self, rev: str, start: str | None) -> str:
+    def lacks(self, rev: str, start: str | None, asked_by: str) -> str:
         """What to do where it has no such revision, in sentences.
 
         `start` is the commit that the revision's name is here, if it is one: then the way from
-        there leads nowhere.
+        there leads nowhere. `asked_by`: what is typed before the name of a revision.
         """
         if not self.remotes:
             return (
                 "This repository has no remote to fetch it from: add one (`git remote add origin "
-                "URL`) and fetch, or name another revision, --tf-threads-duet=REV."
+                f"URL`) and fetch, or name another revision, {asked_by}REV."
             )
         revision = Revision.of(rev)
         if start is not None and not self.is_shallow:
             return (
                 f"{_quoted(revision.name)} is here, but {_quoted(revision.way)} leads from there "
-                "to no commit: look at `git log`, or name another revision, --tf-threads-duet=REV."
+                f"to no commit: look at `git log`, or name another revision, {asked_by}REV."
             )
         sentences = [*self._what_it_is(), *self._commands(revision, start), *self._in_ci()]
         return " ".join(sentences)

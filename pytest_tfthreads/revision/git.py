@@ -89,7 +89,7 @@ def run(
     except FileNotFoundError as error:
         raise RevisionError(
             "revisions are checked out with git, and there is no git on PATH. "
-            "Install it, or compare two environments with --tf-threads-duet=python=PATH."
+            "Install it, or compare two environments: python=PATH in place of a revision."
         ) from error
     except (OSError, ValueError) as error:  # ValueError: an argument with a null byte
         raise RevisionError(f"git cannot be started: {error}") from error

@@ -27,7 +27,7 @@ _NO_NAME = re.compile(
 )
 _BUILD_BOTH = (
     "build each revision into an environment of its own (`pip install .` without -e), and compare "
-    "the two with --tf-threads-duet=python=PATH."
+    "the two: python=PATH in place of a revision."
 )
 
 

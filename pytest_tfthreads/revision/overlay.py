@@ -111,8 +111,8 @@ def laid_over_only(
         "All that the other revision's side imported from the repository are tests, and the "
         "current ones were laid over them: both sides ran the same code. Keep the code to be "
         "measured outside of such directories; and if it is installed, install it editable (`pip "
-        "install -e .`), or compare two environments with --tf-threads-duet=python=PATH. Laid over "
-        "are directories named "
+        "install -e .`), or compare two environments: python=PATH in place of a revision. Laid "
+        "over are directories named "
         f"{', '.join(sorted(_TEST_DIRECTORIES))}."
     )
 

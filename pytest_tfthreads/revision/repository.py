@@ -13,6 +13,7 @@ from pytest_tfthreads.revision.git import RevisionError, ask, run
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _ABBREVIATED_ID = re.compile(r"[0-9a-f]{4,63}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_DUET = "--tf-threads-duet="
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,18 @@ class Repository:
         """Whether a tracked file, or one in a submodule, differs from the commit."""
         return bool(ask(self.top, "status", "--porcelain", "--untracked-files=no"))
 
-    def find(self, rev: str, trusted: bool) -> Found:
+    def find(self, rev: str, trusted: bool, asked_by: str = _DUET) -> Found:
         """The commit that `rev` names.
 
         Where `rev` is not trusted it must be an id: a branch of the name would not do. One that is
         trusted may also be a branch that only a remote has, as `main` often is in a clone of CI.
+        `asked_by` is what the user types before the name of a revision: messages say what to type.
         Raises `RevisionError` where it is none, or the repository has no such commit.
         """
         if not trusted and not _COMMIT_ID.fullmatch(rev):
             raise RevisionError(
                 f"the baseline names {_quoted(rev)} as its commit, which is no commit id (7 to 64 "
-                "hexadecimal digits, in lower case). Name a revision: --tf-threads-duet=REV."
+                f"hexadecimal digits, in lower case). Name a revision: {asked_by}REV."
             )
         if rev.startswith("-"):
             raise RevisionError(
@@ -71,13 +73,13 @@ class Repository:
             raise RevisionError(f"{_quoted(rev)} is no git revision.")
         commit = self._commit(rev)
         if commit is None:
-            if trusted and (found := self._on_a_remote(rev)):
+            if trusted and (found := self._on_a_remote(rev, asked_by)):
                 return found
-            raise RevisionError(self._missing(rev))
+            raise RevisionError(self._missing(rev, asked_by))
         if not trusted and not commit.startswith(rev):
             raise RevisionError(
                 f"the baseline names commit {rev}, and here this is the name of something else, "
-                f"at commit {commit}. Name a revision: --tf-threads-duet=REV."
+                f"at commit {commit}. Name a revision: {asked_by}REV."
             )
         return Found(commit, rev, self._rivals(rev) if trusted else ())
 
@@ -87,7 +89,7 @@ class Repository:
         # "^HEAD" is a revision for git, and no commit.
         return found if answer.code == 0 and _FULL_ID.fullmatch(found) else None
 
-    def _on_a_remote(self, rev: str) -> Found | None:
+    def _on_a_remote(self, rev: str, asked_by: str) -> Found | None:
         """The commit, where only a remote has a branch of this name.
 
         Raises `RevisionError` where remotes have different ones.
@@ -110,7 +112,7 @@ class Repository:
             raise RevisionError(
                 f"the repository {self.top} has no {_quoted(asked.name)} of its own, and its "
                 f"remotes have different ones: {', '.join(found)}. Name one of them, "
-                f"--tf-threads-duet={place}{asked.way}."
+                f"{asked_by}{place}{asked.way}."
             )
         note = f"there is no branch or tag {asked.name} in this clone: {place} is taken for it"
         return Found(found[place], place + asked.way, (note,))
@@ -140,7 +142,7 @@ class Repository:
         kinds = {one: run(self.top, "cat-file", "-t", one).output.strip() for one in objects}
         return [one for one, kind in kinds.items() if kind == "commit"]
 
-    def _missing(self, rev: str) -> str:
+    def _missing(self, rev: str, asked_by: str) -> str:
         headline = f"the repository {self.top} has no commit {_quoted(rev)}"
         if self.head is None and not ask(self.top, "for-each-ref", "--count=1"):
             return f"{headline}: it has no commit at all. Commit first."
@@ -150,15 +152,15 @@ class Repository:
             )
         kind = run(self.top, "cat-file", "-t", rev).output.strip()
         if kind in ("tree", "blob"):
-            return f"{headline}: it is a {kind}. Name a commit, --tf-threads-duet=REV."
+            return f"{headline}: it is a {kind}. Name a commit, {asked_by}REV."
         name = Revision.of(rev).name
         start = self._commit(name) if name else None
-        return f"{headline}. {Clone.of(self.top).lacks(rev, start)}"
+        return f"{headline}. {Clone.of(self.top).lacks(rev, start, asked_by)}"
 
 
 def _why_none(here: Path, words: str) -> str:
     """Why git finds no tree in a directory, from its own words."""
-    other = "or compare two environments with --tf-threads-duet=python=PATH."
+    other = "or compare two environments: python=PATH in place of a revision."
     if "dubious ownership" in words:
         return (
             f"git does not trust the repository that holds {here}, because another user owns it: "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -17,19 +18,25 @@ from pytest_tfthreads.revision.checkout import Checkout, notes_of
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import Repository
-from pytest_tfthreads.runner.variants import AtRevision, BaselineVariant, InEnvironment
+from pytest_tfthreads.runner.variants import (
+    DUET_OPTION,
+    AtRevision,
+    CurrentTree,
+    InEnvironment,
+    OpenVariant,
+)
 
 _PYTHON = "python="
 
 
 def open_baseline(
     wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """What --tf-threads-duet asks for, with the current tests (`modules`) laid over it.
 
     Raises `pytest.UsageError` where it cannot be had.
     """
-    with _as_usage_error(wanted):
+    with _as_usage_error(wanted, DUET_OPTION):
         if wanted.startswith(_PYTHON):
             return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
         notes = []
@@ -43,7 +50,7 @@ def open_baseline(
 
 def open_saved_commit(
     gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
-) -> BaselineVariant:
+) -> OpenVariant:
     """The commit of the saved run, where nobody has asked for it by name.
 
     Raises `RevisionError` where it cannot be had, or is not what was saved.
@@ -58,6 +65,27 @@ def open_saved_commit(
     return _at_revision(commit, False, config, here, modules)
 
 
+def open_place(
+    place: Place, config: pytest.Config, here: CurrentTree, modules: Sequence[Path]
+) -> OpenVariant:
+    """What a command asks for, with the current tests (`modules`) laid over it.
+
+    Raises `RevisionError` and `EnvironmentUnfitError`.
+    """
+    environment = None if place.python is None else Environment.probe(place.python)
+    if place.commit is not None:
+        return _at_revision(
+            place.commit,
+            False,
+            config,
+            here.home,
+            modules,
+            environment=environment,
+            beside_current=False,
+        )
+    return here if environment is None else InEnvironment(environment, here.home)
+
+
 def _at_revision(
     rev: str,
     trusted: bool,
@@ -65,9 +93,12 @@ def _at_revision(
     here: Home,
     modules: Sequence[Path],
     notes: Sequence[str] = (),
+    asked_by: str = DUET_OPTION,
+    environment: Environment | None = None,
+    beside_current: bool = True,
 ) -> AtRevision:
     """Raises `RevisionError`."""
-    checkout = Checkout.make(config.rootpath, rev, trusted)
+    checkout = Checkout.make(config.rootpath, rev, trusted, beside_current)
     try:
         tests = Overlay.of(checkout.top, modules, _conftests(config), config.inipath)
         checkout.lay_over(tests)
@@ -77,7 +108,7 @@ def _at_revision(
                 "side has the current tree's"
             )
             notes = [text, *notes]
-        return AtRevision(checkout, tests, here, config, notes)
+        return AtRevision(checkout, tests, here, config, notes, asked_by, environment)
     except BaseException:
         checkout.close()
         raise
@@ -89,7 +120,7 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
     Returns what the reader of the summary should know of it. Raises `pytest.UsageError` where
     there is none.
     """
-    with _as_usage_error(wanted):
+    with _as_usage_error(wanted, DUET_OPTION):
         if wanted.startswith(_PYTHON):
             Environment.probe(wanted.removeprefix(_PYTHON))
             return ()
@@ -98,14 +129,14 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
 
 
 @contextlib.contextmanager
-def _as_usage_error(wanted: str) -> Iterator[None]:
+def _as_usage_error(wanted: str, option: str) -> Iterator[None]:
     try:
         yield
     except (EnvironmentUnfitError, RevisionError) as error:
         hint = ""
-        if os.path.exists(wanted):
-            hint = f" Was {wanted} to be tested? Then write --tf-threads-duet= before it."
-        raise pytest.UsageError(f"--tf-threads-duet: {error}{hint}") from error
+        if option == DUET_OPTION and os.path.exists(wanted):
+            hint = f" Was {wanted} to be tested? Then write {option}= before it."
+        raise pytest.UsageError(f"{option}: {error}{hint}") from error
 
 
 def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:

@@ -8,6 +8,7 @@ from pytest_tfthreads.core.gate.pairs import Duet, pair_of
 from pytest_tfthreads.core.schedule import plan_rings
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import Results
+from pytest_tfthreads.runner.own_code import why_unfit
 from pytest_tfthreads.runner.rings import Rings
 
 
@@ -57,17 +58,10 @@ class Duets:
     def _so_far(self, now: ItemRun, then: ItemRun) -> Duet:
         title = then.variant.title
         here = now.runs[-1].reply.modules if now.runs else {}
-        if then.problem:
-            wrong_path = then.variant.wrong_path(then.problem, here)
-            if wrong_path:
-                return Duet(title, problem=wrong_path, is_mistake=True)
-            return Duet(title, problem=f"the test does not run at {title}: {then.problem}")
+        unfit = why_unfit(then, here)
+        if unfit is not None:
+            return Duet(title, problem=unfit.problem, is_mistake=unfit.is_mistake)
         last = then.runs[-1]
-        if last.reply.sample is None:
-            return Duet(title, problem=f"the test measures nothing at {title}")
-        mistake = then.variant.mistake(last.reply.modules, here)
-        if mistake:
-            return Duet(title, problem=mistake, is_mistake=True)
         sameness = then.variant.sameness(last.reply.modules)
         if sameness:
             return Duet(title, problem=sameness)

@@ -18,10 +18,11 @@ from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.interleaving import Ring, run_interleaved
 from pytest_tfthreads.engine.interpreter import Env, Home
 from pytest_tfthreads.engine.launcher import Launcher
-from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
 from pytest_tfthreads.engine.order import Order, Step
 from pytest_tfthreads.engine.preload import Preloaded
 from pytest_tfthreads.engine.shared_process import SharedProcess
+from pytest_tfthreads.engine.team import Team
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.orders import terminal
@@ -31,12 +32,21 @@ from pytest_tfthreads.system.machine import Machine
 
 @dataclass(frozen=True)
 class Job:
-    """One process of a ring: what it is to do, where, and for how many seconds at most."""
+    """One member of a ring: what it is to do, where, and for how many seconds a process at most.
+
+    `others`: the orders of the instances that run at the same time as that of `order`.
+    """
 
     order: Order
     home: Home
     env: Env
     timeout_s: float | None
+    others: tuple[Order, ...] = ()
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """Those of all its processes."""
+        return (self.order, *self.others)
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,9 @@ class Executor(Protocol):
     def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
         """What interpreters have imported of the project, ahead of their forks."""
 
+    def release(self, home: Home) -> None:
+        """No more orders come for this home."""
+
     def close(self) -> None:
         """Leave no process behind."""
 
@@ -135,6 +148,7 @@ class Processes:
         self._leases = leases
         self._progress = progress
         self._shared: dict[int, SharedProcess] = {}  # by the serial number of their orders
+        self._problems: list[str] = []  # with fixtures, yet to be told
 
     def prepare(self, home: Home, env: Env) -> None:
         self._launcher.prepare(home, env)
@@ -142,6 +156,9 @@ class Processes:
     @property
     def preloaded(self) -> Mapping[tuple[Home, Env], Preloaded]:
         return self._launcher.preloaded
+
+    def release(self, home: Home) -> None:
+        self._launcher.release(home)
 
     def close(self) -> None:
         for process in self._shared.values():
@@ -172,17 +189,22 @@ class Processes:
             process = None
         try:
             if process is None:
-                self._launcher.settle([(job.job.home, job.job.env)])
-                self._preload([job.job])
-            with self._leases.shared(job.purpose):
+                with self._progress.phase("starting a process", at_once=True):
+                    self._launcher.settle([(job.job.home, job.job.env)])
+                    self._preload([job.job])
+            with self._leases.shared(job.purpose), self._progress.phase("running"):
                 if process is None:
                     process = self._shared[serial] = self._sharing(job.job)
-                    cpus = self._machine.cpu_set(process.cpus_wanted, job.first_cpu)
+                    cpus = self._machine.cpu_set(process.cpu_count, job.first_cpu)
                     ended = process.start(cpus, job.job.timeout_s)
                     if ended is not None:
                         self._shared.pop(serial).abandon()
                         return SharedAnswer(ended, begun_s, was_set_up=False)
-                result = process.run(job.step, job.job.timeout_s)
+                try:
+                    result = process.run(job.step, job.job.timeout_s)
+                except (KeyboardInterrupt, pytest.exit.Exception):  # a second one ends this, too
+                    self._problems.append(process.break_off())
+                    raise
         except LeaseTimeoutError as error:
             failure = Failure("no-lease", str(error), has_run=False)
             return SharedAnswer(failure, begun_s, has_ended=serial not in self._shared)
@@ -209,7 +231,7 @@ class Processes:
             )
 
     def end_shared(self) -> Sequence[str]:
-        problems = []
+        problems, self._problems = self._problems, []
         while self._shared:
             process = self._shared.pop(next(iter(self._shared)))
             try:
@@ -234,7 +256,8 @@ class Processes:
         if _is_interactive(batch):  # who debugs may take all day
             yield self._machine
         elif self._settings.pack:
-            count = max(job.order.terms.cpu_count for job in batch.jobs)
+            wanted = max(sum(one.terms.cpu_count for one in job.orders) for job in batch.jobs)
+            count = min(wanted, self._machine.counts.logical)
             with self._leases.packed(batch.purpose, count, self._machine.cores_first) as cpus:
                 yield self._machine.restricted(cpus)
         else:
@@ -249,27 +272,33 @@ class Processes:
             self._progress.ring(batch.pass_number, len(batch.jobs)),
             terminal(self._config, interactive) as descriptors,
         ):
-            processes = [
-                self._launcher.measuring(
-                    job.order,
-                    job.home,
-                    job.env,
-                    None if interactive else job.timeout_s,
-                    descriptors,
-                    self._progress.tick,
-                )
-                for job in batch.jobs
-            ]
+            members = [self._member(job, interactive, descriptors) for job in batch.jobs]
             try:
-                run_interleaved(processes, batch.ring, machine.cpu_set, self._progress.tick)
+                run_interleaved(members, batch.ring, machine.team_sets, self._progress.tick)
             except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
                 late = Failure("timed-out", _timed_out(error.msg, batch.jobs))
         results = []
-        for process in processes:
-            result = late if process.result is None else process.result
-            assert result is not None, "a process that was conducted to its end has a result"
+        for member in members:
+            result = late if member.result is None else member.result
+            assert result is not None, "a member that was conducted to its end has a result"
             results.append(result)
         return Answers(tuple(results), begun_s, time.monotonic() - began_s)
+
+    def _member(
+        self, job: Job, interactive: bool, descriptors: Sequence[int]
+    ) -> MeasuringProcess | Team:
+        processes = [
+            self._launcher.measuring(
+                order,
+                job.home,
+                job.env,
+                None if interactive else job.timeout_s,
+                descriptors,
+                self._progress.tick,
+            )
+            for order in job.orders
+        ]
+        return Team(processes) if len(processes) > 1 else processes[0]
 
 
 def _is_interactive(batch: Batch) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.core.abreast import Begun
 from pytest_tfthreads.core.gate.budget import Budget
 from pytest_tfthreads.core.gate.duet import is_decided
 from pytest_tfthreads.core.gate.pairs import Duet
@@ -24,6 +25,7 @@ from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.runner.abreast import Abreast
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -39,12 +41,13 @@ from pytest_tfthreads.runner.strategies.search import search
 from pytest_tfthreads.runner.strategies.side_by_side import (
     Beside,
     SideBySide,
+    duet_verdicts,
     end_by,
     judged,
 )
 from pytest_tfthreads.runner.strategies.sweep import sweep
 from pytest_tfthreads.runner.traces import Profiles
-from pytest_tfthreads.runner.variants import BaselineVariant, CurrentTree, Variant
+from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
 
@@ -52,6 +55,7 @@ _OFF = (
     "--tf-threads-duet=off keeps to the saved runs; without it this is measured side by side with "
     "the baseline's commit"
 )
+_SNAPSHOT = "snapshot"  # syrupy's fixture
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
     "and a tf_threads test measures with it: leave that option out, or deselect this test."
@@ -86,8 +90,9 @@ class Isolation:
         self._sharing = Sharing(config, settings, machine, orders, executor)
         self._results = Results(machine, leases, settings.pack)
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
-        self._baseline: BaselineVariant | None = None  # of every test
+        self._baseline: OpenVariant | None = None  # of every test
         self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
+        self._abreast: Abreast | None = None  # a command that asks what is measured
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
@@ -126,10 +131,25 @@ class Isolation:
             found.append(PreloadedVariant(where, one.modules, one.left_out, one.problem))
         return found
 
-    def compare_with(self, baseline: BaselineVariant) -> None:
+    def compare_with(self, baseline: OpenVariant) -> None:
         """From now on, run every test that measures side by side with this; it is ours to close."""
         self._baseline = baseline
         self._here = replace(self._here, roots=baseline.roots)
+
+    def measure_for(self, abreast: Abreast, roots: Sequence[str]) -> CurrentTree:
+        """From now on, measure tests wherever a command asks; `abreast` is ours to close.
+
+        `roots`: directories of the current tree, whose modules are listed. Returns that tree as the
+        place that it is too.
+        """
+        self._abreast = abreast
+        self._here = replace(self._here, roots=tuple(roots))
+        return self._here
+
+    def leave(self, variant: Variant) -> None:
+        """End the interpreters of a place that is not needed any more."""
+        if variant.home != self._here.home:
+            self._executor.release(variant.home)
 
     def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
         """What the gate may spend of its budget; this process measures a `share` of the tests.
@@ -165,9 +185,51 @@ class Isolation:
 
     def close(self) -> None:
         self._executor.close()
-        for one in (self._baseline, self._on_demand):
+        for one in (self._baseline, self._on_demand, self._abreast):
             if one is not None:
                 one.close()
+
+    def same_as(self, item: pytest.Item, group: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Those of a group that are the same configuration as this member, which comes first."""
+        key = self._sameness(self._item_run(item, self._here))
+        others = (self._item_run(other, self._here) for other in group if other is not item)
+        return [item, *(one.item for one in others if self._sameness(one) == key)]
+
+    def aliases(self, items: Sequence[pytest.Item]) -> set[str]:
+        """Node ids of items that share the measurement of one before them, if all are run here."""
+        seen: set[object] = set()
+        found = set()
+        for item in items:
+            key = collection.group_of(item), self._sameness(self._item_run(item, self._here))
+            if key in seen:
+                found.add(item.nodeid)
+            seen.add(key)
+        return found
+
+    def _sameness(self, item_run: ItemRun) -> object:
+        """Equal for those configurations of a test that are one on this machine.
+
+        Not for tests with syrupy's snapshots: these go by the test's own name.
+        """
+        case, item = item_run.case, item_run.item
+        return (
+            item_run.requested,
+            self._orders.granted(item_run),
+            item_run.instances,
+            case.env,
+            case.processes,
+            case.timeout_s,
+            item.nodeid if _SNAPSHOT in getattr(item, "fixturenames", ()) else "",
+        )
+
+    def _measured_once(self, item_runs: Sequence[ItemRun]) -> list[ItemRun]:
+        """The first of those that are the same configuration, with the others as its aliases."""
+        distinct: dict[object, ItemRun] = {}
+        for one in item_runs:
+            first = distinct.setdefault(self._sameness(one), one)
+            if first is not one:
+                first.aliases.append(one)
+        return list(distinct.values())
 
     def run(
         self,
@@ -199,13 +261,46 @@ class Isolation:
                 return self._results_of([first], None, {}, gate, {})
             # It measures, which nobody could know. Beside others it has to be measured in turns
             # with them from its first process on; and a shared process measures nothing.
-            if is_shared or len(group) > 1 or self._baseline is not None:
+            if (
+                is_shared
+                or len(group) > 1
+                or self._baseline is not None
+                or self._abreast is not None
+            ):
                 item_runs[0] = self._item_run(group[0], self._here)
         self._sharing.end()
         with self._progress.test(
             _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
         ):
             return self._run(item_runs, gate)
+
+    def _run_for(self, abreast: Abreast, here: ItemRun) -> IsolatedRun:
+        """As a command asks; this run of pytest records nothing of it.
+
+        One process in the current tree comes first: it makes the test's reports, tells whether it
+        measures, and which modules it has there.
+        """
+        begun_s = time.monotonic()
+        if here.goes_on:
+            self._rings.expect(processes=1, passes=None)
+            self._rings.run(0, [here])
+        nodeid = collection.nodeid_of(here.item)
+        if here.ending is None and (here.problem or here.samples):
+            abreast.run(
+                Begun(nodeid, time.monotonic() - begun_s, here.problem),
+                here.runs[-1].reply.modules if here.runs else {},
+                lambda variant: self._item_run(here.item, variant),
+                self._results.measured_so_far,
+                self._rings,
+                seed_of(self._settings, [here]),
+            )
+        return IsolatedRun(
+            here.reports(),
+            ending=here.ending,
+            measures=bool(here.samples),
+            raised=here.raised,
+            states=here.states,
+        )
 
     def _run_shared(self, first: ItemRun, nextitem: pytest.Item | None) -> bool:
         """Run a test that measures nothing in a process that it shares; False: it has to be alone.
@@ -225,21 +320,25 @@ class Isolation:
             benchmark_bridge.measures(item) or collection.group_of(item) in self._found_to_measure
         )
 
-    def _run(self, item_runs: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
+    def _run(self, of_items: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
         foreseen = [
-            self._foreseen.get(item_run.item.nodeid, item_run.processes) for item_run in item_runs
+            self._foreseen.get(item_run.item.nodeid, item_run.processes) for item_run in of_items
         ]
-        self._budget.begin(sum(foreseen), len(item_runs))
+        self._budget.begin(sum(foreseen), len(of_items))
+        item_runs = self._measured_once(of_items)
         for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
+        if self._abreast is not None:
+            return {one.item.nodeid: self._run_for(self._abreast, one) for one in item_runs}
         cost = None
         duets: dict[str, Duet] = {}
         beside: dict[str, Beside] = {}
         if gate is not None and self._baseline is not None:
             for one in item_runs:
                 if one.goes_on:
-                    duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
+                    duet = self._duet(one, self._baseline, gate)
+                    duets |= {name.item.nodeid: duet for name in one.names}
                 end_early(item_runs)
         elif self._settings.search and len(item_runs) > 1:
             cost = search(
@@ -257,9 +356,12 @@ class Isolation:
                 lambda one: (
                     one.item.nodeid not in compared
                     and self._budget.allows_first(self._settings.looks[0])
-                    and self._would_fail(one, gate)
+                    and any(self._would_fail(name, one, gate) for name in one.names)
                 ),
             )
+        for one in item_runs:
+            for alias in one.aliases:
+                alias.share(one)
         return self._results_of(item_runs, cost, duets, gate, beside)
 
     def _side_by_side(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
@@ -267,7 +369,8 @@ class Isolation:
         if self._on_demand is None:
             if self._settings.duet_if_open:
                 return {}
-            return {one.item.nodeid: Beside(why=_OFF) for one in item_runs}
+            names = (name for one in item_runs for name in one.names)
+            return {name.item.nodeid: Beside(why=_OFF) for name in names}
         return SideBySide(
             self._rings,
             self._results,
@@ -287,8 +390,9 @@ class Isolation:
         besides: Mapping[str, Beside],
     ) -> dict[str, IsolatedRun]:
         """By node id, of those that were run; each is judged by the rule that it was run for."""
-        runs = {}
-        for item_run in item_runs:
+        runs: dict[str, IsolatedRun] = {}
+        for item_run in (name for one in item_runs for name in one.names):
+            first = item_run.measured_as
             duet = duets.get(item_run.item.nodeid)
             measured = self._results.measured(item_run, cost, duet)
             if measured is not None and gate is not None:
@@ -298,7 +402,11 @@ class Isolation:
                 if beside is not None and beside.duet is not None:
                     measured = replace(measured, duet=beside.duet.to_json(), notes=beside.notes)
             if measured is not None:
-                measured = self._traced(item_run, measured, gate)
+                known = None if first is None else runs[first.item.nodeid].measured
+                if known is not None and known.traces is not None:
+                    measured = replace(measured, traces=known.traces)
+                else:
+                    measured = self._traced(item_run, measured, gate)
             if item_run.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
                 runs[item_run.item.nodeid] = IsolatedRun(
@@ -344,13 +452,13 @@ class Isolation:
             measurement = self._results.measurement(item_run)
             if measurement is None:
                 return False
-            verdicts, done = self._verdicts(item_run, measurement, gate, duet), len(duet.pairs)
+            verdicts = duet_verdicts(item_run, measurement, gate, duet)
+            done = len(duet.pairs)
             if is_decided(verdicts, done):
                 return True
-            self._ended[item_run.item.nodeid] = end_by(
-                self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks
-            )
-            return bool(self._ended[item_run.item.nodeid])
+            why = end_by(self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks)
+            self._ended |= {one.item.nodeid: why for one in item_run.names}
+            return bool(why)
 
         return Duets(self._rings, self._results).run(
             now=item_run,
@@ -376,9 +484,9 @@ class Isolation:
         advice = self._ended.get(item_run.item.nodeid, "")
         return with_advice(verdicts, advice) if advice else verdicts
 
-    def _would_fail(self, item_run: ItemRun, gate: Gate) -> bool:
-        """Whether it would fail for its speed, as far as it is measured."""
-        measurement = self._results.measurement(item_run)
+    def _would_fail(self, item_run: ItemRun, measured: ItemRun, gate: Gate) -> bool:
+        """Whether it would fail for its speed, as far as that is `measured` under some name."""
+        measurement = self._results.measurement(measured)
         if measurement is None:
             return False
         verdicts = self._verdicts(item_run, measurement, gate)

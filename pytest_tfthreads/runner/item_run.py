@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from pytest_tfthreads.engine.failure import (
     preload_failure,
 )
 from pytest_tfthreads.engine.measuring_process import Launched
-from pytest_tfthreads.engine.reply import Outcome, Reply
+from pytest_tfthreads.engine.reply import Outcome, RecordedWarning, Reply
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.raised import Described
@@ -28,6 +29,7 @@ _SAME_TESTS = (
     "Its module must collect the same tests whatever CPUs and threads it is given, and in a duet "
     "on both sides."
 )
+_SAME = "On this machine it is the same configuration as {}, and was run once with it."
 _HEADLINES: Mapping[Outcome, str] = {
     replies.MISCONFIGURED: "The configuration is not in force:",
     replies.NOT_COLLECTED: (
@@ -39,12 +41,19 @@ _HEADLINES: Mapping[Outcome, str] = {
         "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; the "
         "test is not to blame."
     ),
+    replies.TOO_LARGE: (
+        "What is to be reported of this test is too large: what it printed, logged and raised, and "
+        "its extra_info and user_properties. Have the test print less, or write to a file."
+    ),
 }
 """How outcomes without a test run are called."""
 
 
 class ItemRun:
-    """One item, and what its processes have brought so far."""
+    """One item, and what its processes have brought so far.
+
+    `processes` are measured one after the other, each of them `instances` at once.
+    """
 
     def __init__(
         self,
@@ -63,10 +72,13 @@ class ItemRun:
         self.requested = Pools(
             case.threads.intra.resolve(counts), case.threads.inter.resolve(counts)
         )
+        self.instances = case.team_size(self.requested.intra, self.requested.inter, counts)
         self.processes = case.processes or settings.processes
         self.runs: list[Launched] = []
         self.goes_on = True
         self.ending: BaseException | None = None  # with which it asks the session to end
+        self.aliases: list[ItemRun] = []  # the same configuration under other names
+        self.measured_as: ItemRun | None = None  # the one of which it is an alias
         self._config = config
         self._reports: list[list[pytest.TestReport]] = []
         self._raised: list[Mapping[str, Described]] = []  # of each of those, by phase
@@ -138,8 +150,9 @@ class ItemRun:
     @property
     def iterations(self) -> int | None:
         """Calls a round, as its first process settled them."""
-        sample = self.runs[0].reply.sample if self.runs else None
-        return None if sample is None else sample.iterations
+        # Not its sample's, which may be of several instances together.
+        record = self.runs[0].reply.benchmark if self.runs else None
+        return None if record is None else record.iterations
 
     def take(self, result: Launched | Failure, begun_s: float) -> None:
         """What a process brought."""
@@ -174,6 +187,33 @@ class ItemRun:
         self._add(reports, result.reply.raised)
         if result.reply.sample is None:
             self.goes_on = False
+
+    @property
+    def names(self) -> list[ItemRun]:
+        """Itself, and those that share its measurement."""
+        return [self, *self.aliases]
+
+    def share(self, measured: ItemRun) -> None:
+        """Take over all that became of the same configuration under another name.
+
+        What plugins sent, and warnings, are told once, with that one.
+        """
+        self.measured_as = measured
+        self.runs, self.goes_on, self.ending = measured.runs, measured.goes_on, measured.ending
+        self._uses_benchmark = measured._uses_benchmark
+        self._reports = [
+            [self._renamed(report, measured) for report in reports] for reports in measured._reports
+        ]
+        self._raised = [*measured._raised]
+
+    def _renamed(self, report: pytest.TestReport, measured: ItemRun) -> pytest.TestReport:
+        mine = copy.copy(report)
+        mine.nodeid, mine.location = self.item.nodeid, self.item.location
+        mine.keywords = dict.fromkeys(self.item.keywords, 1)
+        told = [("tf_threads", _SAME.format(measured.item.nodeid))] if report.failed else []
+        mine.sections = [*report.sections, *told]
+        mine.user_properties = [*report.user_properties]
+        return mine
 
     def absorb(self, other: ItemRun) -> None:
         """Take over what other processes of the same test reported, and nothing that they measured.
@@ -220,10 +260,24 @@ class ItemRun:
 
     def reports(self) -> list[pytest.TestReport]:
         """Of all its processes, as pytest gets them; its warnings go to the session at once."""
-        if self.runs:
+        if self.runs and self.measured_as is None:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)
+            if self.instances > 1 and not self.uses_benchmark and not self.has_failed:
+                outcomes.replay_warnings(self._config, [_one_instance(self.item)])
         return outcomes.merge(self._reports) if self._reports else []
+
+
+def _one_instance(item: pytest.Item) -> RecordedWarning:
+    # The same words for all tests: pytest tells them once, with all the tests.
+    return RecordedWarning(
+        message="a test that measures nothing runs in one process, whatever instances it asks for",
+        module="pytest",
+        category="PytestWarning",
+        filename=str(item.path),
+        lineno=0,
+        nodeid=item.nodeid,
+    )
 
 
 def _ids_change(item: pytest.Item, others: Sequence[str]) -> str:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
+from pytest_tfthreads.core.contention import mean_of
+from pytest_tfthreads.core.counted_rounds import quantile
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.verdict import Verdict
-from pytest_tfthreads.core.measurement import Measurement, Pools
+from pytest_tfthreads.core.measurement import Latency, Measurement, Pools
 from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.search import SearchCost
-from pytest_tfthreads.core.threads import Case, Configuration
+from pytest_tfthreads.core.threads import Case, Configuration, is_oversubscribed
 from pytest_tfthreads.engine.measuring_process import Launched
+from pytest_tfthreads.engine.team import TeamLaunched
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.raised import Described
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -50,12 +53,15 @@ class MeasuredTest:
     traces: Traces | None = None
     unwritten: tuple[str, ...] = ()  # why its own files could not be written
     worker: str = ""  # where several measure each test: whose this is
+    same_as: str = ""  # id of the configuration as which it was measured, if under another name
 
     @property
     def candidate(self) -> Candidate:
         """As one of the configurations of its test."""
         configuration = self.configuration
-        return Candidate(configuration.id, configuration.threads, self.measurement)
+        return Candidate(
+            configuration.id, configuration.threads, self.measurement, same_as=self.same_as
+        )
 
     def by(self, worker: str) -> MeasuredTest:
         """The same, where several workers measure each test: named after this one."""
@@ -82,6 +88,8 @@ class MeasuredTest:
             "group": self.group,
             "configuration": encode(self.configuration),
         }
+        if self.same_as:
+            recorded["same_as"] = self.same_as
         if self.worker:
             recorded["test"] = self.nodeid
         if self.duet is not None:
@@ -145,13 +153,22 @@ class Results:
 
     def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
-        case = item_run.case
-        runs = item_run.measured_runs
-        if not runs or item_run.has_failed or item_run.ending is not None:
+        if item_run.has_failed or item_run.ending is not None:
             return None
+        return self.measured_so_far(item_run)
+
+    def measured_so_far(self, item_run: ItemRun) -> Measurement | None:
+        """All its processes that measured, though others failed; None if none did."""
+        runs = item_run.measured_runs
+        if not runs:
+            return None
+        requested = item_run.requested
+        teams = [run for run in runs if isinstance(run, TeamLaunched)]
+        if len(teams) < len(runs) and item_run.instances > 1:
+            return None  # one instance ran alone, for a debugger
         reply = runs[0].reply
         effective = reply.effective
-        requested = item_run.requested
+        others = mean_of(sample.contention for sample in item_run.samples)
         return Measurement(
             requested=requested,
             effective=effective,
@@ -163,18 +180,20 @@ class Results:
             machine={
                 **reply.runtime,  # first: what is known here is not a process's to say
                 **self._machine.to_json(),
-                "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "python": item_run.variant.python_version,
                 "plugin": __version__,
             },
             flags=tuple(
                 dict.fromkeys(
                     itertools.chain(
-                        self._flags(case, effective or requested, runs[0]),
+                        self._flags(item_run, effective or requested, runs[0]),
+                        ["contended"] * (others is not None and others.is_contended),
                         ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )
                 )
             ),
+            **_of_teams(teams, self._machine),
         )
 
     def measured(
@@ -200,6 +219,7 @@ class Results:
                 **{name: _plain(value) for name, value in parameters.items()},
                 "intra": case.threads.intra.text,
                 "inter": case.threads.inter.text,
+                **_instances(case),
             },
             record=joined(records),
             measurement=measurement,
@@ -207,15 +227,18 @@ class Results:
             search=cost,
             duet=None if duet is None else duet.to_json(),
             took_turns_with_baseline=duet is not None,
+            same_as="" if item_run.measured_as is None else item_run.measured_as.case.id,
             unwritten=tuple(
                 dict.fromkeys(record.unwritten for record in records if record.unwritten)
             ),
         )
 
-    def _flags(self, case: Case, pools: Pools, launched: Launched) -> Iterator[str]:
-        sent, order = launched.sent, launched.sent.order
+    def _flags(self, item_run: ItemRun, pools: Pools, launched: Launched) -> Iterator[str]:
+        case, sent, order = item_run.case, launched.sent, launched.sent.order
         granted = len(sent.cpus)
-        if max(pools.intra, pools.inter) > granted:
+        counts = self._machine.counts
+        threads = max(pools.intra, pools.inter)
+        if is_oversubscribed(threads, granted, item_run.instances, counts.logical):
             yield "oversubscribed"
         if isinstance(case.cpus, int) and case.cpus > granted:
             yield "fewer-cpus"
@@ -237,6 +260,38 @@ class Results:
                 yield "xdist"
         if self._is_packed:
             yield "packed"
+
+
+def _of_teams(teams: Sequence[TeamLaunched], machine: Machine) -> dict[str, Any]:
+    """What a measurement says of instances that ran at once."""
+    if not teams:
+        return {}
+    calls_s = list(itertools.chain(*(team.call_s for team in teams)))
+    record = teams[0].reply.benchmark
+    assert record is not None, "a team has a result only if all have measured"
+    memory = [team.max_pss_bytes for team in teams if team.max_pss_bytes is not None]
+    return {
+        "instances": len(teams[0].cpus),
+        "instance_cpus": teams[0].cpus,
+        "instance_nodes": _nodes_of(teams[0].cpus, machine),
+        "latency": Latency(quantile(calls_s, 0.5), quantile(calls_s, 0.99), record.iterations),
+        "imbalance": fmean(team.imbalance for team in teams),
+        "max_pss_bytes": max(memory, default=None),
+    }
+
+
+def _nodes_of(sets: Sequence[Sequence[int]], machine: Machine) -> tuple[int | None, ...]:
+    """The NUMA node of each set, None where it has several; empty where the machine has one."""
+    if len(machine.nodes) == 1:
+        return ()
+    nodes = [{machine.node_of(cpu) for cpu in cpus} for cpus in sets]
+    return tuple(min(one) if len(one) == 1 else None for one in nodes)
+
+
+def _instances(case: Case) -> dict[str, str]:
+    """As a parameter, where the test has it."""
+    instances = case.threads.instances
+    return {} if instances is None else {"instances": instances.text}
 
 
 def _plain(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_tfthreads.revision.git import RevisionError
-from pytest_tfthreads.runner.variants import BaselineVariant
+from pytest_tfthreads.runner.variants import OpenVariant
 
 
 class BaselineOnDemand:
@@ -14,17 +14,17 @@ class BaselineOnDemand:
     `make` raises `RevisionError` where there is none. It is tried once.
     """
 
-    def __init__(self, make: Callable[[], BaselineVariant]) -> None:
-        self._make: Callable[[], BaselineVariant] | None = make
-        self._baseline: BaselineVariant | None = None
+    def __init__(self, make: Callable[[], OpenVariant]) -> None:
+        self._make: Callable[[], OpenVariant] | None = make
+        self._baseline: OpenVariant | None = None
         self.problem = ""
 
     @property
-    def made(self) -> BaselineVariant | None:
+    def made(self) -> OpenVariant | None:
         """The baseline, if some test has needed it."""
         return self._baseline
 
-    def get(self) -> BaselineVariant | None:
+    def get(self) -> OpenVariant | None:
         """The baseline, made now if it is the first time; None where there is a `problem`."""
         make, self._make = self._make, None
         if make is not None and not self.problem:

@@ -54,6 +54,37 @@ class Orders:
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
+    def write_all(
+        self,
+        item_run: ItemRun,
+        place: int,
+        ring: Ring,
+        ring_id: int | None = None,
+        iterations: int | None = None,
+        budget_share: float = 1.0,
+        traces: str | None = None,
+    ) -> tuple[Order, ...]:
+        """For each process of the member that is at this place of its ring; `write` has the rest.
+
+        One for each instance. With a debugger, or for a trace, the first instance runs alone.
+        """
+        is_alone = self.is_interactive or traces is not None
+        instances = 1 if is_alone else item_run.instances
+        first = self.write(item_run, place, ring, ring_id, iterations, budget_share, traces)
+        terms = replace(first.terms, instances=instances)
+        return (
+            replace(first, terms=terms),
+            *(
+                replace(
+                    first,
+                    terms=replace(
+                        terms, process=self._number(place, instance), serial=next(self._serials)
+                    ),
+                )
+                for instance in range(1, instances)
+            ),
+        )
+
     def write(
         self,
         item_run: ItemRun,
@@ -96,17 +127,21 @@ class Orders:
         return item_run.variant.item(self._item(item_run.item))
 
     def _terms(self, item_run: ItemRun, place: int) -> Terms:
-        """Those of a process that takes no turns.
-
-        Its number is its own among all processes of the run that are alive at once.
-        """
+        """Those of a process that takes no turns."""
         return Terms(
             intra=item_run.requested.intra,
             inter=item_run.requested.inter,
             cpu_count=self.granted(item_run),
-            process=1 + place + roles.number_of(self._config) * max(self._settings.group, _PAIR),
+            process=self._number(place),
             serial=next(self._serials),
         )
+
+    def _number(self, place: int, instance: int = 0) -> int:
+        """Of a process of this session, among all of the run that are alive at once."""
+        places = max(self._settings.group, _PAIR)
+        of_first_instances = places * roles.count_of_workers(self._config)
+        first = 1 + place + roles.number_of(self._config) * places
+        return first + instance * of_first_instances
 
     def _call(self, variant: Variant) -> PytestCall:
         if variant not in self._calls:
@@ -152,7 +187,7 @@ def _call_here(config: pytest.Config, settings: Settings, preload: Preload | Non
 
 def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
     may_be_open = settings.duet_if_open and benchmark_bridge.compares(config)
-    return settings.duet is not None or may_be_open
+    return settings.duet is not None or settings.abreast is not None or may_be_open
 
 
 def is_interactive(config: pytest.Config) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tfthreads.core.gate.budget import Budget
-from pytest_tfthreads.engine.interleaving import ROUNDS_ALONE, Ring
+from pytest_tfthreads.engine.interleaving import ROUNDS_ALONE, ROUNDS_OF_TEAMS, Ring
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.executor import Batch, Executor, Job
@@ -64,15 +64,14 @@ class Rings:
         iterations = next(
             (item_run.iterations for item_run in item_runs if item_run.iterations), None
         )
-        ring = Ring(
-            rounds_a_turn=ROUNDS_ALONE if is_alone else self._settings.rounds_a_turn,
-            first_set=number,
-        )
+        ring = Ring(self._rounds_a_turn(item_runs), first_set=number)
         jobs = []
         for place, one in enumerate(item_runs):
-            order = self._orders.write(one, place, ring, ring_id, iterations, budget_share, traces)
+            order, *others = self._orders.write_all(
+                one, place, ring, ring_id, iterations, budget_share, traces
+            )
             timeout_s = one.case.timeout_s or self._settings.timeout_s
-            jobs.append(Job(order, one.variant.home, one.case.env, timeout_s))
+            jobs.append(Job(order, one.variant.home, one.case.env, timeout_s, tuple(others)))
         pass_number = None if traces else 1 + max(len(item_run.runs) for item_run in item_runs)
         answers = self._executor.run(
             Batch(tuple(jobs), ring, item_runs[0].item.nodeid, pass_number)
@@ -81,3 +80,10 @@ class Rings:
             one.take(result, answers.begun_s)
         self._budget.spend(len(jobs), answers.seconds)
         return answers.seconds
+
+    def _rounds_a_turn(self, item_runs: Sequence[ItemRun]) -> int:
+        if len(item_runs) == 1:
+            return ROUNDS_ALONE
+        if any(one.instances > 1 for one in item_runs):
+            return max(self._settings.rounds_a_turn, ROUNDS_OF_TEAMS)
+        return self._settings.rounds_a_turn

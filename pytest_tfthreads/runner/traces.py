@@ -51,9 +51,11 @@ class Taken:
 class Profiles:
     """Takes traces, and stores them below a directory as TensorBoard finds them."""
 
-    def __init__(self, rings: Rings, directory: Path) -> None:
+    def __init__(self, rings: Rings, directory: Path, option: str = _OPTION) -> None:
+        """`option` is what the user has named the directory by, for messages."""
         self._rings = rings
         self._directory = directory
+        self._option = option
 
     def take(self, now: ItemRun, then: ItemRun | None) -> Taken:
         """Of a test that has not been run yet, and of its baseline's side where there is one.
@@ -72,7 +74,7 @@ class Profiles:
                 problems.append(f"no trace of {item_run.variant.title}: {error}")
                 if isinstance(error, _NotStoredError):
                     mend = "mend that, or name another directory"
-                    unwritten[f"{_OPTION}: {error}; {mend}"] = None
+                    unwritten[f"{self._option}: {error}; {mend}"] = None
         told = Traces(str(self._directory), platform.node(), **traces, problems=tuple(problems))
         return Taken(told, tuple(unwritten))
 

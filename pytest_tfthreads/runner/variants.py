@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pytest
 
@@ -23,6 +23,8 @@ from pytest_tfthreads.revision.imports import Origins
 from pytest_tfthreads.revision.installs import PACKAGE_DIRECTORIES, all_installs
 from pytest_tfthreads.revision.overlay import Overlay, laid_over_only
 
+DUET_OPTION = "--tf-threads-duet"
+_OWN_PYTHON = ".".join(map(str, sys.version_info[:3]))
 _OWN_NAME = __name__.partition(".")[0]
 _OWN_DIRECTORY = str(Path(__file__).parents[2])
 
@@ -36,6 +38,14 @@ class Variant(Protocol):
     @property
     def title(self) -> str:
         """For people."""
+
+    @property
+    def commit(self) -> str | None:
+        """The full id of the commit that is checked out; None: the current tree's code."""
+
+    @property
+    def python_version(self) -> str:
+        """Of the interpreter, such as 3.12.4."""
 
     def call(self, here: PytestCall) -> PytestCall:
         """How pytest is called on this side; `here` is how it is called in the current tree."""
@@ -56,8 +66,8 @@ class Variant(Protocol):
         """Why it ran code of the current side, though nothing is wrong; or nothing."""
 
 
-class BaselineVariant(Variant, Protocol):
-    """What the current side is compared with."""
+class OpenVariant(Variant, Protocol):
+    """A variant that is ours to close, such as what the current side is compared with."""
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -73,6 +83,8 @@ class BaselineVariant(Variant, Protocol):
 
 class _OfCurrentTree:
     """Runs the current tree's code, wherever: no module can come from the wrong tree."""
+
+    commit: ClassVar[str | None] = None
 
     def item(self, here: ItemToRun) -> ItemToRun:
         return here
@@ -97,13 +109,21 @@ class CurrentTree(_OfCurrentTree):
     home: Home
     title: str = "the current tree"
     roots: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    python_version: str = _OWN_PYTHON
 
     def call(self, here: PytestCall) -> PytestCall:
         return replace(here, roots=self.roots)
 
+    def close(self) -> None:
+        """It stays."""
+
 
 class AtRevision:
-    """A checkout of another revision, in this environment."""
+    """A checkout of another revision, in this environment or in another one.
+
+    `asked_by` is the option that asks for it, for messages.
+    """
 
     def __init__(
         self,
@@ -112,8 +132,16 @@ class AtRevision:
         here: Home,
         config: pytest.Config,
         notes: Sequence[str] = (),
+        asked_by: str = DUET_OPTION,
+        environment: Environment | None = None,
     ) -> None:
         self.title = checkout.title
+        if environment is not None:
+            self.title += f" in {environment.python} (Python {environment.version})"
+        self.commit: str | None = checkout.commit
+        self.python_version = _OWN_PYTHON if environment is None else environment.version
+        self._asked_by = asked_by
+        self._environment = environment
         self.notes = (*notes, *checkout.notes)
         self._checkout = checkout
         self._tests = tests
@@ -125,6 +153,7 @@ class AtRevision:
         self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
         self.home = replace(
             here,
+            python=here.python if environment is None else environment.python,
             cwd=self._counterpart(here.cwd),
             sys_path=self._path(here.sys_path),
             variables=tuple(self._variables()),
@@ -168,14 +197,17 @@ class AtRevision:
         try:
             self._checkout.close()
         except RevisionError as error:  # the next run tries again; this one's results stand
-            print(f"--tf-threads-duet: {error}", file=sys.stderr)
+            print(f"{self._asked_by}: {error}", file=sys.stderr)
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
         path = redirected(sys_path, self._checkout.counterparts, self._installs)
         # This plugin measures, and both sides by one version of it, though it be its own code that
         # is under test.
         is_redirected = _OWN_DIRECTORY in sys_path and _OWN_DIRECTORY not in path
-        return tuple(dict.fromkeys([*([_OWN_DIRECTORY] if is_redirected else []), *path]))
+        whole = [*([_OWN_DIRECTORY] if is_redirected else []), *path]
+        if self._environment is not None:
+            whole = [*_added(whole), *self._environment.sys_path]
+        return tuple(dict.fromkeys(whole))
 
     def _arguments(self, here: PytestCall) -> Iterator[str]:
         for text in here.args:
@@ -213,6 +245,7 @@ class InEnvironment(_OfCurrentTree):
     def __init__(self, environment: Environment, here: Home) -> None:
         self.title = f"{environment.python} (Python {environment.version})"
         self.roots: tuple[str, ...] = ()
+        self.python_version = environment.version
         self._environment = environment
         self.home = replace(here, python=environment.python, sys_path=self._path(here.sys_path))
         self.notes = tuple(self._shadowed(here.sys_path))

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.threads import CpuCounts
@@ -19,6 +19,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _MOST_CHARACTERS = 16 << 20  # of a file of the kernel's; those of a thousand CPUs have 2 MB
+_Any = TypeVar("_Any")
 _HIGHEST_CPU = 1 << 16  # Linux can be built for 8,192 CPUs
 
 
@@ -67,6 +68,56 @@ class Machine:
         # Every core is taken by now, and some have no sibling to give.
         rest = (cpu for cpu, _ in self.core_of if cpu not in chosen)
         return tuple(sorted([*chosen, *itertools.islice(rest, size - len(chosen))]))
+
+    def team_sets(self, instances: int, size: int, place: int) -> tuple[tuple[int, ...], ...]:
+        """A set of CPUs for each of so many processes that run at once, `size` CPUs in each.
+
+        No two sets share a CPU where there are enough. Each set has whole cores of its own, in one
+        node, as far as there are enough: the siblings of a core are in one set rather than in two,
+        and a node is left before a core is shared. Where all CPUs are not enough, CPUs are used
+        again. The team begins node by node: each place moves on by one CPU.
+        """
+        if instances == 1:
+            return (self.cpu_set(size, place),)
+        nodes = self._nodes_from(place)
+        cores = list(itertools.chain(*nodes))
+        everything = list(itertools.chain(*cores))
+        size = min(size, len(everything))
+        if instances * size > len(everything):
+            around = itertools.cycle(everything)
+            return tuple(tuple(sorted(itertools.islice(around, size))) for _ in range(instances))
+        own_cores = _whole_cores(nodes, instances, min(size, len(cores) // instances))
+        sets = [_firsts_first(own)[:size] for own in own_cores]
+        self._fill_up(sets, cores, size)
+        return tuple(tuple(sorted(cpus)) for cpus in sets)
+
+    def _nodes_from(self, place: int) -> list[list[list[int]]]:
+        """The nodes' cores (their CPUs), so that the CPU of this place is the first of all."""
+        nodes = [self._cores_of(node) for node in self.nodes]
+        place %= len(self.core_of)
+        for index, cores in enumerate(nodes):
+            here = _count(cores)
+            if place < here:
+                lap, core_number = divmod(place, len(cores))
+                first = _rotated(cores, core_number)
+                return [[_rotated(one, lap) for one in first], *_rotated(nodes, index)[1:]]
+            place -= here
+        raise AssertionError("a place within all nodes is within one of them")
+
+    def _fill_up(self, sets: list[list[int]], cores: Sequence[Sequence[int]], size: int) -> None:
+        """Give the sets that have too few CPUs what is left: from the cores least in use."""
+        left = [list(core) for core in cores]
+        for cpu in itertools.chain(*sets):
+            next(core for core in left if cpu in core).remove(cpu)
+        for cpus in sets:
+            while len(cpus) < size:
+                here = {self.node_of(cpu) for cpu in cpus}
+                most = max(
+                    (core for core in left if core),
+                    key=lambda core: (self.node_of(core[0]) in here, len(core)),
+                )
+                cpus += most[: size - len(cpus)]
+                most[:] = [cpu for cpu in most if cpu not in cpus]
 
     def _cores_at(self, size: int, place: int) -> tuple[list[list[int]], int]:
         """The cores (their CPUs) from which a set of that size is taken, and the place in them."""
@@ -175,7 +226,7 @@ def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
     (https://docs.kernel.org/admin-guide/cgroup-v2.html, "CPU Interface Files").
     """
     quotas = []
-    for controllers, path in _own_cgroups(own_cgroup):
+    for controllers, path in own_cgroups(own_cgroup):
         if not controllers:
             quotas += _quotas_up(cgroups, path, _quota_v2)
         elif "cpu" in controllers.split(","):
@@ -183,18 +234,38 @@ def read_quota(cgroups: Path, own_cgroup: Path) -> float | None:
     return min(quotas, default=None)
 
 
-def _own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
+def read_cpuset(cgroups: Path, own_cgroup: Path) -> tuple[int, ...] | None:
+    """CPUs that the cgroup of this process grants (version 2); `None` where it does not tell.
+
+    The nearest group above that has the cpuset controller says so.
+    """
+    paths = [path for controllers, path in own_cgroups(own_cgroup) if not controllers]
+    for path in paths:
+        for group in groups_up(cgroups, path):
+            try:
+                return parse_cpu_list(kernel_text(group / "cpuset.cpus.effective") or "")
+            except ValueError:  # not here, or not readable
+                continue
+    return None
+
+
+def own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
     """Controllers and path of each group that this process is in; version 2 has no controllers."""
     rows = [line.split(":", 2) for line in (kernel_text(own_cgroup) or "").splitlines()]
     return [(row[1], row[2]) for row in rows if len(row) == 3 and "\0" not in row[2]]
 
 
 def _quotas_up(root: Path, path: str, read: Any) -> list[float]:
-    # Inside a container the path may be the host's, absent here: then the root is our own group.
+    return [quota for one in groups_up(root, path) if (quota := read(one)) is not None]
+
+
+def groups_up(root: Path, path: str) -> list[Path]:
+    """The group of this path and those above it, up to the root.
+
+    Inside a container the path may be the host's, absent here: then the root is our own group.
+    """
     group = root / path.strip("/")
-    groups = [group, *group.parents]
-    inside = [one for one in groups if one == root or root in one.parents]
-    return [quota for one in inside if (quota := read(one)) is not None]
+    return [one for one in (group, *group.parents) if one == root or root in one.parents]
 
 
 def _quota_v2(group: Path) -> float | None:
@@ -220,7 +291,7 @@ def _share(quota: str, period: str) -> float | None:
 
 def oom_kills() -> int | None:
     """Processes that the kernel has killed for memory in this cgroup; None if it does not tell."""
-    for controllers, path in _own_cgroups(_OWN_CGROUP):
+    for controllers, path in own_cgroups(_OWN_CGROUP):
         if not controllers:
             events = (kernel_text(_CGROUPS / path.strip("/") / "memory.events") or "").split()
             try:
@@ -268,6 +339,34 @@ def _fewest_nodes(nodes: Sequence[Sequence[object]], first: int, size: int) -> t
         if sum(len(nodes[index]) for index in chosen) >= size:
             break
     return tuple(chosen)
+
+
+def _whole_cores(
+    nodes: Sequence[Sequence[list[int]]], instances: int, each: int
+) -> list[list[list[int]]]:
+    """So many cores for each instance: in one node while there are enough, else what is left."""
+    left = [list(cores) for cores in nodes]
+    given: list[list[list[int]]] = []
+    for cores in left:
+        while each and len(cores) >= each and len(given) < instances:
+            given.append(cores[:each])
+            del cores[:each]
+    rest = list(itertools.chain(*left))
+    while len(given) < instances:
+        given.append(rest[:each])
+        del rest[:each]
+    return given
+
+
+def _firsts_first(cores: Sequence[Sequence[int]]) -> list[int]:
+    """The first CPU of each core, then the second ones, and so on."""
+    laps = itertools.zip_longest(*cores)
+    return [cpu for lap in laps for cpu in lap if cpu is not None]
+
+
+def _rotated(sequence: Sequence[_Any], first: int) -> list[_Any]:
+    first %= len(sequence)
+    return [*sequence[first:], *sequence[:first]]
 
 
 def _count(cores: Sequence[Sequence[int]]) -> int:

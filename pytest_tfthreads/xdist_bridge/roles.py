@@ -39,6 +39,12 @@ def number_of(config: pytest.Config) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
+def count_of_workers(config: pytest.Config) -> int:
+    """How many workers take part in the run; 1 where this process is none."""
+    count: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    return count
+
+
 def seed_of_run(config: pytest.Config, own: int) -> int:
     """The controller's, which its summary names; without one this process's own."""
     briefing = read_briefing(config)

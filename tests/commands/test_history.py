@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import shutil
@@ -11,6 +12,10 @@ import sys
 import pytest
 
 pytest.importorskip("ruptures", reason="the extra `report` is not installed")
+
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.history.series import line_of
+from pytest_tfthreads.history.side_by_side import Step, Steps, directory_in
 
 TEST = "test_step[intra2-inter1]"
 OTHER = "test_inference[intra1-inter1]"
@@ -87,6 +92,41 @@ def test_a_change_with_commits_tags_and_versions(storage, command, repository):
         "after": ids[2], "by": ids[5], "count": 3, "tags": ["v1.1", "v1,2"],
     }  # fmt: skip
     assert change["versions"] == {"TensorFlow": {"before": "2.20.0", "after": "2.21.0"}}
+
+
+def test_a_step_that_was_measured_side_by_side_stands_for_itself(
+    storage, command, repository, tmp_path
+):
+    ids = [commit(repository, tag) for tag in ("v1.0", "v1.1")]
+    for one in ids:
+        storage.save(one, **{TEST: 100.0})
+    machine, conditions = line_of(Measurement.from_json(storage.of(100.0)))
+    step = Step(
+        f"bench/test_it.py::{TEST}", machine, conditions, "throughput", *ids,
+        math.log(0.9), 1e-5, 8.0, "regression",
+    )  # fmt: skip
+    directory = directory_in(storage.path)
+    directory.mkdir()
+    (directory / "0001.steps").write_bytes(Steps("2026-03-01T00:00:00+00:00", (step,)).data)
+    (directory / "0002.steps").write_text("{}")
+
+    page = tmp_path / "history.html"
+    code, out, err = command("history", f"--html={page}", "--storage", storage.path)
+    assert code == 0
+    assert err.startswith("pytest-tfthreads: left out: ")
+    assert "0002.steps" in err
+    assert re.search(r"−10 % \[.*\]  images/s .*  measured side by side\n", out)
+    assert f"{ids[0][:12]}..{ids[1][:12]} (1 commit, v1.1)" in out
+    assert "images/s, measured side by side" in page.read_text()
+    _, out, _ = command("history", "--json", "--storage", storage.path)
+    (change,) = json.loads(out)["changes"]
+    assert change["change"]["value"] == pytest.approx(-0.1)
+    assert change["side_by_side"]
+    _, out, _ = command("history", "--csv", "--storage", storage.path)
+    rows = [one for one in csv.DictReader(out.splitlines()) if one["metric"] == "throughput"]
+    assert [one["side_by_side"] for one in rows] == ["", "true"]
+    # The levels are as far apart as the step is large.
+    assert float(rows[1]["level"]) / float(rows[0]["level"]) == pytest.approx(0.9)
 
 
 def test_a_change_of_the_machine_moves_the_reference_workload_too(storage, command):

@@ -8,7 +8,7 @@ import pytest
 from builders import unchanged_process
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.sweep.comparison import Candidate
-from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+from pytest_tfthreads.core.threads import InstanceCount, ThreadConfig, ThreadCount
 from repository import program
 
 PHYSICAL = 4
@@ -26,7 +26,17 @@ def candidate():
     """
     rng = random.Random(11)
 
-    def build(intra, inter=1, speed=1.0, cost=1.0, rings=(0, 1, 2), terms="", noise=0.0, **fields):
+    def build(
+        intra,
+        inter=1,
+        speed=1.0,
+        cost=1.0,
+        rings=(0, 1, 2),
+        terms="",
+        noise=0.0,
+        instances=None,
+        **fields,
+    ):
         samples = []
         for ring in rings:
             weather = random.Random(ring)
@@ -47,10 +57,20 @@ def candidate():
                     turn_rounds=2,
                 )
             )
-        threads = ThreadConfig(ThreadCount.parse(intra, "intra"), ThreadCount.parse(inter, "inter"))
+        threads = ThreadConfig(
+            ThreadCount.parse(intra, "intra"),
+            ThreadCount.parse(inter, "inter"),
+            None if instances is None else InstanceCount.parse(instances, "instances"),
+        )
         requested = Pools(pool(intra), pool(inter))
         effective = Pools(requested.intra or PHYSICAL, requested.inter or PHYSICAL)
         known = {"requested": requested, "effective": effective, "items": 32, "unit": "images"}
+        if instances is not None and instances > 1:
+            fields = {
+                "instances": instances,
+                "instance_cpus": tuple((cpu,) for cpu in range(instances)),
+                **fields,
+            }
         measurement = Measurement(
             **{**known, "cpus": (0,), "start": "fork", "samples": tuple(samples), **fields}
         )

@@ -1,10 +1,14 @@
 """Figures that follow from samples."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.decode import DecodeError
+from pytest_tfthreads.core.measurement import Latency, Measurement, Pools, Sample
+from pytest_tfthreads.core.sweep.comparison import Candidate
+from pytest_tfthreads.core.threads import ThreadConfig
 
 
 def sample(wall_s=(0.5, 1.5), cpu_s=(1.0, 2.0), iterations=10):
@@ -64,6 +68,54 @@ def test_survives_json():
     assert data["schema"] == 1
     assert data["effective"] == {"intra": 2, "inter": 4}
     assert data["processes"][0]["wall_s"] == [0.5, 1.5]
+
+
+def test_of_several_instances_more_is_known_and_of_one_nothing_is_added():
+    one = measurement(sample())
+    team = replace(
+        one,
+        instances=2,
+        instance_cpus=((0, 2), (1, 3)),
+        latency=Latency(0.01, 0.02, 3),
+        imbalance=0.1,
+        max_pss_bytes=1 << 30,
+    )
+    data = json.loads(json.dumps(team.to_json()))
+    assert Measurement.from_json(data) == team
+    assert data.keys() - one.to_json().keys() == {
+        "instances",
+        "instance_cpus",
+        "instance_nodes",
+        "latency",
+        "imbalance",
+        "max_pss_bytes",
+    }
+    assert (one.utilization, team.utilization) == (pytest.approx(0.75), pytest.approx(0.375))
+    with pytest.raises(DecodeError, match="instances is 0"):
+        Measurement.from_json({**data, "instances": 0})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"instances": 2}, "instance_cpus are not of 2 instances"),
+        ({"instances": 2, "instance_cpus": ((0,), ())}, "instance_cpus are not of 2"),
+        ({"instances": 2, "instance_cpus": ((0,),) * 3}, "instance_cpus are not of 2"),
+        (
+            {"instances": 2, "instance_cpus": ((0,), (1,)), "instance_nodes": (0,)},
+            "instance_nodes are not of 2 instances",
+        ),
+    ],
+)
+def test_each_instance_has_cpus(wrong, place):
+    with pytest.raises(DecodeError, match=place):
+        replace(measurement(sample()), **wrong).check()
+
+
+def test_of_several_instances_a_call_takes_what_one_caller_sees():
+    team = replace(measurement(sample()), instances=2, latency=Latency(0.01, 0.02, 3))
+    candidate = Candidate("intra2-inter4-x2", ThreadConfig(), team)
+    assert (candidate.call_s, candidate.instances) == (0.01, 2)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from pytest_tfthreads.core.layout import Layout, Ready, agree
-from pytest_tfthreads.core.schedule import plan_rings
+from pytest_tfthreads.core.schedule import plan_neighbours, plan_rings
 
 
 def test_each_pass_is_a_ring_of_all():
@@ -57,6 +57,35 @@ def test_agreement_takes_the_longest_round_and_the_whole_budget():
 
 def test_calls_longer_than_the_budget_are_measured_once():
     assert agree([Ready(iterations=1, call_s=60.0, budget_s=1.0)]) == Layout(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "sizes"),
+    [(2, 8, [2]), (8, 8, [8]), (9, 8, [5, 6]), (13, 8, [7, 8]), (5, 3, [3, 3, 3]), (4, 2, [2] * 5)],
+)
+def test_in_each_pass_neighbours_meet_each_other_and_the_first(count, limit, sizes):
+    names = [10 * number for number in range(count)]
+    passes = plan_neighbours(names, passes=3, limit=limit, seed="1")
+    assert len(passes) == 3
+    for rings in passes:
+        assert sorted(map(len, rings)) == sorted(sizes)
+        assert all(len(set(ring)) == len(ring) for ring in rings)
+        met = {frozenset(pair) for ring in rings for pair in itertools.combinations(ring, 2)}
+        wanted = [{names[0], one} for one in names[1:]] + [
+            set(p) for p in itertools.pairwise(names)
+        ]
+        assert all(frozenset(pair) in met for pair in wanted)
+
+
+def test_order_among_neighbours_is_reversed_in_every_second_pass():
+    first, second, third = plan_neighbours(range(12), passes=3, limit=8, seed="1")
+    assert second == [ring[::-1] for ring in first]
+    assert third != first
+
+
+def test_rings_of_one_make_no_neighbours():
+    with pytest.raises(ValueError, match="nobody meets anybody"):
+        plan_neighbours([0, 1], passes=1, limit=1, seed="1")
 
 
 def test_a_group_as_large_as_a_ring_is_one():

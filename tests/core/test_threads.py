@@ -10,8 +10,10 @@ from pytest_tfthreads.core.threads import (
     Case,
     ConfigError,
     CpuCounts,
+    InstanceCount,
     ThreadConfig,
     ThreadCount,
+    is_oversubscribed,
     parse_marker,
     parse_spec,
     select,
@@ -69,6 +71,98 @@ def test_bad_thread_counts_name_argument_and_mend(value, message):
     assert str(error.value).startswith("intra: ")
 
 
+@pytest.mark.parametrize(
+    ("value", "cpus_of_one", "instances"),
+    [
+        (1, 1, 1),
+        (4096, 1, 4096),
+        ("physical", 1, 4),
+        ("physical/2", 1, 2),
+        ("physical/16", 1, 1),
+        ("100000*logical", 1, 4096),
+        ("fill", 1, 8),
+        ("fill", 3, 2),
+        ("fill", 8, 1),
+        ("fill", 9, 1),
+    ],
+)
+def test_instance_counts(value, cpus_of_one, instances):
+    assert InstanceCount.parse(value, "instances").resolve(MACHINE, cpus_of_one) == instances
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "instances: 0 is no number of instances; use an integer >= 1"),
+        (-1, "-1 is no number of instances"),
+        (4097, "4097 instances are more than 4096"),
+        (True, "True is no number of instances"),
+        (None, "None is no number of instances"),
+        (1.5, "1.5 is no number of instances"),
+        ("8", "'8' is text; write the number 8"),
+        ("auto", "'auto' is no symbol for instances; known are \"fill\""),
+        ("fill/2", "'fill/2' is no symbol for instances"),
+        ("9" * 10, "are more than 4096"),
+    ],
+)
+def test_bad_instance_counts_name_argument_and_mend(value, message):
+    with pytest.raises(ConfigError) as error:
+        InstanceCount.parse(value, "instances")
+    assert message in str(error.value)
+    assert str(error.value).startswith("instances: ")
+
+
+def test_instances_are_the_third_axis_of_a_grid():
+    assert ids((1, 1), instances=4) == ["intra1-inter1-x4"]
+    assert ids((1, 1), instances=1) == ["intra1-inter1-x1"]
+    assert ids(([1, 2], 1), instances=[1, "fill"]) == [
+        "intra1-inter1-x1",
+        "intra1-inter1-xfill",
+        "intra2-inter1-x1",
+        "intra2-inter1-xfill",
+    ]
+    assert ids(configs=[(1, 1), (1, 2, "physical/2"), (2, 1, numpy.int64(3))]) == [
+        "intra1-inter1",
+        "intra1-inter2-xphysical/2",
+        "intra2-inter1-x3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("marker", "intra", "inter", "instances"),
+    [
+        ({}, 2, 1, 1),
+        ({"instances": "fill"}, 2, 1, 4),
+        ({"instances": "fill"}, 0, 1, 1),
+        ({"instances": "fill", "cpus": 1}, 0, 1, 8),
+        ({"instances": "fill", "cpus": "all"}, 1, 1, 1),
+        ({"instances": "physical"}, 8, 8, 4),
+        ({"instances": 99}, 1, 1, 99),
+    ],
+)
+def test_the_instances_of_a_case_are_counted_after_its_threads(marker, intra, inter, instances):
+    (case,) = parse_marker((), marker)
+    assert case.team_size(intra, inter, MACHINE) == instances
+
+
+@pytest.mark.parametrize(
+    ("threads", "granted", "instances", "expected"),
+    [
+        (8, 8, 1, False),
+        (2, 1, 1, True),
+        (2, 2, 4, False),
+        (2, 2, 5, True),
+        (1, 1, 9, True),
+        (1, 2, 8, False),
+        (0, 8, 1, False),
+        (0, 8, 2, True),
+        (0, 2, 4, False),
+    ],
+)
+def test_more_threads_in_all_than_cpus_are_too_many(threads, granted, instances, expected):
+    assert is_oversubscribed(threads, granted, instances, MACHINE.logical) == expected
+
+
 def test_grids_pairs_and_ids():
     assert ids((8, 4)) == ["intra8-inter4"]
     assert ids() == ["intraauto-interauto"]
@@ -92,13 +186,19 @@ def test_grids_pairs_and_ids():
     [
         ((1, 2, 3), {}, "positional arguments", "3 given"),
         ((1,), {"intra": 2}, "intra", "given twice"),
-        ((), {"inta": 2}, "inta", "unknown argument; known are intra, inter, configs"),
+        ((), {"inta": 2}, "inta", "unknown argument; known are intra, inter, instances"),
         ((), {"intra": []}, "intra", "the list is empty"),
         ((), {"intra": [1, -2]}, "intra", "negative"),
         ((), {"configs": []}, "configs", "the list is empty"),
         ((), {"configs": 8}, "configs", "8 is not a list of pairs such as configs=[(8, 4)"),
-        ((), {"configs": [8]}, "configs", "8 is no pair"),
-        ((), {"configs": [(1, 2, 3)]}, "configs", "no pair"),
+        ((), {"configs": [8]}, "configs", "8 is neither a pair"),
+        ((), {"configs": [(1, 2, 3, 4)]}, "configs", "(1, 2, 3, 4) is neither a pair"),
+        ((), {"configs": [(1, 2, 0)]}, "configs", "0 is no number of instances"),
+        ((), {"configs": [(1, 2, None)]}, "configs", "None is no number of instances"),
+        ((), {"configs": [(1, 2)], "instances": 3}, "configs", "not both"),
+        ((), {"instances": 0}, "instances", "0 is no number of instances"),
+        ((), {"instances": [1, "auto"]}, "instances", "'auto' is no symbol for instances"),
+        ((), {"instances": []}, "instances", "the list is empty"),
         ((), {"configs": [(1, -2)]}, "configs", "negative"),
         ((), {"configs": [(1, 2)], "inter": 3}, "configs", "not both"),
         ((), {"cpus": 0}, "cpus", 'use an integer >= 1 or "all"'),
@@ -150,6 +250,17 @@ def test_terms_of_a_marker():
         ("2*physicalxlogical/2", ["intra2*physical-interlogical/2"]),
         ("intra=1,2;inter=1", ["intra1-inter1", "intra2-inter1"]),
         ("inter=physical", ["intraauto-interphysical"]),
+        ("1x1x4", ["intra1-inter1-x4"]),
+        (
+            "1x1xfill, 1x1,2xphysicalxphysical/2",
+            [
+                "intra1-inter1-xfill",
+                "intra1-inter1",
+                "intra2-interphysical-xphysical/2",
+            ],
+        ),
+        ("intra=1;instances=1,fill", ["intra1-interauto-x1", "intra1-interauto-xfill"]),
+        ("instances=2", ["intraauto-interauto-x2"]),
     ],
 )
 def test_spec(spec, expected):
@@ -163,8 +274,13 @@ def test_spec(spec, expected):
         ("", "no configuration"),
         ("8x", "unknown symbol ''"),
         ("8x-4", "unknown symbol '-4'"),
-        ("8x4x2", "unknown symbol '4x2'"),
-        ("threads=4", "'threads' is neither intra nor inter"),
+        ("8x4x2x1", "'8x4x2x1' is no configuration"),
+        ("8x4x", "'' is no symbol for instances"),
+        ("8x4x0", "0 is no number of instances"),
+        ("8x4xauto", "'auto' is no symbol for instances"),
+        ("8x4x99999", "99999 instances are more than 4096"),
+        ("instances=1;instances=2", "instances is given twice"),
+        ("threads=4", "'threads' is none of intra, inter, instances"),
         ("intra=1;intra=2", "intra is given twice"),
         ("intra=", "unknown symbol ''"),
         ("99999x1", "more than 4096"),
@@ -238,6 +354,9 @@ def test_granted_cpus(cpus, intra, inter, granted):
     [
         ("t.py::test_it[intra1-inter2]", "t.py::test_it[]"),
         ("t.py::test_it[intraauto-interauto]", "t.py::test_it[]"),
+        ("t.py::test_it[3-intra1-inter2-x4]", "t.py::test_it[3-]"),
+        ("t.py::test_it[intra1-inter2-xphysical/2-cpus=1]", "t.py::test_it[]"),
+        ("t.py::test_it[intra1-inter2-xfill]", "t.py::test_it[]"),
         ("t.py::T::test_it[32-intra2*physical/3-interlogical]", "t.py::T::test_it[32-]"),
         ("t.py::test_it[a-b-intra1-inter2-A=b-c-cpus=2]", "t.py::test_it[a-b-]"),
         ("t.py::test_it[32-intra1-inter2]@shared", "t.py::test_it[32-]@shared"),
@@ -271,9 +390,10 @@ def test_every_id_of_a_case_is_recognised():
         ((1, 1), {"cpus": 1}),
         ((1, 1), {"env": {"A-]B": "]-[="}}),
         ((1, 1), {"timeout": 3}),
+        ((1, 1), {"instances": ["fill", "physical/2"]}),
     ]
     cases = select([[case for args, terms in markers for case in parse_marker(args, terms)]], ())
-    assert len({case.id for case in cases}) == 6
+    assert len({case.id for case in cases}) == 8
     assert {without_case(f"t.py::test_it[x-{case.id}]") for case in cases} == {"t.py::test_it[x-]"}
 
 
@@ -320,9 +440,9 @@ def test_pairs_and_terms_of_any_kind():
         ({"intra": numpy.array(3)}, "intra: .* is no list"),
         ({"intra": numpy.array([1.0])}, "intra: .* is no thread count"),
         ({"intra": [numpy.True_]}, "intra: .* is no thread count"),
-        ({"configs": [{1, 2}]}, "configs: {1, 2} is no pair"),
+        ({"configs": [{1, 2}]}, "configs: {1, 2} is neither"),
         ({"configs": {1: 2}}, "configs: {1: 2} is not a list of pairs"),
-        ({"configs": ["12"]}, "configs: '12' is no pair"),
+        ({"configs": ["12"]}, "configs: '12' is neither"),
     ],
 )
 def test_what_is_no_list_of_thread_counts(kwargs, message):

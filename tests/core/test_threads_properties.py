@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from properties import tried, value_or_error
 from pytest_tfthreads.core.threads import (
+    MAX_INSTANCES,
     MAX_THREADS,
     ConfigError,
     Configuration,
     CpuCounts,
+    InstanceCount,
     ThreadConfig,
     ThreadCount,
     parse_marker,
@@ -29,12 +31,14 @@ SYMBOLS = st.builds(
     st.just("") | st.integers(1, 10**6),
 )
 COUNTS = st.integers(0, MAX_THREADS) | st.just("auto") | SYMBOLS
+INSTANCES = st.integers(1, MAX_INSTANCES) | st.just("fill") | SYMBOLS
 CONFIGS = st.builds(
-    lambda intra, inter: ThreadConfig(
-        ThreadCount.parse(intra, "intra"), ThreadCount.parse(inter, "inter")
+    lambda intra, inter, instances: ThreadConfig(
+        ThreadCount.parse(intra, "intra"), ThreadCount.parse(inter, "inter"), instances
     ),
     COUNTS,
     COUNTS,
+    st.none() | st.builds(lambda value: InstanceCount.parse(value, "instances"), INSTANCES),
 )
 MACHINES = st.builds(CpuCounts, st.integers(1, 1024), st.integers(1, 1024))
 ODD = st.one_of(
@@ -59,7 +63,17 @@ ANYTHING = st.recursive(
     ),
     max_leaves=6,
 )
-ARGUMENTS = ("intra", "inter", "configs", "cpus", "env", "processes", "timeout", "tolerance")
+ARGUMENTS = (
+    "intra",
+    "inter",
+    "instances",
+    "configs",
+    "cpus",
+    "env",
+    "processes",
+    "timeout",
+    "tolerance",
+)
 
 
 @tried(200)
@@ -69,15 +83,24 @@ def test_a_spec_is_read_as_printed(configs):
 
 
 @tried(100)
-@given(st.lists(COUNTS, min_size=1, max_size=4), st.lists(COUNTS, min_size=1, max_size=4))
-def test_a_grid_on_the_command_line_is_that_of_a_marker(intra, inter):
-    spec = f"intra={','.join(map(str, intra))};inter={','.join(map(str, inter))}"
-    marked = parse_marker((), {"intra": intra, "inter": inter})
+@given(
+    st.lists(COUNTS, min_size=1, max_size=4),
+    st.lists(COUNTS, min_size=1, max_size=4),
+    st.lists(INSTANCES, max_size=3),
+)
+def test_a_grid_on_the_command_line_is_that_of_a_marker(intra, inter, instances):
+    axes = {"intra": intra, "inter": inter} | ({"instances": instances} if instances else {})
+    spec = ";".join(f"{name}={','.join(map(str, values))}" for name, values in axes.items())
+    marked = parse_marker((), axes)
     assert parse_spec(spec) == tuple(case.threads for case in marked)
 
 
 @tried(100)
-@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.tuples(COUNTS, COUNTS) | st.tuples(COUNTS, COUNTS, INSTANCES), min_size=1, max_size=6
+    )
+)
 def test_a_marker_means_the_same_by_its_pairs_and_by_its_printed_spec(pairs):
     marked = tuple(case.threads for case in parse_marker((), {"configs": pairs}))
     assert parse_spec(to_spec(marked)) == marked
@@ -95,6 +118,18 @@ def test_threads_on_any_machine_are_within_bounds(count, machine):
     threads = ThreadCount.parse(count, "intra").resolve(machine)
     assert (threads == 0) == (count in (0, "auto"))
     assert 0 <= threads <= MAX_THREADS
+
+
+@tried(200)
+@given(CONFIGS, MACHINES)
+def test_instances_that_fill_a_machine_find_cpus_of_their_own_and_leave_none_for_one_more(
+    threads, machine
+):
+    (case,) = parse_marker((), {"configs": [(threads.intra, threads.inter, "fill")]})
+    pools = threads.intra.resolve(machine), threads.inter.resolve(machine)
+    cpus_of_one = case.granted_cpus(*pools, machine.logical)
+    instances = case.team_size(*pools, machine)
+    assert instances * cpus_of_one <= machine.logical < (instances + 1) * cpus_of_one
 
 
 TERMS = st.fixed_dictionaries(
@@ -119,10 +154,16 @@ def test_different_cases_of_a_test_have_different_ids(markers):
     level = [
         case
         for threads, terms in markers
-        for case in parse_marker((), {"configs": [(threads.intra, threads.inter)], **terms})
+        for case in parse_marker((), {"configs": [configuration(threads)], **terms})
     ]
     cases = select([level], ())
     assert len({case.id for case in cases}) == len(cases)
+
+
+def configuration(threads):
+    """As an entry of the marker's `configs`."""
+    instances = () if threads.instances is None else (threads.instances,)
+    return (threads.intra, threads.inter, *instances)
 
 
 @tried(150)

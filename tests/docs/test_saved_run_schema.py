@@ -22,9 +22,13 @@ def work(threads):
 SUITE = """
 import product
 
-@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=4)
+@pytest.mark.tf_threads(configs=[(1, 1), (1, 1, 1), (2, 1), (4, 1)], cpus=4)
 def test_sweep(tf_benchmark, tf_threads):
     tf_benchmark(product.work, tf_threads.intra, items=8, unit="images")
+
+@pytest.mark.tf_threads(1, 1, instances=2)
+def test_team(benchmark):
+    benchmark(product.work, 1)
 
 @pytest.mark.tf_threads(1, 1)
 def test_failing(benchmark):

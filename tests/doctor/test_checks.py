@@ -24,6 +24,7 @@ QUIET = Facts(
     cpu_model="Some CPU",
     cpus=(0, 1, 2, 3),
     online=(0, 1, 2, 3),
+    cpuset=None,
     physical=4,
     quota_cpus=None,
     hides_groups=False,

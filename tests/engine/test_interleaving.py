@@ -24,7 +24,7 @@ class FakeMember:
         self.world = world
         self.name = name
         self.call_s = call_s
-        self.cpus_wanted = cpus
+        self.cpu_count = cpus
         self.rounds = rounds
         self.rounds_a_turn = rounds_a_turn
         self.dies = dies  # "setting up", or the number of the turn
@@ -40,14 +40,15 @@ class FakeMember:
         self.world.now_s += seconds
         self.world.log.append((self.name, began_s, self.world.now_s, cpus))
 
-    def set_up(self, cpus):
-        self._run(1.0, cpus)
+    def set_up(self, sets):
+        self._run(1.0, *sets(1, self.cpu_count))
         if self.dies == "setting up":
             self.gone = True
             return None
         return Ready(iterations=1, call_s=self.call_s, budget_s=1.0) if self.warm else None
 
-    def take_turn(self, cpus, layout):
+    def take_turn(self, sets, layout):
+        (cpus,) = sets(1, self.cpu_count)
         if self.gone:
             return False
         self.layout = layout
@@ -70,12 +71,13 @@ def world():
     return World()
 
 
-def cpu_set(size, place):
-    return tuple(sorted((place + nth) % 4 for nth in range(size)))
+def team_sets(instances, size, place):
+    assert instances == 1
+    return (tuple(sorted((place + nth) % 4 for nth in range(size))),)
 
 
 def run(members, rounds_a_turn=2, first_set=0):
-    run_interleaved(members, Ring(rounds_a_turn, first_set), cpu_set)
+    run_interleaved(members, Ring(rounds_a_turn, first_set), team_sets)
 
 
 def test_set_up_in_order_then_turns_in_order(world):

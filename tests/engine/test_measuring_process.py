@@ -3,7 +3,11 @@
 import os
 import socket
 
-from pytest_tfthreads.engine.measuring_process import _Connected
+from pytest_tfthreads.engine.measuring_process import (
+    MeasuringProcess,
+    _Connected,
+    wait_for_all,
+)
 from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
 from pytest_tfthreads.engine.protocol import Connection
 
@@ -55,3 +59,80 @@ def test_all_that_was_said_before_a_stop_is_heard(tmp_path):
     process.ended(0, 0)
     process.close()
     interpreter.close()
+
+
+def test_several_are_followed_until_all_rest_or_one_is_lost():
+    """Forked processes have one interpreter, and with it one connection, in common."""
+    interpreter = SharedStub()
+    processes = [
+        MeasuringProcess(lambda: interpreter, ORDER, timeout_s, ()) for timeout_s in (None, 60.0)
+    ]
+    for process in processes:
+        interpreter.tell("stopped")  # as soon as it is ready
+        process.set_up_on((0,))
+    assert [process.pid for process in processes] == [1, 2]
+
+    # Both stand still again: that is all that there is to wait for.
+    for process in processes:
+        process.send_on((0,), None)
+        interpreter.tell("stopped")
+    wait_for_all(processes)
+    assert [process.is_lost for process in processes] == [False, False]
+    assert [process.wait() for process in processes] == [True, True]
+
+    # One dies: the other, which goes on, is not waited for.
+    for process in processes:
+        process.send_on((0,), None)
+    interpreter.measuring[1].close()
+    wait_for_all(processes)
+    assert [process.is_lost for process in processes] == [False, True]
+    interpreter.close(processes)
+
+
+def test_one_that_is_over_its_time_is_lost():
+    interpreter = SharedStub()
+    process = MeasuringProcess(lambda: interpreter, ORDER, 600.0, ())
+    interpreter.tell("stopped")
+    process.set_up_on((0,))
+    process._time_left_s = 0.05  # however long its set-up took
+    process.send_on((0,), None)
+    wait_for_all([process])
+    assert process.is_lost
+    interpreter.close([process])
+
+
+class SharedStub:
+    """An interpreter of several processes, each of which says that it is ready and stops."""
+
+    is_dead = False
+    forkable = True
+    reason = ""
+
+    def __init__(self):
+        ours, self._theirs = socket.socketpair()
+        self.connection = Connection(ours)
+        self.measuring = []
+        self._processes = []
+
+    def start(self, sent, fds, process):
+        self.measuring.append(Connection(socket.socket(fileno=os.dup(fds[0]))))
+        self.measuring[-1].send("ready", {"ready": None})
+        self._processes.append(process)
+        process.started(len(self._processes))
+
+    def tell(self, what, pid=None, **_):
+        """To its processes nothing; of them, that the next one in turn has stopped."""
+        if what == "stopped":
+            self._theirs.send(b"!")
+
+    def read(self):
+        self.connection.sock.recv(1)
+        running = [one for one in self._processes if not one.is_at_rest]
+        running[0].stopped()
+
+    def close(self, processes):
+        self.is_dead = True
+        for process in processes:
+            process.abandon()
+        for connection in (self.connection, self._theirs, *self.measuring):
+            connection.close()

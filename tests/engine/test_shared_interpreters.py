@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from pytest_tfthreads.engine import rendezvous
 from pytest_tfthreads.engine.interpreter import Home, Interpreter
 from pytest_tfthreads.engine.launcher import Launcher
+from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.system.leases.leases import Leases
 
 pytestmark = [
@@ -19,6 +21,17 @@ pytestmark = [
 ]
 
 FAKE_TENSORFLOW = Path(__file__).parents[1] / "fake_tensorflow"
+
+
+LINES_UP = """
+import sys
+from pathlib import Path
+from pytest_tfthreads.system.leases.queue import Ticket, Want
+
+ticket = Ticket(Path(sys.argv[1]), Want())
+print(ticket.advance(), flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -132,15 +145,53 @@ def test_one_that_still_imports_ends_when_all_have_gone(enter, home, tmp_path, e
     all_end([started(first)])
 
 
-def test_who_measures_waits_for_no_interpreter_that_waits_for_it(enter, home, leases, tmp_path):
+@pytest.mark.parametrize("kind", ["exclusive", "shared"])
+def test_who_has_a_lease_waits_for_no_interpreter_that_waits_for_it(
+    enter, home, leases, tmp_path, kind
+):
     launcher = Launcher("auto", leases, str(tmp_path))
-    with leases.exclusive("a measurement"):
-        other = enter()  # it imports when this measurement is over
-        launcher.settle([(home, ())])
-        assert not other.has_gone
+    with getattr(leases, kind)("a test"):
+        # It wants to measure: whoever comes after it waits, as it does itself.
+        lock = str(leases.folder() / "lock")
+        command = [sys.executable, "-c", LINES_UP, lock]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as measurer:
+            assert measurer.stdout.readline() == b"False\n"
+            other = enter()  # it imports when the test is over
+            launcher.settle([(home, ())])
+            assert not other.has_gone
+            measurer.communicate()
     other.wait_until_ready()
     launcher.close()
     other.close()
+
+
+@pytest.mark.parametrize("run", ["", "shared"])
+def test_one_that_somebody_stops_goes_on(enter, all_end, eventually, run):
+    one = enter(run=run)
+    one.wait_until_ready()
+    guard = psutil.Process(started(one))
+    (interpreter,) = guard.children()
+    interpreter.send_signal(signal.SIGSTOP)
+    one.preload(Preload(()), [])  # it answers
+    guard.send_signal(signal.SIGSTOP)
+    interpreter.send_signal(signal.SIGSTOP)
+    guard.send_signal(signal.SIGCONT)
+    eventually(lambda: interpreter.status() != psutil.STATUS_STOPPED)
+    interpreter.send_signal(signal.SIGSTOP)
+    one.close()
+    all_end([guard.pid, interpreter.pid])
+
+
+@pytest.mark.parametrize("run", ["", "shared"])
+def test_a_guard_that_somebody_stops_goes_on_where_it_is_waited_for(enter, all_end, run):
+    one = enter(run=run)
+    guard = psutil.Process(started(one))
+    guard.suspend()  # before it has an interpreter
+    one.wait_until_ready()
+    (interpreter,) = guard.children()
+    guard.suspend()
+    one.close()
+    all_end([guard.pid, interpreter.pid])
 
 
 def test_names_that_somebody_else_has_are_left_alone(monkeypatch):

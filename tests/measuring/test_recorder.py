@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +70,20 @@ class FakeTurns:
         self.rounds += 1
 
 
+class FakeMeter:
+    """Notes which rounds are its turns'."""
+
+    def __init__(self, turns):
+        self.calls = []
+        self._turns = turns
+
+    def begin(self):
+        self.calls.append(("begin", self._turns.rounds))
+
+    def round_over(self, ends_turn):
+        self.calls.append(("ends" if ends_turn else "goes on", self._turns.rounds))
+
+
 class Work:
     """A reference workload of an exact duration; `at_rounds`: after which rounds it ran."""
 
@@ -110,8 +125,13 @@ def reference(work):
 
 
 @pytest.fixture
-def recorder(clock, watch, turns, reference):
-    recorder = Recorder(watch, turns, reference)
+def meter(turns):
+    return FakeMeter(turns)
+
+
+@pytest.fixture
+def recorder(clock, watch, turns, reference, meter):
+    recorder = Recorder(watch, turns, reference, meter)
     recorder.beside(recorder_module.perf_counter)
     return recorder
 
@@ -179,6 +199,19 @@ def test_steady_functions(recorder, clock, call_s, warmup_calls, iterations, rou
     assert recorder.all_flags() == (["unsettled"] if warmup_calls < 3 else [])
     walls, _ = recorder.rounds(rounds)
     assert walls == pytest.approx([call_s * iterations] * rounds)
+
+
+def test_who_else_runs_is_asked_in_own_turns_alone(recorder, clock, meter):
+    benchmark(recorder, clock, itertools.repeat(0.4), min_rounds=4)
+    assert meter.calls == [
+        ("begin", 0),
+        ("goes on", 0),
+        ("ends", 1),
+        ("begin", 2),
+        ("goes on", 2),
+        ("ends", 3),
+        ("begin", 4),
+    ]
 
 
 def test_first_call_that_traces_is_not_the_measure_of_the_others(recorder, clock):
@@ -267,6 +300,17 @@ def test_rounds_have_both_clocks(recorder, clock):
     assert recorder.warmup_calls == 50
 
 
+def test_it_knows_when_rounds_began(recorder, clock):
+    warm_up(recorder, clock)
+    recorder.start_measuring()
+    began_s = []
+    for wall_s in (0.05, 0.3, 0.2):
+        began_s.append(clock.wall_s)
+        call(recorder, clock, wall_s)
+        clock.pass_by(0.7)  # between rounds
+    assert recorder.began_s(2) == pytest.approx(began_s[1:])
+
+
 def test_retracing_while_measuring_is_flagged(recorder, clock, watch):
     watch.traced = True
     warm_up(recorder, clock)
@@ -344,6 +388,15 @@ def test_reference_waits_for_no_end_of_a_long_turn(recorder, clock, turns, work)
     turns.rounds_a_turn = 32
     benchmark(recorder, clock, itertools.repeat(0.006))
     assert work.at_rounds[:4] == [14, 28, 32 + 10, 32 + 24]
+
+
+def test_reference_of_an_instance_waits_for_the_end_of_every_turn(work, clock):
+    """Before it, other instances may be at their rounds."""
+    reference = Reference(work, math.inf)
+    for rounds in range(20):
+        reference.round_over(0.5, ends_turn=rounds == 9)
+    assert reference.mean_s() is None  # measured too seldom for 10 s
+    assert clock.wall_s == pytest.approx(12 * work.call_s)
 
 
 def test_reference_between_long_rounds(recorder, clock, work, reference):

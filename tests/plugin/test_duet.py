@@ -19,8 +19,9 @@ from pytest_tfthreads.runner.variants import InEnvironment
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-# Calls that sleep: their wall time is what it is however busy the machine is. Their CPU time is
-# next to nothing, and nothing is made of it.
+# Calls that sleep, long enough that a busy machine adds little to them, and by so different times
+# that no verdict hangs on what it adds. Their CPU time is next to nothing: nothing is made of it.
+QUICK_MS, SLOW_MS = 10, 40
 TEST = """
 import product
 import pytest
@@ -67,7 +68,7 @@ class Project:
         monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         git(self.top, "init", "-q", "-b", "main")
         self.write("pytest.ini", "[pytest]\npythonpath = src\n")
-        self.write("src/product.py", product(2))
+        self.write("src/product.py", product(QUICK_MS))
         self.write("tests/test_it.py", TEST)
         self.commit("first")
         git(self.top, "tag", "v1.0")
@@ -122,7 +123,7 @@ def project(suite, monkeypatch):
 
 
 def test_regression_against_a_revision(project):
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     code = project.run("--tf-threads-duet=v1.0", "--tf-threads-profile=traces:regressed")
     assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
@@ -134,11 +135,11 @@ def test_regression_against_a_revision(project):
     recorded = project.benchmarks["test_work[intra1-inter1]"]["extra_info"]["tf_threads"]
     assert len(recorded["duet"]["pairs"]) == 3
     # A sleep may last longer than it should, never shorter.
-    assert recorded["throughput"]["value"] < 1 / 0.006
+    assert recorded["throughput"]["value"] < 1e3 / SLOW_MS
     assert recorded["duet"]["baseline"]["throughput"]["value"] > recorded["throughput"]["value"]
     now, then = (recorded["profile"][side] for side in ("now", "baseline"))
-    assert now["wall_s"] > 0.006
-    assert then["wall_s"] > 0.002
+    assert now["wall_s"] > SLOW_MS / 1e3
+    assert then["wall_s"] > QUICK_MS / 1e3
     assert "v1.0" in then["title"]
     assert then["path"] == f"{now['path']}-baseline"
     assert all((project.path / "traces" / one["path"]).is_dir() for one in (now, then))
@@ -147,19 +148,21 @@ def test_regression_against_a_revision(project):
 
 
 def test_improvement_and_unchanged_code_pass(project):
-    project.write("src/product.py", product(0.5))
-    assert project.run("--tf-threads-duet=v1.0") == 0
+    project.write("src/product.py", product(SLOW_MS))
+    project.commit("slow")
+    project.write("src/product.py", product(QUICK_MS))
+    assert project.run("--tf-threads-duet=HEAD") == 0
     assert project.verdicts == {"test_work": "improvement"}
     assert "uncommitted changes: they are all that the sides differ in" in project.told
-    project.write("src/product.py", product(2))
-    assert project.run("--tf-threads-duet=v1.0", ONE_LOOK) == 0
+    git(project.top, "checkout", "-q", "--", ".")
+    assert project.run("--tf-threads-duet=HEAD", ONE_LOOK) == 0
     assert project.verdicts["test_work"] in ("pass", "inconclusive")
     assert "both sides are commit" in project.told
 
 
 def test_commit_of_the_saved_run_is_the_default(project):
     assert project.run("--benchmark-save=first") == 0
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     project.commit("slower")
     assert project.run("--tf-threads-duet", "--benchmark-save=second") == 1
     assert project.verdicts == {"test_work": "regression"}
@@ -185,7 +188,7 @@ def test_current_tests_are_laid_over_the_old_code(project):
 
 
 def test_what_cannot_run_on_the_old_code_has_no_baseline(project):
-    project.write("src/product.py", product(2) + "\ndef fresh():\n    work()\n")
+    project.write("src/product.py", product(QUICK_MS) + "\ndef fresh():\n    work()\n")
     project.write(
         "tests/test_it.py",
         TEST + "\n@pytest.mark.tf_threads(1, 1)\n"
@@ -226,7 +229,7 @@ def test_baseline_that_imports_the_current_code_is_an_error(project):
         "tests/conftest.py",
         f"import sys\n\nsys.path.insert(0, {str(project.path / 'src')!r})\n",
     )
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     # Preloaded, the module of each side is there before the path is changed.
     off = "--tf-threads-preload=off"
     assert project.run("--tf-threads-duet=v1.0", off) == pytest.ExitCode.TESTS_FAILED
@@ -238,7 +241,7 @@ def test_baseline_that_imports_the_current_code_is_an_error(project):
 def test_code_that_is_installed_is_the_same_on_both_sides(project, monkeypatch):
     installed = project.temporary.parent / f"{project.top.name} installed"
     installed.mkdir()
-    (installed / "product.py").write_text(product(2))
+    (installed / "product.py").write_text(product(QUICK_MS))
     project.write("pytest.ini", "[pytest]\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(installed)]))
     assert project.run("--tf-threads-duet=v1.0") == pytest.ExitCode.TESTS_FAILED
@@ -248,7 +251,7 @@ def test_code_that_is_installed_is_the_same_on_both_sides(project, monkeypatch):
 
 def test_subfolder_with_a_space_and_pytest_run_from_elsewhere(suite, monkeypatch):
     project = Project(suite, monkeypatch, folder="the project")
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     rootdir = f"--rootdir={project.path}"
     code = project.run(
         "--tf-threads-duet=v1.0", rootdir, str(project.path / "tests"), cwd=project.top
@@ -259,7 +262,7 @@ def test_subfolder_with_a_space_and_pytest_run_from_elsewhere(suite, monkeypatch
 
 
 def test_under_xdist(project):
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     assert project.run("--tf-threads-duet=v1.0", "-n2") == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert project.told.count("the current tree has uncommitted changes") == 1
@@ -268,7 +271,7 @@ def test_under_xdist(project):
 
 @pytest.mark.parametrize("path", ["tests", "tests/test_it.py::test_work"])
 def test_run_from_above_the_repository_or_by_a_link(project, path):
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     link = project.temporary / "link"
     link.symlink_to(project.path)
     for start, directory in ((project.top.parent, project.top.name), (project.temporary, "link")):
@@ -304,7 +307,7 @@ def test_both_sides_have_the_current_configuration(project):
 def test_reason_why_a_test_cannot_run_there_is_a_line(project, work, reason):
     project.write("src/product.py", f"import os, pytest\n\ndef work():\n    {work}\n")
     project.commit("broken")
-    project.write("src/product.py", product(2))
+    project.write("src/product.py", product(QUICK_MS))
     assert project.run("--tf-threads-duet=HEAD") == 0
     (one,) = project.benchmarks.values()
     told = one["extra_info"]["tf_threads"]["verdicts"][0]
@@ -326,7 +329,7 @@ def test_reason_why_pytest_does_not_start_there(project, conftest, args, reason)
     project.write("conftest.py", conftest)
     project.write("src/fresh.py", "")
     option = "\n\ndef pytest_addoption(parser):\n    parser.addoption('--mine')\n"
-    project.write("src/product.py", product(2) + option)
+    project.write("src/product.py", product(QUICK_MS) + option)
     assert project.run("--tf-threads-duet=v1.0", *args) == 0
     assert project.verdicts == {"test_work": "no-baseline"}
     assert reason in project.told
@@ -334,9 +337,9 @@ def test_reason_why_pytest_does_not_start_there(project, conftest, args, reason)
 
 
 def test_parameters_that_the_other_revision_lacks(project):
-    project.write("src/product.py", product(2) + "SIZES = [1]\n")
+    project.write("src/product.py", product(QUICK_MS) + "SIZES = [1]\n")
     project.commit("one size")
-    project.write("src/product.py", product(2) + "SIZES = [1, 2]\n")
+    project.write("src/product.py", product(QUICK_MS) + "SIZES = [1, 2]\n")
     project.write(
         "tests/test_it.py",
         TEST.replace("benchmark)", "benchmark, size)", 1).replace(
@@ -381,9 +384,9 @@ def test_most_pairs_of_processes(project):
 def test_namespace_package_that_is_installed_is_the_same_on_both_sides(project, monkeypatch):
     installed = project.temporary.parent / f"{project.top.name} installed"
     (installed / "acme").mkdir(parents=True)
-    (installed / "acme" / "product.py").write_text(product(2))
+    (installed / "acme" / "product.py").write_text(product(QUICK_MS))
     project.write("pytest.ini", "[pytest]\n")
-    project.write("src/acme/product.py", product(2))
+    project.write("src/acme/product.py", product(QUICK_MS))
     project.write("tests/test_it.py", TEST.replace("import product", "from acme import product"))
     project.commit("a namespace")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(installed)]))
@@ -400,7 +403,7 @@ def test_main_where_only_the_remote_has_it(project):
     git(project.top, "update-ref", "refs/remotes/origin/main", "main")
     git(project.top, "checkout", "-q", "--detach")
     git(project.top, "branch", "-q", "-D", "main")
-    project.write("src/product.py", product(6))
+    project.write("src/product.py", product(SLOW_MS))
     assert project.run("--tf-threads-duet=main", ONE_PAIR) == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert "(origin/main), side by side" in project.told
@@ -413,11 +416,11 @@ def test_tree_of_links_leads_to_the_old_code(project):
     # As setuptools makes one with editable_mode=strict; the old code has another module.
     (project.path / ".gitignore").write_text("build")
     project.write("pytest.ini", "[pytest]\npythonpath = build/__editable__.work-1\n")
-    project.write("src/work/other.py", product(2))
+    project.write("src/work/other.py", product(QUICK_MS))
     project.write("src/work/__init__.py", "from work.other import work")
     project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
     project.commit("a package")
-    project.write("src/work/__init__.py", product(6))
+    project.write("src/work/__init__.py", product(SLOW_MS))
     (project.path / "src/work/other.py").unlink()
     links = project.path / "build/__editable__.work-1/work"
     links.mkdir(parents=True)
@@ -429,7 +432,7 @@ def test_tree_of_links_leads_to_the_old_code(project):
 def test_path_that_leads_nowhere_on_the_other_side_is_an_error(project):
     (project.path / ".gitignore").write_text("build")
     project.write("pytest.ini", "[pytest]\npythonpath = build/lib\n")
-    project.write("src/work/__init__.py", product(2))
+    project.write("src/work/__init__.py", product(QUICK_MS))
     project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
     project.commit("a package")
     shutil.copytree(project.path / "src/work", project.path / "build/lib/work")
@@ -444,7 +447,7 @@ def test_parts_that_are_compiled_in_place(project):
     if not compiled.exists():
         pytest.skip("this Python has no _bisect in a file of its own")
     (project.path / ".gitignore").write_text("*.so\n_version.py\n")
-    code = "from work import _bisect\nfrom work._version import version\n" + product(2)
+    code = "from work import _bisect\nfrom work._version import version\n" + product(QUICK_MS)
     project.write("src/work/__init__.py", code)
     project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
     project.commit("a compiled package")
@@ -579,9 +582,10 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
         "tests/test_it.py",
         TEST + f"\n{second}\ndef test_tolerant(benchmark):\n    benchmark(product.work)\n",
     )
+    project.write("src/product.py", product(20))
     project.commit("two tests")
     assert project.run("--benchmark-save=first") == 0
-    project.write("src/product.py", product(2.5))
+    project.write("src/product.py", product(25))
     # One saved run cannot tell a quarter; its commit can.
     assert project.run("--benchmark-compare", *args) == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression", "test_tolerant": "pass"}
@@ -595,7 +599,7 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
 
 
 def test_each_side_preloads_its_own_code(project):
-    project.write("src/product.py", f"{product(2)}\n# changed\n")
+    project.write("src/product.py", f"{product(QUICK_MS)}\n# changed\n")
     project.run("--tf-threads-duet=v1.0", "--tf-threads-max-processes=3", "-v")
     # That each side had its own code is looked at in every duet; else there is no pair.
     (measured,) = project.benchmarks.values()

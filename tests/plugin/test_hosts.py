@@ -37,7 +37,7 @@ TWO_KINDS = """
             from pytest_benchmark.storage.file import FileStorage
             FileStorage.query = lambda *_: []
 """
-# Calls that sleep: their wall time is what it is however busy the machine is.
+# Calls that sleep, long enough that a busy machine adds little to them.
 SLEEPS = """
     import os, pathlib, time
 

@@ -142,6 +142,7 @@ def test_ini_keys(suite):
         ("intra=-1", "*test_it.py::test_it: @pytest.mark.tf_threads: intra: -1 is negative*"),
         ("inta=1", "*test_it.py::test_it: @pytest.mark.tf_threads: inta: unknown argument*"),
         ("inter='cores'", "*tf_threads: inter: unknown symbol 'cores'; known are*"),
+        ("instances=0", "*tf_threads: instances: 0 is no number of instances; use an integer*"),
     ],
 )
 def test_bad_markers_are_collection_errors(suite, mark, message):
@@ -194,7 +195,7 @@ def test_bad_ini_keys_are_named(suite):
 def test_markers_fixtures_and_help_read_well(suite):
     suite.write("")
     suite.run("--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.tf_threads(intra=None, inter=None, [*], configs=None, *"]
+        ["@pytest.mark.tf_threads(intra=None, inter=None, [*], instances=None, *"]
     )
     fixtures = suite.run("--fixtures").stdout
     fixtures.fnmatch_lines(["tf_threads*session scope*", "*The configuration in force*"])
@@ -424,7 +425,7 @@ def test_ini_values_of_their_natural_types(suite):
     settings = read(
         suite,
         """
-        tf_threads = [[8, 4], "4x8", ["physical", 1]]
+        tf_threads = [[8, 4], "4x8", ["physical", 1], [1, 1, "fill"], "1x1x2"]
         tf_threads_processes = 2
         tf_threads_max_processes = 7
         tf_threads_start = "fresh"
@@ -445,6 +446,8 @@ def test_ini_values_of_their_natural_types(suite):
         "intra8-inter4",
         "intra4-inter8",
         "intraphysical-inter1",
+        "intra1-inter1-xfill",
+        "intra1-inter1-x2",
     ]
     assert (settings.processes, settings.max_processes, settings.start) == (2, 7, "fresh")
     assert (settings.timeout_s, settings.lease_timeout_s) == (1.5, 20)
@@ -460,6 +463,11 @@ def test_ini_values_of_their_natural_types(suite):
     settings = read(suite, "tf_threads = {intra = [1, 2], inter = 1}\ntf_threads_duet = false")
     assert [config.id for config in settings.configs] == ["intra1-inter1", "intra2-inter1"]
     assert settings.duet is None
+    settings = read(suite, "tf_threads = {intra = 1, instances = [1, 'fill']}")
+    assert [config.id for config in settings.configs] == [
+        "intra1-interauto-x1",
+        "intra1-interauto-xfill",
+    ]
     assert read(suite, "tf_threads_search = true\ntf_threads = '1x1,2x1'").search
 
 

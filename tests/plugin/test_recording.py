@@ -30,12 +30,17 @@ def test_rows_of_the_json_file(suite):
     recorded = one["extra_info"]["tf_threads"]
     assert set(recorded) == {
         "schema", "intra", "inter", "effective", "cpus", "start", "items", "unit", "processes",
-        "throughput", "cpu_efficiency", "cores_used", "utilization", "machine", "flags",
-        "group", "configuration",
+        "throughput", "cpu_efficiency", "cores_used", "utilization", "spreads", "contention",
+        "machine", "flags", "group", "configuration",
     }  # fmt: skip
     assert recorded["schema"] == 1
     assert recorded["group"] == "test_it.py::test_it[32]"
-    assert recorded["configuration"] == {"id": "intra1-inter2", "intra": "1", "inter": "2"}
+    assert recorded["configuration"] == {
+        "id": "intra1-inter2",
+        "intra": "1",
+        "inter": "2",
+        "instances": None,
+    }
     assert recorded["effective"] == {"intra": 1, "inter": 2}
     assert len(recorded["processes"]) == 2
     for process in recorded["processes"]:
@@ -44,6 +49,7 @@ def test_rows_of_the_json_file(suite):
         assert process["setup_s"] > 0
         assert process["max_rss_bytes"] > 1 << 20
         assert len(process["cpus"]) == len(recorded["cpus"])
+        assert process["contention"] is None  # its own warm-up hides where the rounds begin
     rounds = [len(process["wall_s"]) for process in recorded["processes"]]
     assert one["stats"]["rounds"] == sum(rounds)
     # A round's seconds and pytest-benchmark's seconds a call are the same measurement.

@@ -13,6 +13,7 @@ from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.reply import Reply
+from pytest_tfthreads.engine.team import TeamLaunched
 from pytest_tfthreads.hooks import parts
 from pytest_tfthreads.runner.executor import Answers, SharedAnswer
 
@@ -48,6 +49,7 @@ class ScriptedExecutor:
 
     preloaded: dict = field(default_factory=dict)
     uses_benchmark: object = lambda test: True
+    contention: object = lambda process: None
     cannot_set_up: object = lambda order: False
     shared: list = field(default_factory=list)  # (test, next one, process), in order
     ends_if_failed: list = field(default_factory=list)
@@ -67,6 +69,9 @@ class ScriptedExecutor:
 
     def end_shared(self):
         return []
+
+    def release(self, home):
+        pass
 
     def close(self):
         pass
@@ -116,13 +121,23 @@ class ScriptedExecutor:
         reply = Reply(
             "finished",
             reports=tuple(self._reports(order, error)),
-            sample=_sample(answer, sent) if has_sample else None,
+            sample=_sample(answer, sent, self.contention(process)) if has_sample else None,
             benchmark=_benchmark(answer) if has_sample else None,
             effective=Pools(order.terms.intra, order.terms.inter),
             runtime={"tensorflow": "2.21.0"},
             uses_benchmark=self.uses_benchmark(name),
         )
-        return Launched(sent, reply, "")
+        if not job.others or not has_sample:
+            return Launched(sent, reply, "")
+        sets = tuple(tuple(cpu + len(cpus) * n for cpu in cpus) for n in range(len(job.orders)))
+        together = replace(
+            reply.sample, wall_s=reply.sample.wall_s[::2], cpu_s=reply.sample.cpu_s[::2],
+            iterations=2 * len(job.orders), turn_rounds=1,
+        )  # fmt: skip
+        return TeamLaunched(
+            sent, replace(reply, sample=together), "", sets, (answer,) * 99 + (2 * answer,), 0.1,
+            1 << 30,
+        )  # fmt: skip
 
     def _reports(self, order, error):
         for when in ("setup", "call", "teardown"):
@@ -151,11 +166,12 @@ def _measured_s(result):
     ) else 0.0  # fmt: skip
 
 
-def _sample(seconds, sent):
+def _sample(seconds, sent, contention):
     rounds = (seconds,) * 2 * TURNS
     return Sample(
-        rounds, rounds, 1, 1, 0.1, 1, 0, 0, sent.cpus, ring=sent.order.terms.ring, turn_rounds=2
-    )
+        rounds, rounds, 1, 1, 0.1, 1, 0, 0, sent.cpus,
+        ring=sent.order.terms.ring, turn_rounds=2, contention=contention,
+    )  # fmt: skip
 
 
 def _benchmark(seconds):
@@ -178,6 +194,7 @@ class ScriptedSuite:
         self.path = pytester.path
         self.script = lambda process: 0.01
         self.uses_benchmark = lambda test: True
+        self.contention = lambda process: None
         self.cannot_set_up = lambda order: False
         monkeypatch.setattr(parts, "executor_of", self._executor)
 
@@ -190,7 +207,10 @@ class ScriptedSuite:
 
     def run(self, *args, processes=1):
         self.executor = ScriptedExecutor(
-            self.script, uses_benchmark=self.uses_benchmark, cannot_set_up=self.cannot_set_up
+            self.script,
+            uses_benchmark=self.uses_benchmark,
+            contention=self.contention,
+            cannot_set_up=self.cannot_set_up,
         )
         return self.pytester.runpytest_inprocess(
             "-p",

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from builders import TWO_TESTS, flat
+from pytest_tfthreads.core.contention import Contention
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -280,3 +281,21 @@ def test_budget_by_ini_key_and_what_is_no_time(scripted):
     result = scripted.run("--benchmark-compare", processes=3)
     result.assert_outcomes(passed=2)
     assert "more than --tf-threads-budget" in flat(result)
+
+
+def test_what_other_programs_held_back_is_flagged_and_told(project):
+    """A test alone is flagged, and its open verdicts name the others."""
+    project.contention = lambda process: Contention(
+        0.3, 0.38 if process.test == "test_fast" else 0.0, 0.0, 1.0
+    )
+    project.script = lambda process: 0.0104 if process.test == "test_fast" else 0.01
+    result = gate(project, "--tf-threads-duet=off")
+    recorded = {one["name"]: one["extra_info"]["tf_threads"] for one in project.saved["benchmarks"]}
+    assert recorded[FAST]["flags"] == ["contended"]
+    assert recorded[STEADY]["flags"] == []
+    assert recorded[FAST]["contention"]["others_share"] == pytest.approx(0.38)
+    assert project.verdicts[FAST]["status"] == "inconclusive"
+    words = "other programs took 38 % of the granted CPUs while this was measured"
+    assert words in project.verdicts[FAST]["reason"]
+    assert "other programs" not in project.verdicts[STEADY]["reason"]
+    assert "contended: other programs" in flat(result)

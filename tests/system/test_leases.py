@@ -841,7 +841,7 @@ def test_a_place_that_has_become_unsafe_is_used_no_more(private):
     assert not leases.unavailable
     private.chmod(0o770)
     with leases.shared("a"):
-        assert not leases.is_measuring
+        assert not leases.is_held
     assert "may be written by others (mode 770)" in leases.unavailable
 
 

@@ -16,6 +16,7 @@ INPUTS = {
     "machine": 150,
     "git": 100,
     "leases": 600,
+    "steps": 100,
 }
 
 

@@ -123,7 +123,8 @@ class ChangePoint:
     """From the `old` level to the `new` one, which begins with session `index`.
 
     The speed changed after session `after` and no later than at session `by` (95 %): `after` is
-    index - 1 and `by` is index where the place is plain.
+    index - 1 and `by` is index where the place is plain. `is_measured`: side by side, so that no
+    session says how large it is.
     """
 
     old: Segment
@@ -131,22 +132,11 @@ class ChangePoint:
     after: int
     by: int
     shift: Shift
+    is_measured: bool = False
 
     @property
     def index(self) -> int:
         return self.new.start
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """A history taken apart: `levels` and the `changes` between them.
-
-    `spread` is the standard deviation of a point's logarithm about its level.
-    """
-
-    levels: tuple[Segment, ...]
-    changes: tuple[ChangePoint, ...]
-    spread: float
 
 
 @dataclass(frozen=True)
@@ -160,6 +150,24 @@ class Noise:
     of_points: float
     of_means: float
     dof: float
+
+    def half_width(self, points: int) -> float:
+        """Of the 95 % interval of a mean of so many points."""
+        return student_t(0.5 + CONFIDENCE / 2, self.dof) * math.sqrt(self.of_means / points)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A history taken apart: `levels` and the `changes` between them, and its points' noise."""
+
+    levels: tuple[Segment, ...]
+    changes: tuple[ChangePoint, ...]
+    noise: Noise
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of a point's logarithm about its level."""
+        return math.sqrt(self.noise.of_points)
 
 
 def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -> Segmentation:
@@ -178,15 +186,14 @@ def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -
         points = _borne_out(all_points, _FAR * math.sqrt(noise.of_points))
         starts = [0, *_change_points(points, noise, error), len(points)]
         left_over = _likeness(points, starts)
-    width = student_t(0.5 + CONFIDENCE / 2, noise.dof) * math.sqrt(noise.of_means)
     levels = tuple(
-        Segment(start, stop, fmean(points[start:stop]), width / math.sqrt(stop - start))
+        Segment(start, stop, fmean(points[start:stop]), noise.half_width(stop - start))
         for start, stop in itertools.pairwise(starts)
     )
     changes = tuple(
         _change(points, before, after, noise) for before, after in itertools.pairwise(levels)
     )
-    return Segmentation(levels, changes, math.sqrt(noise.of_points))
+    return Segmentation(levels, changes, noise)
 
 
 def shifts_between(sessions: Sequence[Session], changes: Sequence[ChangePoint]) -> list[Shift]:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.stats.estimates import (
@@ -18,16 +18,22 @@ from pytest_tfthreads.core.stats.estimates import (
     student_t,
 )
 from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts, difference
+from pytest_tfthreads.core.sweep.teams import Placement
 from pytest_tfthreads.core.threads import ThreadConfig
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration of a test; `id` is its `Case.id`."""
+    """One configuration of a test; `id` is its `Case.id`.
+
+    `same_as`: the id of another one, which this is another name of on the machine that measured.
+    The measurement is that one's.
+    """
 
     id: str
     threads: ThreadConfig
     measurement: Measurement
+    same_as: str = ""
 
     @property
     def terms(self) -> str:
@@ -38,6 +44,29 @@ class Candidate:
     def pools(self) -> Pools:
         """As counted where they could be, else as requested (0: TensorFlow's choice)."""
         return self.measurement.effective or self.measurement.requested
+
+    @property
+    def instances(self) -> int:
+        """How many ran at once."""
+        return self.measurement.instances
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where each of several instances ran; empty of a single one."""
+        measurement = self.measurement
+        nodes = measurement.instance_nodes or (None,) * len(measurement.instance_cpus)
+        return tuple(map(Placement, measurement.instance_cpus, nodes))
+
+    @property
+    def call_s(self) -> float:
+        """Seconds of a call as one caller sees it: the median over all rounds."""
+        if self.measurement.latency is not None:
+            return self.measurement.latency.median_s
+        return median(
+            wall_s / sample.iterations
+            for sample in self.measurement.samples
+            for wall_s in sample.wall_s
+        )
 
 
 @dataclass(frozen=True)
@@ -151,9 +180,8 @@ def compare(candidates: Sequence[Candidate]) -> Comparison:
 def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]:
     """Ratio and decision for every pair that shared a ring or has a common partner.
 
-    Holm's step-down test (1979) over all of them, family-wise at `FAMILYWISE_ERROR`: the fastest
-    is picked by the data, so testing the pairs with it alone would be selection. Holm's levels make
-    no intervals that hold together; Bonferroni's do.
+    All of them are tested together: the fastest is picked by the data, so testing the pairs with it
+    alone would be selection.
     """
     members = list(dict.fromkeys(itertools.chain.from_iterable(observed)))
     direct = contrasts(observed, len(members))
@@ -162,15 +190,24 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
         contrast = _directed(direct, *pair) or _linked(direct, *pair, members)
         if contrast is not None:
             pairs[pair] = contrast
+    return tested(pairs, FAMILYWISE_ERROR)
+
+
+def tested(pairs: Mapping[Pair, Contrast], familywise_error: float) -> dict[Pair, Ratio]:
+    """Ratio and decision for each of the pairs, which are tested together, and no others.
+
+    Holm's step-down test (1979), family-wise at `familywise_error`. Holm's levels make no
+    intervals that hold together; Bonferroni's do.
+    """
 
     def p_value(pair: Pair) -> float:
         return student_p(pairs[pair].log_ratio / math.sqrt(pairs[pair].variance), pairs[pair].dof)
 
     p_values = [p_value(pair) for pair in pairs]
     ratios: dict[Pair, Ratio] = {}
-    error = FAMILYWISE_ERROR / max(1, len(pairs))
+    error = familywise_error / max(1, len(pairs))
     for (pair, one), p, level in zip(
-        pairs.items(), p_values, holm(p_values, FAMILYWISE_ERROR), strict=True
+        pairs.items(), p_values, holm(p_values, familywise_error), strict=True
     ):
         half_width = student_t(1 - error / 2, one.dof) * math.sqrt(one.variance)
         low, high = one.log_ratio - half_width, one.log_ratio + half_width
@@ -210,16 +247,19 @@ def _by_ring(measurement: Measurement) -> dict[int, list[tuple[float, float]]]:
 
 
 def blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
-    """Wall and CPU seconds an item of every full turn, or of the only one begun."""
+    """Wall and CPU seconds an item of every full turn, or of the only one begun; 0 if missed."""
     size = min(sample.turn_rounds, len(sample.wall_s))
     amount = size * sample.iterations * items
-    return [
+    found = [
         (
             sum(sample.wall_s[start : start + size]) / amount,
             sum(sample.cpu_s[start : start + size]) / amount,
         )
         for start in range(0, len(sample.wall_s) - size + 1, size)
     ]
+    for place in sorted(sample.turns_missed):
+        found.insert(place, (0.0, 0.0))
+    return found
 
 
 def _directed(direct: Mapping[Pair, Contrast], first: str, second: str) -> Contrast | None:

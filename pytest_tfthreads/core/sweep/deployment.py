@@ -75,7 +75,7 @@ def deployment_of(recommendation: Recommendation) -> Deployment:
         test=recommendation.test,
         id=candidate.id,
         pools=measurement.requested,
-        instances=(measurement.cpus,),
+        instances=measurement.instance_cpus or (measurement.cpus,),
         terms=candidate.terms.lstrip("-"),
         host=Host.of(measurement),
     )

@@ -13,7 +13,8 @@ from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.stats.moderation import Pair, expected_variance
 from pytest_tfthreads.core.stats.scaling import Scaling, fit
 from pytest_tfthreads.core.sweep.comparison import Candidate, Comparison, Ratio, compare
-from pytest_tfthreads.core.threads import ThreadCount
+from pytest_tfthreads.core.sweep.teams import Figures, launch_lines, pareto_front
+from pytest_tfthreads.core.threads import InstanceCount, ThreadCount
 
 SCHEMA = 1
 
@@ -42,7 +43,8 @@ class Configuration:
     throughput_to_default: Ratio | None
     cpu_efficiency_to_best: Ratio
     cpu_efficiency_to_single: Ratio | None
-    # Speed-up over one thread, divided by the threads that it can keep busy: its larger pool.
+    # Speed-up over one thread, divided by the threads that it can keep busy: its larger pool, of
+    # all instances together.
     parallel_efficiency: Estimate | None
 
     @property
@@ -103,6 +105,20 @@ class Recommendation:
     limit: str  # the first of them in a few words; empty where there is none
     settings: tuple[str, ...]  # lines to paste for `best`
     not_compared: tuple[str, ...]  # ids
+    # With several instances: those that none beats in both throughput and the time of a call, by
+    # their figures as measured; most throughput first, the shortest call last. Else empty.
+    front: tuple[Configuration, ...] = ()
+    # Other names of these configurations. They are not compared: each is the same as another one.
+    aliases: tuple[Candidate, ...] = ()
+
+    def aliases_of(self, configuration: Configuration) -> list[Candidate]:
+        """Its other names."""
+        return [alias for alias in self.aliases if alias.same_as == configuration.id]
+
+    @property
+    def shortest_call(self) -> Configuration | None:
+        """Where several instances were measured: the configuration that answers soonest."""
+        return self.front[-1] if self.front else None
 
     @property
     def gain(self) -> Gain | None:
@@ -115,6 +131,11 @@ class Recommendation:
         if self.best.throughput_to_single is not None:
             return Gain("1×1", self.best.throughput_to_single)
         return None
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Those sentences of `limits` that decide nothing: more measuring may change the advice."""
+        return tuple(sentence for sentence in self.limits if sentence.startswith(OPEN))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -133,17 +154,22 @@ class Recommendation:
             "limit": self.limit,
             "settings": list(self.settings),
             "not_compared": list(self.not_compared),
+            "front": [configuration.id for configuration in self.front],
         }
 
 
 def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | None:
     """Advice from one test's configurations; `None` if no two of them can be compared.
 
+    Of those that are the same, the one that was measured stands for all.
+
     The knee is that of D. Eager, J. Zahorjan and E. Lazowska, "Speedup versus efficiency in
     parallel systems" (1989): where efficiency ÷ time an item is greatest. Efficiency here is
     items a CPU-second, for threads that sleep take no CPU from anybody.
     Raises `ValueError` where two candidates have the same id.
     """
+    aliases = aliases_among(candidates)
+    candidates = [one for one in candidates if one not in aliases]
     comparison = compare(candidates)
     if not comparison.compared:
         return None
@@ -160,11 +186,11 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     third, knees = choice.by(comparison.balance, comparison.balance)
     knee = next((one for one in (best, most_efficient) if one in knees), third)
 
-    singles = {one.terms: one.id for one in reversed(compared) if one.pools == _ONE_THREAD}
+    singles = {one.terms: one.id for one in reversed(compared) if _is_single(one)}
     defaults = {
         one.terms: one.id
         for one in reversed(compared)
-        if one.measurement.requested == TENSORFLOWS_CHOICE
+        if one.measurement.requested == TENSORFLOWS_CHOICE and one.instances == 1
     }
     configurations = {
         one.id: _configuration(
@@ -180,7 +206,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     scalings = tuple(
         _scaling(axis, compared, comparison)
         for axis in ("intra", "inter")
-        if len({getattr(one.pools, axis) for one in compared}) > 1
+        if len({getattr(one.pools, axis) for one in compared if one.instances == 1}) > 1
     )
     # Two counts are no attempt at a law, so its absence is no news.
     fits = [
@@ -201,6 +227,26 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         limit=next((keyword for keyword, _ in limits if keyword), ""),
         settings=settings(configurations[best].candidate),
         not_compared=comparison.not_compared,
+        front=tuple(configurations[one.id] for one in _front(compared)),
+        aliases=aliases,
+    )
+
+
+def aliases_among(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are other names of candidates that are there too."""
+    ids = {one.id for one in candidates if not one.same_as}
+    return tuple(one for one in candidates if one.same_as in ids)
+
+
+def _is_single(candidate: Candidate) -> bool:
+    return candidate.pools == _ONE_THREAD and candidate.instances == 1
+
+
+def _front(compared: Sequence[Candidate]) -> tuple[Figures, ...]:
+    if all(one.instances == 1 for one in compared):
+        return ()
+    return pareto_front(
+        [Figures(one.id, one.measurement.throughput.value, one.call_s) for one in compared]
     )
 
 
@@ -239,15 +285,19 @@ class _Choice:
 
     def _size(self, one: str) -> tuple[bool, int, int]:
         candidate = self.candidates[one]
-        pools = candidate.pools
-        return self._is_oversubscribed(one), threads(candidate), pools.intra + pools.inter
+        pools, instances = candidate.pools, candidate.instances
+        return (
+            self._is_oversubscribed(one),
+            instances * threads(candidate),
+            instances * (pools.intra + pools.inter),
+        )
 
     def _is_oversubscribed(self, one: str) -> bool:
         return "oversubscribed" in self.candidates[one].measurement.flags
 
 
 def threads(candidate: Candidate) -> int:
-    """How many CPUs a configuration can keep busy: the larger of its two pools.
+    """How many CPUs an instance of a configuration can keep busy: the larger of its two pools.
 
     Where TensorFlow chose a size that could not be counted, it is taken for the CPUs granted.
     """
@@ -259,16 +309,19 @@ def threads(candidate: Candidate) -> int:
 def settings(candidate: Candidate) -> tuple[str, ...]:
     """Lines to paste: the marker as asked for, calls and environment with the numbers it meant."""
     asked, pools = candidate.threads, candidate.measurement.requested
-    lines = [
-        f"@pytest.mark.tf_threads(intra={_literal(asked.intra)}, inter={_literal(asked.inter)})"
-    ]
+    arguments = f"intra={_literal(asked.intra)}, inter={_literal(asked.inter)}"
+    if asked.instances is not None:
+        arguments += f", instances={_literal(asked.instances)}"
+    lines = [f"@pytest.mark.tf_threads({arguments})"]
     variables = []
     for name, count in (("intra", pools.intra), ("inter", pools.inter)):
         if count == 0:
             continue
         lines.append(f"tf.config.threading.set_{name}_op_parallelism_threads({count})")
         variables.append(f"TF_NUM_{name.upper()}OP_THREADS={count}")
-    if variables:
+    if candidate.placements:
+        lines += launch_lines(candidate.placements, variables, "COMMAND")
+    elif variables:
         lines.append(" ".join(variables))
     left = [name for name, count in (("intra", pools.intra), ("inter", pools.inter)) if count == 0]
     if left:
@@ -324,7 +377,9 @@ def _configuration(
         cpu_efficiency_to_single=None
         if single is None
         else comparison.cpu_efficiency(candidate.id, single),
-        parallel_efficiency=to_single.estimate.scaled(1 / threads(candidate))
+        parallel_efficiency=to_single.estimate.scaled(
+            1 / (candidate.instances * threads(candidate))
+        )
         if to_single and known
         else None,
     )
@@ -339,9 +394,9 @@ def _no_gain(
     But not finding a gain is only finding none where a gain worth having would have been seen.
     """
     sentences = []
-    terms_of = {one.id: one.terms for one in compared}
     for terms, single in singles.items():
-        others = [one.id for one in compared if one.terms == terms and one.pools != _ONE_THREAD]
+        alone = [one for one in compared if one.terms == terms and one.instances == 1]
+        others = [one.id for one in alone if not _is_single(one)]
         ratios = [comparison.throughput(other, single) for other in others]
         if not ratios or any(ratio.above for ratio in ratios):
             continue
@@ -349,11 +404,12 @@ def _no_gain(
         where = ""
         if len({one.terms for one in compared}) > 1:
             where = f" ({terms.lstrip('-') or 'no other terms'})"
-        nothing = "no configuration is measurably faster than 1×1"
+        of_one = " of one instance" if any(one.instances > 1 for one in compared) else ""
+        nothing = f"no configuration{of_one} is measurably faster than 1×1"
         bound = f"at most {percent(most - 1)}" if most > 1 else "none"
         more = "--tf-threads-processes=N measures more"
         # What is recommended instead of 1×1 all the same, and why, which "do not help" would deny.
-        instead = best != single and terms_of[best] == terms
+        instead = best in others
         if instead and any(comparison.cpu_efficiency(other, single).above for other in others):
             reason = f"(gain: {bound}); the recommended one takes fewer CPU-seconds an item"
             keyword = "more threads are not known to be faster"
@@ -362,7 +418,7 @@ def _no_gain(
             seems = "the recommended one seems to be faster than 1×1, but not measurably"
             sentences.append((OPEN, f"{OPEN}{where}: {seems}; {more}"))
         elif most <= _HELP:
-            keyword = "more threads do not help"
+            keyword = "more threads do not help" + (" one instance" if of_one else "")
             sentences.append((keyword, f"{keyword}{where}: {nothing} (gain: {bound})"))
         else:
             gain = f"a gain of {percent(most - 1)} is not ruled out"
@@ -385,7 +441,9 @@ def _is_borne_out(
     useful = law.last_useful
     if useful is not None and getattr(chosen.pools, scaling.axis) > useful:
         return False
-    along = [one for one in compared if _fixed(one, scaling.axis) == scaling.fixed]
+    along = [
+        one for one in compared if one.instances == 1 and _fixed(one, scaling.axis) == scaling.fixed
+    ]
     ones = [one.id for one in along if getattr(one.pools, scaling.axis) == 1]
     gains = any(
         comparison.throughput(one.id, single).above
@@ -408,7 +466,8 @@ def _scaling(axis: str, compared: Sequence[Candidate], comparison: Comparison) -
     slices: dict[tuple[str, int], dict[str, int]] = {}
     for one in compared:
         moving, fixed = getattr(one.pools, axis), getattr(one.pools, other)
-        if moving > 0 and fixed > 0 and "oversubscribed" not in one.measurement.flags:
+        is_within = "oversubscribed" not in one.measurement.flags
+        if moving > 0 and fixed > 0 and is_within and one.instances == 1:
             slices.setdefault((one.terms, fixed), {})[one.id] = moving
     if not slices:
         return fit(axis, 0, [], 0.0)
@@ -442,7 +501,7 @@ def _ring_levels(shared: dict[Pair, Any], counts: dict[str, int]) -> list[list[t
     return levels
 
 
-def _literal(count: ThreadCount) -> str:
+def _literal(count: ThreadCount | InstanceCount) -> str:
     return count.text if count.text.isdecimal() else f'"{count.text}"'
 
 

@@ -2,24 +2,35 @@
 
 The grid is walked as a climber does who sees only his neighbourhood: from the corners of one
 thread, of all physical cores and of all CPUs to the best of them, then on to its neighbours, which
-have half or twice the threads of one pool, until none is better. These looks are short. What is
-beaten with confidence is dropped for good (successive elimination: Even-Dar, Mannor & Mansour
-2006); the front runners of what is left are measured in full, pass by pass, until one has beaten
-the others or they cannot be told apart.
+have half or twice the threads of one pool, until none is better. Where instances are asked for,
+they are a third axis, and the climb begins with the fewest and the most at each corner. These looks
+are short. What is beaten with confidence is dropped for good (successive elimination: Even-Dar,
+Mannor & Mansour 2006); the front runners of what is left are measured in full, pass by pass, until
+one has beaten the others or they cannot be told apart.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
 from pytest_tfthreads.core.sweep.comparison import Candidate, Comparison, compare
-from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig, ThreadCount
+from pytest_tfthreads.core.threads import (
+    AUTO,
+    Case,
+    CpuCounts,
+    InstanceCount,
+    ThreadConfig,
+    ThreadCount,
+)
 
+_Point = tuple[int, int, int]  # intra, inter, instances
+
+_ONE = InstanceCount("1")
 _FINALISTS = 3
 _WORTH_A_STEP = 1.03
 _NO_GAIN = 1.05  # what certainly gains no more than this is not worth the seconds to find it
@@ -44,23 +55,57 @@ class Standing:
 NOTHING_KNOWN = Standing({}, frozenset(), (), frozenset(), is_settled=False, centre=None, hub=None)
 
 
-def machine_grid(machine: CpuCounts) -> tuple[ThreadConfig, ...]:
-    """All pairs of thread counts from one to twice the CPUs, by halves and doubles of the cores."""
+def machine_grid(
+    machine: CpuCounts, instances: Sequence[InstanceCount] = ()
+) -> tuple[ThreadConfig, ...]:
+    """All pairs of thread counts from one to twice the CPUs, by halves and doubles of the cores.
+
+    With `instances`, each pair with each number of them, but none twice: two that come to the same
+    number on this machine are one.
+    """
     counts = {1, 2 * machine.logical}
     for cores in (machine.physical, machine.logical):
         while cores > 1:
             counts.add(cores)
             cores //= 2
     axis = [ThreadCount(str(count)) for count in sorted(counts)]
-    return tuple(ThreadConfig(*pair) for pair in itertools.product(axis, axis))
+    pairs = [ThreadConfig(*pair) for pair in itertools.product(axis, axis)]
+    if not instances:
+        return tuple(pairs)
+    return tuple(
+        one for pair in pairs for one in _with_distinct_instances(pair, instances, machine)
+    )
+
+
+def _with_distinct_instances(
+    pair: ThreadConfig, instances: Sequence[InstanceCount], machine: CpuCounts
+) -> list[ThreadConfig]:
+    by_number: dict[int, ThreadConfig] = {}
+    for count in instances:
+        threads = replace(pair, instances=count)
+        pools = pair.intra.resolve(machine), pair.inter.resolve(machine)
+        by_number.setdefault(Case(threads).team_size(*pools, machine), threads)
+    return list(by_number.values())
 
 
 def with_default(grid: Sequence[ThreadConfig]) -> tuple[ThreadConfig, ...]:
     """The same, with TensorFlow's own choice in it, by which people judge what was found."""
     default = ThreadConfig(AUTO, AUTO)
-    if len(grid) < 2 or default in grid:
+    if len(grid) < 2 or default in grid or replace(default, instances=_ONE) in grid:
         return tuple(grid)
     return (*grid, default)
+
+
+def asked_for(configs: Sequence[ThreadConfig], machine: CpuCounts) -> tuple[ThreadConfig, ...]:
+    """The grid of a search where `configs` were asked for (none: the machine's grid).
+
+    Where only instances were named, they are an axis of the machine's grid.
+    """
+    instances = [one.instances for one in configs if one.instances is not None]
+    names_only_instances = len(instances) == len(configs) and all(
+        (one.intra, one.inter) == (AUTO, AUTO) for one in configs
+    )
+    return with_default(machine_grid(machine, instances) if names_only_instances else configs)
 
 
 @dataclass(frozen=True)
@@ -72,14 +117,20 @@ class Look:
 
 
 def next_look(
-    grid: Sequence[Pools], machine: CpuCounts, processes: Sequence[int], standing: Standing
+    grid: Sequence[Pools],
+    machine: CpuCounts,
+    processes: Sequence[int],
+    standing: Standing,
+    instances: Sequence[int] = (),
 ) -> Look | None:
     """What the search has to know next; `None` when it is over.
 
     `grid` holds each configuration's threads (0: TensorFlow's choice), `processes` how many
-    processes its measurement takes when it is not dropped before.
+    processes its measurement takes when it is not dropped before, `instances` how many of it run at
+    once (empty: one of each).
     """
-    points = [_point(pools, machine) for pools in grid]
+    teams = instances or [1] * len(grid)
+    points = [_point(*one, machine) for one in zip(grid, teams, strict=True)]
     if not standing.processes:
         return Look(_corners(points, machine), is_glance=True)
     if not standing.alive:  # all that were measured have failed
@@ -95,7 +146,10 @@ def next_look(
     front += tuple(
         index
         for index, pools in enumerate(grid)
-        if pools == TENSORFLOWS_CHOICE and index not in standing.failed and index not in front
+        if pools == TENSORFLOWS_CHOICE
+        and teams[index] == 1
+        and index not in standing.failed
+        and index not in front
     )
     if all(
         index in standing.in_full and standing.processes[index] >= processes[index]
@@ -105,32 +159,61 @@ def next_look(
     return Look(front, is_glance=False)
 
 
-def _point(pools: Pools, machine: CpuCounts) -> tuple[int, int]:
+def _point(pools: Pools, instances: int, machine: CpuCounts) -> _Point:
     # Left to itself, TensorFlow takes a thread for each CPU.
-    return (pools.intra or machine.logical, pools.inter or machine.logical)
+    return (pools.intra or machine.logical, pools.inter or machine.logical, instances)
 
 
-def _corners(points: Sequence[tuple[int, int]], machine: CpuCounts) -> tuple[int, ...]:
-    """One thread, and all cores for one pool, the other, or both; of all that are on the grid."""
+def _corners(points: Sequence[_Point], machine: CpuCounts) -> tuple[int, ...]:
+    """One thread, and all cores for one pool, the other, or both; of all that are on the grid.
+
+    Of each the fewest and the most instances.
+    """
     wanted = [
         *itertools.product((1, machine.physical), repeat=2),
         (machine.logical, machine.logical),
     ]
-    on_the_grid = [index for index, point in enumerate(points) if point in wanted]
+    on_the_grid = []
+    for index, (intra, inter, instances) in enumerate(points):
+        line = _instances_of(points, intra, inter)
+        if (intra, inter) in wanted and instances in (line[0], line[-1]):
+            on_the_grid.append(index)
     return tuple(on_the_grid) or tuple(range(min(len(points), 4)))
 
 
-def _neighbours(points: Sequence[tuple[int, int]], at: int) -> list[int]:
-    """One step along one axis of the grid, or the same threads under other terms."""
-    steps: set[tuple[int, int]] = {points[at]}
-    for axis in (0, 1):
-        line = sorted({point[axis] for point in points if point[1 - axis] == points[at][1 - axis]})
-        place = line.index(points[at][axis])
-        for count in line[max(0, place - 1) : place + 2]:
-            step = list(points[at])
-            step[axis] = count
-            steps.add((step[0], step[1]))
+def _instances_of(points: Sequence[_Point], intra: int, inter: int) -> list[int]:
+    """Numbers of instances on the grid for these threads, the fewest first."""
+    return sorted({point[2] for point in points if point[:2] == (intra, inter)})
+
+
+def _neighbours(points: Sequence[_Point], at: int) -> list[int]:
+    """One step along one axis of the grid, or the same configuration under other terms.
+
+    A step to other threads keeps the number of instances, or takes the nearest that is there; from
+    as many instances as there can be, it goes to as many as there can be as well.
+    """
+    intra, inter, instances = points[at]
+    here = _instances_of(points, intra, inter)
+    steps = {(intra, inter, count) for count in _beside(here, instances)}
+    for count in _beside(sorted({one[0] for one in points if one[1] == inter}), intra):
+        steps |= _of_instances(points, count, inter, instances, is_most=instances == here[-1])
+    for count in _beside(sorted({one[1] for one in points if one[0] == intra}), inter):
+        steps |= _of_instances(points, intra, count, instances, is_most=instances == here[-1])
     return [index for index, point in enumerate(points) if point in steps and index != at]
+
+
+def _beside(line: Sequence[int], count: int) -> Sequence[int]:
+    """The count itself, and those before and after it."""
+    place = line.index(count)
+    return line[max(0, place - 1) : place + 2]
+
+
+def _of_instances(
+    points: Sequence[_Point], intra: int, inter: int, instances: int, is_most: bool
+) -> set[_Point]:
+    line = _instances_of(points, intra, inter)
+    nearest = min(line, key=lambda count: (abs(count - instances), count))
+    return {(intra, inter, nearest), *([(intra, inter, line[-1])] if is_most else [])}
 
 
 @dataclass(frozen=True)

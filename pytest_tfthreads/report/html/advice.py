@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from pytest_tfthreads.core.sweep.recommendation import Recommendation
+from pytest_tfthreads.core.sweep.recommendation import OPEN, Recommendation
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.elements import bullets, element
 from pytest_tfthreads.report.sweep import advice, cost, label
@@ -17,7 +17,9 @@ def recommended(subject: Subject) -> Element:
         return element("p", _why_not(subject), class_="muted")
     return element(
         "div",
-        element("h3", f"Use {label(found.best.candidate)}"),
+        element(
+            "h3", f"Use {label(found.best.candidate)}" + (f"; {OPEN}" if found.undecided else "")
+        ),
         bullets([*advice(found), *found.limits, *(line.strip() for line in cost(subject.search))]),
         *_lines(found),
         class_="advice",
@@ -32,6 +34,8 @@ def _why_not(subject: Subject) -> str:
             "In a duet each configuration takes turns with its baseline, so they are not "
             "compared with each other."
         )
+    if any(case.candidate.same_as for case in subject.cases):
+        return "Its configurations are the same on this machine, under several names."
     return "Its configurations took no turns with one another, so they are not compared."
 
 

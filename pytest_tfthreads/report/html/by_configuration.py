@@ -39,7 +39,7 @@ def taken_apart(anchor: str, subject: Subject) -> list[str]:
     """Wall time of a call, CPU work of a call, cores used: the first is the second ÷ the third."""
     longest_s = max(one.value for case in subject.cases for one in _call_s(case))
     scale, unit = time_unit(longest_s)
-    granted = [len(case.measurement.cpus) for case in subject.cases]
+    granted = [len(case.measurement.granted) for case in subject.cases]
     return [
         _estimates(
             f"{anchor}-wall",

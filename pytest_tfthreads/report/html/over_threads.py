@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -38,19 +39,26 @@ _MOST_CELLS_IN_A_ROW = 6  # whose intervals fit into the cells
 
 
 def is_grid(subject: Subject) -> bool:
-    """Whether both pools have several sizes, so that a heat map shows more than a line."""
-    threads = [case.candidate.threads for case in subject.cases]
-    sizes = {thread.intra.text for thread in threads}, {thread.inter.text for thread in threads}
-    return all(len(size) > 1 for size in sizes)
+    """Whether two axes have several sizes, so that a heat map shows more than a line."""
+    return len(_varying(subject.cases)) > 1
 
 
 def heat_maps(anchor: str, subject: Subject) -> list[str]:
-    """Throughput and CPU efficiency over intra × inter; a pair for each kind of terms."""
-    terms = list(dict.fromkeys(case.candidate.terms for case in subject.cases))
+    """Throughput and CPU efficiency over two axes; a pair for each kind of terms.
+
+    Over intra × inter, a pair for each number of instances, too; where one of the pools has a
+    single size, over the other one × instances.
+    """
+    varying = _varying(subject.cases)
+    axes = (_INTRA, _INTER) if len(varying) != 2 else varying
+    kinds: dict[tuple[str, str], list[MeasuredCase]] = {}
+    for case in subject.cases:
+        instances = "" if _INSTANCES in axes else _instances_given(case.candidate)
+        kinds.setdefault((case.candidate.terms, instances), []).append(case)
     figures = []
-    for place, one in enumerate(terms):
-        cases = [case for case in subject.cases if case.candidate.terms == one]
-        under = f" ({one.lstrip('-')})" if one else ""
+    for place, ((terms, instances), cases) in enumerate(kinds.items()):
+        notes = ", ".join(filter(None, (instances, terms.lstrip("-"))))
+        under = f" ({notes})" if notes else ""
         unit = cases[0].measurement.unit
         best = subject.best
         figures += [
@@ -60,6 +68,7 @@ def heat_maps(anchor: str, subject: Subject) -> list[str]:
                 lambda one: one.throughput,
                 f"Throughput, {unit}/s{under}",
                 best,
+                axes,
             ),
             _heat_map(
                 f"{anchor}-heat-efficiency-{place}",
@@ -67,6 +76,7 @@ def heat_maps(anchor: str, subject: Subject) -> list[str]:
                 lambda one: one.cpu_efficiency,
                 f"CPU efficiency, {unit}/CPU-s{under}",
                 best,
+                axes,
             ),
         ]
     return figures
@@ -84,10 +94,12 @@ def _heat_map(
     estimate_of: Callable[[Measurement], Estimate],
     caption: str,
     best: MeasuredCase | None,
+    axes: Sequence[_Axis],
 ) -> str:
-    columns = _axis([(one.threads.intra.text, _intra(one)) for one in map(_candidate, cases)])
-    rows = _axis([(one.threads.inter.text, _inter(one)) for one in map(_candidate, cases)])
-    cells = {(_intra(case.candidate), _inter(case.candidate)): case for case in cases}
+    across, down = axes
+    columns = _names_on([across.of(case.candidate) for case in cases])
+    rows = _names_on([down.of(case.candidate) for case in cases])
+    cells = {(across.of(case.candidate), down.of(case.candidate)): case for case in cases}
     values: list[list[float | None]] = []
     texts: list[dict[str, Any]] = []
     speeds = [estimate_of(case.measurement).value for case in cases]
@@ -110,7 +122,7 @@ def _heat_map(
         ]
     shapes = []
     if best is not None and best in cases:
-        x, y = columns.index(_intra(best.candidate)), rows.index(_inter(best.candidate))
+        x, y = columns.index(across.of(best.candidate)), rows.index(down.of(best.candidate))
         shapes.append(
             {
                 "type": "rect",
@@ -151,8 +163,8 @@ def _heat_map(
         ],
         {
             "height": _FRAME_PX + _CELL_PX * len(rows),
-            "xaxis": {"type": "category", "title": {"text": "intra-op threads"}, "showgrid": False},
-            "yaxis": {"type": "category", "title": {"text": "inter-op threads"}, "showgrid": False},
+            "xaxis": {"type": "category", "title": {"text": across.title}, "showgrid": False},
+            "yaxis": {"type": "category", "title": {"text": down.title}, "showgrid": False},
             "shapes": shapes,
         },
         caption=caption,
@@ -174,7 +186,8 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
     terms = recommendation.best.candidate.terms
     for one in recommendation.configurations:
         threads, fixed = getattr(one.candidate.pools, axis), getattr(one.candidate.pools, other)
-        if threads and fixed and one.candidate.terms == terms:
+        is_like_best = one.candidate.terms == terms and one.candidate.instances == 1
+        if threads and fixed and is_like_best:
             lines.setdefault(fixed, []).append((threads, one))
     lines = {fixed: line for fixed, line in sorted(lines.items()) if len(line) > 1}
     if not lines:
@@ -295,19 +308,14 @@ def _ticks(low: float, high: float) -> list[float]:
     ]
 
 
-def _axis(sizes: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of an axis in the order of thread counts, those given as numbers by these."""
-    names = {name: None for _, name in sizes}
-    return sorted(names, key=_count)
+def _names_on(names: Sequence[str]) -> list[str]:
+    """Names on an axis in the order of their numbers."""
+    return sorted(dict.fromkeys(names), key=_count)
 
 
 def _count(name: str) -> tuple[int, str]:
     digits = name.rpartition("(")[2].rstrip(")")
     return (int(digits) if digits.isdecimal() else 0, name)
-
-
-def _candidate(case: MeasuredCase) -> Candidate:
-    return case.candidate
 
 
 def _intra(one: Candidate) -> str:
@@ -316,3 +324,41 @@ def _intra(one: Candidate) -> str:
 
 def _inter(one: Candidate) -> str:
     return pool(one.threads.inter, one.pools.inter)
+
+
+def _instances(one: Candidate) -> str:
+    """4, or fill (4); 1 where nobody asked."""
+    asked, count = one.threads.instances, str(one.instances)
+    return count if asked is None or asked.text == count else f"{asked.text} ({count})"
+
+
+def _instances_given(one: Candidate) -> str:
+    """For a caption; empty where nobody asked."""
+    if one.threads.instances is None:
+        return ""
+    noun = "instance" if one.instances == 1 else "instances"
+    return f"{_instances(one)} {noun}"
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One of the three axes of configurations."""
+
+    title: str
+    of: Callable[[Candidate], str]  # a configuration's place on it
+
+
+_INTRA = _Axis("intra-op threads", _intra)
+_INTER = _Axis("inter-op threads", _inter)
+_INSTANCES = _Axis("instances", _instances)
+
+
+def _varying(cases: Sequence[MeasuredCase]) -> list[_Axis]:
+    """The axes on which the configurations have several places, as they were asked for."""
+    threads = [case.candidate.threads for case in cases]
+    asked = {
+        _INTRA: {one.intra.text for one in threads},
+        _INTER: {one.inter.text for one in threads},
+        _INSTANCES: {"1" if one.instances is None else one.instances.text for one in threads},
+    }
+    return [axis for axis, texts in asked.items() if len(texts) > 1]

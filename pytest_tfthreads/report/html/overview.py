@@ -118,7 +118,7 @@ def _speeds(subject: Subject) -> list[Element]:
         ),
         number_cell(number(efficiency.value), bounds(efficiency), data_sort=repr(efficiency.value)),
         number_cell(
-            f"{hundredths(cores.value)} of {len(measurement.cpus)}",
+            f"{hundredths(cores.value)} of {len(measurement.granted)}",
             bounds(cores, hundredths),
             data_sort=repr(cores.value),
         ),

@@ -15,6 +15,11 @@ _EQUATION = (
     "does it on fewer cores."
 )
 
+_TOGETHER = (
+    "Of several instances it is the time between the ends of two calls, whichever instance makes "
+    "them."
+)
+
 
 def section(subject: Subject, anchor: str) -> str:
     """The HTML of its section."""
@@ -29,9 +34,10 @@ def section(subject: Subject, anchor: str) -> str:
         _figures(scaling),
         markup(tables.speeds(subject)),
         _heading("Where the time goes"),
-        markup(element("p", _EQUATION, class_="equation")),
+        markup(element("p", _EQUATION + _of_instances(subject), class_="equation")),
         _figures(by_configuration.taken_apart(anchor, subject), "narrow"),
         markup(folded(tables.taken_apart(subject))),
+        *_instances(subject),
         _heading("Distributions"),
         _figures([distributions(anchor, subject)]),
         markup(folded(tables.processes(subject))),
@@ -51,6 +57,16 @@ def section(subject: Subject, anchor: str) -> str:
     if ops := traced(anchor, subject):
         parts += [_heading("Which ops take the time"), ops]
     return "\n".join(parts)
+
+
+def _of_instances(subject: Subject) -> str:
+    several = any(case.measurement.instances > 1 for case in subject.cases)
+    return f" {_TOGETHER}" if several else ""
+
+
+def _instances(subject: Subject) -> list[str]:
+    found = tables.instances(subject)
+    return [] if found is None else [_heading("Instances"), markup(found)]
 
 
 def _heading(text: str) -> str:

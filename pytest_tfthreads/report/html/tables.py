@@ -7,11 +7,14 @@ from xml.etree.ElementTree import Element
 from pytest_tfthreads.core.format import (
     NOTHING,
     bounds,
+    duration,
     hundredths,
+    mebibytes,
     metric_name,
     milliseconds,
     number,
     percent,
+    ranges,
     signed_percent,
     time_unit,
 )
@@ -26,7 +29,7 @@ from pytest_tfthreads.report.html.elements import (
     table,
 )
 from pytest_tfthreads.report.html.words import badge, change, name_of, seconds_of_a_call
-from pytest_tfthreads.report.sweep import has_default, of_percent, times
+from pytest_tfthreads.report.sweep import has_default, of_percent, same, times
 
 
 def speeds(subject: Subject) -> Element:
@@ -60,7 +63,11 @@ def speeds(subject: Subject) -> Element:
             number_cell(number(efficiency.value), bounds(efficiency)),
         ]
         if worth:
-            cells += _worth(worth.get(case.candidate.id), case is subject.best, with_default)
+            one = worth.get(case.candidate.same_as or case.candidate.id)
+            if case.candidate.same_as and one is not None:
+                cells += _empty(with_default, same(one.candidate))
+            else:
+                cells += _worth(one, case is subject.best, with_default)
         rows.append(_row(cells, subject, case))
     caption = "Speed by configuration"
     if with_default:
@@ -72,8 +79,7 @@ def speeds(subject: Subject) -> Element:
 
 def _worth(one: Configuration | None, is_best: bool, with_default: bool) -> list[Element]:
     if one is None:
-        empty = [number_cell(NOTHING) for _ in range(5 if with_default else 4)]
-        return [*empty, element("td", "not compared")]
+        return _empty(with_default, "not compared")
     single, default = one.throughput_to_single, one.throughput_to_default
     texts = (
         *([times(default)] if with_default else []),
@@ -90,6 +96,11 @@ def _worth(one: Configuration | None, is_best: bool, with_default: bool) -> list
     return [*cells, element("td", word)]
 
 
+def _empty(with_default: bool, word: str) -> list[Element]:
+    empty = [number_cell(NOTHING) for _ in range(5 if with_default else 4)]
+    return [*empty, element("td", word)]
+
+
 def taken_apart(subject: Subject) -> Element:
     """Wall time = CPU work ÷ cores used."""
     seconds = [seconds_of_a_call(case.measurement) for case in subject.cases]
@@ -104,7 +115,7 @@ def taken_apart(subject: Subject) -> Element:
             number_cell(number(wall.value), bounds(wall)),
             number_cell(number(cpu.value), bounds(cpu)),
             number_cell(hundredths(cores.value), bounds(cores, hundredths)),
-            number_cell(str(len(measurement.cpus))),
+            number_cell(str(len(measurement.granted))),
             number_cell(percent(measurement.utilization)),
             element("td", ", ".join(measurement.flags) or NOTHING),
         ]
@@ -157,6 +168,41 @@ def processes(subject: Subject) -> Element:
         _number("Memory, MiB"),
     ]
     return table("Processes: how far they lie apart", headers, rows)
+
+
+def instances(subject: Subject) -> Element | None:
+    """What there is to say of several instances beside their speed; None where there are none."""
+    teams = [case for case in subject.cases if case.measurement.instances > 1]
+    if not teams:
+        return None
+    rows = []
+    for case in teams:
+        measurement = case.measurement
+        latency, memory = measurement.latency, measurement.max_pss_bytes
+        cells = [
+            name_cell(name_of(case)),
+            number_cell(str(measurement.instances)),
+            number_cell(NOTHING if latency is None else duration(latency.median_s)),
+            number_cell(NOTHING if latency is None else duration(latency.p99_s)),
+            number_cell(NOTHING if latency is None else str(latency.calls_a_round)),
+            number_cell(
+                NOTHING if measurement.imbalance is None else percent(measurement.imbalance)
+            ),
+            number_cell(NOTHING if memory is None else mebibytes(memory)),
+            element("td", "; ".join(map(ranges, measurement.instance_cpus))),
+        ]
+        rows.append(_row(cells, subject, case))
+    headers: list[Element | str] = [
+        "intra×inter",
+        _number("Instances"),
+        _number("A call, median"),
+        _number("99th percentile"),
+        _number("Calls a round"),
+        _number("Slowest behind fastest"),
+        _number("Memory of all"),
+        "CPUs of each at first",
+    ]
+    return table("Instances at once: a call as one caller sees it", headers, rows)
 
 
 def verdicts(subject: Subject) -> Element:

@@ -16,8 +16,13 @@ from pytest_tfthreads.report.html.content import MeasuredCase
 from pytest_tfthreads.report.html.elements import element
 from pytest_tfthreads.report.sweep import label
 
-_SYMBOLS = {"regression": "▼", "improvement": "▲", "pass": "✓"}
-_CLASSES = {"regression": "worse", "improvement": "better", "pass": "fine"}
+_SYMBOLS = {"regression": "▼", "improvement": "▲", "pass": "✓", "no change": "✓"}
+_CLASSES = {
+    "regression": "worse",
+    "improvement": "better",
+    "pass": "fine",
+    "no change": "fine",
+}
 
 
 def name_of(case: MeasuredCase) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tfthreads.core.threads import ThreadConfig, ThreadCount
+from pytest_tfthreads.core.threads import InstanceCount, ThreadConfig, ThreadCount
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.runner.item_run import ItemRun
 
-_ONE_THREAD = ThreadConfig(ThreadCount("1"), ThreadCount("1"))
+_ONE_THREAD = (
+    ThreadConfig(ThreadCount("1"), ThreadCount("1")),
+    ThreadConfig(ThreadCount("1"), ThreadCount("1"), InstanceCount("1")),
+)
 
 
 def seed_of(settings: Settings, item_runs: Sequence[ItemRun]) -> str:
@@ -20,7 +23,7 @@ def seed_of(settings: Settings, item_runs: Sequence[ItemRun]) -> str:
 def shared_of(item_runs: Sequence[ItemRun]) -> int:
     """The configuration that all rings have among them: one thread each, if it is there."""
     threads = [item_run.case.threads for item_run in item_runs]
-    return threads.index(_ONE_THREAD) if _ONE_THREAD in threads else 0
+    return next((threads.index(one) for one in _ONE_THREAD if one in threads), 0)
 
 
 def end_early(item_runs: Sequence[ItemRun]) -> None:

@@ -34,10 +34,11 @@ def search(
     begun_s = time.monotonic()
     grid = [item_run.requested for item_run in item_runs]
     processes = [item_run.processes for item_run in item_runs]
+    instances = [one.instances for one in item_runs]
     full_s: list[float] = []  # a process
     standing, number = NOTHING_KNOWN, 0
     rings.expect(processes=None, passes=None)
-    while (look := next_look(grid, counts, processes, standing)) is not None:
+    while (look := next_look(grid, counts, processes, standing, instances)) is not None:
         plan = plan_rings(
             [1] * len(look.members), settings.group, 0, f"{seed_of(settings, item_runs)} {number}"
         )

@@ -55,7 +55,12 @@ VERDICT = Verdict(
 )
 WHOSE = {
     "group": "test_a.py::test_x",
-    "configuration": {"id": "intra2-inter1-X=1", "intra": "2", "inter": "auto"},
+    "configuration": {
+        "id": "intra2-inter1-X=1",
+        "intra": "2",
+        "inter": "auto",
+        "instances": "physical/2",
+    },
 }
 
 
@@ -232,7 +237,10 @@ def test_unreadable_files(tmp_path):
 WRONG = [None, True, -1, 1e308, 10**400, float("nan"), float("inf"), "text", [], [None], {}, [[]]]
 MAY_BE_MISSING = {
     "": {"duet", "profile", "verdicts", "group", "configuration", "test", "flags"},
-    "processes": {"ring", "turn_rounds", "reference_wall_s", "reference_cpu_s"},
+    "processes": {
+        *("ring", "turn_rounds", "turns_missed"),
+        *("reference_wall_s", "reference_cpu_s", "contention"),
+    },
     "machine": {"tensorflow"},
     "profile": {"now", "baseline", "problems"},
     "verdicts": {
@@ -250,12 +258,12 @@ MAY_BE_MISSING = {
         "named",
         "confidence",
     },
-    "configuration": set(),
+    "configuration": {"instances"},
     "duet": set(),
     "effective": set(),
 }
 """By the field that it is in: of older versions, or where there was nothing to record."""
-FOLLOWS = {"throughput", "cpu_efficiency", "cores_used", "utilization"}
+FOLLOWS = {"throughput", "cpu_efficiency", "cores_used", "utilization", "contention"}
 """What follows from the rest, and is not read."""
 
 
@@ -468,6 +476,7 @@ def test_verdicts_and_whose_measurement_it_was_come_back():
     assert one.group == "test_a.py::test_x"
     assert one.candidate.id == "intra2-inter1-X=1"
     assert one.candidate.threads.inter.text == "auto"
+    assert one.candidate.threads.instances.text == "physical/2"
     unjudged = replace(VERDICT, baseline=None, change=None, detectable=None)
     ours = {**duet(), "verdicts": [unjudged.to_json()]}
     assert only(parse_run(json.dumps(saved(ours)), "x")).verdicts == (unjudged,)
@@ -478,6 +487,20 @@ def test_a_configuration_that_is_none(inter):
     ours = duet()
     ours["configuration"] = {**ours["configuration"], "inter": inter}
     with pytest.raises(BaselineError, match=r"tf_threads\.configuration is impossible: "):
+        parse_run(json.dumps(saved(ours)), "x")
+
+
+def test_a_configuration_of_a_version_that_knew_no_instances():
+    ours = duet()
+    ours["configuration"] = {"id": "x", "intra": "2", "inter": "auto"}
+    assert only(parse_run(json.dumps(saved(ours)), "x")).candidate.threads.instances is None
+
+
+@pytest.mark.parametrize("instances", ["", "0", "auto", "fill/2", "9" * 5000])
+def test_a_configuration_whose_instances_are_no_number(instances):
+    ours = duet()
+    ours["configuration"] = {**ours["configuration"], "instances": instances}
+    with pytest.raises(BaselineError, match=r"configuration is impossible: instances: "):
         parse_run(json.dumps(saved(ours)), "x")
 
 

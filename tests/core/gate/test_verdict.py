@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.contention import Contention
 from pytest_tfthreads.core.gate.verdict import METRICS, Policy, Verdict, judge, judge_all
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.stats.drift import (
@@ -78,6 +79,40 @@ def test_a_quiet_machine_becomes_sharp():
     assert statuses(around(100, 0.003, seed=99), quiet_history()) == ["pass"] * 2
     assert statuses(around(90, 0.003, seed=99), quiet_history()) == ["regression"] * 2
     assert statuses(around(111, 0.003, seed=99), quiet_history()) == ["improvement"] * 2
+
+
+def beside(measurement, others):
+    found = Contention(runqueue_share=others, others_share=others)
+    samples = tuple(replace(sample, contention=found) for sample in measurement.samples)
+    return replace(measurement, samples=samples)
+
+
+def test_a_verdict_that_is_open_or_fails_names_who_else_was_running():
+    now, quiet = "other programs took 38 % of the granted CPUs while this was measured", 0.01
+    then = "other programs took 50 % of the granted CPUs while the baseline was measured"
+    noisy = around(100, 0.1)
+    for speed, history, status in (
+        (100, History((noisy,)), "inconclusive"),
+        (50, quiet_history(), "regression"),
+    ):
+        for shares, words in (
+            ((0.38, quiet), [now]),
+            ((quiet, 0.5), [then]),
+            ((0.38, 0.5), [now, then]),
+            ((quiet, quiet), []),
+        ):
+            judged_by = replace(
+                history,
+                measurements=tuple(beside(one, shares[1]) for one in history.measurements),
+            )
+            measured = beside(around(speed, 0.1, seed=2), shares[0])
+            found, _ = judge("t", measured, judged_by, Policy(), 26)
+            assert found.status == status
+            assert found.reason.count("other programs") == len(words)
+            assert all(f"; {one}" in found.reason for one in words)
+    passed, _ = judge("t", beside(around(100, 0.003), 0.38), quiet_history(), Policy(), 26)
+    assert passed.status == "pass"
+    assert "other programs" not in passed.reason
 
 
 def test_tolerance_is_a_limit_of_its_own_for_each_metric():

@@ -8,12 +8,13 @@ import pytest
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.sweep.search import (
     NOTHING_KNOWN,
+    asked_for,
     look_back,
     machine_grid,
     next_look,
     with_default,
 )
-from pytest_tfthreads.core.threads import AUTO, CpuCounts, ThreadConfig
+from pytest_tfthreads.core.threads import AUTO, CpuCounts, InstanceCount, ThreadConfig, parse_spec
 
 MACHINE = CpuCounts(physical=4, logical=4)
 GRID = list(itertools.product((1, 2, 3, 4, 8), (1, 2, 3, 4)))
@@ -27,10 +28,11 @@ class Climb:
     ):
         self.looks = []
         self.in_full = []
-        pools = [Pools(*point) for point in grid]
+        pools = [Pools(*point[:2]) for point in grid]
+        teams = [one for point in grid for one in point[2:]]
         rings = {}
         standing = NOTHING_KNOWN
-        while look := next_look(pools, machine, [processes] * len(grid), standing):
+        while look := next_look(pools, machine, [processes] * len(grid), standing, teams):
             assert look.members
             self.looks.append([grid[index] for index in look.members])
             assert len(self.looks) < 50
@@ -43,7 +45,8 @@ class Climb:
                 look,
                 {
                     index: candidate(
-                        *grid[index],
+                        *grid[index][:2],
+                        terms="".join(f"-x{count}" for count in grid[index][2:]),
                         speed=speed_of(*grid[index]) * random.Random(index).gauss(1, noise),
                         rings=tuple(taken),
                     )
@@ -179,3 +182,75 @@ def test_grid_of_the_machine(machine, counts):
     grid = machine_grid(machine)
     assert {int(config.intra.text) for config in grid} == counts
     assert len(grid) == len(counts) ** 2
+
+
+# -- over instances, on simulated machines -----------------------------------------------------
+
+CPUS = 4
+POOLS = (1, 2, 4, 8)
+TEAMS = [
+    (intra, inter, instances)
+    for intra, inter in itertools.product(POOLS, POOLS)
+    for instances in sorted({1, 2, max(1, CPUS // max(intra, inter))})
+]
+
+
+def machine_that_scales(parallel_share, memory_bound):
+    """Throughput of teams on four CPUs: Amdahl inside an instance, one memory for all of them.
+
+    Threads beyond the CPUs cost; each instance that runs beside others is slowed by the memory.
+    """
+
+    def speed_of(intra, inter, instances):
+        useful = min(intra or CPUS, CPUS)
+        alone = 1 / (1 - parallel_share + parallel_share / useful) - 0.02 * (inter - 1)
+        wanted = instances * (max(intra, inter) or CPUS)
+        share = min(1, CPUS / wanted) * (1 - 0.05 * (wanted > CPUS))
+        return instances * alone * share / (1 + memory_bound * (instances - 1))
+
+    return speed_of
+
+
+@pytest.mark.parametrize("parallel_share", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("memory_bound", [0.0, 0.1, 0.5, 1.2])
+def test_finds_the_best_team_or_one_about_as_good(candidate, parallel_share, memory_bound):
+    speed_of = machine_that_scales(parallel_share, memory_bound)
+    climb = Climb(candidate, speed_of, grid=TEAMS, noise=0.01)
+    best = max(speed_of(*point) for point in TEAMS)
+    assert speed_of(*climb.alive[0]) >= 0.95 * best
+    assert climb.processes <= 0.75 * 3 * len(TEAMS)
+
+
+def test_a_search_over_instances_starts_with_the_fewest_and_the_most(candidate):
+    climb = Climb(candidate, machine_that_scales(0.0, 0.0), grid=TEAMS)
+    assert {(1, 1, 1), (1, 1, 4), (4, 4, 1), (4, 4, 2)} <= set(climb.looks[0])
+    assert climb.alive[0] == (1, 1, 4)
+
+
+def test_the_default_of_one_instance_is_measured_in_full_and_others_are_not(candidate):
+    grid = [(1, 1, 1), (1, 1, 4), (0, 0, 1), (0, 0, 2)]
+    climb = Climb(candidate, machine_that_scales(0.0, 0.0), grid=grid)
+    assert all(look[-1] == (0, 0, 1) for look in climb.in_full)
+    assert not any((0, 0, 2) in look for look in climb.in_full)
+
+
+def test_instances_alone_are_an_axis_of_the_machines_grid():
+    pairs = machine_grid(MACHINE)
+    found = asked_for(parse_spec("instances=1,fill,physical"), MACHINE)
+    assert found[-1] == ThreadConfig(AUTO, AUTO)
+    assert {(one.intra, one.inter) for one in found[:-1]} == {
+        (one.intra, one.inter) for one in pairs
+    }
+    ids = [one.id for one in found]
+    assert {"intra1-inter1-x1", "intra1-inter1-xfill", "intra2-inter1-xphysical"} <= set(ids)
+    assert "intra1-inter1-xphysical" not in ids, "it is the same number as fill"
+    assert "intra4-inter4-xfill" not in ids, "it is the same number as 1"
+
+
+def test_without_instances_a_search_is_what_it_was():
+    assert asked_for((), MACHINE) == with_default(machine_grid(MACHINE))
+    listed = parse_spec("1x1,2x1x2")
+    assert asked_for(listed, MACHINE) == (*listed, ThreadConfig(AUTO, AUTO))
+    alone = parse_spec("autoxautox1,1x1")
+    assert asked_for(alone, MACHINE) == alone
+    assert alone[0].instances == InstanceCount("1")

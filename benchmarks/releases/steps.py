@@ -1,0 +1,172 @@
+"""Releases with known steps: what `releases` says of each, beside what saved runs say.
+
+python benchmarks/releases/steps.py [--short] [--runs 3] [--tolerance 3%] [--budget 10m]
+
+A repository of 12 releases (--short: 5) is made on the spot. A release differs from the one before
+by −5, +3 or −10 % of throughput, or by nothing but a comment. The test multiplies matrices on one
+thread with TensorFlow. First each release is checked out, run and saved, one after the other, as
+suites do that save a run with each release; all releases get a run before any gets its second. Then
+`pytest-tfthreads releases` measures them side by side. The table has each step's true size, what
+was measured side by side, the ratio of the means of the saved runs, and what `history` found.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import fmean
+
+from pytest_tfthreads import cli
+from pytest_tfthreads.core.tolerance import METRICS
+
+STEPS = (0, -0.05, 0, 0, 0.03, 0, 0, -0.10, 0, 0.03, 0)
+SHORT_STEPS = (-0.05, 0, 0.03, -0.10)
+LOOP = 800  # turns of the measured loop at the first release: an eighth of a percent each
+TEST = """
+import product
+import pytest
+
+
+@pytest.mark.tf_threads(1, 1)
+def test_work(benchmark):
+    benchmark(product.work())
+"""
+PRODUCT = """
+import tensorflow as tf
+
+VERSION = {version}
+
+
+def work():
+    matrix = tf.random.stateless_normal((96, 96), seed=(1, 2)) / 96
+
+    @tf.function
+    def multiply():
+        return tf.while_loop(
+            lambda turn, _: turn < {turns},
+            lambda turn, product: (turn + 1, tf.matmul(product, matrix)),
+            (0, matrix),
+        )[1]
+
+    return lambda: multiply().numpy()
+"""
+
+
+def git(top, *arguments):
+    named = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+    subprocess.run(["git", "-C", top, *named, *arguments], check=True, capture_output=True)
+
+
+def make(top, steps):
+    """The repository; returns the names of its releases, and the true sizes of their steps."""
+    (top / "src").mkdir(parents=True)
+    (top / "tests").mkdir()
+    (top / "pytest.ini").write_text("[pytest]\npythonpath = src\n")
+    (top / "tests/test_it.py").write_text(TEST)
+    (top / ".gitignore").write_text(".benchmarks\n__pycache__\n")
+    git(top, "init", "-q", "-b", "main")
+    turns = [LOOP]
+    for step in steps:
+        turns.append(round(turns[-1] / (1 + step)))
+    names = [f"v1.{number}" for number in range(len(turns))]
+    for number, (name, count) in enumerate(zip(names, turns, strict=True)):
+        (top / "src/product.py").write_text(PRODUCT.format(version=number, turns=count))
+        git(top, "add", "-A")
+        git(top, "commit", "-q", "-m", f"Release {name}")
+        git(top, "tag", name)
+    return names, [before / after - 1 for before, after in itertools.pairwise(turns)]
+
+
+def save(top, names, runs):
+    """A saved run of each release, and again; seconds that it took."""
+    began_s = time.monotonic()
+    for _ in range(runs):
+        for name in names:
+            git(top, "checkout", "-q", name)
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "pytest", "-q", f"--benchmark-save={name}"),
+                    *("--tf-threads-processes=2", "-p", "no:cacheprovider"),
+                ],
+                cwd=top,
+                check=True,
+                capture_output=True,
+            )
+    git(top, "checkout", "-q", "main")
+    return time.monotonic() - began_s
+
+
+def told(top, *arguments):
+    """What the command prints as JSON."""
+    printed = io.StringIO()
+    here = Path.cwd()
+    os.chdir(top)
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            cli.main([*arguments, "--json"])
+    finally:
+        os.chdir(here)
+    return json.loads(printed.getvalue())
+
+
+def of_saved_runs(history, metric):
+    """The mean log speed of each release's saved runs, by commit; and commits after a change."""
+    (line,) = history["lines"]
+    logs = {}
+    for point in line["points"]:
+        commit = history["runs"][point["run"]]["commit"]
+        logs.setdefault(commit, []).append(math.log(point[metric]["value"]))
+    changes = {
+        history["runs"][one["likely_run"]]["commit"]: one["change"]["value"]
+        for one in history["changes"]
+        if one["metric"] == metric
+    }
+    return {commit: fmean(values) for commit, values in logs.items()}, changes
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--short", action="store_true", help="5 releases")
+    parser.add_argument("--runs", type=int, default=3, help="saved runs of each release")
+    parser.add_argument("--tolerance", default="3%")
+    parser.add_argument("--budget", help="of the releases side by side")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory) / "project"
+        names, truth = make(top, SHORT_STEPS if options.short else STEPS)
+        saved_s = save(top, names, options.runs)
+        history = told(top, "history")
+        budget = [f"--budget={options.budget}"] if options.budget else []
+        found = told(top, "releases", *names, f"--tolerance={options.tolerance}", *budget)
+    (test,) = found["tests"]
+    commits = [one["commit"] for one in found["releases"]]
+    for metric in METRICS:
+        logs, changes = of_saved_runs(history, metric)
+        print(f"\n{metric}: truth, side by side, saved runs, history")
+        steps = {one["release"]: one["to_previous"] for one in test["steps"][metric]}
+        for place, true in enumerate(truth, start=1):
+            step, commit = steps[names[place]], commits[place]
+            guessed = math.expm1(logs[commit] - logs[commits[place - 1]])
+            change = changes.get(commit)
+            print(
+                f"{names[place]:6} {true:+6.1%}   {step['value']:+6.1%} "
+                f"[{step['low']:+.1%}, {step['high']:+.1%}] {step['status']:12} "
+                f"{guessed:+6.1%}   {'–' if change is None else f'{change:+.1%}'}"
+            )
+    print(
+        f"\nside by side: {found['processes']} processes, {found['seconds']:.0f} s; saved runs: "
+        f"{options.runs} of each release, {2 * options.runs * len(names)} processes, "
+        f"{saved_s:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

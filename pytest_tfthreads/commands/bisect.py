@@ -1,0 +1,426 @@
+"""`pytest-tfthreads bisect`: the commit that changed the speed of a test."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_tfthreads.commands.bisect_sides import PYTHON, Causes, Side, causes
+from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.output import print_json, print_lines
+from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
+from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
+from pytest_tfthreads.commands.saved import add_directory
+from pytest_tfthreads.core.abreast import Place, Traced
+from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
+from pytest_tfthreads.core.bisection_state import ENDS, State
+from pytest_tfthreads.core.format import clock, one_line, plural
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
+from pytest_tfthreads.core.storage import Storage
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.names import NEEDS_LINUX
+from pytest_tfthreads.platforms import can_measure
+from pytest_tfthreads.report.bisection import Bisection, Change, render, to_json
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.line import Line, branch_of
+from pytest_tfthreads.revision.repository import Repository
+from pytest_tfthreads.system.files import why_no_file_in, write_file
+from pytest_tfthreads.system.run_index import read_condensed
+
+AT_ONCE = 3
+"""Candidates beside both ends. With one, a ring of three processes answers one question; with more
+than three, most of them are far from where the change is."""
+PASSES = 2
+"""Of each step: the second reverses the order of set-up of the first."""
+MOST_RINGS = 100
+"""Without a budget: a change that has not been found by then is too small for this machine."""
+_DIRECTORY = "pytest-tfthreads"
+_STATE = "bisect.json"
+_COMMIT_OF_HERE = "HEAD"
+_TOO_FEW_AT_ONCE = (
+    "each candidate is measured beside both ends, and --tf-threads-group=2 (tf_threads_group in "
+    "the ini file) leaves no place for it: leave it out, or give --tf-threads-group=5 after --"
+)
+
+_EXAMPLE = """\
+examples:
+  pytest-tfthreads bisect 'benchmarks/test_inference.py::test_inference[intra1-inter1]' --good=v1.0
+  pytest-tfthreads bisect TEST --good=v1.0 --bad=main --budget=20m -- -c benchmarks/pytest.ini
+  pytest-tfthreads bisect --continue
+  pytest-tfthreads bisect TEST --good=v1.0 --good=python=../venv-old --bad=HEAD
+
+Each candidate is measured beside both ends, in turns on the same CPUs. The tests are the current
+ones at every commit. History is followed along first parents: a merge stands for its whole branch.
+
+exit code: 0 where the commit is found (or the range between commits that cannot be measured), 1
+where it is not, or both ends have the same speed, 2 where it cannot be looked for
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Register the sub-command with its options."""
+    parser = add_command(
+        commands,
+        "bisect",
+        _bisect,
+        help="find the commit that changed the speed of a test",
+        description="Find the commit that changed the speed of a test: commits between a good and "
+        "a bad one are measured beside both, in turns, until one of them has 99 %% probability.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument(
+        "test", nargs="?", metavar="TEST", help="one test with its configuration, by its node id"
+    )
+    parser.add_argument(
+        "--good",
+        metavar="REV",
+        action="append",
+        default=[],
+        help="a revision before the change (without one: the commit of the latest saved run in "
+        f"which the test had not regressed); and {PYTHON}PATH beside it, see --bad",
+    )
+    parser.add_argument(
+        "--bad",
+        metavar="REV",
+        action="append",
+        default=[],
+        help=f"a revision after it (default: {_COMMIT_OF_HERE}). {PYTHON}PATH beside it, for "
+        "--good or --bad: another environment; it is then asked which of the two, code or "
+        "environment, made the difference",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=METRICS,
+        metavar="NAME",
+        default=METRICS[0],
+        help=f"whose change is looked for: {' or '.join(METRICS)} (default: {METRICS[0]})",
+    )
+    parser.add_argument(
+        "--budget",
+        type=to_budget,
+        metavar="T",
+        help="seconds or minutes (600, 10m) that it may take from now on; what it knows by then is "
+        "told, and --continue goes on (default: until the commit is found)",
+    )
+    parser.add_argument(
+        "--continue",
+        dest="goes_on",
+        action="store_true",
+        help="go on with the last bisection in this repository, which was ended or killed",
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="DIR",
+        help="store a trace on each side of the commit in this directory, and tell which ops take "
+        "the time there",
+    )
+    add_directory(parser)
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+    parser.set_defaults(pytest_arguments=[])
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    if not can_measure():
+        raise CommandError(f"bisect measures, and this is {sys.platform}: {NEEDS_LINUX}")
+    try:
+        repository = Repository.holding(Path.cwd())
+        _check_directory(options.profile)
+        keep = StateFile(repository.common / _DIRECTORY / _STATE)
+        good, bad = Side.of(options.good, "--good"), Side.of(options.bad, "--bad")
+        if good.python != bad.python:
+            return _tell_causes(options, repository, good, bad)
+        if good.python is not None:
+            raise CommandError(
+                f"--good and --bad name the same environment, {good.python}: run "
+                "pytest-tfthreads there"
+            )
+        state, line = _begun(options, repository, keep, good.rev, bad.rev)
+        found = _found(options, state, line, repository, keep)
+    except RevisionError as error:
+        raise CommandError(str(error)) from error
+    if options.json:
+        print_json(to_json(found))
+    else:
+        print_lines(render(found))
+    return 0 if found.is_certain else 1
+
+
+def _check_directory(directory: Path | None) -> None:
+    """Before anything is measured: raises `CommandError` where no trace can be stored."""
+    if directory is not None and (why := why_no_file_in(directory, makes_directories=True)):
+        raise CommandError(
+            f"--profile: no traces can be stored in {directory}: {why}; mend that, or name another "
+            "directory"
+        )
+
+
+def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side, bad: Side) -> int:
+    """Which of the two it was, code or environment, by the four combinations."""
+    if options.profile:
+        raise CommandError(f"--profile is for a commit that is found: leave it or {PYTHON} out")
+    if options.goes_on or not options.test or good.rev is None:
+        raise CommandError(
+            f"with {PYTHON}PATH the four combinations of two revisions and two environments are "
+            "measured: name TEST and --good=REV too, and leave --continue out"
+        )
+    revs = (good.rev, bad.rev or _COMMIT_OF_HERE)
+    commits = [
+        repository.find(rev, trusted=True, asked_by=option).commit
+        for rev, option in zip(revs, ("--good=", "--bad="), strict=True)
+    ]
+    if commits[0] == commits[1]:
+        raise CommandError(
+            f"--good={revs[0]} and --bad={revs[1]} are one commit, so only the environment can "
+            "differ: pytest --tf-threads-duet=python=PATH compares two environments"
+        )
+    first, last = Place(commits[0], good.python), Place(commits[1], bad.python)
+    with PytestRun([options.test], options.pytest_arguments) as run:
+        run.only()
+        found: Causes = causes(options.test, options.metric, first, last, run)
+    if options.json:
+        print_json(found.to_json())
+    else:
+        print_lines(found.lines())
+    return 0 if found.is_certain else 1
+
+
+def _found(
+    options: argparse.Namespace, state: State, line: Line, repository: Repository, keep: StateFile
+) -> Bisection:
+    stopped, traces = "", None
+    has_to_search = state.ends_differ != "no" and not _is_done(state, line)
+    if has_to_search or (options.profile and _is_done(state, line)):
+        _tell(f"{plural(line.count, 'commit')} between both ends; pytest collects the test")
+        with PytestRun([state.test], state.arguments) as run:
+            run.only()
+            at_once = min(AT_ONCE, run.collected.limit - ENDS)
+            if at_once < 1:
+                raise CommandError(_TOO_FEW_AT_ONCE)
+            state, stopped = search(state, line, run, keep.write, options.budget, at_once)
+            if options.profile and _is_done(state, line):
+                traces = _traced(state, line, run, options.profile)
+    return replace(conclusion(state, line, repository, stopped), traces=traces)
+
+
+def _traced(state: State, line: Line, run: PytestRun, directory: Path) -> Traced:
+    """Traces on both sides of the commit."""
+    where = Posterior(line.count, state.rings(), state.unmeasurable).answer.where
+    _tell("taking a trace on each side of it")
+    before, after = (Place(line.commits[position].id) for position in (where.after, where.last))
+    return run.trace(after, before, directory, "--profile")
+
+
+def _begun(
+    options: argparse.Namespace,
+    repository: Repository,
+    keep: StateFile,
+    good: str | None,
+    named_bad: str | None,
+) -> tuple[State, Line]:
+    """A new bisection, or the last one again."""
+    if options.goes_on:
+        if options.test or good or named_bad or options.pytest_arguments:
+            raise CommandError(
+                "--continue goes on as the bisection was begun: leave TEST, --good, --bad and "
+                "what follows -- out"
+            )
+        state = keep.read()
+        return state, Line.between(repository, state.good, state.bad)
+    if not options.test:
+        raise CommandError(
+            "name the TEST by its node id, as pytest shows it, such as "
+            "'tests/test_it.py::test_it[intra1-inter1]'; or go on with --continue"
+        )
+    bad = named_bad or _COMMIT_OF_HERE
+    if good:
+        line = Line.between(repository, good, bad)
+    else:
+        line = _from_saved_run(options, repository, bad)
+    state = State(
+        test=options.test,
+        arguments=tuple(options.pytest_arguments),
+        good=line.commits[0].id,
+        bad=line.commits[-1].id,
+        metric=options.metric,
+    )
+    keep.write(state)
+    return state, line
+
+
+def search(
+    state: State,
+    line: Line,
+    measuring: Measuring,
+    keep: Callable[[State], None],
+    budget_s: float | None,
+    at_once: int = AT_ONCE,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> tuple[State, str]:
+    """Measure until the commit is found; what is known then, and why it ended without it.
+
+    `at_once` candidates beside both ends at most. `keep` is called with each new state. Raises
+    `CommandError` where an end cannot be measured.
+    """
+    begun_s = clock_s()
+    longest_s = 0.0
+    while not (state.ends_differ == "no" or _is_done(state, line)):
+        positions: list[int] = []
+        passes = state.passes_to_look
+        if state.ends_differ == "yes":
+            positions = Posterior(line.count, state.rings(), state.unmeasurable).candidates(at_once)
+            passes = PASSES
+        step_s = clock_s()
+        if budget_s is not None and step_s - begun_s + longest_s > budget_s and state.observed:
+            return state, f"The budget of {clock(budget_s)} is spent; --continue goes on."
+        if len(state.observed) >= MOST_RINGS:
+            return state, (
+                f"{MOST_RINGS} rings did not settle it: the change is too small for this machine."
+            )
+        _tell(_of_step(state, line, positions, passes))
+        places = [Place(line.commits[position].id) for position in (0, line.count, *positions)]
+        found = measuring.measure(places, passes)
+        for name, place in zip(("--good", "--bad"), found.places[:ENDS], strict=True):
+            if problem := place.problem or place.same_code:
+                raise CommandError(f"the test cannot be measured at {name}: {problem}")
+        before = state
+        state = state.after(positions, found, clock_s() - step_s)
+        longest_s = max(longest_s, clock_s() - step_s)
+        keep(state)
+        if (before.observed, before.skipped) == (state.observed, state.skipped):
+            raise CommandError(
+                "the processes took no turns with each other: a warm-up of the test's own "
+                "(warmup_iterations) leaves no place for them; leave it out"
+            )
+    return state, ""
+
+
+def conclusion(state: State, line: Line, repository: Repository, stopped: str) -> Bisection:
+    """All that is told of a state."""
+    ends = change = answer = branch = None
+    if state.observed:
+        whole = Stretch(0, line.count)
+        ends = _change(state, line, whole)
+        if state.ends_differ == "yes":
+            posterior = Posterior(line.count, state.rings(), state.unmeasurable)
+            answer = posterior.answer
+            if answer.is_certain:
+                change = ends if answer.other is None else _change(state, line, answer.where)
+            else:
+                answer = replace(answer, where=posterior.probable())
+    if answer is None and not stopped:
+        stopped = (
+            f"Both ends have the same speed, as far as {LOOKS[-1]} rings can tell: there is no "
+            "change to look for. Name other ends with --good and --bad; or is it another test, or "
+            "another environment?"
+        )
+    if answer is not None and answer.is_certain and answer.where.commits == 1:
+        branch = branch_of(repository, line.commits[answer.where.last])
+    return Bisection(
+        test=state.test,
+        metric=state.metric,
+        commits=line.commits,
+        ends=ends,
+        answer=answer,
+        change=change,
+        branch=branch,
+        skipped=state.skipped,
+        rings=len(state.observed),
+        processes=state.processes,
+        seconds=state.seconds,
+        stopped=stopped,
+    )
+
+
+def _change(state: State, line: Line, where: Stretch) -> Change:
+    return Change(*(step_of(state.rings(metric), line.count, where) for metric in METRICS))
+
+
+def _is_done(state: State, line: Line) -> bool:
+    if state.ends_differ != "yes":
+        return False
+    posterior = Posterior(line.count, state.rings(), state.unmeasurable)
+    return posterior.answer.is_certain
+
+
+def _of_step(state: State, line: Line, positions: Sequence[int], passes: int) -> str:
+    if not positions:
+        return f"measuring both ends, {plural(passes, 'ring')}"
+    left = Posterior(line.count, state.rings(), state.unmeasurable).probable().commits
+    names = ", ".join(line.commits[position].short[:8] for position in positions)
+    return f"{plural(left, 'commit')} left; measuring {names} beside both ends"
+
+
+# -- the good end, where none is named ------------------------------------------------------------
+
+
+def _from_saved_run(options: argparse.Namespace, repository: Repository, bad: str) -> Line:
+    """From the latest saved run in which the test had not regressed, and which leads to `bad`."""
+    problem = ""
+    for run in _saved_runs(options, options.test):
+        assert run.commit is not None
+        try:
+            commit = repository.find(run.commit, trusted=False, asked_by="--good=").commit
+            line = Line.between(repository, commit, bad)
+        except RevisionError as error:
+            problem = problem or f" ({run.label}: {one_line(str(error))})"
+            continue
+        _tell(f"--good is the commit of {run.title}")
+        return line
+    raise CommandError(
+        f"no saved run in {options.storage} has {options.test} without a regression, of a commit "
+        f"without changes that leads to {bad}{problem}; name a revision, --good=REV"
+    )
+
+
+def _saved_runs(options: argparse.Namespace, test: str) -> Iterator[StoredRun]:
+    """Latest first."""
+    found = read_condensed(Storage(options.storage).every_run())
+    runs = [one for one in found if not isinstance(one, BaselineError)]
+    for run in sorted(runs, key=lambda one: one.moment, reverse=True):
+        stored = run.tests.get(test, ())
+        has_regressed = any(one.has_regressed for one in stored)
+        if stored and run.commit and not run.dirty and not has_regressed:
+            yield run
+
+
+# -- what is kept ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """The state of the last bisection, in the directory of the repository."""
+
+    path: Path
+
+    def write(self, state: State) -> None:
+        """Whole or not at all. Raises `CommandError`."""
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            write_file(self.path, state.to_text().encode())
+        except OSError as error:
+            raise CommandError(
+                f"what was found cannot be kept in {self.path}: {error.strerror}"
+            ) from error
+
+    def read(self) -> State:
+        """Raises `CommandError` where there is none."""
+        try:
+            return State.from_text(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise CommandError(
+                f"there is no bisection to go on with ({self.path}); begin one: bisect TEST "
+                "--good=REV"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise CommandError(
+                f"{self.path} cannot be used: {error}; begin anew: bisect TEST --good=REV"
+            ) from error
+
+
+def _tell(what: str) -> None:
+    print(f"pytest-tfthreads: {one_line(what)}", file=sys.stderr, flush=True)

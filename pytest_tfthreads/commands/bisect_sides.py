@@ -1,0 +1,139 @@
+"""`pytest-tfthreads bisect` with environments: did the code or the environment do it?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.pytest_run import Measuring
+from pytest_tfthreads.core.abreast import Place
+from pytest_tfthreads.core.format import metric_name, plural
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
+from pytest_tfthreads.report.bisection import Shift
+
+PYTHON = "python="
+_SENTENCES: dict[Cause, str] = {
+    "code": "The code made the difference, and the environment none that matters.",
+    "environment": "The environment made the difference, and the code none that matters.",
+    "both": "Both the code and the environment made a difference.",
+    "neither": "Neither the code nor the environment made a difference that matters.",
+    "open": "Which of the two made the difference is open: the machine was too noisy.",
+}
+_NAMES = (
+    "good code, good environment",
+    "bad code, good environment",
+    "good code, bad environment",
+    "bad code, bad environment",
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What --good or --bad says: a revision, an environment, or one of each."""
+
+    rev: str | None
+    python: str | None
+
+    @classmethod
+    def of(cls, texts: Sequence[str], option: str) -> Side:
+        """Raises `CommandError` where there are two of a kind."""
+        pythons = [one.removeprefix(PYTHON) for one in texts if one.startswith(PYTHON)]
+        revs = [one for one in texts if not one.startswith(PYTHON)]
+        for found, kind in ((revs, "revision"), (pythons, "environment")):
+            if len(found) > 1:
+                raise CommandError(
+                    f"{option} names {len(found)} {kind}s: {', '.join(found)}; name one, and "
+                    "perhaps one revision and one python=PATH"
+                )
+        return cls(revs[0] if revs else None, pythons[0] if pythons else None)
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What was found of the four combinations: the effects by metric."""
+
+    test: str
+    metric: str
+    effects: dict[str, Effects]
+    rings: int
+
+    @property
+    def is_certain(self) -> bool:
+        return self.effects[self.metric].cause != "open"
+
+    def lines(self) -> list[str]:
+        found = self.effects[self.metric]
+        rows = [
+            ("code", found.code),
+            ("environment", found.environment),
+            ("both together", found.whole),
+        ]
+        if abs(found.interaction.log_ratio) > found.interaction.half_width(0.995):
+            rows.append(("beyond their sum", found.interaction))
+        return [
+            self.test,
+            f"  {metric_name(self.metric)}, bad over good:",
+            *(f"  {name:<18}{Shift.of(ratio)}" for name, ratio in rows),
+            "",
+            _SENTENCES[found.cause],
+            "",
+            f"{4 * self.rings} processes in {plural(self.rings, 'ring')}",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "test": self.test,
+            "metric": self.metric,
+            "cause": self.effects[self.metric].cause,
+            "effects": {
+                metric: {
+                    "code": Shift.of(one.code).to_json(),
+                    "environment": Shift.of(one.environment).to_json(),
+                    "whole": Shift.of(one.whole).to_json(),
+                    "interaction": Shift.of(one.interaction).to_json(),
+                }
+                for metric, one in self.effects.items()
+            },
+            "rings": self.rings,
+        }
+
+
+def causes(test: str, metric: str, good: Place, bad: Place, measuring: Measuring) -> Causes:
+    """Measure the four combinations until it is known which side it was, or the looks are over.
+
+    Raises `CommandError` where one of them cannot be measured.
+    """
+    places = [
+        good,
+        Place(bad.commit, good.python),
+        Place(good.commit, bad.python),
+        bad,
+    ]
+    rings: dict[str, list[Combination]] = {metric: [] for metric in METRICS}
+    done = 0
+    for look in LOOKS:
+        print(
+            f"pytest-tfthreads: measuring the four combinations, {plural(look - done, 'ring')}",
+            file=sys.stderr,
+            flush=True,
+        )
+        found = measuring.measure(places, look - done)
+        done = look
+        for name, place in zip(_NAMES, found.places, strict=True):
+            if problem := place.problem or place.same_code:
+                raise CommandError(f"the test cannot be measured with {name}: {problem}")
+        for each, combined in combinations(found).items():
+            rings[each] += combined
+        if not rings[metric]:
+            raise CommandError(
+                "the processes took no turns with each other: a warm-up of the test's own "
+                "(warmup_iterations) leaves no place for them; leave it out"
+            )
+        if Effects.of(rings[metric]).cause != "open":
+            break
+    effects = {each: Effects.of(combined) for each, combined in rings.items()}
+    return Causes(test, metric, effects, len(rings[metric]))

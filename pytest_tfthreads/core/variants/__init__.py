@@ -1,0 +1,1 @@
+"""One test at several variants of its code: what is asked for, what was measured, what it says"""

@@ -1,0 +1,109 @@
+"""Steps that were measured side by side, kept beside the saved runs, and what they say of lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pytest_tfthreads.core.decode import DecodeError, NotNegative, OneOf, Within, decode, encode
+from pytest_tfthreads.core.saved_runs import moment_of
+from pytest_tfthreads.core.stats.change_points import Shift
+from pytest_tfthreads.core.stats.known_changes import Known
+from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.history.series import Facts, Line, Run
+
+SCHEMA = 1
+ENDING = ".steps"  # no .json: whatever lists saved runs would take it for one
+_DIRECTORY = "side-by-side"
+_MOST_LOG = 700.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """From one commit to a later one, on one machine and under the same conditions.
+
+    `log_ratio` is of the later speed over the earlier, with its variance and degrees of freedom.
+    """
+
+    test: str
+    machine: Facts
+    conditions: Facts
+    metric: Annotated[str, OneOf(METRICS)]
+    before: str
+    after: str
+    log_ratio: Annotated[float, Within(-_MOST_LOG, _MOST_LOG)]
+    variance: NotNegative
+    dof: Annotated[float, Within(0.001)]
+    status: Literal["regression", "improvement", "no-change"]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What one call of `releases` has measured, and decided."""
+
+    datetime: str
+    steps: tuple[Step, ...]
+    schema: Annotated[int, Within(SCHEMA, SCHEMA)] = SCHEMA
+
+    @property
+    def data(self) -> bytes:
+        """The file."""
+        return (json.dumps(encode(self), indent=1) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """All steps that are kept, the latest first; `problems` are of files that cannot be used."""
+
+    steps: tuple[Step, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def known(self, line: Line, metric: str, runs: Sequence[Run]) -> Iterator[Known]:
+        """What is known of a line: steps between commits, both of which have a run on the line.
+
+        A run with changes beside its commit is none of it.
+        """
+        places: dict[str, list[int]] = {}
+        for session, place in enumerate(line.runs):
+            run = runs[place]
+            if run.commit is not None and not run.dirty:
+                places.setdefault(run.commit, []).append(session)
+        conditions = {point.conditions for point in line.points.values()}
+        for step in self.steps:
+            if (step.test, step.metric, step.machine) != (line.test, metric, line.machine):
+                continue
+            if step.conditions not in conditions or not {step.before, step.after} <= places.keys():
+                continue
+            after, by = max(places[step.before]), min(places[step.after])
+            if after < by:
+                shift = Shift(step.log_ratio, step.variance, step.dof)
+                yield Known(after, by, shift, step.status != "no-change")
+
+
+def directory_in(storage: Path) -> Path:
+    """Where steps are kept, beside the saved runs of a storage."""
+    return storage / _DIRECTORY
+
+
+def read_kept(storage: Path) -> SideBySide:
+    """All that is kept beside the saved runs of a storage; nothing where there is none."""
+    kept: list[Steps] = []
+    problems: list[str] = []
+    for path in sorted(directory_in(storage).glob(f"*{ENDING}")):
+        try:
+            kept.append(decode(Steps, json.loads(path.read_text(encoding="utf-8")), str(path)))
+        except DecodeError as error:
+            problems.append(str(error))
+        except (OSError, ValueError, RecursionError) as error:
+            problems.append(f"{path} cannot be used: {error}")
+    latest = sorted(kept, key=lambda one: moment_of(one.datetime), reverse=True)
+    return SideBySide(tuple(step for one in latest for step in one.steps), tuple(problems))
+
+
+def numbers_in(directory: Path) -> set[int]:
+    """Of the files that are there."""
+    names = (path.name.removesuffix(ENDING) for path in directory.glob(f"*{ENDING}"))
+    return {int(name) for name in names if name.isascii() and name.isdigit()}

@@ -1,0 +1,104 @@
+"""The line of commits from a good one to a bad one, along first parents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.revision.clone import Clone
+from pytest_tfthreads.revision.git import RevisionError, ask, run
+from pytest_tfthreads.revision.repository import Repository
+
+_FORMAT = "--format=%H%x00%P%x00%cI%x00%s"
+_FIELDS = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """Commits, oldest first, each the first parent of the next: the good end to the bad one.
+
+    A merge stands for all that it brought.
+    """
+
+    commits: tuple[Commit, ...]
+
+    @classmethod
+    def between(cls, repository: Repository, good: str, bad: str) -> Line:
+        """From two names of commits, which the user has typed.
+
+        Raises `RevisionError` where there is no such commit, or the good one is not on the line of
+        first parents of the bad one.
+        """
+        top = repository.top
+        first, last = (
+            repository.find(rev, trusted=True, asked_by=option).commit
+            for rev, option in ((good, "--good="), (bad, "--bad="))
+        )
+        if first == last:
+            raise RevisionError(
+                f"--good={good} and --bad={bad} are both commit {first[:12]}: name two commits."
+            )
+        newer = [*_read(top, "--first-parent", f"{first}..{last}")]
+        before = newer[-1].parents[:1] if newer else ()
+        if before != (first,):
+            raise RevisionError(_why_no_line(top, good, bad, first, last, before))
+        (oldest,) = _read(top, "--no-walk", first)
+        return cls((oldest, *reversed(newer)))
+
+    @property
+    def count(self) -> int:
+        """How many commits there are of which one made the change."""
+        return len(self.commits) - 1
+
+
+def branch_of(repository: Repository, merge: Commit) -> tuple[str, str] | None:
+    """Where the branch that a merge brought begins and ends: full ids of a good and a bad end.
+
+    None for no merge of two, and where the two have several or no bases.
+    """
+    if len(merge.parents) != 2:
+        return None
+    answer = run(repository.top, "merge-base", "--all", *merge.parents)
+    bases = answer.output.split()
+    return (bases[0], merge.parents[1]) if answer.code == 0 and len(bases) == 1 else None
+
+
+def _read(top: Path, *arguments: str) -> Iterator[Commit]:
+    # Ids come from git, so none of the arguments can be another option.
+    output = ask(top, "log", "--no-show-signature", "-z", _FORMAT, *arguments, "--")
+    fields = output.removesuffix("\0").split("\0") if output else []
+    for start in range(0, len(fields), _FIELDS):
+        commit, parents, date, subject = fields[start : start + _FIELDS]
+        yield Commit(commit, tuple(parents.split()), date, subject)
+
+
+def _why_no_line(
+    top: Path, good: str, bad: str, first: str, last: str, before: tuple[str, ...]
+) -> str:
+    def is_ancestor(one: str, other: str) -> bool:
+        return run(top, "merge-base", "--is-ancestor", one, other).code == 0
+
+    if is_ancestor(first, last):
+        instead = f" Name --good={before[0][:12]}, where that line leaves it." if before else ""
+        return (
+            f"--good={good} came into --bad={bad} by a merge, and is not on its line of first "
+            f"parents: commits of that line lack what --good has.{instead}"
+        )
+    if is_ancestor(last, first):
+        return (
+            f"--bad={bad} is older than --good={good}. A test that became faster is found the same "
+            f"way: name the older commit with --good."
+        )
+    if Clone.of(top).is_shallow:
+        return (
+            f"--good={good} is not known to be an ancestor of --bad={bad}: this is a shallow "
+            "clone. `git fetch --unshallow` brings the whole history."
+        )
+    base = run(top, "merge-base", first, last)
+    instead = f" Name --good={base.output[:12]}, where they part." if base.code == 0 else ""
+    return (
+        f"--good={good} is no ancestor of --bad={bad}, so no commit leads from one to the "
+        f"other.{instead}"
+    )

@@ -1,0 +1,389 @@
+"""`pytest-tfthreads bisect`: by scripted measurements, and with real git and real processes."""
+
+import json
+import math
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders import measurement
+from pytest_tfthreads import cli
+from pytest_tfthreads.commands import bisect
+from pytest_tfthreads.commands.bisect_sides import causes
+from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.core.abreast import AtPlace, Found, Place, Traced
+from pytest_tfthreads.core.bisection import LOOKS
+from pytest_tfthreads.core.bisection_state import State
+from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
+from pytest_tfthreads.report.bisection import render, to_json
+from pytest_tfthreads.revision.line import Line
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+TEST = "test_it.py::test_work[intra1-inter1]"
+
+
+# -- scripted measurements ------------------------------------------------------------------------
+
+
+def line_of(count):
+    commits = [Commit(f"{n:040x}", (f"{n - 1:040x}",), f"2026-01-{n:02}", f"change {n}")
+               for n in range(1, count + 2)]  # fmt: skip
+    return Line(tuple(commits))
+
+
+class Scripted:
+    """Measures at once: `work_at(position)` are CPU seconds a call, on two cores."""
+
+    def __init__(self, line, work_at, broken=(), cores=lambda position: 2.0):
+        self.positions = {commit.id: place for place, commit in enumerate(line.commits)}
+        self.work_at = work_at
+        self.cores = cores
+        self.broken = broken
+        self.wishes = []
+        self.now_s = 0.0
+        self._rings = 0
+        self._draw = random.Random(1)
+
+    def clock_s(self):
+        return self.now_s
+
+    def measure(self, places, passes):
+        positions = [self.positions[place.commit] for place in places]
+        self.wishes.append((positions, passes))
+        samples = {position: [] for position in positions}
+        for _ in range(passes):
+            self._rings += 1
+            for position in samples.keys() - set(self.broken):
+                cpu_s = self.work_at(position) * math.exp(self._draw.gauss(0, 0.007))
+                wall_s = cpu_s / self.cores(position)
+                samples[position].append(
+                    Sample((wall_s,) * 4, (cpu_s,) * 4, 1, 5, 0.1, 1, 1, 1, (0,), self._rings, 2)
+                )
+        self.now_s += 10.0
+        found = (
+            AtPlace(problem="it does not import") if position in self.broken
+            else AtPlace(measurement=measurement(*samples[position]))
+            for position in positions
+        )  # fmt: skip
+        return Found(tuple(found), 10.0)
+
+
+def searched(line, scripted, state=None, budget_s=None):
+    state = state or State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
+    kept = []
+    state, stopped = bisect.search(
+        state, line, scripted, kept.append, budget_s, clock_s=scripted.clock_s
+    )
+    if kept:
+        assert State.from_text(kept[-1].to_text()) == kept[-1] == state
+    return bisect.conclusion(state, line, None, stopped), state
+
+
+def test_the_commit_is_found_and_what_it_changed() -> None:
+    line = line_of(20)
+    scripted = Scripted(line, lambda position: 0.011 if position >= 13 else 0.01)
+    found, _ = searched(line, scripted)
+    assert found.is_certain
+    text = "\n".join(render(found))
+    assert f"{13 + 1:040x}"[:12] + "  2026-01-14  change 14" in text
+    assert "throughput −9" in text
+    assert "CPU work a call +" in text
+    data = to_json(found)
+    assert [one["subject"] for one in data["found"]] == ["change 14"]
+    assert data["change"]["throughput"]["value"] == pytest.approx(1 / 1.1 - 1, abs=0.01)
+    assert data["change"]["cores_used"] == pytest.approx(0, abs=0.001)
+    assert data["probability"] >= 0.99
+    assert scripted.wishes[0] == ([0, 20], 4)  # first of all, whether the ends differ
+    assert all(wish[0][:2] == [0, 20] for wish in scripted.wishes)
+    json.dumps(data, allow_nan=False)
+
+
+def test_lost_parallelism_is_told_from_more_work() -> None:
+    line = line_of(8)
+    scripted = Scripted(line, lambda _: 0.01, cores=lambda position: 1.5 if position > 2 else 2.0)
+    found, _ = searched(line, scripted)
+    assert [one["subject"] for one in to_json(found)["found"]] == ["change 4"]
+    assert to_json(found)["change"]["cores_used"] == pytest.approx(-0.25, abs=0.001)
+    assert abs(to_json(found)["change"]["cpu_work"]) < 0.02
+
+
+def test_commits_that_cannot_be_measured_are_stepped_around_and_named() -> None:
+    line = line_of(12)
+    scripted = Scripted(line, lambda position: 0.012 if position >= 7 else 0.01, broken=(5, 6, 7))
+    found, _ = searched(line, scripted)
+    assert found.is_certain
+    assert [one["subject"] for one in to_json(found)["found"]] == [
+        f"change {position + 1}" for position in (5, 6, 7, 8)
+    ]
+    text = "\n".join(render(found))
+    assert "in one of these 4 commits" in text
+    assert "it does not import" in text
+
+
+def test_ends_of_one_speed_are_not_searched() -> None:
+    line = line_of(5)
+    scripted = Scripted(line, lambda _: 0.01)
+    found, _ = searched(line, scripted)
+    assert found.answer is None
+    assert [wish[0] for wish in scripted.wishes] == [[0, 5]] * 3
+    assert "Both ends have the same speed" in "\n".join(render(found))
+
+
+def test_a_budget_ends_it_with_what_is_known_and_it_can_go_on() -> None:
+    line = line_of(30)
+    scripted = Scripted(line, lambda position: 0.011 if position >= 9 else 0.01)
+    found, state = searched(line, scripted, budget_s=25)
+    assert not found.is_certain
+    text = "\n".join(render(found))
+    assert "The budget of 0:25 is spent; --continue goes on. With 99 % probability" in text
+    before = len(scripted.wishes)
+    found, _ = searched(line, scripted, state)
+    assert [one["subject"] for one in to_json(found)["found"]] == ["change 10"]
+    assert scripted.wishes[before][0][2:], "the ends are not told apart again"
+
+
+def test_an_end_that_cannot_be_measured_is_an_error() -> None:
+    line = line_of(4)
+    with pytest.raises(CommandError, match="measured at --good: it does not import"):
+        searched(line, Scripted(line, lambda _: 0.01, broken=(0,)))
+
+
+def test_another_change_is_told_with_the_largest() -> None:
+    line = line_of(20)
+    works = lambda at: 0.01 * (1 + 0.5 * (at >= 4) + 0.2 * (at >= 15))  # noqa: E731
+    found, _ = searched(line, Scripted(line, works))
+    assert [one["subject"] for one in to_json(found)["found"]] == ["change 5"]
+    text = "\n".join(render(found))
+    assert "The largest change" in text
+    assert "There is another change, in" in text
+    assert to_json(found)["change"]["cpu_work"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_traces_on_both_sides_of_the_commit_are_told() -> None:
+    line = line_of(4)
+    found, _ = searched(line, Scripted(line, lambda position: 0.02 if position >= 2 else 0.01))
+    after, before = (
+        Trace(title, f"test/{title}", OpProfile(4, wall_s, 0.001, (OpTime("MatMul", 1, own_s),)))
+        for title, wall_s, own_s in (("after-it", 0.02, 0.019), ("before-it", 0.01, 0.009))
+    )
+    traces = Traces("/traces", platform.node(), after, before, problems=("one was too short",))
+    found = replace(found, traces=Traced(traces, ("--profile: the disk is full",)))
+    text = "\n".join(render(found))
+    assert "tensorboard --logdir /traces" in text
+    assert [line.split() for line in render(found) if "MatMul" in line or "ms a call" in line] == [
+        ["ms", "a", "call", "after", "before"],
+        ["MatMul", "19", "9"],
+    ]
+    assert "one was too short" in text
+    assert text.endswith("--profile: the disk is full")
+    assert to_json(found)["profile"]["now"]["title"] == "after-it"
+
+
+def test_the_four_combinations_tell_code_from_environment() -> None:
+    line = line_of(1)
+    slow = {"/old": 0.008, "/new": 0.012}
+    scripted = Scripted(line, lambda position: 0.01)
+    found_at = scripted.measure
+
+    def measure(places, passes):
+        # The environment alone decides; the scripted places are told apart by their commits.
+        result = []
+        scripted.positions |= {place.python: 0 for place in places}
+        for place in places:
+            scripted.work_at = lambda _, python=place.python: slow[python]
+            rings = scripted._rings
+            result.append(found_at([place], passes).places[0])
+            scripted._rings = rings
+        scripted._rings += passes
+        return Found(tuple(result), 1.0)
+
+    scripted.measure = measure
+    good, bad = (
+        Place(commit.id, python) for commit, python in zip(line.commits, slow, strict=True)
+    )
+    found = causes(TEST, "throughput", good, bad, scripted)
+    assert found.is_certain
+    text = "\n".join(found.lines())
+    assert "The environment made the difference, and the code none that matters." in text
+    assert "environment       −33 %" in text
+    assert found.to_json()["effects"]["throughput"]["code"]["value"] == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "test": 3}'])
+def test_a_state_that_is_none_is_an_error_that_names_the_file(tmp_path, text) -> None:
+    file = bisect.StateFile(tmp_path / "bisect.json")
+    file.path.write_text(text)
+    with pytest.raises(CommandError, match=r"bisect\.json cannot be used"):
+        file.read()
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def git(directory, *args):
+    done = subprocess.run(
+        ["git", "-C", directory, "-c", "user.name=N", "-c", "user.email=n@example.org", *args],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+# Whoever is measured between both ends ends the command first, as often as the file says.
+ENDS_THE_COMMAND = """
+import os
+from pathlib import Path
+
+victim = Path(os.environ["VICTIM"])
+if victim.exists():
+    pid, signal = victim.read_text().split()
+    victim.unlink()
+    os.kill(int(pid), int(signal))
+"""
+
+
+def product(ms):
+    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
+
+
+@pytest.fixture
+def project(suite, monkeypatch):
+    """Five commits after v1.0, of which the fourth takes five times as long as those before.
+
+    The third cannot be imported.
+    """
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("TMPDIR", str(suite.path.parent))
+    suite.victim = suite.path.parent / f"{suite.path.name}.victim"
+    monkeypatch.setenv("VICTIM", str(suite.victim))
+    git(suite.path, "init", "-q", "-b", "main")
+    suite.write(
+        """
+        import product
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_work(benchmark):
+            benchmark(product.work)
+        """
+    )
+    for place, ms in enumerate([4, 4, 4, None, 20, 20]):
+        text = "raise ImportError('broken')\n" if ms is None else product(ms)
+        if 0 < place < 5:
+            text = ENDS_THE_COMMAND + text
+        (suite.path / "product.py").write_text(f"{text}# {place}\n")
+        git(suite.path, "add", "-A")
+        git(suite.path, "commit", "-q", "-m", f"change {place}")
+    git(suite.path, "tag", "v1.0", "HEAD~5")
+    return suite
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["bisect", *arguments])
+    printed = capsys.readouterr()
+    return caught.value.code, printed.out, printed.err
+
+
+def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
+    project, capsys, no_leftovers
+) -> None:
+    state = project.path / ".git/pytest-tfthreads/bisect.json"
+
+    def ended(signal_number, *arguments):
+        """The command's exit code, ended by this signal when the first candidate is measured."""
+        command = [sys.executable, "-m", "pytest_tfthreads", "bisect", *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        project.victim.write_text(f"{process.pid} {signal_number.value}")
+        code = process.wait(timeout=300)
+        assert not project.victim.exists()
+        return code
+
+    begin = [TEST, "--good=v1.0", "--", "--benchmark-max-time=0.15", "-pno:cacheprovider"]
+    assert ended(signal.SIGINT, *begin) == 130
+    assert git(project.path, "worktree", "list").count("\n") == 0
+    rings = len(State.from_text(state.read_text()).observed)
+    assert rings in LOOKS
+    assert ended(signal.SIGKILL, "--continue") == -signal.SIGKILL
+    assert len(State.from_text(state.read_text()).observed) == rings
+
+    code, out, err = run(capsys, "--continue", "--json", "--profile=traces")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["certain"]
+    # Where no candidate was measured between the two, the broken one may be part of a range.
+    subjects = [one["subject"] for one in found["found"]]
+    assert subjects in (["change 3", "change 4"], ["change 4"])
+    assert found["good"]["commit"] == git(project.path, "rev-parse", "v1.0")
+    assert found["change"]["throughput"]["value"] < -0.4
+    assert [(one["commit"], "broken" in one["why"]) for one in found["skipped"]] == [
+        (git(project.path, "rev-parse", "HEAD~2"), True)
+    ]
+    for side in ("now", "baseline"):  # without TensorFlow's ops: the fake one sleeps
+        traced = found["profile"][side]
+        assert (project.path / "traces" / traced["path"]).is_dir()
+        assert found["profile"]["problems"] == []
+    deadline_s = time.monotonic() + 60
+    while git(project.path, "worktree", "list").count("\n"):  # of the killed one: removed by ours
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--good=v1.0"], "name the TEST"),
+        ([TEST, "--continue"], "leave TEST, --good"),
+        (["--continue"], "there is no bisection to go on with"),
+        ([TEST], "no saved run in .benchmarks has"),
+        ([TEST, "--good=v1.0", "--bad=v1.0"], "are both commit"),
+        ([TEST, "--good=nowhere"], "has no commit 'nowhere'"),
+        ([TEST, "--good=v1.0", "--good=HEAD"], "names 2 revisions"),
+        ([TEST, "--good=python=/a", "--bad=python=/a"], "name the same environment"),
+        ([TEST, "--good=python=/a"], "name TEST and --good=REV too"),
+        ([TEST, "--good=HEAD", "--bad=python=/a"], "are one commit"),
+        ([TEST, "--good=v1.0", "--bad=python=/a", "--profile=x"], "leave it or python= out"),
+        ([TEST, "--good=v1.0", "--profile=test_it.py"], "no traces can be stored in test_it.py"),
+        ([TEST, "--good=v1.0", "--budget=soon"], "is no time"),
+        (["test_it.py::test_other", "--good=v1.0"], "ERROR: not found"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]
+
+
+def test_without_good_the_latest_saved_run_that_had_not_regressed_is_taken(
+    project, tmp_path, monkeypatch
+) -> None:
+    from types import SimpleNamespace
+
+    from pytest_tfthreads.revision.repository import Repository
+
+    ids = git(project.path, "rev-list", "--reverse", "HEAD").split()
+
+    def saved(day, commit, *, regressed=False, dirty=False):
+        moment = f"2026-01-{day:02}"
+        test = SimpleNamespace(has_regressed=regressed)
+        return SimpleNamespace(moment=moment, commit=commit, dirty=dirty, tests={TEST: (test,)},
+                               title=commit, label=moment)  # fmt: skip
+
+    runs = [saved(1, ids[0]), saved(2, ids[2]), saved(3, ids[3], dirty=True),
+            saved(4, ids[4], regressed=True), saved(5, "f" * 40)]  # fmt: skip
+    monkeypatch.setattr(bisect, "read_condensed", lambda paths: runs)
+    options = SimpleNamespace(test=TEST, storage=Path(tmp_path))
+    line = bisect._from_saved_run(options, Repository.holding(project.path), "HEAD")
+    assert [commit.id for commit in line.commits] == ids[2:]

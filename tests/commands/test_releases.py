@@ -1,0 +1,543 @@
+"""`pytest-tfthreads releases`: by scripted measurements, and with real git and real processes."""
+
+import json
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from builders import measurement, sample
+from pytest_tfthreads import cli
+from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.releases_kept import keep
+from pytest_tfthreads.commands.releases_run import WITHOUT_BUDGET, Comparing
+from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected
+from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.schedule import plan_neighbours
+from pytest_tfthreads.core.storage import Storage
+from pytest_tfthreads.core.threads import Configuration
+from pytest_tfthreads.core.variants.released import (
+    Changed,
+    Over,
+    Release,
+    changes_of_software,
+    pairs_of,
+)
+from pytest_tfthreads.core.variants.steps import LOOKS
+from pytest_tfthreads.history.side_by_side import read_kept
+from pytest_tfthreads.report import releases as report
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
+PROCESS_S = 2.0
+
+
+def releases_of(count):
+    return [
+        Release(
+            f"v1.{place}",
+            Place(f"{place:040x}"),
+            Commit(f"{place:040x}", (), f"2026-01-{place + 1:02}", f"change {place}"),
+        )
+        for place in range(count)
+    ]
+
+
+class Scripted:
+    """A run of pytest whose processes take two seconds each; all that happens is as told.
+
+    `tests`: by node id, seconds a call at each release, or why it cannot be measured there.
+    """
+
+    def __init__(self, tests, limit=8, spread=0.004, of_cpu=0.0, silent=(), ends=None):
+        self.tests = tests
+        self.limit = limit
+        self.spread = spread
+        self.of_cpu = of_cpu  # spread of CPU time beside that of wall time
+        self.silent = silent  # tests that turn out to measure nothing
+        self.ends = ends or {}  # by the number of a wish: what it raises
+        self.wishes = []
+        self.now_s = 0.0
+        self._draw, self._draw_cpu = random.Random(1), random.Random(2)
+        self._rings = 0
+
+    def clock_s(self):
+        return self.now_s
+
+    @property
+    def collected(self):
+        configuration = Configuration("intra1-inter1", "1", "1")
+        several = tuple(Selected(one, one, configuration, PROCESS_S) for one in self.tests)
+        return Collected(several, self.limit)
+
+    def __iter__(self):
+        for test in self.tests:
+            if test not in self.silent:
+                self.test = test
+                self.now_s += PROCESS_S
+                yield Begun(test, PROCESS_S)
+
+    def measure(self, places, passes):
+        if error := self.ends.get(len(self.wishes)):
+            raise error
+        members = [int(place.commit, 16) for place in places]
+        self.wishes.append((self.test, members, passes))
+        began_s = self.now_s
+        samples = {member: [] for member in members}
+        speeds = self.tests[self.test]
+        going = [one for one in members if not isinstance(speeds[one], str)]
+        for rings in plan_neighbours(going, passes, self.limit, ""):
+            for ring in rings:
+                self._rings += 1
+                weather = self._draw.gauss(0, 0.1)
+                for member in ring:
+                    own = math.exp(weather + self._draw.gauss(0, self.spread))
+                    wall_s = speeds[member] * own
+                    cpu_s = wall_s * math.exp(self._draw_cpu.gauss(0, self.of_cpu))
+                    samples[member].append(sample([wall_s] * 4, [cpu_s] * 4, ring=self._rings))
+                    self.now_s += PROCESS_S
+        return Found(
+            tuple(
+                AtPlace(problem=speeds[one])
+                if isinstance(speeds[one], str)
+                else AtPlace(
+                    commit=f"{one:040x}",
+                    python="3.12.1",
+                    measurement=measurement(
+                        *samples[one],
+                        machine={"tensorflow": f"2.{one}", "python": "3.12.1", "onednn": "on"},
+                    ),
+                )
+                for one in members
+            ),
+            self.now_s - began_s,
+        )
+
+
+def compared(scripted, count, budget_s=None, tolerance=TOLERANCE):
+    told = []
+    comparing = Comparing(releases_of(count), tolerance, budget_s, told.append, scripted.clock_s)
+    try:
+        comparing.run(scripted)
+    except (KeyboardInterrupt, CommandError):
+        assert comparing.stopped
+    return comparing, told
+
+
+def statuses(test, metric="throughput"):
+    return [one.to_previous and one.to_previous.status for one in test.steps[metric]]
+
+
+def over_of(comparing, count):
+    releases, tests = tuple(releases_of(count)), tuple(comparing.tests)
+    changed = tuple(
+        Changed(
+            releases[one].name,
+            releases[two].name,
+            tuple(each.commit for each in releases[one + 1 : two + 1]),
+            versions=next(iter(changes_of_software(test, one, two) for test in tests), ()),
+        )
+        for one, two in pairs_of(releases, tests)
+    )
+    return Over(
+        releases,
+        tests,
+        changed,
+        comparing.tolerance,
+        comparing.processes,
+        comparing.elapsed_s,
+        tuple(comparing.left_out),
+        comparing.stopped,
+    )
+
+
+def test_steps_are_found_and_no_more_is_measured_than_they_need() -> None:
+    scripted = Scripted({"a": [0.01, 0.01, 0.012, 0.0109], "b": [0.01] * 4})
+    comparing, told = compared(scripted, 4)
+    a, b = comparing.tests
+    assert statuses(a) == ["no-change", "regression", "improvement"]
+    assert statuses(b) == ["no-change"] * 3
+    assert scripted.wishes == [(test, [0, 1, 2, 3], 2) for test in "aaabbb"]
+    # Six passes of four releases, and one process in the current tree.
+    assert comparing.processes == 2 * (6 * 4 + 1)
+    assert comparing.elapsed_s == comparing.processes * PROCESS_S
+    assert told[0].startswith("2 tests at 4 releases, 6 passes: about 1:40, and more where a step")
+    assert told[1] == "test 1 of 2, a: pass 1 of 6, about 1:38 left"
+    assert told[-1] == "test 2 of 2, b: pass 5 of 6, about 0:16 left"
+    assert (comparing.left_out, comparing.stopped) == ([], "")
+
+
+def test_only_the_ends_of_open_steps_and_the_first_release_are_measured_on() -> None:
+    scripted = Scripted({"a": [0.01, 0.01, 0.01, 0.0105, 0.0105]}, spread=0.012)
+    comparing, told = compared(scripted, 5)
+    later = scripted.wishes[3:]
+    assert later
+    assert all(members == [0, 2, 3] for _, members, _ in later)
+    (test,) = comparing.tests
+    assert statuses(test) == ["no-change", "no-change", "regression", "no-change"]
+    assert test.passes in LOOKS[1:]
+    assert len(test.at[3].samples) == test.passes
+    assert len(test.at[4].samples) == LOOKS[0]
+    assert "pass 7 of 12" in told[4]
+
+
+def test_what_stays_open_is_told_with_the_time_that_would_close_it() -> None:
+    # A noise for which some dozens of passes are needed.
+    scripted = Scripted({"a": [0.01, 0.01]}, spread=0.04)
+    comparing, _ = compared(scripted, 2)
+    (test,) = comparing.tests
+    assert statuses(test) == ["open"]
+    change = test.steps["throughput"][0].to_previous
+    assert change.needed > WITHOUT_BUDGET
+    assert test.passes <= WITHOUT_BUDGET
+    assert test.to_close_s == (change.needed - test.passes) * 2 * PROCESS_S
+    text = "\n".join(report.render(over_of(comparing, 2), []))
+    assert f"open ({change.needed} passes would tell)" in text
+    found = re.search(r"about (\d+):(\d\d) more would decide .*--budget=(\d+)m", text)
+    assert int(found[1]) * 60 + int(found[2]) == test.to_close_s
+    # With that budget it is decided.
+    scripted = Scripted({"a": [0.01, 0.01]}, spread=0.04)
+    comparing, _ = compared(scripted, 2, budget_s=60 * int(found[3]))
+    assert statuses(comparing.tests[0]) == ["no-change"]
+    assert comparing.elapsed_s <= 60 * int(found[3])
+
+
+def test_a_metric_that_no_look_would_decide_keeps_no_other_from_its_own() -> None:
+    scripted = Scripted({"a": [0.01, 0.01]}, spread=0.02, of_cpu=0.15)
+    comparing, _ = compared(scripted, 2)
+    (test,) = comparing.tests
+    assert statuses(test) == ["no-change"]
+    assert statuses(test, "cpu_efficiency") == ["open"]
+    assert test.passes > LOOKS[0]
+
+
+def test_more_passes_than_any_look_has_are_not_begun() -> None:
+    scripted = Scripted({"a": [0.01, 0.01]}, spread=0.5)
+    comparing, _ = compared(scripted, 2, budget_s=10_000)
+    assert comparing.tests[0].passes == LOOKS[0]
+    text = "\n".join(report.render(over_of(comparing, 2), []))
+    assert "more passes would hardly decide" in text
+
+
+def test_a_budget_is_kept_and_divided_among_all_tests() -> None:
+    tests = {name: [0.01] * 3 for name in "abcd"}
+    scripted = Scripted(tests)
+    comparing, told = compared(scripted, 3, budget_s=4 * (4 * 3 + 1) * PROCESS_S + 1)
+    assert [one.passes for one in comparing.tests] == [4] * 4
+    assert "4 passes: about 1:44: that is what the budget of 1:45 leaves" in told[0]
+    assert "fewer than 6 passes, about 2:32" in told[0]
+    assert comparing.elapsed_s <= comparing.budget_s
+
+    scripted = Scripted(tests)
+    scripted.now_s = 50.0  # of no matter
+    comparing, _ = compared(scripted, 3, budget_s=5.0)
+    assert comparing.tests == []
+    assert comparing.left_out == [*"abcd"]
+    assert comparing.stopped == "the budget of 0:05 is spent"
+    assert comparing.elapsed_s <= comparing.budget_s
+
+
+def test_further_looks_leave_the_later_tests_their_first() -> None:
+    tests = {name: [0.01] * 2 for name in "abc"}
+    scripted = Scripted(tests, spread=0.02)
+    comparing, _ = compared(scripted, 2, budget_s=3 * 13 * PROCESS_S + 3 * 6 * 2 * PROCESS_S)
+    assert all(one.passes >= LOOKS[0] for one in comparing.tests)
+    assert any(one.passes > LOOKS[0] for one in comparing.tests)
+    assert len(comparing.tests) == 3
+    assert comparing.elapsed_s <= comparing.budget_s
+
+
+def test_a_release_that_cannot_run_a_test_is_passed_over() -> None:
+    broken = "call failed: ImportError: gone"
+    scripted = Scripted({"a": [0.01, broken, 0.013], "b": [broken, broken, 0.01]})
+    comparing, _ = compared(scripted, 3)
+    a, b = comparing.tests
+    assert statuses(a) == ["regression"]
+    assert a.steps["throughput"][0].to_previous.since == "v1.0"
+    assert not b.is_compared
+    assert [wish for wish in scripted.wishes if wish[0] == "b"] == [("b", [0, 1, 2], 2)]
+    over = over_of(comparing, 3)
+    assert [(one.earlier, one.later) for one in over.changed] == [
+        ("v1.0", "v1.1"),
+        ("v1.1", "v1.2"),
+        ("v1.0", "v1.2"),
+    ]
+    assert over.failing(frozenset({"regression"})) == [("a", "regression")]
+    assert over.failing(frozenset({"unmeasured"})) == [("b", "unmeasured")]
+    text = "\n".join(report.render(over, over.failing(frozenset({"regression", "unmeasured"}))))
+    assert "v1.1: call failed: ImportError: gone" in text
+    assert "failed: a: the step to v1.2 is a regression" in text
+    assert "failed: b: not measured at v1.2" in text
+    assert "could not be compared" in text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), CommandError("pytest has died")])
+def test_what_is_complete_is_kept_whatever_ends_it(error) -> None:
+    scripted = Scripted({name: [0.01] * 2 for name in "abc"}, ends={4: error})
+    comparing, _ = compared(scripted, 2)
+    assert [one.nodeid for one in comparing.tests] == ["a"]
+    assert comparing.left_out == ["b", "c"]
+    text = "\n".join(report.render(over_of(comparing, 2), []))
+    assert "Not measured: b, c." in text
+    assert f"Ended early: {str(error) or 'interrupted'}." in text
+
+
+def test_a_first_look_is_kept_where_the_second_is_interrupted() -> None:
+    scripted = Scripted({"a": [0.01, 0.0105]}, spread=0.012, ends={3: KeyboardInterrupt()})
+    comparing, _ = compared(scripted, 2)
+    assert [one.passes for one in comparing.tests] == [LOOKS[0]]
+    assert comparing.left_out == []
+
+
+def test_tests_that_turn_out_to_measure_nothing_are_passed_over() -> None:
+    scripted = Scripted({name: [0.01] * 2 for name in "abc"}, silent="ab")
+    comparing, told = compared(scripted, 2)
+    assert [one.nodeid for one in comparing.tests] == ["c"]
+    assert comparing.left_out == []
+    assert told[1].startswith("test 1 of 1, c")
+
+
+def test_more_releases_than_may_take_turns_at_once_are_linked() -> None:
+    scripted = Scripted({"a": [0.01, 0.01, 0.01, 0.013, 0.013, 0.013]}, limit=3)
+    comparing, told = compared(scripted, 6)
+    (test,) = comparing.tests
+    assert statuses(test) == ["no-change", "no-change", "regression", "no-change", "no-change"]
+    whole = comparing.processes * PROCESS_S
+    assert f"about {int(whole // 60)}:{int(whole % 60):02}, and more" in told[0]
+
+
+def test_the_table_tells_each_step_and_what_changed_there() -> None:
+    scripted = Scripted({"t.py::a": [0.01, 0.01, 0.0125]})
+    comparing, _ = compared(scripted, 3)
+    over = over_of(comparing, 3)
+    lines = report.render(over, [])
+    assert lines[0] == "t.py::a"
+    assert lines[1].split() == ["Throughput", "to", "v1.0", "to", "the", "one", "before", "step"]
+    assert re.fullmatch(r"    v1.0 +first", lines[2])
+    assert re.fullmatch(r"    v1.1 +[+−]0\.\d % \[.*\] +[+−]0\.\d % \[.*\] +no change", lines[3])
+    assert re.fullmatch(r"    v1.2 +−\d+ % \[.*\] +−\d+ % \[.*\] +regression", lines[4])
+    assert lines[5].startswith("  CPU efficiency")
+    text = "\n".join(lines)
+    assert "  v1.0 → v1.1: 1 commit, TensorFlow 2.0 → 2.1\n  v1.1 → v1.2: 1 commit, T" in text
+    # The subjects stand where a step is certain.
+    assert "change 2" in text
+    assert "change 1" not in text
+    assert "tolerated: 5 %." in text
+    assert lines[-1] == f"{comparing.processes} processes, 0:38"
+
+
+def test_other_programs_get_all_figures() -> None:
+    broken = "it crashes"
+    scripted = Scripted({"a": [0.01, broken, 0.0125]})
+    comparing, _ = compared(scripted, 3)
+    over = over_of(comparing, 3)
+    failing = over.failing(frozenset({"regression"}))
+    data = json.loads(json.dumps(report.to_json(over, failing), allow_nan=False))
+    (test,) = data["tests"]
+    assert [one["problem"] for one in test["at"]] == ["", broken, ""]
+    assert test["at"][0]["throughput"]["value"] == pytest.approx(1000, rel=0.2)
+    (step,) = test["steps"]["throughput"]
+    change = step["to_previous"]
+    assert (step["release"], change["since"], change["status"]) == ("v1.2", "v1.0", "regression")
+    assert change["low"] < change["value"] < change["high"] < 0
+    assert data["changed"][-1]["versions"] == {"TensorFlow": {"before": "2.0", "after": "2.2"}}
+    assert data["failing"] == [{"test": "a", "status": "regression"}]
+    rows = [dict(zip(report.COLUMNS, row, strict=True)) for row in report.rows(over)]
+    assert len(rows) == 3 * 2
+    last = next(one for one in rows if (one["release"], one["metric"]) == ("v1.2", "throughput"))
+    assert (last["previous"], last["status"], last["tensorflow"]) == ("v1.0", "regression", "2.2")
+    assert last["to_previous"] == change["value"]
+
+
+def test_the_page_shows_a_line_for_each_test(tmp_path) -> None:
+    pytest.importorskip("plotly")
+    from pytest_tfthreads.report.html import releases as html_report
+
+    scripted = Scripted({"t.py::<a>": [0.01, "no <way>", 0.0125], "t.py::b": ["x", "x", 0.01]})
+    comparing, _ = compared(scripted, 3)
+    over = over_of(comparing, 3)
+    page = html_report.render(over, over.failing(frozenset({"regression"})))
+    assert page.count('<div class="plot"') == 1
+    assert "no &lt;way&gt;" in page
+    assert "<way>" not in page
+    assert "▼ regression" in page
+    assert "t.py::&lt;a&gt;: regression at v1.2" in page
+    body = page[page.index("<main") :]
+    spec = json.loads(re.search(r'<script type="application/json">(.*?)</script>', body, re.S)[1])
+    assert [len(one["y"]) for one in spec["data"]] == [2, 2]
+    assert spec["data"][0]["y"][1] == pytest.approx(-20, abs=2)
+
+
+def test_decided_steps_between_commits_are_kept_for_the_history(tmp_path) -> None:
+    scripted = Scripted({"a": [0.01, 0.01, 0.0125, 0.0125]})
+    comparing, _ = compared(scripted, 4)
+    over = over_of(comparing, 4)
+    elsewhere = replace(over.releases[3], place=Place(python="/other"))
+    over = replace(over, releases=(*over.releases[:3], elsewhere))
+    path = keep(over, tmp_path)
+    assert path == tmp_path / "side-by-side/0001.steps"
+    kept = read_kept(tmp_path)
+    assert kept.problems == ()
+    found = [(one.before[-1], one.after[-1], one.status, one.metric) for one in kept.steps]
+    assert sorted(found) == sorted(
+        (*step, metric)
+        for step in (("0", "1", "no-change"), ("1", "2", "regression"))
+        for metric in TOLERANCE
+    )
+    change = comparing.tests[0].steps["throughput"][1].to_previous
+    (step,) = [one for one in kept.steps if (one.after[-1], one.metric) == ("2", "throughput")]
+    assert math.exp(step.log_ratio) == pytest.approx(change.ratio.estimate.value)
+    # Whatever lists saved runs takes it for none.
+    assert Storage(tmp_path).every_run() == []
+    assert keep(over, tmp_path).name == "0002.steps"
+    with pytest.raises(CommandError, match=r"cannot be kept in .*: .*--storage"):
+        keep(over, path)
+
+
+def test_nothing_is_kept_of_open_steps(tmp_path) -> None:
+    comparing, _ = compared(Scripted({"a": [0.01, 0.01]}, spread=0.5), 2)
+    assert keep(over_of(comparing, 2), tmp_path) is None
+    assert [*tmp_path.iterdir()] == []
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def git(directory, *args):
+    done = subprocess.run(
+        ["git", "-C", directory, "-c", "user.name=N", "-c", "user.email=n@example.org", *args],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def product(ms):
+    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
+
+
+@pytest.fixture
+def project(suite, monkeypatch):
+    """v1.0 takes 8 ms a call, v1.1 cannot be imported, v1.2 takes 2 ms, and the current tree 8 ms.
+
+    One test needs nothing of the product.
+    """
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("TMPDIR", str(suite.path.parent))
+    git(suite.path, "init", "-q", "-b", "main")
+    suite.write(
+        """
+        import product
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_work(benchmark):
+            benchmark(product.work)
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_again(benchmark):
+            benchmark(product.work)
+        """
+    )
+    for place, ms in enumerate([8, None, 2]):
+        text = "raise ImportError('broken')\n" if ms is None else product(ms)
+        (suite.path / "product.py").write_text(text)
+        git(suite.path, "add", "-A")
+        git(suite.path, "commit", "-q", "-m", f"change {place}")
+        git(suite.path, "tag", f"v1.{place}")
+    (suite.path / "product.py").write_text(product(8))
+    return suite
+
+
+# Of calls that sleep no CPU time is compared: else it is that which would be measured on and on.
+TOLERANT = "--tolerance=throughput=5%,cpu_efficiency=95%"
+OF_PYTEST = ("--benchmark-max-time=0.1", "-pno:cacheprovider")
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["releases", *arguments])
+    printed = capsys.readouterr()
+    return caught.value.code, printed.out, printed.err
+
+
+def test_releases_are_measured_beside_the_current_tree(
+    project, capsys, tmp_path, no_leftovers
+) -> None:
+    page = tmp_path / "releases.html"
+    arguments = ("v1.0..HEAD", ".", "--json", f"--html={page}", TOLERANT)
+    code, out, err = run(capsys, *arguments, "--", *OF_PYTEST, "-k", "work")
+    assert code == 1, err  # the changes that are not committed are a regression
+    found = json.loads(out)
+    assert [one["name"] for one in found["releases"]] == ["v1.0", "v1.1", "HEAD", "."]
+    (test,) = found["tests"]
+    assert test["test"] == "test_it.py::test_work[intra1-inter1]"
+    assert ["broken" in one["problem"] for one in test["at"]] == [False, True, False, False]
+    steps = test["steps"]["throughput"]
+    assert [(one["release"], one["to_previous"]["since"]) for one in steps] == [
+        ("HEAD", "v1.0"),
+        (".", "HEAD"),
+    ]
+    assert [one["to_previous"]["status"] for one in steps] == ["improvement", "regression"]
+    assert steps[0]["to_previous"]["value"] > 1
+    assert steps[1]["to_previous"]["value"] < -0.5
+    assert steps[1]["to_first"]["since"] == "v1.0"
+    last = found["changed"][-1]
+    assert (last["from"], last["to"], last["commits"], last["uncommitted"]) == (
+        "HEAD", ".", [], True,
+    )  # fmt: skip
+    over_the_gap = found["changed"][1:3]
+    assert {("v1.0", "HEAD", 2), ("v1.1", "HEAD", 1)} == {
+        (one["from"], one["to"], len(one["commits"])) for one in over_the_gap
+    }
+    assert found["failing"] == [{"test": test["test"], "status": "regression"}]
+    assert "1 test at 4 releases, 6 passes: about " in err
+    assert "pass 1 of 6" in err
+    assert git(project.path, "worktree", "list").count("\n") == 0
+    assert "▼ regression" in page.read_text()
+
+
+def test_ctrl_c_prints_the_tests_that_are_complete(project, eventually, no_leftovers) -> None:
+    command = [sys.executable, "-m", "pytest_tfthreads", "releases", "v1.0", "v1.2", "--json"]
+    command.append(TOLERANT)
+    log = project.path.parent / "stderr.txt"
+    with log.open("w") as errors, (project.path.parent / "stdout.txt").open("w+") as printed:
+        process = subprocess.Popen(
+            [*command, "--", *OF_PYTEST], stdout=printed, stderr=errors, cwd=project.path
+        )
+        eventually(lambda: "test 2 of 2" in log.read_text() or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, log.read_text()
+        printed.seek(0)
+        found = json.load(printed)
+    assert [one["test"] for one in found["tests"]] == ["test_it.py::test_work[intra1-inter1]"]
+    assert found["not_measured"] == ["test_it.py::test_again[intra1-inter1]"]
+    assert found["stopped"] == "interrupted"
+    assert git(project.path, "worktree", "list").count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name two or more"),
+        (["v1.0", "v9"], "v9: the repository"),
+        (["v1.0", "v1.2", "--budget=soon"], "is no time"),
+        (["--last=none"], "is no number of tags"),
+        (["v1.0", "v1.2", "--fail-on=all"], "'all': not in regression, open, unmeasured"),
+        (["v1.0", "v1.2", "--html=/no/such/page.html"], "/no/such/page.html cannot be written"),
+        (["v1.0", "v1.2", "--", "-k", "nothing"], "what pytest selects measures nothing"),
+        (["v1.0", "v1.2", "--", "--no-such-option"], "ended by itself, with exit code 4"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]

@@ -1,0 +1,130 @@
+"""Speeds at several variants whose true steps are known."""
+
+import itertools
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from builders import measurement, sample
+from pytest_tfthreads.core.schedule import plan_neighbours
+from pytest_tfthreads.core.variants.steps import LOOKS, kept, steps
+
+TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
+BLOCKS, PASSES = 12, 6
+SPREAD = 0.008  # between processes
+WEATHER = 0.2  # of the machine, from turn to turn, for all of a ring
+TRUE_STEPS = [0, -0.05, 0, 0.03, 0, -0.10, 0, 0, 0.10, 0, 0]
+BEYOND = {-0.10: "regression", 0.10: "improvement"}
+
+
+def measured(speeds, draw, limit=8, passes=PASSES, without=()):
+    """One test at variants named by their numbers, with these true speeds (None: cannot run)."""
+    places = [place for place, speed in enumerate(speeds) if speed is not None]
+    samples = {place: [] for place in places}
+    planned = plan_neighbours(places, passes, limit, str(draw.random()))
+    for number, ring in enumerate(itertools.chain.from_iterable(planned)):
+        weather = [math.exp(draw.gauss(0, WEATHER)) for _ in range(BLOCKS)]
+        for place in ring:
+            own = math.exp(draw.gauss(0, SPREAD)) / speeds[place]
+            wall_s = [0.01 * one * own * math.exp(draw.gauss(0, 0.02)) for one in weather]
+            samples[place].append(sample(wall_s, ring=number, turn_rounds=1))
+    return {str(place): measurement(*several) for place, several in samples.items()}
+
+
+def speeds_of(changes):
+    return list(
+        itertools.accumulate(changes, lambda speed, change: speed * (1 + change), initial=1)
+    )
+
+
+def test_steps_of_known_size_are_called_what_they_are():
+    draw = random.Random(1)
+    runs = 40
+    truths = speeds_of(TRUE_STEPS)
+    found, wrong, outside = [], 0, 0
+    for _ in range(runs):
+        each = steps(measured(truths, draw), TOLERANCE)["throughput"]
+        found += [
+            (true, step.to_previous.status) for true, step in zip(TRUE_STEPS, each, strict=True)
+        ]
+        statuses = zip(TRUE_STEPS, each, strict=True)
+        wrong += any(
+            step.to_previous.status in ("regression", "improvement") and true == 0
+            for true, step in statuses
+        )
+        changes = [
+            (change.ratio.estimate, truths[place] / truths[int(change.since)])
+            for place, step in enumerate(each, start=1)
+            for change in (step.to_first, step.to_previous)
+        ]
+        outside += any(not one.low <= truth <= one.high for one, truth in changes)
+    assert wrong == 0
+    assert outside <= 4  # of 40, where 2 are to be expected
+    for true, status in BEYOND.items():
+        assert all(one == status for size, one in found if size == true)
+    fives = [one for size, one in found if size == -0.05]
+    assert fives.count("regression") >= 0.5 * runs
+    assert set(fives) <= {"regression", "open"}
+    none = [one for size, one in found if size == 0]
+    assert none.count("no-change") >= 0.8 * len(none)
+    assert all(one != "regression" for size, one in found if size == 0.03)
+
+
+def test_each_is_compared_with_the_first_and_with_the_one_before_that_ran():
+    each = steps(measured([1.0, None, 0.8, 0.8], random.Random(2)), TOLERANCE)
+    assert set(each) == set(TOLERANCE)
+    second, last = each["throughput"]
+    assert (second.name, last.name) == ("2", "3")
+    assert second.to_first is second.to_previous
+    assert second.to_first.since == "0"
+    assert second.to_first.ratio.estimate.value == pytest.approx(0.8, abs=0.03)
+    assert (last.to_first.since, last.to_previous.since) == ("0", "2")
+    assert last.to_first.ratio.estimate.value == pytest.approx(0.8, abs=0.03)
+    assert (last.to_first.status, last.to_previous.status) == ("regression", "no-change")
+
+
+@pytest.mark.parametrize(("count", "ratios"), [(2, 1), (3, 3), (12, 21)])
+def test_the_family_is_what_is_asked(count, ratios):
+    each = steps(measured([1.0] * count, random.Random(3)), TOLERANCE)["cpu_efficiency"]
+    assert len(each) == count - 1
+    assert each[-1].to_previous.ratio.confidence == pytest.approx(1 - 0.05 / 2 / ratios)
+
+
+def test_a_single_pass_leaves_small_changes_open():
+    each = steps(measured([1.0, 1.0, 0.5], random.Random(4), passes=1), TOLERANCE)["throughput"]
+    assert [one.to_previous.status for one in each] == ["open", "regression"]
+
+
+def test_without_turns_or_with_one_variant_there_is_nothing_to_say():
+    one = measured([1.0, None], random.Random(5))
+    assert steps(one, TOLERANCE) == dict.fromkeys(TOLERANCE, ())
+    alone = measurement(sample(ring=None), sample(ring=None))
+    (step,) = steps({"a": alone, "b": alone}, TOLERANCE)["throughput"]
+    assert (step.to_first, step.to_previous) == (None, None)
+
+
+def test_open_steps_are_decided_at_later_looks_and_what_is_decided_stays():
+    draw = random.Random(6)
+    truths = speeds_of(TRUE_STEPS)
+    for _ in range(5):
+        # What more passes would bring: all of a late look, its first passes being the first look.
+        whole = measured(truths, draw, limit=len(truths), passes=LOOKS[1])
+        part = {name: replace(one, samples=one.samples[: LOOKS[0]]) for name, one in whole.items()}
+        first = steps(part, TOLERANCE, LOOKS[0])
+        second = kept(first, steps(whole, TOLERANCE, LOOKS[1]))
+        assert [one.to_previous.status for one in second["throughput"]][1] == "regression"
+        for before, after in zip(first["throughput"], second["throughput"], strict=True):
+            if not before.is_open:
+                assert after.to_previous is before.to_previous
+                continue
+            assert before.to_previous.needed in (*LOOKS[1:], None)
+            assert after.to_previous.ratio.rings == LOOKS[1]
+            assert after.to_previous.ratio.confidence > before.to_previous.ratio.confidence
+
+
+def test_what_was_not_measured_again_says_no_more_than_before():
+    part = measured([1.0, 1.0, 0.97], random.Random(7), passes=2)
+    first = steps(part, TOLERANCE, LOOKS[0])
+    assert kept(first, steps(part, TOLERANCE, LOOKS[1])) == first

@@ -1,0 +1,107 @@
+"""Tests at places that a command asks for: the run of pytest that commands start for it."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from pytest_tfthreads.commands.pytest_run import PytestRun
+from pytest_tfthreads.core.abreast import Place
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+TEST = """
+import product
+import pytest
+
+@pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
+def test_work(benchmark):
+    benchmark(product.work)
+
+@pytest.mark.tf_threads(1, 1)
+def test_plain():
+    raise ValueError("nobody asked for it")
+
+def test_unmarked(benchmark):
+    raise ValueError("nobody asked for it")
+"""
+# Each of these would have the test measured elsewhere, not at all, judged, or ended too early.
+ADDOPTS = """-p no:cacheprovider -x --lf --benchmark-skip --benchmark-compare
+    --benchmark-autosave --benchmark-json=out.json"""
+OPTIONS = ("--tf-threads-timeout=60", "--benchmark-max-time=0.1", "--benchmark-min-rounds=2")
+DIES = "import os\n\ndef work():\n    os.kill(os.getppid(), 9)\n"
+
+
+def product(ms):
+    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
+
+
+def git(directory, *args):
+    return subprocess.run(
+        ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.fixture
+def project(suite, monkeypatch):
+    """A repository with four releases: the second cannot run the test, the third kills."""
+    temporary = suite.path.parent / f"{suite.path.name} temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.chdir(suite.path)
+    for folder in ("src", "tests"):
+        (suite.path / folder).mkdir()
+    (suite.path / "pytest.ini").write_text(f"[pytest]\npythonpath = src\naddopts = {ADDOPTS}\n")
+    (suite.path / "tests" / "test_it.py").write_text(TEST)
+    git(suite.path, "init", "-q", "-b", "main")
+    suite.commits = []
+    for code in (product(2), "work = None\n", DIES, product(6)):
+        (suite.path / "src" / "product.py").write_text(code)
+        git(suite.path, "add", "-A")
+        git(suite.path, "commit", "-q", "-m", "change")
+        suite.commits.append(git(suite.path, "rev-parse", "HEAD").strip())
+    (suite.path / "src" / "product.py").write_text(product(12))
+    suite.temporary = temporary
+    return suite
+
+
+def test_each_place_runs_its_own_code_beside_the_others(project):
+    v1, broken, deadly, v4 = map(Place, project.commits)
+    begun = []
+    with PytestRun(["tests"], OPTIONS) as run:
+        assert [one.configuration.id for one in run.collected.tests] == [
+            "intra1-inter1",
+            "intra2-inter1",
+        ]
+        for number, test in enumerate(run):
+            begun.append(test.nodeid)
+            assert test.problem == ""
+            if number == 0:
+                found = run.measure([v1, broken, v4, Place()], passes=2)
+                killed = run.measure([v1, deadly, v4], passes=1)
+                afterwards = run.measure([v1, v4], passes=1)
+    assert begun == [one.nodeid for one in run.collected.tests]
+    first, second, last, current = found.places
+    assert second.measurement is None
+    assert "the test does not run at" in second.problem
+    assert [each.commit for each in found.places] == [v1.commit, broken.commit, v4.commit, None]
+    # A sleep may last longer than it should, never shorter.
+    for place, least_s in ((first, 0.002), (last, 0.006), (current, 0.012)):
+        assert len(place.samples) == 2
+        assert place.measurement.throughput.value < 1 / least_s
+        assert place.tensorflow is not None
+    rings = [[sample.ring for sample in each.samples] for each in (first, last, current)]
+    assert rings[0] == rings[1] == rings[2]
+    assert len(set(rings[0])) == 2
+    assert killed.places[1].problem
+    assert [len(place.samples) for place in killed.places] == [1, 0, 1]
+    assert [place.problem for place in afterwards.places] == ["", ""]
+    assert git(project.path, "worktree", "list", "--porcelain").count("worktree ") == 1
+    assert list(project.temporary.iterdir()) == []
+    assert [*(project.path / ".benchmarks").rglob("*.json")] == []

@@ -1,0 +1,77 @@
+"""Several instances of a configuration, from the marker to the results; no process runs."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_tfthreads.runner.orders import Orders
+
+SUITE = """
+@pytest.mark.tf_threads(1, 1, instances=[1, 2])
+def test_it(benchmark): pass
+"""
+
+
+def test_each_instance_has_an_order_and_what_is_its_own(scripted):
+    scripted.write(SUITE)
+    scripted.run(processes=2).assert_outcomes(passed=2)
+    first, second = scripted.executor.batches
+    counts = sorted(len(job.orders) for job in first.jobs)
+    assert counts == [1, 2]
+    terms = [order.terms for job in first.jobs for order in job.orders]
+    assert len({one.process for one in terms}) == 3
+    assert len({one.serial for one in terms}) == 3
+    assert {one.ring for one in terms} == {0}
+    assert {
+        (len(job.orders), order.terms.instances) for job in first.jobs for order in job.orders
+    } == {
+        (1, 1),
+        (2, 2),
+    }
+    # The ends of a turn are lost where instances have to be at work at once.
+    assert {one.rounds_a_turn for one in terms} == {8}
+    # Calls a round are as settled before, not as many as all instances make in a turn.
+    assert {job.order.terms.iterations for job in second.jobs} == {1}
+
+
+def test_a_ring_of_single_processes_is_as_before(scripted):
+    scripted.write(SUITE.replace("[1, 2]", "1").replace("(1, 1", "([1, 2], 1"))
+    scripted.run().assert_outcomes(passed=2)
+    (batch,) = scripted.executor.batches
+    assert {job.order.terms.rounds_a_turn for job in batch.jobs} == {2}
+    assert all(not job.others for job in batch.jobs)
+
+
+def test_what_is_recorded_of_a_team(scripted):
+    scripted.write(SUITE)
+    scripted.run(processes=2).assert_outcomes(passed=2)
+    rows = {one["name"]: one["extra_info"]["tf_threads"] for one in scripted.saved["benchmarks"]}
+    alone, team = rows["test_it[intra1-inter1-x1]"], rows["test_it[intra1-inter1-x2]"]
+    assert "instances" not in alone
+    assert team["instances"] == 2
+    assert team["instance_cpus"] == [[0], [1]]
+    assert team["latency"] == {"median_s": 0.01, "p99_s": 0.01, "calls_a_round": 1}
+    assert team["imbalance"] == pytest.approx(0.1)
+    assert team["max_pss_bytes"] == 1 << 30
+    assert team["throughput"]["value"] == pytest.approx(4 * alone["throughput"]["value"])
+    # What one process would be granted is each instance's.
+    assert team["utilization"] == pytest.approx(0.5)
+
+
+def test_with_a_debugger_one_instance_runs_and_nothing_is_recorded(scripted):
+    scripted.write(SUITE)
+    scripted.run("--pdb").assert_outcomes(passed=2)
+    assert all(not job.others for batch in scripted.executor.batches for job in batch.jobs)
+    assert [one["name"] for one in scripted.saved["benchmarks"]] == ["test_it[intra1-inter1-x1]"]
+
+
+def test_processes_of_all_workers_have_numbers_of_their_own():
+    """By which tests choose ports: no two processes that are alive at once may have the same."""
+    numbers = []
+    for worker in range(3):
+        config = SimpleNamespace(workerinput={"workerid": f"gw{worker}", "workercount": 3})
+        orders = Orders(config, SimpleNamespace(group=4), None, None)
+        numbers += [orders._number(place, nth) for place in range(4) for nth in range(5)]
+    assert len(set(numbers)) == len(numbers)
+    alone = Orders(SimpleNamespace(), SimpleNamespace(group=4), None, None)
+    assert [alone._number(place) for place in range(4)] == [1, 2, 3, 4]
