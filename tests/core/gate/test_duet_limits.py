@@ -130,11 +130,12 @@ def test_advice_where_pairs_are_left_and_where_none_are():
         "12 pairs did not decide it, nor would a few more: measure on a quieter machine, or each "
         "process for longer (--benchmark-max-time)"
     )
-    ratio = mean_ratio([0.1 * (-1) ** n for n in range(12)])
-    lowest = 1 - math.exp(ratio.log_ratio - student_t(1 - 0.7 * 0.05, ratio.dof) * ratio.sd)
-    share = math.ceil(100 * lowest)
-    tolerate = f"or tolerate more: --tf-threads-tolerance={share}% would have passed"
-    assert advice(0.1, 12) == (quieter, tolerate)
+    for spread in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
+        ratio = mean_ratio([spread * (-1) ** n for n in range(12)])
+        lowest = 1 - math.exp(ratio.log_ratio - student_t(1 - 0.7 * 0.05, ratio.dof) * ratio.sd)
+        share = math.ceil(100 * lowest)
+        tolerate = f"or tolerate more: --tf-threads-tolerance={share}% would have passed"
+        assert advice(spread, 12) == (quieter, tolerate)
     assert advice(15.0, 12) == (quieter,)
 
 

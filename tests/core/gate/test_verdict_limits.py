@@ -345,7 +345,8 @@ def test_the_prediction_is_that_of_all_runs_and_the_shortest_time():
     assert shown(found) == pytest.approx(change_of(expected), rel=1e-2)
     assert found.judged_against == "the mean of 3 runs, one to three"
     assert found.baseline.value == pytest.approx(100.5, rel=1e-3)
-    assert found.baseline.low is not None
+    together = measurement(*(sample for one in runs for sample in one.samples))
+    assert found.baseline == together.throughput
     assert not found.corrected
     drift = Drift(0.5, 9.0)
     far = the_judged(now, history, drifts={("throughput", NOT): drift})[0]
