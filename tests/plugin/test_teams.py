@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from pytest_tfthreads.cli import main
 from pytest_tfthreads.engine.team import MemoryReadings, Team
 from pytest_tfthreads.runner import executor
 
@@ -28,7 +29,7 @@ def logs(suite, name):
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
-def test_instances_have_cpus_of_their_own_and_move_on_together(suite):
+def test_instances_have_cpus_of_their_own_and_move_on_together(suite, capsys):
     suite.write(
         NUMBER
         + """
@@ -82,6 +83,24 @@ def test_nothing(tf_threads):
             "test_pinned*-x2[]] * MiB",
             "*for cpus in * taskset -c *",
         ]
+    )
+    # What the saved file says of the three answers, and what is deployed of them.
+    (sweep,) = json.loads((suite.path / "out.json").read_text())["tf_threads"]["sweeps"]
+    advice = sweep["recommendation"]
+    figures = {
+        one.removeprefix("test_pinned[").removesuffix("]"): row["extra_info"]["tf_threads"]
+        for one, row in found.items()
+    }
+    calls_a_second = {one: figures[one]["throughput"]["value"] for one in figures}
+    assert advice["front"][0] == max(calls_a_second, key=calls_a_second.__getitem__)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ending:
+        main(["recommend", "out.json", "--format=json"])
+    assert ending.value.code in (None, 0)
+    deployed = json.loads(capsys.readouterr().out)
+    best = figures[advice["best"]]
+    assert [one["cpus"] for one in deployed["instances"]] == best.get(
+        "instance_cpus", [best["cpus"]]
     )
 
 

@@ -1,10 +1,14 @@
 """Several instances of a configuration, from the marker to the results; no process runs."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
 
+from pytest_tfthreads.engine.interleaving import Ring
+from pytest_tfthreads.runner.executor import Batch, Job, Processes
 from pytest_tfthreads.runner.orders import Orders
+from pytest_tfthreads.system.machine import Machine
 
 SUITE = """
 @pytest.mark.tf_threads(1, 1, instances=[1, 2])
@@ -75,3 +79,21 @@ def test_processes_of_all_workers_have_numbers_of_their_own():
     assert len(set(numbers)) == len(numbers)
     alone = Orders(SimpleNamespace(), SimpleNamespace(group=4), None, None)
     assert [alone._number(place) for place in range(4)] == [1, 2, 3, 4]
+
+
+def test_where_runs_are_packed_the_cpus_of_all_instances_are_leased():
+    class Leases:
+        @contextlib.contextmanager
+        def packed(self, purpose, count, cpus):
+            yield cpus[:count]
+
+    machine = Machine("x", tuple((cpu, str(cpu)) for cpu in range(8)), None)
+    processes = Processes(None, SimpleNamespace(pack=True), machine, None, Leases(), None)
+    order = SimpleNamespace(
+        terms=SimpleNamespace(cpu_count=2), call=SimpleNamespace(interactive=False)
+    )
+    alone, team = (Job(order, None, None, None, others=(order,) * n) for n in (0, 2))
+    with processes._leased(Batch((alone, team), Ring(8), "a test", 1)) as leased:
+        assert len(leased.core_of) == 6
+        sets = leased.team_sets(3, 2, 0)
+    assert len({cpu for cpus in sets for cpu in cpus}) == 6
