@@ -539,10 +539,14 @@ def add(
     params: Mapping[str, Any],
     record: BenchmarkRecord,
     tf_threads: Mapping[str, Any],
-) -> None:
-    """Add a measurement to pytest-benchmark's session, as if it had been measured here."""
+) -> dict[str, Any]:
+    """Add a measurement to pytest-benchmark's session, as if it had been measured here.
+
+    Returns what will be written of `tf_threads`: it can be changed until then.
+    """
     from pytest_benchmark.stats import Metadata
 
+    written = dict(tf_threads)
     profile = record.cprofile
     metadata = Metadata(
         SimpleNamespace(
@@ -551,7 +555,7 @@ def add(
             group=record.group,
             param=param,
             params=dict(params),
-            extra_info={**record.extra_info, EXTRA_INFO: dict(tf_threads)},
+            extra_info={**record.extra_info, EXTRA_INFO: written},
             cprofile_stats=None
             if profile is None
             else SimpleNamespace(
@@ -565,6 +569,7 @@ def add(
     for seconds in record.data:
         metadata.update(seconds * record.iterations)
     config._benchmarksession.benchmarks.append(metadata)  # type: ignore[attr-defined]
+    return written
 
 
 def why_unwritable(config: pytest.Config) -> list[str]:

@@ -1,25 +1,38 @@
 """Is unchanged code failed by `--benchmark-compare` where other programs come and go?
 
-    python benchmarks/gate/contended.py [BUILDS [OPTION …]]
+    python benchmarks/gate/contended.py [RUNS [--live=BUILDS] [OPTION …]]
 
-Makes four tests of two threads each (small ops, dense layers, convolutions, a tf.data pipeline). A
-baseline is saved beside 0, 1 and 2 busy loops. Then unchanged code is judged by each of the three
-baselines beside 0, 1 and 2 busy loops, BUILDS times (default: 10). Prints for each of the 9
-combinations how many builds failed and what the verdicts were. OPTIONs go to pytest, for all runs.
+Makes a git repository with four tests of two threads each (small ops, dense layers, convolutions, a
+tf.data pipeline). RUNS times (default: 10) it saves a run beside 0, 1 and 2 busy loops. Then every
+run is judged by every other one, as `--benchmark-compare=NUMBER --tf-threads-duet=off` judges: by
+saved runs alone. Prints for each of the 9 combinations how many builds failed, the verdicts, and
+how far the speeds had moved; and the same again with what is recorded of other programs left out.
+
+With --live, unchanged code is also judged BUILDS times for each combination by the command itself,
+which measures side by side what the saved run leaves open. OPTIONs go to pytest, for all runs.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.saved_runs import read_run
+from pytest_tfthreads.core.tolerance import METRICS
 
 TESTS = """\
 import pytest
@@ -60,6 +73,9 @@ def test_pipeline(tf_benchmark):
 LOADS = (0, 1, 2)
 _BUSY = "while True: pass"
 
+Run = Mapping[str, Measurement]
+"""By test."""
+
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
@@ -94,38 +110,142 @@ def run(top: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     return benchmarks
 
 
-def main(builds: int, options: Sequence[str]) -> None:
-    """Print a line for each combination."""
+def main(runs: int, builds: int, options: Sequence[str]) -> None:
+    """Save the runs, and print the tables."""
     with tempfile.TemporaryDirectory() as directory:
         top = Path(directory)
-        (top / "test_it.py").write_text(TESTS)
-        for load in LOADS:
-            with busy_loops(load):
-                run(top, [f"--benchmark-save=beside{load}", *options])
-        print("| saved beside | judged beside | builds that failed | verdicts |")
-        print("| --- | --- | --- | --- |")
-        for saved in LOADS:
+        make_repository(top)
+        for number in range(runs):
             for load in LOADS:
-                print(f"| {saved} | {load} | {judged(top, saved, load, builds, options)} |")
-                sys.stdout.flush()
+                with busy_loops(load):
+                    run(top, [f"--benchmark-save=beside{load}", *options])
+            print(f"{number + 1} of {runs} runs beside each load", file=sys.stderr)
+        saved = {load: saved_runs(top, load) for load in LOADS}
+        print_company(saved)
+        print("\nBy saved runs alone")
+        print_verdicts(saved)
+        print("\nThe same, as if nobody had recorded other programs")
+        print_verdicts({load: list(map(unaware, of_load)) for load, of_load in saved.items()})
+        if builds:
+            print("\nBy the command, which measures side by side what is open")
+            print_live(top, builds, options)
 
 
-def judged(top: Path, saved: int, load: int, builds: int, options: Sequence[str]) -> str:
-    """Of unchanged code: builds that failed, and verdicts by their number."""
-    failed, verdicts = 0, Counter[str]()
-    for _ in range(builds):
-        with busy_loops(load):
-            found = run(top, [f"--benchmark-compare={saved + 1:04}", *options])
-        statuses = [
-            verdict["status"]
-            for one in found
-            for verdict in one["extra_info"]["tf_threads"]["verdicts"]
-        ]
-        failed += "regression" in statuses
-        verdicts.update(statuses)
-    told = ", ".join(f"{count} {status}" for status, count in verdicts.most_common())
-    return f"{failed} of {builds} | {told}"
+def make_repository(top: Path) -> None:
+    """The tests, committed."""
+    (top / "test_it.py").write_text(TESTS)
+    (top / ".gitignore").write_text(".benchmarks\nout.json\n")
+    git = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *arguments], cwd=top, check=True)
+
+
+def saved_runs(top: Path, load: int) -> list[Run]:
+    """The runs that were saved beside this load, oldest first."""
+    found = sorted(top.glob(f".benchmarks/*/*_beside{load}.json"))
+    return [
+        {test: several[-1].measurement for test, several in read_run(path).tests.items()}
+        for path in found
+    ]
+
+
+def unaware(one: Run) -> Run:
+    """Without what was recorded of other programs."""
+    return {
+        test: replace(
+            measured,
+            samples=tuple(replace(sample, contention=None) for sample in measured.samples),
+        )
+        for test, measured in one.items()
+    }
+
+
+def print_company(saved: Mapping[int, Sequence[Run]]) -> None:
+    """What others took while each test was measured."""
+    print("| busy loops | test | others took of its CPUs, % |")
+    print("| --- | --- | --- |")
+    for load, runs in saved.items():
+        for test in runs[0]:
+            shares = [one[test].contention for one in runs]
+            told = [
+                "?" if one is None or one.taken is None else f"{100 * one.taken:.0f}"
+                for one in shares
+            ]
+            print(f"| {load} | {test.partition('::')[2]} | {', '.join(told)} |")
+
+
+def print_verdicts(saved: Mapping[int, Sequence[Run]]) -> None:
+    """Of every run judged by every other: builds that failed, verdicts, and changes as measured."""
+    print("| saved beside | judged beside | builds that failed | verdicts | mean change, % |")
+    print("| --- | --- | --- | --- | --- |")
+    for then_load, then_runs in saved.items():
+        for now_load, now_runs in saved.items():
+            builds = [
+                judged(now, then) for now in now_runs for then in then_runs if now is not then
+            ]
+            failed = sum(any(one.status == "regression" for one in each) for each in builds)
+            verdicts = [one for each in builds for one in each]
+            moved = ", ".join(
+                f"{metric} {_mean_change(verdicts, metric):+.0f}" for metric in METRICS
+            )
+            told = counts(one.status for one in verdicts)
+            print(f"| {then_load} | {now_load} | {failed} of {len(builds)} | {told} | {moved} |")
+
+
+def judged(now: Run, then: Run) -> list[Verdict]:
+    """As the plugin judges a run by one saved run."""
+    hypotheses = len(METRICS) * len(now)
+    return [
+        verdict
+        for test, measured in now.items()
+        for verdict in judge(
+            test, measured, History((then[test],), named="chosen"), Policy(), hypotheses
+        )
+    ]
+
+
+def _mean_change(verdicts: Sequence[Verdict], metric: str) -> float:
+    """As measured, in percent."""
+    logs = [
+        math.log(one.now.value / one.baseline.value)
+        for one in verdicts
+        if one.metric == metric and one.baseline is not None
+    ]
+    return 100 * math.expm1(fmean(logs)) if logs else math.nan
+
+
+def counts(statuses: Iterator[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
+
+
+def print_live(top: Path, builds: int, options: Sequence[str]) -> None:
+    """Of the command itself: builds that failed, and verdicts by the rule that judged."""
+    print("| saved beside | judged beside | builds that failed | verdicts |")
+    print("| --- | --- | --- | --- |")
+    for saved in LOADS:
+        for load in LOADS:
+            failed, verdicts = 0, []
+            for _ in range(builds):
+                with busy_loops(load):
+                    found = run(top, [f"--benchmark-compare={saved + 1:04}", *options])
+                of_build = [
+                    verdict
+                    for one in found
+                    for verdict in one["extra_info"]["tf_threads"]["verdicts"]
+                ]
+                failed += any(one["status"] == "regression" for one in of_build)
+                verdicts += of_build
+            told = counts(f"{one['status']} ({one['judged_by']})" for one in verdicts)
+            print(f"| {saved} | {load} | {failed} of {builds} | {told} |")
+            sys.stdout.flush()
+
+
+def _given(arguments: Sequence[str]) -> tuple[int, int, list[str]]:
+    runs = int(arguments[0]) if arguments else 10
+    live = [one for one in arguments[1:] if one.startswith("--live=")]
+    builds = int(live[-1].partition("=")[2]) if live else 0
+    return runs, builds, [one for one in arguments[1:] if one not in live]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10, sys.argv[2:])
+    main(*_given(sys.argv[1:]))

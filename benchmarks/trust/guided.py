@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -181,6 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 steered = Steered(options.only.read_bytes())
                 readers.READERS[name](steered, readers.Room(Path(place)))
         return 0
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed: pip install atheris")
     found = []
     for name in options.readers or readers.READERS:
         found.append(explored(name, options.seconds, options.seed, options.keep))

@@ -222,8 +222,13 @@ def mount(*words: str | Path) -> None:
 
 def unmount(place: Path) -> None:
     """Whatever is mounted there."""
-    while os.path.ismount(place):
+    while str(place) in _mounted():
         subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def _mounted() -> list[str]:
+    """All places at which something is mounted; `os.path.ismount` knows no bind mounts."""
+    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
 # -- what must be true afterwards -----------------------------------------------------------------

@@ -42,6 +42,16 @@ class Contention:
         return min(waited) + (self.steal_share or 0.0)
 
     @property
+    def taken(self) -> float | None:
+        """The share of the CPUs that others used, whether threads waited or not; `None`: not known.
+
+        Time that the hypervisor took is never that of a program.
+        """
+        if self.others_share is None:
+            return None
+        return min(1.0, self.others_share + (self.steal_share or 0.0))
+
+    @property
     def is_contended(self) -> bool:
         """Whether others held back so much that the measurement is flagged."""
         return self.held_back is not None and self.held_back >= CONTENDED

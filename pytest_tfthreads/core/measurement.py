@@ -20,7 +20,7 @@ from pytest_tfthreads.core.decode import (
     decode,
     encode,
 )
-from pytest_tfthreads.core.stats.estimates import Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import Estimate, Spread, mean_of_ratios
 
 SCHEMA = 1
 _OF_TEAMS = (
@@ -141,6 +141,15 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Spreads:
+    """How far processes are apart in each figure, by all that their run measured."""
+
+    throughput: Spread
+    cpu_efficiency: Spread
+    cores_used: Spread
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One configuration of one test, measured in one or more processes.
 
@@ -153,6 +162,8 @@ class Measurement:
     has several (`None`: its CPUs are of more than one), `imbalance` the share by which the slowest
     made fewer calls a second than the fastest, `max_pss_bytes` the memory of all, pages that they
     share counted once.
+
+    `spreads` are there where intervals are made from more than the samples (`core.pooling`).
     """
 
     requested: Annotated[Pools, FLATTENED]
@@ -170,21 +181,40 @@ class Measurement:
     latency: Latency | None = None
     imbalance: NotNegative | None = None
     max_pss_bytes: Count | None = None
+    spreads: Spreads | None = None
+
+    @property
+    def throughputs(self) -> list[float]:
+        """Units a second, one a process."""
+        return [self.items * sample.calls_a_second for sample in self.samples]
+
+    @property
+    def cpu_efficiencies(self) -> list[float]:
+        """Units a CPU-second, one a process."""
+        return [self.items * sample.calls_a_cpu_second for sample in self.samples]
 
     @property
     def throughput(self) -> Estimate:
         """Units a second."""
-        return mean_of_ratios([self.items * sample.calls_a_second for sample in self.samples])
+        return mean_of_ratios(
+            self.throughputs, spread=None if self.spreads is None else self.spreads.throughput
+        )
 
     @property
     def cpu_efficiency(self) -> Estimate:
         """Units a CPU-second."""
-        return mean_of_ratios([self.items * sample.calls_a_cpu_second for sample in self.samples])
+        return mean_of_ratios(
+            self.cpu_efficiencies,
+            spread=None if self.spreads is None else self.spreads.cpu_efficiency,
+        )
 
     @property
     def cores_used(self) -> Estimate:
         """CPU-seconds a second of wall time."""
-        return mean_of_ratios([sample.cores_used for sample in self.samples])
+        return mean_of_ratios(
+            [sample.cores_used for sample in self.samples],
+            spread=None if self.spreads is None else self.spreads.cores_used,
+        )
 
     @property
     def utilization(self) -> float:
@@ -233,6 +263,8 @@ class Measurement:
         if self.instances == 1:
             for name in _OF_TEAMS:
                 del fields[name]
+        if self.spreads is None:
+            del fields["spreads"]
         return {
             "schema": SCHEMA,
             **fields,

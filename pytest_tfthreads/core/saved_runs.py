@@ -51,7 +51,8 @@ class StoredMeasurement:
     """A test in a saved run: what was measured, and what was found.
 
     `name` is that of the benchmark in its file. `group` is the same for all configurations of a
-    test. `verdicts` are those of then, `pairs` those of a comparison side by side.
+    test. `verdicts` are those of then, `pairs` those of a comparison side by side. `same_as`: id of
+    the configuration as which it was measured, where this is another name of it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class StoredMeasurement:
     verdicts: tuple[Verdict, ...] = ()
     pairs: tuple[Pair, ...] = ()
     traces: Traces | None = None
+    same_as: str = ""
 
     @property
     def has_regressed(self) -> bool:
@@ -80,7 +82,9 @@ class StoredMeasurement:
     def candidate(self) -> Candidate:
         """As one of the configurations of its test."""
         configuration = self.configuration
-        return Candidate(configuration.id, configuration.threads, self.measurement)
+        return Candidate(
+            configuration.id, configuration.threads, self.measurement, same_as=self.same_as
+        )
 
 
 @dataclass(frozen=True)
@@ -295,6 +299,7 @@ class _Recorded:
     verdicts: tuple[Verdict, ...] = ()
     duet: _Duet | None = None
     profile: Traces | None = None
+    same_as: str = ""
 
 
 def _parse_json(text: str, label: str, loads: Loads) -> object:
@@ -331,6 +336,7 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
         verdicts=recorded.verdicts,
         pairs=() if recorded.duet is None else recorded.duet.pairs,
         traces=recorded.profile,
+        same_as=recorded.same_as,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,12 @@ from pytest_tfthreads.engine import failure, rendezvous
 from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.preload import Preload, Preloaded
-from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
+from pytest_tfthreads.engine.protocol import (
+    Connection,
+    ConnectionClosedError,
+    GarbledMessageError,
+    MessageKind,
+)
 
 _BOOT = (
     "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
@@ -28,6 +34,7 @@ _BOOT = (
 )
 PRELOAD_TIMEOUT_S = 300
 _GRACE_S = 10
+_MOMENT_S = 1.0
 
 # The environment's own value wins, but for the GPUs: this tool measures CPUs.
 _DEFAULT_ENV = {
@@ -160,11 +167,15 @@ class Interpreter:
         """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
         if self._ready:
             return
-        self.connection.sock.settimeout(self._timeout_s)
+        deadline_s = time.monotonic() + self._timeout_s
         try:
-            body, log = self.connection.receive()
+            while (message := self._read_for_a_moment()) is None:
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError
+                self._have_guard_go_on()
         finally:
             self.connection.sock.settimeout(None)
+        body, log = message
         for fd in log:  # of one that another worker has started
             self._log.close()
             self._log = os.fdopen(fd, "rb", buffering=0)
@@ -173,6 +184,18 @@ class Interpreter:
         self.broken = body.get("broken", "")
         self.build = body.get("build", {})
         self._ready = True
+
+    def _read_for_a_moment(self) -> tuple[dict[str, Any], list[int]] | None:
+        self.connection.sock.settimeout(_MOMENT_S)
+        try:
+            return self.connection.poll()
+        except TimeoutError:
+            return None
+
+    def _have_guard_go_on(self) -> None:
+        """Somebody may have stopped it, even before it had an interpreter to guard."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def preload(self, wish: Preload, sys_path: Sequence[str]) -> Preloaded:
         """Have it import modules of the project; later, have it look at itself again.
@@ -193,14 +216,24 @@ class Interpreter:
         self.connection.send("run", sent.to_json(), fds)
 
     def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
-        """Have it do something to one of its processes: "kill", "continue", "stacks"."""
+        """Have it do something to one of its processes.
+
+        `kind`: "kill", "continue", "stacks" or "interrupt".
+        """
         if not self.is_dead:
             self.connection.send(kind, {"pid": pid, **body})
 
     def read(self) -> None:
-        """Wait for news of its processes and pass them on."""
-        for body, _ in self.connection.poll_all():
-            self._pass_on(body)
+        """Wait for news of its processes and pass them on.
+
+        Raises `ConnectionClosedError` also where Ctrl-C has broken off an earlier reading, and what
+        follows makes no sense.
+        """
+        try:
+            for body, _ in self.connection.poll_all():
+                self._pass_on(body)
+        except GarbledMessageError as error:
+            raise ConnectionClosedError from error
 
     def read_until(self, done: Callable[[], bool], seconds: float) -> None:
         """Wait for such news; `ConnectionClosedError` if it does not come, for it never will."""
@@ -249,6 +282,7 @@ class Interpreter:
         # It goes by itself when its connection closes, and its guard after it; nothing that they
         # have started is left then.
         self.connection.hang_up()
+        self._have_guard_go_on()
         if self._is_shared:  # it goes when all have left it
             if self._process is not None and self._process.poll() is None:
                 _LEFT_TO_OTHERS.append(self._process)

@@ -25,6 +25,7 @@ _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying 
 _STACKS_S = 2
 _PULSE_S = 1.0
 _LONGEST_WAIT_S = 3600.0
+_FIRST_PAUSE_S = 0.25  # between interrupts of one process; each pause is twice the one before
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,29 @@ class _Connected:
         """What is told of its end from here on is told of the next item."""
         self._ran_s = 0.0
         self._oom_kills = oom_kills()
+
+    def interrupt(self, timeout_s: float) -> bool:
+        """Interrupt it as Ctrl-C does, and wait for its end; whether it has ended in time.
+
+        It is interrupted again and again, until it ends: one signal alone may be in vain. Any
+        thread of the process may take it, and then the main thread, for which Python keeps it,
+        goes on with its system call. Threads that SIGCONT has just woken do take it.
+
+        Raises `ConnectionClosedError` if the interpreter dies.
+        """
+        now_s = time.monotonic()
+        deadline_s, next_s, pause_s = now_s + timeout_s, now_s, _FIRST_PAUSE_S
+        while self._end is None and now_s < deadline_s:
+            if now_s >= next_s:
+                if self._pid is not None:
+                    self.interpreter.tell("interrupt", self._pid)
+                    self.go_on(self._cpus)  # it may stand still
+                next_s, pause_s = now_s + pause_s, 2 * pause_s
+            self._until(max(0.0, min(next_s, deadline_s) - now_s), lambda: self._is_stopped)
+            if self._is_stopped:
+                next_s = now_s
+            now_s = time.monotonic()
+        return self._end is not None
 
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""

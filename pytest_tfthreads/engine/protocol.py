@@ -30,6 +30,7 @@ MessageKind = Literal[
     "run",
     "continue",
     "stacks",
+    "interrupt",
     "kill",
     "preload",
     # an interpreter to pytest, "ready" first:

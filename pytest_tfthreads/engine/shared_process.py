@@ -7,13 +7,17 @@ from pytest_tfthreads.engine.failure import Failure
 from pytest_tfthreads.engine.interleaving import Cpus
 from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
 from pytest_tfthreads.engine.order import Step
+from pytest_tfthreads.engine.protocol import ConnectionClosedError
+
+# For the fixtures that a process keeps, when the run is interrupted.
+_TAKE_DOWN_S = 10.0
 
 
 class SharedProcess(MeasuringProcess):
     """A process that runs the items of one configuration, one after the other.
 
-    It runs only inside `start`, `run` and `end`; in between it is stopped, with all its threads.
-    `result` is there once it has gone.
+    It runs only inside `start`, `run`, `break_off` and `end`; in between it is stopped, with all
+    its threads. `result` is there once it has gone.
     """
 
     def start(self, cpus: Cpus, timeout_s: float | None) -> Launched | Failure | None:
@@ -42,6 +46,30 @@ class SharedProcess(MeasuringProcess):
             return self.result
         assert process.answers.done is not None
         return Launched(process.sent, process.answers.done, process.interpreter.reason)
+
+    def break_off(self) -> str:
+        """Have it give up its item, and take down what it keeps; what went wrong with that.
+
+        Its item is interrupted as by Ctrl-C. A process that is still there after 10 s is killed,
+        and one that runs no item yet is killed at once.
+        """
+        process = self._process
+        if process is None or self.result is not None or not process.answers.is_ready:
+            return ""
+        try:
+            has_ended = process.interrupt(_TAKE_DOWN_S)
+        except ConnectionClosedError:  # its interpreter died, and the process with that
+            return "The interpreter that starts measuring processes died while one was running."
+        if not has_ended:
+            return (
+                f"{_TAKE_DOWN_S:g} s after Ctrl-C the test was still running, or fixtures were "
+                "still being taken down. So the process was killed, and what its fixtures have "
+                "made may be left."
+            )
+        reply = process.answers.reply
+        if reply is None or reply.outcome in {replies.FINISHED, replies.INTERRUPTED}:
+            return ""
+        return reply.message or reply.outcome
 
     def end(self, timeout_s: float | None) -> str:
         """Have it take down what it has kept for further items, and end; what went wrong with that.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pytest_tfthreads.core.decode import DecodeError, NotNegative, Renamed, Within, decode, encode
 from pytest_tfthreads.core.json_text import loads
+from pytest_tfthreads.core.stats.estimates import Spread
 from pytest_tfthreads.history.series import Facts, Point, Run, name_of
 from pytest_tfthreads.system.run_index import Form
 
@@ -42,6 +43,7 @@ class _Figures:
     measured_s: Annotated[NotNegative, Renamed("s")]
     regressed: Annotated[bool, Renamed("x")] = False
     reference_speeds: Annotated[tuple[_Speed, ...], Renamed("r")] = ()
+    spreads: Annotated[Mapping[str, Spread], Renamed("w")] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.throughput) == len(self.cpu_efficiency):
@@ -70,6 +72,7 @@ def _to_json(run: Run) -> Any:
                 point.measured_s,
                 point.regressed,
                 point.reference_speeds,
+                point.spreads,
             )
             for point in several
         )
@@ -111,6 +114,7 @@ def _point(hows: list[_How], figures: _Figures) -> Point:
         measured_s=figures.measured_s,
         regressed=figures.regressed,
         reference_speeds=figures.reference_speeds,
+        spreads=figures.spreads,
     )
 
 

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
@@ -24,7 +24,12 @@ from pytest_tfthreads.core.stats.change_points import (
     segmentation,
     shifts_between,
 )
-from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, Estimate, mean_of_ratios
+from pytest_tfthreads.core.stats.estimates import (
+    FAMILYWISE_ERROR,
+    Estimate,
+    Spread,
+    mean_of_ratios,
+)
 from pytest_tfthreads.core.stats.known_changes import Known, with_known
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.variants.released import SOFTWARE
@@ -43,7 +48,7 @@ class Point:
 
     `place` says on which host and with which versions it was measured. `measured_s` is how long a
     process measured. `reference_speeds` are calls a second of the reference workload, one a
-    process; none where a process had none.
+    process; none where a process had none. `spreads`: by metric, where the run recorded them.
     """
 
     machine: Facts
@@ -55,10 +60,11 @@ class Point:
     measured_s: float
     regressed: bool
     reference_speeds: tuple[float, ...] = ()
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
 
     def estimate(self, metric: str) -> Estimate:
-        """The speed with its 95 % interval over processes."""
-        return mean_of_ratios(self.speeds[metric])
+        """The speed with its 95 % interval over processes, as the run recorded it."""
+        return mean_of_ratios(self.speeds[metric], spread=self.spreads.get(metric))
 
     def session(self, metric: str) -> Session:
         return Session(tuple(map(math.log, self.speeds[metric])), self.measured_s)
@@ -282,11 +288,12 @@ def _joined(first: Point, second: Point) -> Point:
         measured_s=min(first.measured_s, second.measured_s),
         regressed=first.regressed or second.regressed,
         reference_speeds=sum(references, ()) if all(references) else (),
+        spreads={},
     )
 
 
 def _point(measurement: Measurement, regressed: bool) -> Point:
-    samples, items = measurement.samples, measurement.items
+    samples, spreads = measurement.samples, measurement.spreads
     references = [sample.reference_wall_s for sample in samples]
     machine, of_test = line_of(measurement)
     return Point(
@@ -296,14 +303,17 @@ def _point(measurement: Measurement, regressed: bool) -> Point:
         unit=measurement.unit,
         versions={key: str(value) for key in VERSIONS if (value := measurement.machine.get(key))},
         speeds={
-            "throughput": tuple(items * sample.calls_a_second for sample in samples),
-            "cpu_efficiency": tuple(items * sample.calls_a_cpu_second for sample in samples),
+            "throughput": tuple(measurement.throughputs),
+            "cpu_efficiency": tuple(measurement.cpu_efficiencies),
         },
         measured_s=fmean(sum(sample.wall_s) for sample in samples),
         regressed=regressed,
         reference_speeds=tuple(1 / reference for reference in references if reference)
         if all(references)
         else (),
+        spreads={}
+        if spreads is None
+        else {"throughput": spreads.throughput, "cpu_efficiency": spreads.cpu_efficiency},
     )
 
 

@@ -294,17 +294,21 @@ class MarkedTests:
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""
         settings = self._settings
+        ours = [item for item in items if case_of(item) is not None and not _runs_here(item)]
+        whole = roles.gets_whole_groups(self._config) and not self._config.getoption("usepdb")
+        aliases = self.isolation().aliases(ours) if whole and ours else set()
         traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
         processes = {}
-        for item in items:
+        for item in ours:
             case = case_of(item)
-            if case is None or _runs_here(item):
-                continue
+            assert case is not None
             count = case.processes or settings.processes
             if not benchmark_bridge.measures(item):
                 count = int(item.nodeid not in self._sharing_another)
             elif self._abreast is not None:  # nobody knows how many there will be elsewhere
                 count = 1
+            elif item.nodeid in aliases:
+                count = 0
             elif settings.duet:
                 count = 2 * max(count, settings.looks[0]) + traces
             else:
@@ -330,9 +334,7 @@ class MarkedTests:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        if self._settings.group == 1 or config.getoption("usepdb"):
-            return [item]
-        if self._settings.duet or self._abreast is not None:
+        if self._abreast is not None or config.getoption("usepdb"):
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
@@ -343,6 +345,8 @@ class MarkedTests:
             for other in self._groups.from_here(item)
             if other.nodeid not in self._runs and not _runs_here(other)
         }
+        if self._settings.group == 1 or self._settings.duet:
+            return self.isolation().same_as(item, list(members.values()))
         return list(members.values())
 
     def _attempt(self, item: pytest.Item, nextitem: pytest.Item | None) -> Attempt:

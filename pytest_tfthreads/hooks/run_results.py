@@ -11,6 +11,7 @@ from typing import Any
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict
 from pytest_tfthreads.core.hosts import Host, by_host
+from pytest_tfthreads.core.pooling import pooled
 from pytest_tfthreads.core.sweep.recommendation import Recommendation
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.report import annotations as report_annotations
@@ -28,14 +29,14 @@ class RunResults:
     """Of one pytest session, in the order of its tests."""
 
     def __init__(self) -> None:
-        self._measured: list[MeasuredTest] = []
+        self._as_measured: list[MeasuredTest] = []
         self._places: dict[str, Place] = {}
         self._failed: dict[str, str] = {}
         self._untraced: dict[str, None] = {}
         self._preloaded: dict[str, PreloadedVariant] = {}
 
     def add(self, measured: MeasuredTest, place: Place) -> None:
-        self._measured.append(measured)
+        self._as_measured.append(measured)
         self._places[measured.nodeid] = place
 
     def add_failure(self, nodeid: str, why: str) -> None:
@@ -78,13 +79,33 @@ class RunResults:
             ]
         return lines
 
+    @functools.cached_property
+    def measured(self) -> list[MeasuredTest]:
+        """Once all have been: with the intervals that follow from all of them."""
+        own = [one for one in self._as_measured if not one.same_as]
+        found = pooled([(one.group, one.measurement) for one in own])
+        remaining = iter(found)
+        by_name = {
+            (one.group, Host.of(measurement), one.configuration.id): measurement.spreads
+            for one, measurement in zip(own, found, strict=True)
+        }
+        result = []
+        for one in self._as_measured:
+            if one.same_as:  # as measured under that name, for it says nothing more of the noise
+                name = one.group, Host.of(one.measurement), one.same_as
+                measurement = replace(one.measurement, spreads=by_name.get(name))
+            else:
+                measurement = next(remaining)
+            result.append(replace(one, measurement=measurement))
+        return result
+
     @property
     def verdicts(self) -> list[Verdict]:
-        return [verdict for one in self._measured for verdict in one.verdicts]
+        return [verdict for one in self._as_measured for verdict in one.verdicts]
 
     @property
     def has_measurements(self) -> bool:
-        return bool(self._measured)
+        return bool(self._as_measured)
 
     @property
     def sweeps(self) -> list[Sweep]:
@@ -106,7 +127,7 @@ class RunResults:
     def _groups(self) -> dict[tuple[Host, str], list[MeasuredTest]]:
         """The configurations of each test, where they were measured on one host."""
         groups: dict[tuple[Host, str], dict[str, MeasuredTest]] = {}
-        for one in self._measured:  # under --keep-duplicates the last time counts
+        for one in self.measured:  # under --keep-duplicates the last time counts
             key = Host.of(one.measurement), one.group
             groups.setdefault(key, {})[one.configuration.id] = one
         return {key: list(members.values()) for key, members in groups.items()}
@@ -119,9 +140,11 @@ class RunResults:
         shown: list[console.Row] = []
         others: list[console.Row] = []
         overview = {} if verbose else self._in_overview
-        for one in self._measured:
+        for one in self.measured:
             key = Host.of(one.measurement), one.group
-            (others if key in overview else shown).append(console.Row(one.name, one.measurement))
+            (others if key in overview else shown).append(
+                console.Row(one.name, one.measurement, one.same_as)
+            )
         return console.render(shown, self._notes, others)
 
     @property
@@ -137,7 +160,7 @@ class RunResults:
 
     @property
     def _notes(self) -> list[str]:
-        return list(dict.fromkeys(one.note for one in self._measured if one.note))
+        return list(dict.fromkeys(one.note for one in self.measured if one.note))
 
     def advice(self, seed: int, *, verbose: bool) -> list[str]:
         """Lines of text: what each sweep says; in a line each where there are several.
@@ -145,7 +168,7 @@ class RunResults:
         `verbose`: in full, however many there are.
         """
         lines = []
-        hosts = by_host(self._measured, lambda one: one.measurement)
+        hosts = by_host(self.measured, lambda one: one.measurement)
         in_overview = {} if verbose else self._in_overview
         for host in hosts:
             here = {key: one for key, one in self._sweeps.items() if key[0] == host}
@@ -163,7 +186,7 @@ class RunResults:
 
     def traces(self) -> list[str]:
         """Lines of text: where traces are, what they say, and which there are not."""
-        rows = [profiles.Row(one.name, one.traces) for one in self._measured if one.traces]
+        rows = [profiles.Row(one.name, one.traces) for one in self.measured if one.traces]
         return [
             *profiles.render(rows, platform.node()),
             *(f"{nodeid}: no trace: it measures nothing" for nodeid in self._untraced),
@@ -192,7 +215,7 @@ class RunResults:
     @property
     def notes_of_judgement(self) -> list[str]:
         """What the reader should know of how tests were judged, each once."""
-        return list(dict.fromkeys(note for one in self._measured for note in one.notes))
+        return list(dict.fromkeys(note for one in self.measured for note in one.notes))
 
     def lack_of_comparisons(self) -> list[str]:
         """A line of text where tests were to be compared side by side, and none was."""
@@ -209,7 +232,7 @@ class RunResults:
     @property
     def _verdicts_by_host(self) -> dict[Host, list[Verdict]]:
         judged = by_host(
-            (one for one in self._measured if one.verdicts), lambda one: one.measurement
+            (one for one in self.measured if one.verdicts), lambda one: one.measurement
         )
         return {
             host: [verdict for one in measured for verdict in one.verdicts]
@@ -219,9 +242,7 @@ class RunResults:
     def judgement_as_annotations(self, policy: Policy, notes: Sequence[str]) -> list[str]:
         """Lines that GitHub Actions makes annotations of; `notes` as the gate has them."""
         judged = [
-            (verdict, self._places[one.nodeid])
-            for one in self._measured
-            for verdict in one.verdicts
+            (verdict, self._places[one.nodeid]) for one in self.measured for verdict in one.verdicts
         ]
         return report_annotations.render(judged, policy, notes)
 
@@ -255,7 +276,7 @@ class RunResults:
 
     @property
     def _failures(self) -> dict[str, str]:
-        measured = {one.nodeid for one in self._measured}
+        measured = {one.nodeid for one in self.measured}
         return {nodeid: why for nodeid, why in self._failed.items() if nodeid not in measured}
 
 

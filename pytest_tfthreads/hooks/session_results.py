@@ -45,6 +45,7 @@ class SessionResults:
         self._leasing = leasing
         self._distribution = distribution
         self._run_results = RunResults()
+        self._recorded: list[dict[str, Any]] = []  # what files will hold, in the same order
         self._notes: list[str] = []
         self._unwritten: dict[str, None] = {}  # files that could not be written, in words
         self._saw_marked = False
@@ -122,14 +123,16 @@ class SessionResults:
     def _record(self, measured: MeasuredTest, place: Place) -> None:
         """Add it to what this run has found."""
         self._run_results.add(measured, place)
-        benchmark_bridge.add(
-            self._config,
-            nodeid=measured.fullname,
-            name=measured.name,
-            param=measured.param,
-            params=measured.params,
-            record=measured.record,
-            tf_threads=measured.recorded,
+        self._recorded.append(
+            benchmark_bridge.add(
+                self._config,
+                nodeid=measured.fullname,
+                name=measured.name,
+                param=measured.param,
+                params=measured.params,
+                record=measured.record,
+                tf_threads=measured.recorded,
+            )
         )
 
     @pytest.hookimpl(hookwrapper=True)
@@ -199,11 +202,13 @@ class SessionResults:
         for line in [*lines, *self._annotations()]:
             terminalreporter.write_line(line)
 
-    @pytest.hookimpl(optionalhook=True)
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         if not self._saw_marked:
             return  # a suite that has nothing of ours
         # Called once for each file that is written: the same each time.
+        for recorded, one in zip(self._recorded, self._run_results.measured, strict=True):
+            recorded.update(one.recorded)
         output_json[benchmark_bridge.EXTRA_INFO] = self._run_results.to_json(
             self._settings.seed, self._is_complete()
         )

@@ -57,7 +57,7 @@ def run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
         reply = _carry_out(sent, connection, terminal)
     except Exception as error:
         reply = Reply(outcome_of_error(error), traceback.format_exc())
-    if os.getpid() == own_pid:  # a fork of the test that came back here has nothing to say
+    if os.getpid() == own_pid:  # a fork that came back here has nothing to say
         with contextlib.suppress(ConnectionClosedError):  # nobody waits any more: nothing to add
             _send(connection, reply)
         # The test's own leftovers are tidied up as at a normal exit, but not the interpreter:
@@ -112,13 +112,14 @@ def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int])
     import pytest
 
     from pytest_tfthreads import benchmark_bridge
+    from pytest_tfthreads.measuring.forks import Forks
     from pytest_tfthreads.measuring.session import MeasuringSession
     from pytest_tfthreads.measuring.shared_session import SharedSession
 
     benchmark_bridge.leave_git_alone()
     benchmark_bridge.try_timers_briefly()
     session = (SharedSession if sent.order.files else MeasuringSession)(sent, connection, own)
-    pytest.main(list(call.args), plugins=[session, *call.plugins])
+    pytest.main(list(call.args), plugins=[session, Forks(_flush_standard_streams), *call.plugins])
     return session.reply()
 
 

@@ -39,6 +39,8 @@ from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 
 _ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
+# What pytest has sent to a measuring process.
+_SIGNALS = {"stacks": linux.STACKS_SIGNAL, "interrupt": signal.SIGINT}
 _FRESH = (
     "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.measuring.entry import main; main(order_fd, parent, fds)"
@@ -131,7 +133,7 @@ def _import_what_sessions_need() -> None:
     import pdb  # noqa: F401
 
     from pytest_tfthreads.core.gate import budget, verdict  # noqa: F401
-    from pytest_tfthreads.measuring import session, shared_session  # noqa: F401
+    from pytest_tfthreads.measuring import forks, session, shared_session  # noqa: F401
     from pytest_tfthreads.pytest_bridge import unittest_methods  # noqa: F401
 
 
@@ -261,9 +263,9 @@ class Server:
             preloaded = self._preloading.carry_out(wish, body["sys_path"])
             self._tell(client, "preloaded", {"preloaded": encode(preloaded)})
         elif body["pid"] in self._measuring:  # it may have ended meanwhile
-            if kind == "stacks":
+            if kind in _SIGNALS:
                 with contextlib.suppress(PermissionError):  # it has become another user's
-                    os.kill(body["pid"], linux.STACKS_SIGNAL)
+                    os.kill(body["pid"], _SIGNALS[kind])
             elif kind == "kill":
                 self._kill(body["pid"])
             elif kind == "continue":

@@ -24,7 +24,7 @@ from pytest_tfthreads.core.op_profile import TraceResult
 from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.engine import reply as replies
 from pytest_tfthreads.engine.order import Order, SentOrder
-from pytest_tfthreads.engine.protocol import Connection
+from pytest_tfthreads.engine.protocol import Connection, MessageKind
 from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.contention import ContentionMeter
@@ -346,7 +346,10 @@ class MeasuringSession:
         self._has_lent_captures = True
         lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
         if lent and item.config.getoption("capture") == "fd":
-            self._connection.send("capturing", {}, lent)
+            self._say("capturing", {}, lent)
+
+    def _say(self, kind: MessageKind, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        self._connection.send(kind, body, fds)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import traceback
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,9 +13,10 @@ from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.decode import decode
 from pytest_tfthreads.engine import reply as replies
 from pytest_tfthreads.engine.order import Order, SentOrder, Step
-from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
 from pytest_tfthreads.engine.reply import Reply
 from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring.interrupt import Interrupt
 from pytest_tfthreads.measuring.session import MeasuringSession, Problem, Told
 from pytest_tfthreads.measuring.target import Target
 
@@ -33,9 +33,9 @@ class SharedSession(MeasuringSession):
         self, sent: SentOrder, connection: Connection, own_runtime: runtime.Runtime
     ) -> None:
         super().__init__(sent, connection, own_runtime)
-        self._pid = os.getpid()
         self._limits = _limits()
         self._items: dict[str, pytest.Item] = {}
+        self._interrupt = Interrupt()
 
     @staticmethod
     def _target_of(order: Order) -> Target:
@@ -53,22 +53,31 @@ class SharedSession(MeasuringSession):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self._connection.send("ready", {"ready": None})
+        self._interrupt.listen()
+        self._say("ready", {"ready": None})
         # What asks for `benchmark` all the same is found out, and measured elsewhere.
         with benchmark_bridge.unmeasured(session.config):
             while (step := self._next_step()) is not None:
                 if self._ends_with(step, session):
                     return True
                 try:
-                    self._connection.send("done", self.reply().to_json())
+                    self._say("done", self.reply().to_json())
                 except ConnectionClosedError:
                     raise
                 except Exception:  # as in `reply`
                     told = Reply(replies.INTERNAL_ERROR, traceback.format_exc())
-                    self._connection.send("done", told.to_json())
+                    self._say("done", told.to_json())
         self._told.outcome = replies.FINISHED
         session._setupstate.teardown_exact(None)
         return True
+
+    def _say(self, kind: MessageKind, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        with self._interrupt.held():  # else half a message could be sent
+            super()._say(kind, body, fds)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        self._interrupt.listen_no_more()
 
     def _next_step(self) -> Step | None:
         """Wait for it; None: there is none."""
@@ -93,8 +102,6 @@ class SharedSession(MeasuringSession):
         session.testsfailed = 0
         session._setupstate.teardown_exact(item)  # where it is not the one that was announced
         self._run(item, nextitem)
-        if os.getpid() != self._pid:  # a fork of the test that came back here
-            return True
         return step.next_id is None or bool(session.shouldfail or session.shouldstop)
 
     @pytest.hookimpl(hookwrapper=True)

@@ -73,6 +73,7 @@ class Row:
 
     name: str
     measurement: Measurement
+    same_as: str = ""  # id of the configuration as which it was measured
 
 
 def render(
@@ -127,7 +128,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{with_bounds(measurement.throughput)} {measurement.unit}/s",
         with_bounds(measurement.cpu_efficiency),
         f"{hundredths(measurement.cores_used.value)} ({percent(measurement.utilization)})",
-        ", ".join(measurement.flags),
+        ", ".join([*([f"same as {row.same_as}"] if row.same_as else []), *measurement.flags]),
     )
 
 

@@ -24,6 +24,9 @@ from pytest_tfthreads.report.table import aligned, table
 
 def render(sweep: Sweep) -> list[str]:
     """Lines of text: a table of the configurations, what to use, what limits, what to paste."""
+    if sweep.recommendation is None and sweep.same:
+        names = "; ".join(f"{one} is {measured}" for one, measured in sweep.same.items())
+        return [f"{sweep.test}: the same configuration under several names here ({names})"]
     if sweep.recommendation is None:
         return [
             f"{sweep.test}: its configurations took no turns with one another, so they are not "
@@ -132,8 +135,13 @@ def _table(recommendation: Recommendation) -> list[str]:
             *([] if default else ["a thread, %"]),  # six columns of figures are too wide to read
             "",
         ),
-        *(_cells(configuration, recommendation) for configuration in recommendation.configurations),
     ]
+    for configuration in recommendation.configurations:
+        rows.append(_cells(configuration, recommendation))
+        rows += [
+            (label(alias), *([NOTHING] * (len(rows[0]) - 2)), same(configuration.candidate))
+            for alias in recommendation.aliases_of(configuration)
+        ]
     return [f"  {line}" for line in aligned(rows, range(1, len(rows[0]) - 1))]
 
 
@@ -151,6 +159,11 @@ def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
         *([] if default else [of_percent(one.parallel_efficiency)]),
         verdict,
     )
+
+
+def same(measured: Candidate) -> str:
+    """Of another name of a configuration that was measured."""
+    return f"the same configuration as {label(measured)}"
 
 
 def has_default(recommendation: Recommendation) -> bool:

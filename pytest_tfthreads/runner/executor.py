@@ -148,6 +148,7 @@ class Processes:
         self._leases = leases
         self._progress = progress
         self._shared: dict[int, SharedProcess] = {}  # by the serial number of their orders
+        self._problems: list[str] = []  # with fixtures, yet to be told
 
     def prepare(self, home: Home, env: Env) -> None:
         self._launcher.prepare(home, env)
@@ -198,7 +199,11 @@ class Processes:
                     if ended is not None:
                         self._shared.pop(serial).abandon()
                         return SharedAnswer(ended, begun_s, was_set_up=False)
-                result = process.run(job.step, job.job.timeout_s)
+                try:
+                    result = process.run(job.step, job.job.timeout_s)
+                except (KeyboardInterrupt, pytest.exit.Exception):  # a second one ends this, too
+                    self._problems.append(process.break_off())
+                    raise
         except LeaseTimeoutError as error:
             failure = Failure("no-lease", str(error), has_run=False)
             return SharedAnswer(failure, begun_s, has_ended=serial not in self._shared)
@@ -225,7 +230,7 @@ class Processes:
             )
 
     def end_shared(self) -> Sequence[str]:
-        problems = []
+        problems, self._problems = self._problems, []
         while self._shared:
             process = self._shared.pop(next(iter(self._shared)))
             try:

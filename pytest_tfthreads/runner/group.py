@@ -41,6 +41,7 @@ from pytest_tfthreads.runner.strategies.search import search
 from pytest_tfthreads.runner.strategies.side_by_side import (
     Beside,
     SideBySide,
+    duet_verdicts,
     end_by,
     judged,
 )
@@ -54,6 +55,7 @@ _OFF = (
     "--tf-threads-duet=off keeps to the saved runs; without it this is measured side by side with "
     "the baseline's commit"
 )
+_SNAPSHOT = "snapshot"  # syrupy's fixture
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
     "and a tf_threads test measures with it: leave that option out, or deselect this test."
@@ -187,6 +189,48 @@ class Isolation:
             if one is not None:
                 one.close()
 
+    def same_as(self, item: pytest.Item, group: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Those of a group that are the same configuration as this member, which comes first."""
+        key = self._sameness(self._item_run(item, self._here))
+        others = (self._item_run(other, self._here) for other in group if other is not item)
+        return [item, *(one.item for one in others if self._sameness(one) == key)]
+
+    def aliases(self, items: Sequence[pytest.Item]) -> set[str]:
+        """Node ids of items that share the measurement of one before them, if all are run here."""
+        seen: set[object] = set()
+        found = set()
+        for item in items:
+            key = collection.group_of(item), self._sameness(self._item_run(item, self._here))
+            if key in seen:
+                found.add(item.nodeid)
+            seen.add(key)
+        return found
+
+    def _sameness(self, item_run: ItemRun) -> object:
+        """Equal for those configurations of a test that are one on this machine.
+
+        Not for tests with syrupy's snapshots: these go by the test's own name.
+        """
+        case, item = item_run.case, item_run.item
+        return (
+            item_run.requested,
+            self._orders.granted(item_run),
+            item_run.instances,
+            case.env,
+            case.processes,
+            case.timeout_s,
+            item.nodeid if _SNAPSHOT in getattr(item, "fixturenames", ()) else "",
+        )
+
+    def _measured_once(self, item_runs: Sequence[ItemRun]) -> list[ItemRun]:
+        """The first of those that are the same configuration, with the others as its aliases."""
+        distinct: dict[object, ItemRun] = {}
+        for one in item_runs:
+            first = distinct.setdefault(self._sameness(one), one)
+            if first is not one:
+                first.aliases.append(one)
+        return list(distinct.values())
+
     def run(
         self,
         group: Sequence[pytest.Item],
@@ -276,11 +320,12 @@ class Isolation:
             benchmark_bridge.measures(item) or collection.group_of(item) in self._found_to_measure
         )
 
-    def _run(self, item_runs: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
+    def _run(self, of_items: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
         foreseen = [
-            self._foreseen.get(item_run.item.nodeid, item_run.processes) for item_run in item_runs
+            self._foreseen.get(item_run.item.nodeid, item_run.processes) for item_run in of_items
         ]
-        self._budget.begin(sum(foreseen), len(item_runs))
+        self._budget.begin(sum(foreseen), len(of_items))
+        item_runs = self._measured_once(of_items)
         for one in item_runs:
             if benchmark_bridge.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
@@ -292,7 +337,8 @@ class Isolation:
         if gate is not None and self._baseline is not None:
             for one in item_runs:
                 if one.goes_on:
-                    duets[one.item.nodeid] = self._duet(one, self._baseline, gate)
+                    duet = self._duet(one, self._baseline, gate)
+                    duets |= {name.item.nodeid: duet for name in one.names}
                 end_early(item_runs)
         elif self._settings.search and len(item_runs) > 1:
             cost = search(
@@ -310,9 +356,12 @@ class Isolation:
                 lambda one: (
                     one.item.nodeid not in compared
                     and self._budget.allows_first(self._settings.looks[0])
-                    and self._would_fail(one, gate)
+                    and any(self._would_fail(name, one, gate) for name in one.names)
                 ),
             )
+        for one in item_runs:
+            for alias in one.aliases:
+                alias.share(one)
         return self._results_of(item_runs, cost, duets, gate, beside)
 
     def _side_by_side(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
@@ -320,7 +369,8 @@ class Isolation:
         if self._on_demand is None:
             if self._settings.duet_if_open:
                 return {}
-            return {one.item.nodeid: Beside(why=_OFF) for one in item_runs}
+            names = (name for one in item_runs for name in one.names)
+            return {name.item.nodeid: Beside(why=_OFF) for name in names}
         return SideBySide(
             self._rings,
             self._results,
@@ -340,8 +390,9 @@ class Isolation:
         besides: Mapping[str, Beside],
     ) -> dict[str, IsolatedRun]:
         """By node id, of those that were run; each is judged by the rule that it was run for."""
-        runs = {}
-        for item_run in item_runs:
+        runs: dict[str, IsolatedRun] = {}
+        for item_run in (name for one in item_runs for name in one.names):
+            first = item_run.measured_as
             duet = duets.get(item_run.item.nodeid)
             measured = self._results.measured(item_run, cost, duet)
             if measured is not None and gate is not None:
@@ -351,7 +402,11 @@ class Isolation:
                 if beside is not None and beside.duet is not None:
                     measured = replace(measured, duet=beside.duet.to_json(), notes=beside.notes)
             if measured is not None:
-                measured = self._traced(item_run, measured, gate)
+                known = None if first is None else runs[first.item.nodeid].measured
+                if known is not None and known.traces is not None:
+                    measured = replace(measured, traces=known.traces)
+                else:
+                    measured = self._traced(item_run, measured, gate)
             if item_run.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
                 runs[item_run.item.nodeid] = IsolatedRun(
@@ -397,13 +452,13 @@ class Isolation:
             measurement = self._results.measurement(item_run)
             if measurement is None:
                 return False
-            verdicts, done = self._verdicts(item_run, measurement, gate, duet), len(duet.pairs)
+            verdicts = duet_verdicts(item_run, measurement, gate, duet)
+            done = len(duet.pairs)
             if is_decided(verdicts, done):
                 return True
-            self._ended[item_run.item.nodeid] = end_by(
-                self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks
-            )
-            return bool(self._ended[item_run.item.nodeid])
+            why = end_by(self._budget, pairs_wanted(verdicts, verdicts), done, self._settings.looks)
+            self._ended |= {one.item.nodeid: why for one in item_run.names}
+            return bool(why)
 
         return Duets(self._rings, self._results).run(
             now=item_run,
@@ -429,9 +484,9 @@ class Isolation:
         advice = self._ended.get(item_run.item.nodeid, "")
         return with_advice(verdicts, advice) if advice else verdicts
 
-    def _would_fail(self, item_run: ItemRun, gate: Gate) -> bool:
-        """Whether it would fail for its speed, as far as it is measured."""
-        measurement = self._results.measurement(item_run)
+    def _would_fail(self, item_run: ItemRun, measured: ItemRun, gate: Gate) -> bool:
+        """Whether it would fail for its speed, as far as that is `measured` under some name."""
+        measurement = self._results.measurement(measured)
         if measurement is None:
             return False
         verdicts = self._verdicts(item_run, measurement, gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ _SAME_TESTS = (
     "Its module must collect the same tests whatever CPUs and threads it is given, and in a duet "
     "on both sides."
 )
+_SAME = "On this machine it is the same configuration as {}, and was run once with it."
 _HEADLINES: Mapping[Outcome, str] = {
     replies.MISCONFIGURED: "The configuration is not in force:",
     replies.NOT_COLLECTED: (
@@ -71,6 +73,8 @@ class ItemRun:
         self.runs: list[Launched] = []
         self.goes_on = True
         self.ending: BaseException | None = None  # with which it asks the session to end
+        self.aliases: list[ItemRun] = []  # the same configuration under other names
+        self.measured_as: ItemRun | None = None  # the one of which it is an alias
         self._config = config
         self._reports: list[list[pytest.TestReport]] = []
         self._raised: list[Mapping[str, Described]] = []  # of each of those, by phase
@@ -180,6 +184,33 @@ class ItemRun:
         if result.reply.sample is None:
             self.goes_on = False
 
+    @property
+    def names(self) -> list[ItemRun]:
+        """Itself, and those that share its measurement."""
+        return [self, *self.aliases]
+
+    def share(self, measured: ItemRun) -> None:
+        """Take over all that became of the same configuration under another name.
+
+        What plugins sent, and warnings, are told once, with that one.
+        """
+        self.measured_as = measured
+        self.runs, self.goes_on, self.ending = measured.runs, measured.goes_on, measured.ending
+        self._uses_benchmark = measured._uses_benchmark
+        self._reports = [
+            [self._renamed(report, measured) for report in reports] for reports in measured._reports
+        ]
+        self._raised = [*measured._raised]
+
+    def _renamed(self, report: pytest.TestReport, measured: ItemRun) -> pytest.TestReport:
+        mine = copy.copy(report)
+        mine.nodeid, mine.location = self.item.nodeid, self.item.location
+        mine.keywords = dict.fromkeys(self.item.keywords, 1)
+        told = [("tf_threads", _SAME.format(measured.item.nodeid))] if report.failed else []
+        mine.sections = [*report.sections, *told]
+        mine.user_properties = [*report.user_properties]
+        return mine
+
     def absorb(self, other: ItemRun) -> None:
         """Take over what other processes of the same test reported, and nothing that they measured.
 
@@ -225,7 +256,7 @@ class ItemRun:
 
     def reports(self) -> list[pytest.TestReport]:
         """Of all its processes, as pytest gets them; its warnings go to the session at once."""
-        if self.runs:
+        if self.runs and self.measured_as is None:
             told = self.runs[-1 if self.has_failed else 0]
             outcomes.replay_warnings(self._config, told.reply.warnings)
             if self.instances > 1 and not self.uses_benchmark and not self.has_failed:

@@ -53,12 +53,15 @@ class MeasuredTest:
     traces: Traces | None = None
     unwritten: tuple[str, ...] = ()  # why its own files could not be written
     worker: str = ""  # where several measure each test: whose this is
+    same_as: str = ""  # id of the configuration as which it was measured, if under another name
 
     @property
     def candidate(self) -> Candidate:
         """As one of the configurations of its test."""
         configuration = self.configuration
-        return Candidate(configuration.id, configuration.threads, self.measurement)
+        return Candidate(
+            configuration.id, configuration.threads, self.measurement, same_as=self.same_as
+        )
 
     def by(self, worker: str) -> MeasuredTest:
         """The same, where several workers measure each test: named after this one."""
@@ -85,6 +88,8 @@ class MeasuredTest:
             "group": self.group,
             "configuration": encode(self.configuration),
         }
+        if self.same_as:
+            recorded["same_as"] = self.same_as
         if self.worker:
             recorded["test"] = self.nodeid
         if self.duet is not None:
@@ -222,6 +227,7 @@ class Results:
             search=cost,
             duet=None if duet is None else duet.to_json(),
             took_turns_with_baseline=duet is not None,
+            same_as="" if item_run.measured_as is None else item_run.measured_as.case.id,
             unwritten=tuple(
                 dict.fromkeys(record.unwritten for record in records if record.unwritten)
             ),

@@ -86,3 +86,47 @@ def test_order_among_neighbours_is_reversed_in_every_second_pass():
 def test_rings_of_one_make_no_neighbours():
     with pytest.raises(ValueError, match="nobody meets anybody"):
         plan_neighbours([0, 1], passes=1, limit=1, seed="1")
+
+
+def test_a_group_as_large_as_a_ring_is_one():
+    assert [sorted(ring) for ring in plan_rings([1] * 4, 4, shared=0, seed="1")] == [[0, 1, 2, 3]]
+    two = plan_rings([1] * 5, 4, shared=0, seed="1")
+    assert sorted(map(sorted, two)) == [[0, 1, 3], [0, 2, 4]]
+
+
+def test_each_second_pass_reverses_the_one_before_and_others_are_drawn_anew():
+    rings = plan_rings([6] * 7, limit=4, shared=3, seed="1")
+    passes = [rings[start : start + 2] for start in range(0, 12, 2)]
+    for number in (0, 2, 4):
+        assert passes[number + 1] == [ring[::-1] for ring in passes[number]]
+    assert len({tuple(one) for one in passes[::2]}) > 1
+    # Who has no more processes is left out of the reversed order too, and an empty ring is none.
+    rings = plan_rings([2, 1, 1], limit=3, shared=0, seed="1")
+    assert [sorted(ring) for ring in rings] == [[0, 1, 2], [0]]
+    assert plan_rings([2, 1], limit=1, shared=0, seed="1") == [(0,), (1,), (0,)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iterations": 0},
+        {"call_s": 0.0},
+        {"call_s": float("inf")},
+        {"call_s": float("nan")},
+        {"budget_s": -1.0},
+        {"budget_s": float("inf")},
+    ],
+)
+def test_what_no_process_says_of_itself(wrong):
+    known = {"iterations": 1, "call_s": 1.0, "budget_s": 0.0}
+    assert Ready(**known).budget_s == 0
+    with pytest.raises(ValueError, match=r"^no process works like this: Ready\(iterations="):
+        Ready(**{**known, **wrong})
+
+
+def test_rounds_are_those_that_fit_best():
+    def rounds(budget_s):
+        return agree([Ready(4, 0.25, budget_s), Ready(2, 0.5, budget_s)]).rounds
+
+    # A lap of both takes 3 s, and both budgets count together.
+    assert [rounds(budget_s) for budget_s in (0.0, 3.7, 3.8, 5.2, 5.3)] == [1, 2, 3, 3, 4]

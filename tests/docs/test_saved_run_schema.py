@@ -22,7 +22,7 @@ def work(threads):
 SUITE = """
 import product
 
-@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1, cpus=4)
+@pytest.mark.tf_threads(configs=[(1, 1), (1, 1, 1), (2, 1), (4, 1)], cpus=4)
 def test_sweep(tf_benchmark, tf_threads):
     tf_benchmark(product.work, tf_threads.intra, items=8, unit="images")
 

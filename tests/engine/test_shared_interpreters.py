@@ -182,6 +182,18 @@ def test_one_that_somebody_stops_goes_on(enter, all_end, eventually, run):
     all_end([guard.pid, interpreter.pid])
 
 
+@pytest.mark.parametrize("run", ["", "shared"])
+def test_a_guard_that_somebody_stops_goes_on_where_it_is_waited_for(enter, all_end, run):
+    one = enter(run=run)
+    guard = psutil.Process(started(one))
+    guard.suspend()  # before it has an interpreter
+    one.wait_until_ready()
+    (interpreter,) = guard.children()
+    guard.suspend()
+    one.close()
+    all_end([guard.pid, interpreter.pid])
+
+
 def test_names_that_somebody_else_has_are_left_alone(monkeypatch):
     name = rendezvous.address("run", {})
     with socket.socket(socket.AF_UNIX) as listener:

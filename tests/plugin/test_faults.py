@@ -162,13 +162,15 @@ def test_forked_children_are_killed(suite):
     assert not any(psutil.pid_exists(int(pid)) for pid in pids)
 
 
-def test_a_fork_that_comes_back_from_the_test_has_nothing_to_say(suite):
+def test_what_a_fork_raises_that_comes_back_from_the_test_is_output_of_the_test(suite):
     text = run_faulty(
         suite,
-        "if os.fork() == 0:\n    raise OSError('in the fork')\nos.wait()\nassert 0, 'the test'",
+        "if os.fork() == 0:\n    raise OSError('in the fork')\n"
+        "code = os.waitstatus_to_exitcode(os.wait()[1])\nassert 0, f'the test, after {code}'",
     )
-    assert "the test" in text
-    assert "in the fork" not in text.replace("raise OSError('in the fork')", "")
+    assert "AssertionError: the test, after 1" in text
+    _, captured = text.split("Captured stderr call")
+    assert "OSError: in the fork" in captured
 
 
 def test_an_order_that_cannot_be_kept_is_an_error(suite, monkeypatch):

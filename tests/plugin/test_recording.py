@@ -30,8 +30,8 @@ def test_rows_of_the_json_file(suite):
     recorded = one["extra_info"]["tf_threads"]
     assert set(recorded) == {
         "schema", "intra", "inter", "effective", "cpus", "start", "items", "unit", "processes",
-        "throughput", "cpu_efficiency", "cores_used", "utilization", "contention", "machine",
-        "flags", "group", "configuration",
+        "throughput", "cpu_efficiency", "cores_used", "utilization", "spreads", "contention",
+        "machine", "flags", "group", "configuration",
     }  # fmt: skip
     assert recorded["schema"] == 1
     assert recorded["group"] == "test_it.py::test_it[32]"

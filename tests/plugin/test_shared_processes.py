@@ -1,8 +1,12 @@
 """Tests that measure nothing share a process, as they would share that of plain pytest."""
 
+import os
+import signal
+
 import pytest
 
 from builders import flat
+from pytest_tfthreads.engine import shared_process
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
@@ -182,6 +186,54 @@ def test_who_ends_the_process_or_hangs_is_the_only_one_to_fail(suite):
     assert list(benchmarks) == ["test_measures_after_all[intra1-inter1]"]
 
 
+def test_a_fork_that_comes_back_takes_nothing_down_and_runs_no_further_test(suite):
+    suite.write(
+        f"""
+        import atexit, os
+        from conftest import note
+
+        {MARKED}
+        def wait():
+            return os.waitstatus_to_exitcode(os.wait()[1])
+
+        @pytest.fixture
+        def forked():
+            is_fork = not os.fork()
+            yield is_fork
+            note("forked down")
+
+        def test_in_setup(of_module, forked):
+            assert not forked and wait() == 0
+
+        @pytest.mark.parametrize(
+            ("how", "code"), [(lambda: None, 0), (lambda: exit(3), 3), (lambda: 1 / 0, 1)]
+        )
+        def test_in_call(of_module, how, code, capfd):
+            if not os.fork():
+                print("of the fork")
+                how()
+                return
+            assert wait() == code
+            assert capfd.readouterr().out == "of the fork\\n"
+
+        def test_measured(of_module, benchmark):
+            if not os.fork():
+                raise KeyboardInterrupt
+            assert wait() == 1
+            benchmark(sum, range(10))
+        """,
+        conftest=EVENTS,
+    )
+    result = suite.run()
+    result.assert_outcomes(passed=5)
+    events, pids = events_of(suite)
+    assert events == [
+        *("module up", "forked down", "module down"),
+        *("module up", "module down"),
+    ]
+    assert len(set(pids)) == 2
+
+
 def test_what_ends_the_run_takes_fixtures_down_as_plain_pytest_does(suite):
     suite.write(
         f"""
@@ -273,3 +325,148 @@ def test_workers_of_xdist_share_with_what_comes_next_to_them(suite):
     events, pids = events_of(suite)
     assert sorted(events) == ["module down"] * 2 + ["module up"] * 2
     assert len(set(pids)) == 2
+
+
+@pytest.fixture
+def interrupted(suite, monkeypatch, capsys):
+    """Runs a suite whose tests interrupt pytest, as Ctrl-C does; gives the output."""
+    monkeypatch.setenv("PID_OF_PYTEST", str(os.getpid()))
+    # However busy the machine is.
+    monkeypatch.setattr(shared_process, "_TAKE_DOWN_S", 100)
+
+    def run():
+        with pytest.raises(KeyboardInterrupt):
+            suite.run()
+        return capsys.readouterr().out
+
+    return run
+
+
+PRESSES = """
+import os, signal, time
+
+def press_ctrl_c():
+    os.kill(int(os.environ["PID_OF_PYTEST"]), signal.SIGINT)
+"""
+
+
+def test_an_interrupt_takes_down_fixtures_as_in_plain_pytest(suite, interrupted):
+    suite.write(
+        """
+        from conftest import note, press_ctrl_c, signal, time
+
+        pytestmark = pytest.mark.tf_threads(intra=[1, 2], inter=1)
+
+        def test_one(of_session, of_module):
+            pass
+
+        def test_two(of_session, of_module, of_function, tf_threads):
+            if tf_threads.intra == 1:
+                return
+            raises = signal.getsignal(signal.SIGINT)
+
+            def take_in_vain(*_):  # as a thread may do that SIGCONT has just woken
+                note("in vain")
+                signal.signal(signal.SIGINT, raises)
+
+            signal.signal(signal.SIGINT, take_in_vain)
+            press_ctrl_c()
+            try:
+                time.sleep(1000)
+            except KeyboardInterrupt:
+                note("interrupted")
+                raise
+
+        def test_three(of_module):
+            note("three")
+        """,
+        conftest=EVENTS + PRESSES,
+    )
+    output = interrupted()
+    events, pids = events_of(suite)
+    of_first, of_second = (
+        [event for event, pid in zip(events, pids, strict=True) if pid == one]
+        for one in dict.fromkeys(pids)
+    )
+    up = ["session up", "module up"]
+    assert of_first == [*up, "function up", "function down", "module down", "session down"]
+    assert of_second == [
+        *(*up, "function up", "in vain", "interrupted"),
+        *("function down", "module down", "session down"),
+    ]
+    assert "3 passed" in output
+    assert "warning" not in output
+
+
+def test_the_end_of_the_session_takes_down_fixtures_too(suite, monkeypatch):
+    monkeypatch.setenv("PID_OF_PYTEST", str(os.getpid()))
+    monkeypatch.setattr(shared_process, "_TAKE_DOWN_S", 100)
+    suite.write(
+        """
+        from conftest import os, signal, time
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_one(of_module):
+            os.kill(int(os.environ["PID_OF_PYTEST"]), signal.SIGUSR1)
+            time.sleep(1000)
+        """,
+        conftest=EVENTS
+        + """
+import signal, time
+
+def pytest_sessionstart():
+    signal.signal(signal.SIGUSR1, lambda *_: pytest.exit("at once", 7))
+""",
+    )
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        result = suite.run()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert result.ret == 7
+    assert events_of(suite)[0] == ["module up", "module down"]
+
+
+def test_fixtures_that_do_not_go_down_hold_up_an_interrupted_run_only_so_long(
+    suite, interrupted, monkeypatch
+):
+    monkeypatch.setattr(shared_process, "_TAKE_DOWN_S", 0.5)
+    suite.write(
+        """
+        from conftest import press_ctrl_c, time
+
+        @pytest.fixture(scope="module")
+        def stuck():
+            yield
+            time.sleep(1000)
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_one(stuck):
+            press_ctrl_c()
+            time.sleep(1000)
+        """,
+        conftest=PRESSES,
+    )
+    output = " ".join(interrupted().split())
+    assert "could not take down their fixtures: 0.5 s after Ctrl-C the test" in output
+
+
+def test_a_second_interrupt_does_not_wait_for_fixtures(suite, interrupted):
+    suite.write(
+        """
+        from conftest import press_ctrl_c, time
+
+        @pytest.fixture(scope="module")
+        def stuck():
+            yield
+            press_ctrl_c()
+            time.sleep(1000)
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_one(stuck):
+            press_ctrl_c()
+            time.sleep(1000)
+        """,
+        conftest=PRESSES,
+    )
+    assert "KeyboardInterrupt" in interrupted()

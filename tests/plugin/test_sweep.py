@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 
 import pytest
 
 from builders import ON_MORE_THREADS, flat, on_more_threads
+from pytest_tfthreads.core.format import with_bounds
+from pytest_tfthreads.core.saved_runs import read_run
 
 SHORT = "--benchmark-max-time=0.2"
 
@@ -67,6 +70,12 @@ def test_single(benchmark):
     assert result.stdout.str().count("@pytest.mark.tf_threads(") == 1
     assert "is recommended" not in result.stdout.str()
     assert json.loads((suite.path / "out.json").read_text())["tf_threads"]["seed"] == 5
+    # One interval for each figure, made from all seven, wherever it is read.
+    (single,) = read_run(suite.path / "out.json").tests["test_it.py::test_single[intra1-inter1]"]
+    assert single.measurement.spreads.throughput.dof > 2
+    result.stdout.re_match_lines(
+        [f"test_single.*{re.escape(with_bounds(single.measurement.throughput))}"]
+    )
 
 
 def test_twins_are_tied_unless_the_comparison_tells_them_apart(suite):

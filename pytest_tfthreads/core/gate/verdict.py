@@ -30,10 +30,12 @@ from statistics import fmean
 from typing import Annotated, Any
 
 from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.contention import mean_of
 from pytest_tfthreads.core.decode import Count, NotNegative, OneOf, Within, decode, encode
 from pytest_tfthreads.core.format import percent, round_percent, signed_percent
 from pytest_tfthreads.core.gate.correction import (
     BY_BOTH,
+    BY_WALL,
     CONTENTION_SHARE,
     EXPECTED,
     NOT,
@@ -44,6 +46,7 @@ from pytest_tfthreads.core.gate.correction import (
     log_speeds,
 )
 from pytest_tfthreads.core.gate.level import present_level
+from pytest_tfthreads.core.gate.others import differ, spread_by_others
 from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.stats.change_points import Session
@@ -445,9 +448,14 @@ def _compared(metric: str, now: Measurement, history: History, drifts: Drifts) -
     measured = fmean(log_speeds(now.samples, metric)) - fmean(
         fmean(log_speeds(samples[place], metric)) for place in chosen
     )
-    if correction == BY_BOTH:
-        level = anchor_of([one for place in chosen for one in samples[place]])
-        prediction = _less_sure(prediction, contention(now.samples, level))
+    if correction != BY_WALL:
+        then = [one for place in chosen for one in samples[place]]
+        company = mean_of(one.contention for one in then)
+        spread = spread_by_others(metric, now.contention, company)
+        if correction == BY_BOTH:
+            told = contention(now.samples, anchor_of(then))
+            spread = max(spread, CONTENTION_SHARE * abs(told))
+        prediction = _less_sure(prediction, spread)
     return _Compared(prediction, measured, correction, tuple(usable[place] for place in chosen))
 
 
@@ -466,9 +474,9 @@ def _level_of(
     return present_level(sessions, since, beside)
 
 
-def _less_sure(prediction: Prediction, contention: float) -> Prediction:
+def _less_sure(prediction: Prediction, spread: float) -> Prediction:
     """Where others took more or less of the CPUs than then."""
-    more = (CONTENTION_SHARE * contention) ** 2
+    more = spread**2
     return replace(
         prediction, variance=prediction.variance + more, between=prediction.between + more
     )
@@ -545,14 +553,16 @@ def _cores(measurement: Measurement) -> str:
 
 
 def _others(judged: Judged) -> str:
-    """A sentence on who else was running, where others held back much from either side."""
+    """A sentence on who else was running, where others held back much from either side.
+
+    Or where they ran beside one side only.
+    """
+    now, then = judged.now.contention, judged.then.contention
+    apart = differ(now, then)
     return "".join(
-        f"; {found.words()} while {what} was measured"
-        for found, what in (
-            (judged.now.contention, "this"),
-            (judged.then.contention, "the baseline"),
-        )
-        if found is not None and found.is_contended
+        f"; {words} while {what} was measured"
+        for found, what in ((now, "this"), (then, "the baseline"))
+        if found is not None and (found.is_contended or apart) and (words := found.words())
     )
 
 

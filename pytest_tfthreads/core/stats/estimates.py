@@ -12,8 +12,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Annotated
 
-from pytest_tfthreads.core.decode import LARGEST, NotNegative
+from pytest_tfthreads.core.decode import LARGEST, NotNegative, Within
 
 FAMILYWISE_ERROR = 0.05
 """How often all that is tested together (a suite of unchanged code, the pairs of a sweep, unchanged
@@ -47,6 +48,14 @@ class Estimate:
 
     def to_json(self) -> dict[str, float | None]:
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation (of a logarithm) between processes, and its degrees of freedom."""
+
+    sd: NotNegative
+    dof: Annotated[float, Within(1)]
 
 
 @dataclass(frozen=True)
@@ -88,11 +97,15 @@ def change_from_log(log: float) -> float:
     return min(math.expm1(min(log, _LARGEST_LOG)), LARGEST)
 
 
-def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
+def mean_of_ratios(
+    figures: Sequence[float], confidence: float = 0.95, spread: Spread | None = None
+) -> Estimate:
     """Geometric mean of one positive figure a process, with Student's t interval of its logarithm.
 
     Speeds and their noise are multiplicative (a slow CPU state makes everything slower by a
-    factor), hence the logarithm: mean ± t(n - 1) · s / √n there, then back.
+    factor), hence the logarithm: mean ± t(dof) · s / √n there, then back. `s` is `spread`, where
+    more is known than the figures tell (`pooled_spread`), else their own, with n - 1 degrees of
+    freedom. A single figure has no interval.
     Raises `ValueError` on no figures or one that is not positive and finite.
     """
     if not figures:
@@ -103,10 +116,11 @@ def mean_of_ratios(figures: Sequence[float], confidence: float = 0.95) -> Estima
     mean = fmean(logs)
     if len(logs) == 1:
         return Estimate(from_log(mean), None, None)
-    dof = len(logs) - 1
-    # statistics.stdev is exact, by fractions, and as slow: here it is called for each saved test.
-    spread = math.sqrt(sum((log - mean) ** 2 for log in logs) / dof)
-    half_width = student_t(0.5 + confidence / 2, dof) * spread / math.sqrt(len(logs))
+    if spread is None:
+        dof = len(logs) - 1
+        # statistics.stdev is exact, by fractions, and as slow: this is called for each saved test.
+        spread = Spread(math.sqrt(sum((log - mean) ** 2 for log in logs) / dof), dof)
+    half_width = student_t(0.5 + confidence / 2, spread.dof) * spread.sd / math.sqrt(len(logs))
     return Estimate(*map(from_log, (mean, mean - half_width, mean + half_width)))
 
 

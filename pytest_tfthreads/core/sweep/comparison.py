@@ -24,11 +24,16 @@ from pytest_tfthreads.core.threads import ThreadConfig
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration of a test; `id` is its `Case.id`."""
+    """One configuration of a test; `id` is its `Case.id`.
+
+    `same_as`: the id of another one, which this is another name of on the machine that measured.
+    The measurement is that one's.
+    """
 
     id: str
     threads: ThreadConfig
     measurement: Measurement
+    same_as: str = ""
 
     @property
     def terms(self) -> str:

@@ -108,6 +108,12 @@ class Recommendation:
     # With several instances: those that none beats in both throughput and the time of a call, by
     # their figures as measured; most throughput first, the shortest call last. Else empty.
     front: tuple[Configuration, ...] = ()
+    # Other names of these configurations. They are not compared: each is the same as another one.
+    aliases: tuple[Candidate, ...] = ()
+
+    def aliases_of(self, configuration: Configuration) -> list[Candidate]:
+        """Its other names."""
+        return [alias for alias in self.aliases if alias.same_as == configuration.id]
 
     @property
     def shortest_call(self) -> Configuration | None:
@@ -155,11 +161,15 @@ class Recommendation:
 def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | None:
     """Advice from one test's configurations; `None` if no two of them can be compared.
 
+    Of those that are the same, the one that was measured stands for all.
+
     The knee is that of D. Eager, J. Zahorjan and E. Lazowska, "Speedup versus efficiency in
     parallel systems" (1989): where efficiency ÷ time an item is greatest. Efficiency here is
     items a CPU-second, for threads that sleep take no CPU from anybody.
     Raises `ValueError` where two candidates have the same id.
     """
+    aliases = aliases_among(candidates)
+    candidates = [one for one in candidates if one not in aliases]
     comparison = compare(candidates)
     if not comparison.compared:
         return None
@@ -218,7 +228,14 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         settings=settings(configurations[best].candidate),
         not_compared=comparison.not_compared,
         front=tuple(configurations[one.id] for one in _front(compared)),
+        aliases=aliases,
     )
+
+
+def aliases_among(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Those that are other names of candidates that are there too."""
+    ids = {one.id for one in candidates if not one.same_as}
+    return tuple(one for one in candidates if one.same_as in ids)
 
 
 def _is_single(candidate: Candidate) -> bool:

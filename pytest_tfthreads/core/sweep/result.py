@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_tfthreads.core.sweep.comparison import Candidate
-from pytest_tfthreads.core.sweep.recommendation import Recommendation, recommend
+from pytest_tfthreads.core.sweep.recommendation import Recommendation, aliases_among, recommend
 from pytest_tfthreads.core.sweep.search import SearchCost
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """`recommendation` is `None` where the configurations took no turns with one another."""
+    """`recommendation` is `None` where no two configurations took turns with one another.
+
+    `same`: by the id of a configuration, the id of the one as which it was measured.
+    """
 
     test: str
     recommendation: Recommendation | None
     search: SearchCost | None = None
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, test: str, candidates: Sequence[Candidate], search: SearchCost | None) -> Sweep:
-        return cls(test, recommend(test, candidates), search)
+        same = {alias.id: alias.same_as for alias in aliases_among(candidates)}
+        return cls(test, recommend(test, candidates), search, same)
 
     def to_json(self) -> dict[str, Any]:
         advice, search = self.recommendation, self.search
         return {
             "test": self.test,
             "recommendation": None if advice is None else advice.to_json(),
+            "same": dict(self.same),
             "search": None if search is None else search.to_json(),
         }

@@ -29,7 +29,7 @@ from pytest_tfthreads.report.html.elements import (
     table,
 )
 from pytest_tfthreads.report.html.words import badge, change, name_of, seconds_of_a_call
-from pytest_tfthreads.report.sweep import has_default, of_percent, times
+from pytest_tfthreads.report.sweep import has_default, of_percent, same, times
 
 
 def speeds(subject: Subject) -> Element:
@@ -63,7 +63,11 @@ def speeds(subject: Subject) -> Element:
             number_cell(number(efficiency.value), bounds(efficiency)),
         ]
         if worth:
-            cells += _worth(worth.get(case.candidate.id), case is subject.best, with_default)
+            one = worth.get(case.candidate.same_as or case.candidate.id)
+            if case.candidate.same_as and one is not None:
+                cells += _empty(with_default, same(one.candidate))
+            else:
+                cells += _worth(one, case is subject.best, with_default)
         rows.append(_row(cells, subject, case))
     caption = "Speed by configuration"
     if with_default:
@@ -75,8 +79,7 @@ def speeds(subject: Subject) -> Element:
 
 def _worth(one: Configuration | None, is_best: bool, with_default: bool) -> list[Element]:
     if one is None:
-        empty = [number_cell(NOTHING) for _ in range(5 if with_default else 4)]
-        return [*empty, element("td", "not compared")]
+        return _empty(with_default, "not compared")
     single, default = one.throughput_to_single, one.throughput_to_default
     texts = (
         *([times(default)] if with_default else []),
@@ -91,6 +94,11 @@ def _worth(one: Configuration | None, is_best: bool, with_default: bool) -> list
         cells.append(number_cell(value, interval))
     word = "recommended" if is_best else "tied" if one.tied else "slower"
     return [*cells, element("td", word)]
+
+
+def _empty(with_default: bool, word: str) -> list[Element]:
+    empty = [number_cell(NOTHING) for _ in range(5 if with_default else 4)]
+    return [*empty, element("td", word)]
 
 
 def taken_apart(subject: Subject) -> Element:

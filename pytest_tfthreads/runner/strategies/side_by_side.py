@@ -75,16 +75,21 @@ class SideBySide:
         self._budget = budget
 
     def run(self, item_runs: Sequence[ItemRun], gate: Gate) -> dict[str, Beside]:
-        """By node id, of the members that saved runs did not settle."""
-        found = {}
+        """By node id, of the members that saved runs did not settle; under all their names."""
+        found: dict[str, Beside] = {}
         for item_run in item_runs:
             measurement = self._results.measurement(item_run)
             if measurement is None or not item_run.goes_on:
                 continue
-            stored = gate.judge(collection.nodeid_of(item_run.item), measurement, item_run.case)
+            stored = [
+                verdict
+                for one in item_run.names
+                for verdict in gate.judge(collection.nodeid_of(one.item), measurement, one.case)
+            ]
             if any(map(is_open, stored)):
                 self._budget.open()
-                found[item_run.item.nodeid] = self._beside(item_run, stored, gate)
+                beside = self._beside(item_run, stored, gate)
+                found |= {one.item.nodeid: beside for one in item_run.names}
                 end_early(item_runs)
         return found
 
@@ -102,7 +107,6 @@ class SideBySide:
     def _run(
         self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate, baseline: OpenVariant
     ) -> Beside:
-        test = collection.nodeid_of(item_run.item)
         now = self._progress(item_run, replace(self._here, roots=baseline.roots))
 
         looks, advice = self._settings.looks, ""
@@ -112,7 +116,7 @@ class SideBySide:
             measured = self._results.measurement(now)
             if measured is None:
                 return False
-            beside, done = gate.judge_duet(test, measured, item_run.case, duet), len(duet.pairs)
+            beside, done = duet_verdicts(item_run, measured, gate, duet), len(duet.pairs)
             if is_settled(stored, beside, done):
                 return True
             advice = end_by(self._budget, pairs_wanted(stored, beside), done, looks)
@@ -132,6 +136,17 @@ class SideBySide:
         return Beside(
             duet, self._results.measurement(now), duet.problem, advice, tuple(baseline.notes)
         )
+
+
+def duet_verdicts(
+    item_run: ItemRun, measurement: Measurement, gate: Gate, duet: Duet
+) -> list[Verdict]:
+    """Of a test under all its names: saved duets and tolerances may differ."""
+    return [
+        verdict
+        for one in item_run.names
+        for verdict in gate.judge_duet(collection.nodeid_of(one.item), measurement, one.case, duet)
+    ]
 
 
 def judged(

@@ -237,7 +237,10 @@ def test_unreadable_files(tmp_path):
 WRONG = [None, True, -1, 1e308, 10**400, float("nan"), float("inf"), "text", [], [None], {}, [[]]]
 MAY_BE_MISSING = {
     "": {"duet", "profile", "verdicts", "group", "configuration", "test", "flags"},
-    "processes": {"ring", "turn_rounds", "reference_wall_s", "reference_cpu_s", "contention"},
+    "processes": {
+        *("ring", "turn_rounds", "turns_missed"),
+        *("reference_wall_s", "reference_cpu_s", "contention"),
+    },
     "machine": {"tensorflow"},
     "profile": {"now", "baseline", "problems"},
     "verdicts": {

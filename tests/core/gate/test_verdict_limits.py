@@ -16,6 +16,7 @@ from pytest_tfthreads.core.gate.correction import (
     contention,
     log_speeds,
 )
+from pytest_tfthreads.core.gate.suite_drift import drifts_of
 from pytest_tfthreads.core.gate.verdict import (
     MARGIN,
     PASS_ERROR,
@@ -74,6 +75,10 @@ def test_limits_where_all_is_sure(tolerance, beyond):
     assert status(loss + A_BIT) == "pass"
     assert status(gain) == "pass"
     assert status(gain + A_BIT) == "improvement"
+    # Unless said otherwise, the tolerance itself is the limit.
+    whole = math.log1p(-tolerance)
+    assert status_of(sure(whole - A_BIT), tolerance, EXACT) == "regression"
+    assert status_of(sure(whole + A_BIT), tolerance, EXACT) == "pass"
 
 
 def test_what_is_within_the_margin_is_neither_lost_nor_won():
@@ -115,6 +120,8 @@ def test_what_is_detectable():
     certain = -math.log1p(-MARGIN * 0.1) + student_t(0.999, dof) * wide
     assert detectable(wide) == pytest.approx(by_hand(wide, certain))
     assert detectable(narrow) == pytest.approx(by_hand(narrow, -math.log(0.9)))
+    ratio = LogRatio(0.0, narrow**2, dof)
+    assert detectable_loss(ratio, 0.1, errors) == detectable(narrow)
     assert detectable(narrow, 0.7) == pytest.approx(by_hand(narrow, -math.log(0.93)))
 
 
@@ -390,6 +397,32 @@ def test_the_latest_run_decides_how_all_are_corrected():
     assert (plain.corrected, plain.measured) == (False, None)
 
 
+def test_what_is_judged_needs_the_reference_too():
+    """A reference that was never run now must not be made up, nor one that needs other cores."""
+    then = measured(100, 100, reference_s=0.001)
+    for found in the_judged(measured(80, 80), History((then,))):
+        assert (found.corrected, found.measured) == (False, None)
+        assert found.change.value == pytest.approx(-0.2, abs=1e-6)
+
+
+def test_by_which_clock_is_corrected_depends_on_both_sides():
+    """One core beside a reference on two is slowed down by less than the reference is."""
+
+    def beside(cores, wall_s, cpu_s):
+        one = replace(process(80, cores), reference_wall_s=wall_s, reference_cpu_s=cpu_s)
+        return measurement(one, one)
+
+    def change(now, then):
+        found = the_judged(now, History((then,)))[0]
+        assert found.corrected
+        return found.change.value
+
+    stands, alone = beside(2.0, 0.001, 0.0025), beside(1.0, 0.002, 0.004)
+    assert change(alone, stands) == pytest.approx(0.6)
+    assert change(stands, alone) == pytest.approx(1 / 1.6 - 1)
+    assert change(beside(2.0, 0.002, 0.004), stands) == pytest.approx(1.0)
+
+
 def test_contention_that_is_not_corrected_makes_speeds_less_sure():
     def beside(wall_s, cpu_s, speed=100):
         one = process(speed, 1.0)
@@ -485,6 +518,11 @@ def test_each_machine_drifts_by_itself():
     together = judge_all(both, Policy())
     by_itself = judge_all(both[1:], Policy())
     assert [one.change for one in together[2:]] == [one.change for one in by_itself]
+    drifts = drifts_of([wild.measurements])
+    beside_others = judge("wild", now_here, wild, Policy(), 6, drifts)
+    assert [one.change for one in together[:2]] == [one.change for one in beside_others]
+    unaware = judge("wild", now_here, wild, Policy(), 6)
+    assert [one.change for one in together[:2]] != [one.change for one in unaware]
     assert [one.test for one in together] == ["wild", "wild", "calm", "calm", "new", "new"]
 
 

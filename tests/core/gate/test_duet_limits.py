@@ -1,0 +1,220 @@
+"""All that a duet's verdict says, how far ahead it sees, and what must hold for any pairs."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import measurement, sample
+from properties import tried
+from pytest_tfthreads.core.gate.duet import (
+    BEYOND,
+    LOOKS,
+    MOST_FORESEEN,
+    STORED_DOF,
+    errors_of_look,
+    is_decided,
+    judge_duet,
+    mean_ratio,
+    pairs_to_decide,
+    status_by_looks,
+)
+from pytest_tfthreads.core.gate.pairs import Pair
+from pytest_tfthreads.core.gate.verdict import (
+    Change,
+    Errors,
+    Policy,
+    Verdict,
+    detectable_loss,
+    status_of,
+)
+from pytest_tfthreads.core.stats.estimates import LogRatio, student_t
+
+NOW = measurement(sample([0.2], [0.6]), sample([0.2], [0.6]))
+THEN = measurement(sample([0.1], [0.2]), sample([0.1], [0.2]))
+POLICY = Policy({"throughput": 0.05, "cpu_efficiency": 0.1})
+
+
+def duet(pairs, stored=(), hypotheses=2, policy=POLICY):
+    return judge_duet("test_x", NOW, THEN, pairs, stored, policy, hypotheses, "main (0123456)")
+
+
+def test_all_that_is_said_of_a_regression():
+    logs = [math.log(0.5) + noise for noise in (0.0, 0.01, -0.01)]
+    pairs = [Pair(one, one - math.log(1.5)) for one in logs]
+    throughput, efficiency = duet(pairs)
+    ratio, errors = mean_ratio(logs), errors_of_look(3, 2)
+    half = student_t(1 - errors.passed, ratio.dof) * ratio.sd
+    assert throughput == Verdict(
+        test="test_x",
+        metric="throughput",
+        status="regression",
+        configuration="2×1",
+        unit="images",
+        now=NOW.throughput,
+        tolerance=0.05,
+        reason="50 % slower: CPU work +200 %, parallelism +50 % (2.0 → 3.0 cores used)",
+        judged_against="main (0123456)",
+        baseline=THEN.throughput,
+        change=Change(
+            pytest.approx(-0.5),
+            pytest.approx(0.5 * math.exp(-half) - 1),
+            pytest.approx(0.5 * math.exp(half) - 1),
+            pytest.approx(1 - 2 * errors.passed),
+        ),
+        detectable=detectable_loss(ratio, 0.05, errors, BEYOND),
+        rule=throughput.rule,
+        judged_by="side by side",
+    )
+    assert throughput.rule == (
+        "side by side, a loss is a regression if it is more than 3.5 % as measured and more than "
+        "2 % for certain (0.7 and 0.4 of the tolerance): so a loss as large as the tolerance is "
+        "found. Changes are medians over neighbouring turns, so that a disturbance of one side "
+        "hardly counts; figures on the two sides of an arrow are of all rounds, with such "
+        "disturbances, and may differ by more or less"
+    )
+    assert efficiency.reason == (
+        "67 % less a CPU-second: CPU work +200 %, wall time +100 %, "
+        "parallelism +50 % (2.0 → 3.0 cores used)"
+    )
+    assert (efficiency.tolerance, efficiency.judged_by) == (0.1, "side by side")
+    assert "more than 7 % as measured and more than 4 % for certain" in efficiency.rule
+
+
+def test_errors_are_shared_by_looks_and_hypotheses():
+    assert errors_of_look(3, 10) == Errors(
+        pytest.approx(0.1 * 0.005), pytest.approx(0.1 * 0.005), pytest.approx(0.1 * 0.05)
+    )
+    assert errors_of_look(12, 1) == Errors(
+        pytest.approx(0.035), pytest.approx(0.035), pytest.approx(0.035)
+    )
+
+
+def test_a_verdict_is_that_of_its_own_metric_and_of_the_stored_pairs():
+    stored = [[Pair(0.2, 0.001), Pair(-0.2, -0.001)] * 2] * 3
+    pairs = [Pair(0.0, -0.3), Pair(0.01, -0.31), Pair(-0.01, -0.29)]
+    throughput, efficiency = duet(pairs, stored)
+    assert (throughput.status, efficiency.status) == ("inconclusive", "regression")
+    expected = mean_ratio([0.0, 0.01, -0.01], [[0.2, -0.2, 0.2, -0.2]] * 3)
+    assert throughput.detectable == detectable_loss(expected, 0.05, errors_of_look(3, 2), BEYOND)
+    assert throughput.pairs_to_decide == pairs_to_decide(expected, 3, 0.05, 2)
+    assert efficiency.pairs_to_decide is None
+    passed, _ = duet([Pair(0.0, 0.0)] * 3)
+    assert (passed.status, passed.pairs_to_decide, passed.rule) == ("pass", None, "")
+
+
+def test_stored_pairs_count_by_their_degrees_of_freedom():
+    """1 where that is all there is; `STORED_DOF` at the most."""
+    little = mean_ratio([0.0, 0.0, 0.0], [[0.3, 0.1]])
+    none = mean_ratio([0.0, 0.0, 0.0])
+    assert little.dof == none.dof + 1
+    assert little.variance * little.dof == pytest.approx(none.variance * none.dof + 0.02 / 3)
+    much = mean_ratio([0.0, 0.0, 0.0], [[0.3, 0.1]] * 9)
+    assert much.dof == none.dof + STORED_DOF
+    per_dof = 0.02 * 9 / 9
+    assert much.variance * much.dof == pytest.approx(
+        none.variance * none.dof + STORED_DOF * per_dof / 3
+    )
+
+
+def test_advice_where_pairs_are_left_and_where_none_are():
+    def advice(spread, count, policy=POLICY):
+        noise = [spread * (-1) ** n for n in range(count)]
+        found = duet([Pair(one, 0.0) for one in noise], policy=policy)[0]
+        assert found.status == "inconclusive"
+        return found.advice
+
+    assert advice(0.1, 11) == ("more pairs: the duet ended after 11 of at most 12",)
+    quieter = (
+        "12 pairs did not decide it, nor would a few more: measure on a quieter machine, or each "
+        "process for longer (--benchmark-max-time)"
+    )
+    ratio = mean_ratio([0.1 * (-1) ** n for n in range(12)])
+    lowest = 1 - math.exp(ratio.log_ratio - student_t(1 - 0.7 * 0.05, ratio.dof) * ratio.sd)
+    share = math.ceil(100 * lowest)
+    tolerate = f"or tolerate more: --tf-threads-tolerance={share}% would have passed"
+    assert advice(0.1, 12) == (quieter, tolerate)
+    assert advice(15.0, 12) == (quieter,)
+
+
+def test_how_far_a_verdict_is_foreseen():
+    """As if all further pairs were like those so far, with the errors of each look."""
+    ratio, pairs = LogRatio(0.0, 0.04**2 / 3, 4.5), 3
+
+    def is_open(count):
+        foreseen = LogRatio(0.0, ratio.variance * pairs / count, ratio.dof + count - pairs)
+        return status_of(foreseen, 0.05, errors_of_look(count, 8), BEYOND) == "inconclusive"
+
+    found = pairs_to_decide(ratio, pairs, 0.05, 8)
+    assert found is not None
+    assert [is_open(count) for count in range(pairs + 1, found + 1)] == [
+        *[True] * (found - pairs - 1),
+        False,
+    ]
+    assert pairs_to_decide(LogRatio(0.0, 1e-9, 4.5), pairs, 0.05, 8) == pairs + 1
+    # The last that is looked at is the hundredth.
+    spreads = [0.2 * 1.002**n for n in range(400)]
+    seen = [pairs_to_decide(LogRatio(0.0, one**2 / 3, 4.5), 3, 0.05, 8) for one in spreads]
+    known = [one for one in seen if one is not None]
+    assert max(known) == MOST_FORESEEN == 100
+    assert None in seen
+
+
+def test_pairs_after_a_look_that_decides_are_not_looked_at():
+    loss = [math.log(0.8)] * 3
+    assert status_by_looks([*loss, *[0.5] * 9], 0.05, 2) == "regression"
+    noisy = [-0.05, 0.05, 0.0]
+    assert status_by_looks(noisy, 0.05, 2) == "inconclusive"
+    assert status_by_looks([*noisy, *[math.log(0.7)] * 9], 0.05, 2) != "pass"
+
+
+def test_when_a_duet_is_over():
+    open_, closed = duet([Pair(0.1, 0.0), Pair(-0.1, 0.0), Pair(0.0, 0.0)])
+    assert (open_.status, closed.status) == ("inconclusive", "pass")
+    assert not is_decided([open_, closed], LOOKS[-1] - 1)
+    assert is_decided([open_, closed], LOOKS[-1])
+    assert is_decided([closed], 1)
+
+
+# -- for any pairs --------------------------------------------------------------------------------
+
+LOGS = st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=12)
+STORED = st.lists(st.lists(st.floats(-0.3, 0.3), max_size=6), max_size=4)
+WORST_FIRST = ("regression", "inconclusive", "pass", "improvement")
+
+
+def close(one, other):
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
+
+
+@tried(150)
+@given(LOGS, STORED, st.floats(-0.2, 0.2), st.randoms(use_true_random=False))
+def test_a_mean_of_pairs_depends_on_no_order_and_moves_with_them(logs, stored, shift, random):
+    found = mean_ratio(logs, stored)
+    shuffled, runs = [*logs], [*stored]
+    random.shuffle(shuffled)
+    random.shuffle(runs)
+    # What all pairs of a saved run have in common is a change of speed, and no noise.
+    moved = mean_ratio(
+        [one + shift for one in shuffled], [[one - shift for one in run] for run in runs]
+    )
+    mirrored = mean_ratio([-one for one in logs], stored)
+    assert min(logs) - 1e-12 <= found.log_ratio <= max(logs) + 1e-12
+    assert close(moved.log_ratio, found.log_ratio + shift)
+    assert close(mirrored.log_ratio, -found.log_ratio)
+    for other in (moved, mirrored):
+        assert close(other.variance, found.variance)
+        assert close(other.dof, found.dof)
+
+
+@tried(100)
+@given(LOGS, STORED, st.floats(0, 0.5), st.sampled_from([1, 2, 26, 400]))
+def test_a_slower_candidate_is_judged_no_better(logs, stored, slower, hypotheses):
+    def statuses(by):
+        pairs = [Pair(one - by, one - by) for one in logs]
+        runs = [[Pair(one, one) for one in run] for run in stored]
+        return [one.status for one in duet(pairs, runs, hypotheses)]
+
+    for now, then in zip(statuses(slower), statuses(0.0), strict=True):
+        assert WORST_FIRST.index(now) <= WORST_FIRST.index(then)

@@ -1,0 +1,138 @@
+"""Other programs ran beside one side and not beside the other: the comparison is less sure."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+
+from builders import measurement, sample
+from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.contention import Contention
+from pytest_tfthreads.core.gate.others import differ, spread_by_others
+from pytest_tfthreads.core.gate.verdict import Policy, judge
+from pytest_tfthreads.core.tolerance import METRICS
+
+RUNS = 60  # so many alike that a loss of 20 % is found
+CALLS = 1000
+SHARES = (0.0, 0.02, 0.1, 0.38, 0.5, 0.9, 1.0)
+
+
+def measured(speed=100.0, cores=2.0, reference_s=None, company=None):
+    """Three processes of so many calls a second, beside this company."""
+    wall_s = CALLS / speed
+    one = sample(
+        (wall_s,),
+        (cores * wall_s,),
+        iterations=CALLS,
+        reference_wall_s=reference_s,
+        reference_cpu_s=reference_s,
+        contention=company,
+    )
+    return measurement(one, one, one)
+
+
+def beside(share):
+    return Contention(runqueue_share=share, others_share=share, steal_share=0.0)
+
+
+def verdicts(now, then):
+    found = judge("t", now, History((then,) * RUNS, "a run"), Policy(), 2)
+    return dict(zip(METRICS, found, strict=True))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_more_the_company_differs_the_less_sure(metric):
+    spreads = [spread_by_others(metric, beside(share), beside(0.0)) for share in SHARES]
+    assert spreads[0] == 0
+    assert all(one < other for one, other in itertools.pairwise(spreads))
+    other_way = [spread_by_others(metric, beside(0.0), beside(share)) for share in SHARES]
+    assert spreads == pytest.approx(other_way)
+    assert all(map(math.isfinite, spreads))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        (None, None),
+        (beside(0.5), None),
+        (None, beside(0.5)),
+        (beside(0.5), Contention(runqueue_share=0.1)),
+        (Contention(steal_share=0.5), beside(0.0)),
+        *((beside(share), beside(share)) for share in SHARES),
+    ],
+)
+def test_company_that_is_alike_or_not_known_changes_nothing(metric, now, then):
+    assert spread_by_others(metric, now, then) == 0
+    assert not differ(now, then)
+    for reference_s in (None, 0.001):
+        with_company, without = (
+            verdicts(
+                measured(80, reference_s=reference_s, company=one),
+                measured(reference_s=reference_s, company=other),
+            )
+            for one, other in ((now, then), (None, None))
+        )
+        assert with_company[metric].change == without[metric].change
+        assert with_company[metric].status == "regression"
+
+
+def test_time_that_went_to_other_machines_is_company_too():
+    stolen = Contention(others_share=0.1, steal_share=0.4)
+    assert stolen.taken == pytest.approx(0.5)
+    assert Contention(others_share=0.1).taken == pytest.approx(0.1)
+    assert Contention(runqueue_share=0.1, steal_share=0.4).taken is None
+    assert Contention(others_share=0.9, steal_share=0.4).taken == 1
+    assert spread_by_others("cpu_efficiency", stolen, beside(0.5)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("reference_s", [None, 0.001])
+@pytest.mark.parametrize(("then", "now"), [(0.5, 0.0), (0.0, 0.5), (0.1, 0.4)])
+def test_no_cpu_efficiency_is_lost_for_certain_where_a_neighbour_came_or_went(
+    then, now, reference_s
+):
+    """Small ops did 16 % less a CPU-second when the neighbour on one of two CPUs had gone."""
+    found = verdicts(
+        measured(80, 2.0, reference_s, beside(now)), measured(100, 2.0, reference_s, beside(then))
+    )
+    alike = verdicts(
+        measured(80, 2.0, reference_s, beside(now)), measured(100, 2.0, reference_s, beside(now))
+    )
+    assert found["cpu_efficiency"].status == "inconclusive"
+    assert alike["cpu_efficiency"].status == "regression"
+    assert found["cpu_efficiency"].change.value == alike["cpu_efficiency"].change.value
+    assert found["cpu_efficiency"].detectable > alike["cpu_efficiency"].detectable
+
+
+def test_a_loss_far_beyond_what_company_explains_is_still_found():
+    found = verdicts(measured(50, company=beside(0.1)), measured(company=beside(0.0)))
+    assert found["cpu_efficiency"].status == "regression"
+
+
+def test_a_reference_that_stands_for_the_test_has_corrected_throughput():
+    """It needs as many CPUs as the test, so it has lost as much to others."""
+    found = verdicts(
+        measured(50, reference_s=0.002, company=beside(0.5)),
+        measured(100, reference_s=0.001, company=beside(0.0)),
+    )
+    assert found["throughput"].status == "pass"
+
+
+def test_throughput_without_a_reference_fails_nobody_who_had_half_of_the_cpus():
+    now = measured(45, company=beside(0.5))
+    assert verdicts(now, measured(company=beside(0.0)))["throughput"].status == "inconclusive"
+    assert verdicts(now, measured(company=beside(0.5)))["throughput"].status == "regression"
+
+
+def test_an_open_verdict_tells_of_company_that_held_nothing_back():
+    """Threads that found a free CPU each time, and yet shared caches with another program."""
+    then = replace(beside(0.5), runqueue_share=0.0)
+    now = replace(beside(0.0), runqueue_share=0.0)
+    verdict = verdicts(measured(80, company=now), measured(company=then))["cpu_efficiency"]
+    assert verdict.status == "inconclusive"
+    assert (
+        "; other programs took 50 % of the granted CPUs while the baseline was measured"
+        in verdict.reason
+    )
+    assert verdict.reason.count("other programs") == 1

@@ -1,0 +1,174 @@
+"""Levels of a history by hand: their noise, their widths, and where a change may be."""
+
+import itertools
+import math
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import tried
+from pytest_tfthreads.core.gate.level import CHANGE_ERROR, present_level
+from pytest_tfthreads.core.stats.change_points import (
+    NOISE,
+    Noise,
+    Session,
+    Shift,
+    noise_of,
+    segmentation,
+    shifts_between,
+)
+from pytest_tfthreads.core.stats.drift import (
+    EXPECTED_DOF,
+    FLOOR,
+    default_within,
+    dof_of_steps,
+    semivariance,
+)
+from pytest_tfthreads.core.stats.estimates import moderated_variance, student_t
+
+pytest.importorskip("ruptures", reason="the extra `report` is not installed")
+
+
+def of_points(*points, measured_s=math.inf):
+    return [Session((one,), measured_s) for one in points]
+
+
+def repeated(*levels):
+    """Points that go up and down by 0.01 around each level, so many of them."""
+    return [level + 0.01 * (-1) ** number for count, level in levels for number in range(count)]
+
+
+def test_noise_by_hand():
+    sessions = [Session((0.0, 0.1), 0.1), Session((0.2,), 1.0), Session((0.1, 0.1, 0.1), 2.0)]
+    default = 0.07**2 + fmean(
+        [default_within(0.1) / 2, default_within(1.0), default_within(2.0) / 3]
+    )
+    points = [0.05, 0.2, 0.1]
+    expected = moderated_variance(semivariance(points), dof_of_steps(2), default, NOISE.weight)
+    assert noise_of(sessions) == Noise(
+        pytest.approx(expected), pytest.approx(expected), dof_of_steps(2) + EXPECTED_DOF
+    )
+    alone = 0.07**2 + default_within(0.1) / 2
+    assert noise_of(sessions[:1]) == Noise(pytest.approx(alone), pytest.approx(alone), EXPECTED_DOF)
+    silent = noise_of(of_points(1.0, 1.0, 1.0))
+    default = 0.07**2 + default_within(math.inf)
+    assert silent.of_points == pytest.approx(
+        moderated_variance(FLOOR**2, dof_of_steps(2), default, NOISE.weight)
+    )
+
+
+def test_levels_and_changes_by_hand():
+    points = repeated((12, 1.0), (8, 0.5))
+    sessions = of_points(*points)
+    found, noise = segmentation(sessions), noise_of(sessions)
+    # Points that alternate are not like their neighbours: the noise is that of independent ones.
+    assert found.spread == pytest.approx(math.sqrt(noise.of_points))
+    width = student_t(0.975, noise.dof) * math.sqrt(noise.of_points)
+    one, other = found.levels
+    assert (one.start, one.stop, other.start, other.stop) == (0, 12, 12, 20)
+    assert (one.log_speed, other.log_speed) == (pytest.approx(1.0), pytest.approx(0.5))
+    assert one.half_width == pytest.approx(width / math.sqrt(12))
+    assert other.half_width == pytest.approx(width / math.sqrt(8))
+    assert one.speed.value == pytest.approx(math.e)
+    assert one.speed.low == pytest.approx(math.exp(1 - one.half_width))
+    assert one.speed.high == pytest.approx(math.exp(1 + one.half_width))
+    (change,) = found.changes
+    assert (change.old, change.new, change.index) == (one, other, 12)
+    variance = noise.of_points * (1 / 12 + 1 / 8)
+    assert change.shift == Shift(pytest.approx(-0.5), pytest.approx(variance), noise.dof)
+    half = student_t(0.975, noise.dof) * math.sqrt(variance)
+    assert change.shift.value == pytest.approx(math.expm1(-0.5))
+    assert change.shift.low == pytest.approx(math.expm1(-0.5 - half))
+    assert change.shift.high == pytest.approx(math.expm1(-0.5 + half))
+    # Another speed of the same sessions moved the other way.
+    doubled = of_points(*(-2 * point for point in points))
+    (shift,) = shifts_between(doubled, found.changes)
+    other_noise = noise_of(doubled)
+    assert shift.log_ratio == pytest.approx(1.0)
+    assert shift.variance == pytest.approx(other_noise.of_points * (1 / 12 + 1 / 8))
+    assert shift.dof == other_noise.dof
+    assert shifts_between(doubled, []) == []
+
+
+def test_where_a_change_may_be():
+    """No worse than by the 95 % of a likelihood ratio: 7.35 variances."""
+    points = repeated((10, 0.0), (10, -0.05))
+    (change,) = segmentation(of_points(*points)).changes
+    assert change.index == 10
+    variance = noise_of(of_points(*points)).of_points
+    before, after = change.old.log_speed, change.new.log_speed
+
+    def misfit(index):
+        return sum((one - before) ** 2 for one in points[:index]) + sum(
+            (one - after) ** 2 for one in points[index:]
+        )
+
+    limit = misfit(10) - 2 * math.log(1 - math.sqrt(0.95)) * variance
+    possible = [index for index in range(2, 19) if misfit(index) <= limit]
+    assert (change.after, change.by) == (min(possible) - 1, max(possible))
+    assert change.by > change.index > change.after + 1
+
+
+def test_neighbours_that_are_alike_make_means_less_sure():
+    """Each point twice: half of what seems to be known is."""
+    points = [0.03 * (-1) ** (number // 3) for number in range(60)]
+    found, independent = segmentation(of_points(*points)), noise_of(of_points(*points))
+    assert not found.changes
+    products = [x * y for x, y in itertools.pairwise(points)]
+    chance = 0.5 * math.sqrt(60) / 60
+    alike = round(sum(products) / sum(one**2 for one in points) - chance, 1)
+    assert 0 < alike < 0.9
+    assert found.spread == pytest.approx(math.sqrt(independent.of_points / (1 - alike)))
+    of_means = independent.of_points * (1 + alike) / (1 - alike) ** 2
+    width = student_t(0.975, independent.dof) * math.sqrt(of_means / 60)
+    assert found.levels[0].half_width == pytest.approx(width)
+
+
+def test_an_odd_session_stands_for_its_nearer_neighbour():
+    points = repeated((15, 0.0))
+    points[7], points[0], points[14] = 2.0, -3.0, 3.0
+    (level,) = segmentation(of_points(*points)).levels
+    mended = [*points]
+    # The middle one of three: of a point and its neighbours, or at an end the last three.
+    mended[7], mended[0], mended[14] = points[6], points[1], points[12]
+    assert level.log_speed == pytest.approx(fmean(mended))
+    two = segmentation(of_points(0.0, 5.0)).levels
+    assert [one.log_speed for one in two] == [2.5]
+
+
+def test_who_begins_the_level():
+    steady, faster = repeated((8, 0.0)), repeated((4, 0.5))
+    assert CHANGE_ERROR == 0.01
+    assert present_level(of_points(*steady, *faster), beside={8}) == (8, 9, 10, 11)
+    assert present_level(of_points(*steady, *faster), since=2) == (8, 9, 10, 11)
+    assert present_level(of_points(*faster, *steady), since=1) == (1, 2, 3)
+    assert present_level(of_points(*faster, *steady), since=1, beside={4}) == tuple(range(4, 12))
+    # Counted from the named run, that place is another.
+    assert present_level(of_points(*faster, *steady), since=1, beside={3, 5}) == (1, 2, 3)
+    # After a loss that was accepted, what is like the lower level joins it.
+    history = of_points(*repeated((8, 0.0), (6, -0.4), (6, 0.4), (6, -0.4)))
+    assert present_level(history, beside={8}) == tuple(range(14, 20))
+    with pytest.raises(ValueError, match="at least one session"):
+        present_level([])
+
+
+@tried(60)
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.floats(-0.5, 0.5)), min_size=1, max_size=4),
+    st.floats(-5, 5),
+    st.data(),
+)
+def test_the_level_is_there_and_begins_where_it_may(parts, shift, data):
+    points = repeated(*parts)
+    since = data.draw(st.integers(0, len(points) - 1))
+    beside = data.draw(st.frozensets(st.integers(0, len(points) - 1)))
+    found = present_level(of_points(*points), since, beside)
+    assert found
+    assert list(found) == sorted(set(found))
+    assert since <= found[0]
+    assert found[-1] < len(points)
+    # A run that is slower by itself makes no level: nothing that came before is lost for that.
+    slower = present_level(of_points(*points, min(points) - 3), since, beside)
+    assert min(slower) <= max(found)
