@@ -186,7 +186,7 @@ def print_verdicts(saved: Mapping[int, Sequence[Run]]) -> None:
             failed = sum(any(one.status == "regression" for one in each) for each in builds)
             verdicts = [one for each in builds for one in each]
             moved = ", ".join(
-                f"{metric} {_mean_change(verdicts, metric):+.0f}" for metric in METRICS
+                f"{metric} {_mean_change(verdicts, metric):+.0f}" for metric in METRICS if builds
             )
             told = counts(one.status for one in verdicts)
             print(f"| {then_load} | {now_load} | {failed} of {len(builds)} | {told} | {moved} |")
@@ -211,7 +211,7 @@ def _mean_change(verdicts: Sequence[Verdict], metric: str) -> float:
         for one in verdicts
         if one.metric == metric and one.baseline is not None
     ]
-    return 100 * math.expm1(fmean(logs)) if logs else math.nan
+    return 100 * math.expm1(fmean(logs))
 
 
 def counts(statuses: Iterator[str]) -> str:

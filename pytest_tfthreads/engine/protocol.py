@@ -17,6 +17,9 @@ from typing import Any, Literal
 # A measuring process ends with this code where it could not answer.
 MUTE_EXIT_CODE = 70
 
+# Text of a test that printed 100 MB takes up to six times as much in JSON.
+MAX_MESSAGE_BYTES = 1 << 30
+
 _CHUNK_BYTES = 1 << 16
 _MAX_FDS = 8
 
@@ -67,12 +70,20 @@ class GarbledMessageError(ValueError):
     """What came is no message: somebody else has written to the other side's socket."""
 
 
+class MessageTooLargeError(ValueError):
+    """A message that the other side would not take; nothing of it was sent."""
+
+
 class Connection:
-    """Messages over a stream socket. A message is complete at its line's end."""
+    """Messages over a stream socket. A message is complete at its line's end.
+
+    No message is longer than `MAX_MESSAGE_BYTES`.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._chunks: list[bytes] = []
+        self._length = 0  # of all chunks
         self._lines: deque[tuple[bytes, list[int]]] = deque()
         self._fds: list[int] = []
         self._begun = b""  # of the message that is coming
@@ -81,8 +92,13 @@ class Connection:
         return self.sock.fileno()
 
     def send(self, kind: MessageKind, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-        """Raises `ConnectionClosedError` where nobody listens any more."""
+        """Raises `ConnectionClosedError` where nobody listens, and `MessageTooLargeError`."""
         line = json.dumps({"kind": kind, **body}, default=_plain).encode() + b"\n"
+        if len(line) > MAX_MESSAGE_BYTES:
+            raise MessageTooLargeError(
+                f"It takes {len(line) / 1e6:,.0f} MB as JSON, and the limit is "
+                f"{MAX_MESSAGE_BYTES / 1e6:,.0f} MB."
+            )
         try:
             # Descriptors go with the first byte, the rest follows however large it is.
             socket.send_fds(self.sock, [line[:1]], list(fds))
@@ -110,18 +126,22 @@ class Connection:
             if not data:
                 raise ConnectionClosedError
             self._chunks.append(data)
+            self._length += len(data)
             self._begun += data[: len(_BEGINNING) - len(self._begun)]
             self._check_beginning()
             # Descriptors came with the last byte, which is the first one of their message.
             if b"\n" not in data:
                 self._fds += fds
+                if self._length > MAX_MESSAGE_BYTES:
+                    self._chunks.clear()
+                    raise GarbledMessageError("a message without end")
                 return None
             *lines, rest = b"".join(self._chunks).split(b"\n")
             self._lines.extend(
                 (line, [] if number else self._fds) for number, line in enumerate(lines)
             )
             self._fds = fds
-            self._chunks = [rest]
+            self._chunks, self._length = [rest], len(rest)
             self._begun = rest[: len(_BEGINNING)]
         line, fds = self._lines.popleft()
         return _parsed(line), fds

@@ -11,6 +11,7 @@ from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative, Plain, decode, encode
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.op_profile import TraceResult
+from pytest_tfthreads.engine.protocol import MessageTooLargeError
 
 # How a measuring process came to its end, as far as it can tell itself.
 FINISHED: Final = "finished"  # the item ran; passed or not is in its reports
@@ -23,6 +24,7 @@ SESSION_EXIT: Final = "session-exit"  # pytest.exit()
 INTERRUPTED: Final = "interrupted"  # the test raised KeyboardInterrupt
 INTERNAL_ERROR: Final = "internal-error"  # pytest or a plugin broke
 DESCRIPTORS_CLOSED: Final = "descriptors-closed"  # pytest broke because the test closed its files
+TOO_LARGE: Final = "too-large"  # what the test left for its reports cannot be sent
 
 Outcome = Literal[
     "finished",
@@ -35,14 +37,23 @@ Outcome = Literal[
     "interrupted",
     "internal-error",
     "descriptors-closed",
+    "too-large",
 ]
 
 
 def outcome_of_error(error: BaseException) -> Outcome:
-    """Whose fault it is that pytest itself raised this."""
+    """Whose fault it is that pytest itself raised this, or that a reply could not be sent."""
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         return DESCRIPTORS_CLOSED
+    if isinstance(error, MessageTooLargeError):
+        return TOO_LARGE
     return INTERNAL_ERROR
+
+
+def unsent(error: Exception, details: str) -> Reply:
+    """Instead of a reply that could not be sent for this; `details` is the traceback."""
+    outcome = outcome_of_error(error)
+    return Reply(outcome, str(error) if outcome == TOO_LARGE else details)
 
 
 @dataclass(frozen=True)

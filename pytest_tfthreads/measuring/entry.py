@@ -22,11 +22,11 @@ from typing import NoReturn
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
 from pytest_tfthreads.engine.reply import (
-    INTERNAL_ERROR,
     MISCONFIGURED,
     NO_TENSORFLOW,
     Reply,
     outcome_of_error,
+    unsent,
 )
 from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.system import linux
@@ -72,8 +72,8 @@ def _send(connection: Connection, reply: Reply) -> None:
         connection.send("reply", reply.to_json())
     except ConnectionClosedError:
         raise
-    except Exception:  # what a test has left in its extra_info or properties can do anything
-        connection.send("reply", Reply(INTERNAL_ERROR, traceback.format_exc()).to_json())
+    except Exception as error:  # what a test has left in its extra_info can do anything
+        connection.send("reply", unsent(error, traceback.format_exc()).to_json())
 
 
 def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int]) -> Reply:

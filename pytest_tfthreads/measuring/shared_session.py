@@ -64,8 +64,8 @@ class SharedSession(MeasuringSession):
                     self._say("done", self.reply().to_json())
                 except ConnectionClosedError:
                     raise
-                except Exception:  # as in `reply`
-                    told = Reply(replies.INTERNAL_ERROR, traceback.format_exc())
+                except Exception as error:  # as in `reply`
+                    told = replies.unsent(error, traceback.format_exc())
                     self._say("done", told.to_json())
         self._told.outcome = replies.FINISHED
         session._setupstate.teardown_exact(None)

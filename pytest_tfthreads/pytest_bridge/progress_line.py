@@ -43,6 +43,7 @@ class ProgressLine:
         self._processes: int | None = None  # of this test, still to be run
         self._passes: int | None = None
         self._pass: int | None = None
+        self._phase = ""
         self._running = 0
         self._running_since_s = 0.0
         self._next_s: float | None = None
@@ -99,6 +100,21 @@ class ProgressLine:
             assert self._all_pace is not None
             self._all_pace = self._all_pace.after(processes, seconds)
 
+    @contextlib.contextmanager
+    def phase(self, text: str, at_once: bool = False) -> Iterator[None]:
+        """While a test that measures nothing is at this.
+
+        `at_once`: nobody can tell until it is over, so a live line tells before it begins.
+        """
+        self._phase = text
+        try:
+            if at_once and self._every_s() == LIVE_EVERY_S:
+                self._next_s = time.monotonic()
+            self.tick()
+            yield
+        finally:
+            self._phase = ""
+
     def tick(self) -> None:
         """It may be time to tell; nobody is being measured at this moment."""
         now_s = time.monotonic()
@@ -130,6 +146,8 @@ class ProgressLine:
 
     def _doing(self, now_s: float) -> Doing:
         """What to tell."""
+        if self._phase:
+            return Doing(self._test, None, phase=self._phase)
         if self._processes is None:
             return Doing(self._test, self._pass, self._passes)
         running_s = now_s - self._running_since_s

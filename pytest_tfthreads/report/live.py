@@ -13,7 +13,8 @@ class Doing:
     """What a run is at.
 
     `test` is the test in words, `number` which pass of how many (`passes`; None: nobody knows);
-    with no number a trace is being taken.
+    with no number a trace is being taken. `phase` says instead what a test that measures nothing is
+    at.
     `left_s` are seconds until the test is done, and `all_left_s` until all tests are.
     """
 
@@ -22,12 +23,13 @@ class Doing:
     passes: int | None = None
     left_s: float | None = None
     all_left_s: float | None = None
+    phase: str = ""
 
 
 def line(doing: Doing) -> str:
     """The test comes last: what does not fit into a narrow terminal is the end of its name."""
     what = "trace" if doing.number is None else f"pass {doing.number}"
-    told = [what + ("" if doing.passes is None else f" of {doing.passes}")]
+    told = [doing.phase or what + ("" if doing.passes is None else f" of {doing.passes}")]
     if doing.left_s is not None:
         all_left = "" if doing.all_left_s is None else f" (all: {clock(doing.all_left_s)})"
         told.append(f"about {clock(doing.left_s)} left{all_left}")

@@ -246,13 +246,16 @@ def _aims(recommendation: Recommendation) -> list[str]:
     shortest = recommendation.shortest_call
     if shortest is None:
         return []
-    best = recommendation.best
+    best, most = recommendation.best, recommendation.front[0]
+    # What has a little more as measured is no better, and would read as a contradiction.
+    tie = "" if most.id == best.id else f"; tied with {_call(most)}"
     sentences = [
         f"most throughput of all instances together: {_call(best)}, cores used: "
-        f"{_cores(best.candidate)}",
+        f"{_cores(best.candidate)}{tie}",
         f"shortest time of a call: {_call(shortest)}",
     ]
-    between = [one for one in recommendation.front if one.id not in (best.id, shortest.id)]
+    told = (best.id, most.id, shortest.id)
+    between = [one for one in recommendation.front if one.id not in told]
     if between:
         sentences.append("between them: " + "; ".join(f"{_call(one)}" for one in between))
     return sentences

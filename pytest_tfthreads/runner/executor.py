@@ -189,9 +189,10 @@ class Processes:
             process = None
         try:
             if process is None:
-                self._launcher.settle([(job.job.home, job.job.env)])
-                self._preload([job.job])
-            with self._leases.shared(job.purpose):
+                with self._progress.phase("starting a process", at_once=True):
+                    self._launcher.settle([(job.job.home, job.job.env)])
+                    self._preload([job.job])
+            with self._leases.shared(job.purpose), self._progress.phase("running"):
                 if process is None:
                     process = self._shared[serial] = self._sharing(job.job)
                     cpus = self._machine.cpu_set(process.cpu_count, job.first_cpu)

@@ -245,7 +245,7 @@ def test_every_kind_of_failure_is_in_the_reference():
                 kinds.add(first.value)
     # Those by which a process says itself why it did not run its test.
     kinds |= {reply.NOT_COLLECTED, reply.MISCONFIGURED, reply.INTERNAL_ERROR}
-    kinds |= {reply.DESCRIPTORS_CLOSED, reply.CONFIGURE_FAILED}
+    kinds |= {reply.DESCRIPTORS_CLOSED, reply.CONFIGURE_FAILED, reply.TOO_LARGE}
     kinds = {kind for kind in kinds if re.fullmatch(r"[a-z]+(-[a-z]+)*", kind)}
     documented = {words_in_code(row[0])[0] for row in rows("failures.md")}
     assert "crashed" in kinds, ABOUT_TESTS

@@ -1,14 +1,17 @@
 """Messages between processes."""
 
+import json
 import os
 import socket
 
 import pytest
 
+from pytest_tfthreads.engine import protocol
 from pytest_tfthreads.engine.protocol import (
     Connection,
     ConnectionClosedError,
     GarbledMessageError,
+    MessageTooLargeError,
 )
 
 
@@ -102,3 +105,21 @@ def test_descriptors_do_not_come_with_the_message_before_theirs(pair):
     told = [ours.receive() for _ in range(3)]
     assert [len(fds) for _, fds in told] == [0, 1, 0]
     os.close(told[1][1][0])
+
+
+def test_no_message_is_longer_than_the_limit(pair, monkeypatch):
+    ours, theirs = pair
+    monkeypatch.setattr(protocol, "MAX_MESSAGE_BYTES", 1000)
+    with pytest.raises(MessageTooLargeError, match="limit"):
+        theirs.send("large", {"text": "x" * 1000})
+    for _ in range(3):  # each is shorter, and nothing of the large one was sent
+        theirs.send("small", {"text": "x" * 900})
+    assert [ours.receive()[0]["kind"] for _ in range(3)] == ["small"] * 3
+    theirs.sock.sendall(b'{"kind": "' + b"x" * 991)
+    with pytest.raises(GarbledMessageError, match="without end"):
+        ours.receive()
+
+
+def test_room_is_left_for_a_test_that_prints_a_hundred_megabytes():
+    widest = max(len(json.dumps(chr(code))) - 2 for code in range(256))
+    assert 100e6 * widest < protocol.MAX_MESSAGE_BYTES

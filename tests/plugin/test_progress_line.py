@@ -39,6 +39,7 @@ def test_live_line_leaves_nothing_behind(suite, monkeypatch):
     told = "\r\x1b[K".join(one[1] + one[2] for one in found)
     assert re.search(r"pass 1 of 2, about \d:\d\d left \(all: \d:\d\d\): test_it", told)
     assert re.search(r"pass 2 of 2, about ", told)
+    assert "tf_threads: starting a process: test_it.py::test_fails" in told
     assert max(map(len, re.split(r"\r\x1b\[K", told))) < 70
     assert int(found[0][3]) == len("test_it.py ")
     assert re.search(r"test_it\.py \.\.F +\[100%\]\r\n", LIVE.sub("", shown))
@@ -84,4 +85,15 @@ def test_nothing_is_told_where_it_would_be_in_the_way(
         one.expect(processes=2, passes=2)
         with one.ring(1, processes=1):
             one.tick()
-    assert ("tf_threads: pass 1 of 2, about" in capsys.readouterr().out) == tells
+        with one.phase("starting a process", at_once=True):
+            pass
+    told = capsys.readouterr().out
+    assert ("tf_threads: pass 1 of 2, about" in told) == tells
+    assert ("tf_threads: starting a process: test_x\n" in told) == tells
+
+
+def test_what_cannot_be_taken_away_again_is_not_told_at_once(bare_pytester, capsys):
+    one = progress_line.ProgressLine(bare_pytester.parseconfigure())
+    with one.test("test_x", [], budget_s=1), one.phase("starting a process", at_once=True):
+        pass
+    assert "tf_threads" not in capsys.readouterr().out

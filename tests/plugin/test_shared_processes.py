@@ -7,6 +7,7 @@ import pytest
 
 from builders import flat
 from pytest_tfthreads.engine import shared_process
+from pytest_tfthreads.names import PROCESS_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
@@ -232,6 +233,34 @@ def test_a_fork_that_comes_back_takes_nothing_down_and_runs_no_further_test(suit
         *("module up", "module down"),
     ]
     assert len(set(pids)) == 2
+
+
+def test_a_test_that_reports_too_much_fails_and_the_others_go_on(suite):
+    suite.write(
+        f"""
+        {MARKED}
+        def test_large(of_module):
+            print(1_000_000 * "x")
+
+        def test_next(of_module):
+            pass
+
+        def test_last_large(of_module):
+            print(1_000_000 * "x")
+        """,
+        conftest=EVENTS
+        + """
+from pytest_tfthreads.engine import protocol
+
+if "TF_THREADS_PROCESS" in os.environ:
+    protocol.MAX_MESSAGE_BYTES = 100_000
+""".replace("TF_THREADS_PROCESS", PROCESS_VARIABLE),
+    )
+    result = suite.run()
+    result.assert_outcomes(passed=1, failed=2)
+    output = " ".join(result.outlines)
+    assert "is too large: what it printed" in output
+    assert "the limit is 0 MB" in output
 
 
 def test_what_ends_the_run_takes_fixtures_down_as_plain_pytest_does(suite):

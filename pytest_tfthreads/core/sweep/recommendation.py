@@ -418,7 +418,7 @@ def _no_gain(
             seems = "the recommended one seems to be faster than 1×1, but not measurably"
             sentences.append((OPEN, f"{OPEN}{where}: {seems}; {more}"))
         elif most <= _HELP:
-            keyword = "more threads do not help"
+            keyword = "more threads do not help" + (" one instance" if of_one else "")
             sentences.append((keyword, f"{keyword}{where}: {nothing} (gain: {bound})"))
         else:
             gain = f"a gain of {percent(most - 1)} is not ruled out"

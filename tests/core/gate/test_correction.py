@@ -159,3 +159,15 @@ def test_tests_that_drift_teach_each_other():
 
 def test_no_drift_from_single_runs():
     assert drifts_of([history(100), [], history(90)]) == {}
+
+
+@pytest.mark.parametrize("missing", ["wall", "cpu"])
+def test_a_reference_has_both_clocks(missing):
+    half = [process(**{missing: None})]
+    assert correction_of("throughput", half, [process()]) == NOT
+    assert correction_of("throughput", [process()], half) == NOT
+
+
+def test_the_reference_stands_from_its_limit_on():
+    assert stands_for_test([process(speed=1000, cores=0.7)])
+    assert not stands_for_test([process(speed=1000, cores=0.699)])

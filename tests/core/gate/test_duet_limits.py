@@ -218,3 +218,25 @@ def test_a_slower_candidate_is_judged_no_better(logs, stored, slower, hypotheses
 
     for now, then in zip(statuses(slower), statuses(0.0), strict=True):
         assert WORST_FIRST.index(now) <= WORST_FIRST.index(then)
+
+
+def test_pairs_far_apart_are_believed_more_than_what_is_expected():
+    found = mean_ratio([0.1, -0.1, 0.05, -0.05])
+    squares, prior = 0.025, 0.015**2
+    weight = 2.5 * (3 * prior / squares) ** 2
+    assert found.dof == pytest.approx(3 + weight)
+    assert found.variance == pytest.approx((squares + weight * prior) / found.dof / 4)
+    with pytest.raises(ValueError, match=r"^a mean needs a pair or more$"):
+        mean_ratio([])
+
+
+def test_without_saved_pairs_a_loss_is_limited_as_in_the_verdict():
+    assert status_by_looks([math.log(0.955)] * 12, 0.05, 1) == "regression"
+    assert status_by_looks([math.log(0.97)] * 12, 0.05, 1) == "pass"
+
+
+def test_what_is_foreseen_is_limited_as_in_the_verdict():
+    """A little less than the tolerance: too little for saved runs, and enough side by side."""
+    found = pairs_to_decide(LogRatio(-0.0505, 0.01**2 / 3, 4.5), 3, 0.05, 1)
+    assert found is not None
+    assert found <= LOOKS[-1]

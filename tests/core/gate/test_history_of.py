@@ -102,6 +102,8 @@ def test_why_there_is_no_history():
         "no-baseline",
         "the test was not measured in 2.json (day 2)",
     )
+    last = "the test was not measured in 3.json (day 3)"
+    assert problem(run(1), empty(2), empty(3), named=True) == ("no-baseline", last)
     other = "{} is not comparable: unit: images now, {} then"
     assert problem(run(1, unit="a"), run(2, unit="b")) == (
         "not-comparable",

@@ -442,6 +442,34 @@ def test_contention_that_is_not_corrected_makes_speeds_less_sure():
     assert found.detectable > steady.detectable
 
 
+def test_more_processes_do_not_help_against_contention():
+    def beside(wall_s, *speeds):
+        found = [process(speed, 1.0) for speed in speeds]
+        return measurement(
+            *(replace(one, reference_wall_s=wall_s, reference_cpu_s=0.001) for one in found)
+        )
+
+    then, steady = beside(0.001, 80, 120), beside(0.001, 80, 121)
+    crowded = beside(0.003, 80, 121)
+    for now, helps in ((steady, True), (crowded, False)):
+        found = the_judged(now, History((then,)))[1]
+        assert found.status == "inconclusive"
+        assert any("more processes" in one for one in found.advice) is helps
+
+
+def test_short_runs_are_no_level_of_their_own_by_luck():
+    """A CPU that flips between two speeds explains what long runs could not have by chance."""
+
+    def against(seconds):
+        runs = [measured(speed, seconds=seconds) for speed in (1000,) * 4 + (1200,) * 2]
+        titles = tuple(map(str, range(len(runs))))
+        now = measured(1200, seconds=seconds)
+        return the_judged(now, History(tuple(runs), titles=titles))[0].judged_against
+
+    assert against(2.0) == "the mean of 2 runs, 4 to 5"
+    assert against(0.01) == "the mean of 6 runs, 0 to 5"
+
+
 def test_remedies():
     def advice(now, *runs, policy=None):
         found = the_judged(now, History(runs), policy)[0]
@@ -565,3 +593,9 @@ def test_what_is_wrong_with_a_policy(fields, message):
         Policy(**fields)
     changed = Policy(fail_on=frozenset({"pass"})).with_tolerance({"cpu_efficiency": 0.5})
     assert changed == Policy({"throughput": 0.05, "cpu_efficiency": 0.5}, frozenset({"pass"}))
+
+
+def test_an_improvement_asks_for_a_new_baseline():
+    found = the_judged(measured(300, 300), History((measured(100, 100),)))[0]
+    assert (found.status, found.rule) == ("improvement", "")
+    assert found.advice == ("the baseline is due for renewal: save this run with --benchmark-save",)

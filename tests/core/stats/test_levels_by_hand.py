@@ -154,6 +154,28 @@ def test_who_begins_the_level():
         present_level([])
 
 
+def test_levels_differ_where_both_their_widths_say_so():
+    def history(back):
+        return of_points(*repeated((8, 0.0), (6, -0.6), (4, back)))
+
+    first, _, last = segmentation(history(0.045), CHANGE_ERROR).levels
+    assert max(first.half_width, last.half_width) < 0.045
+    both = math.hypot(first.half_width, last.half_width)
+    assert present_level(history(0.95 * both)) == (*range(8), *range(14, 18))
+    assert present_level(history(1.05 * both)) == (14, 15, 16, 17)
+
+
+def test_a_level_begins_where_a_change_is_nearly_sure():
+    """What one history of twenty would show by chance begins none."""
+    found = []
+    for step in range(60):
+        history = of_points(*repeated((8, 0.0), (6, 0.002 * step)))
+        found.append((len(segmentation(history).levels), len(present_level(history))))
+    assert (1, 14) in found
+    assert (2, 14) in found
+    assert (2, 6) in found
+
+
 @tried(60)
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.floats(-0.5, 0.5)), min_size=1, max_size=4),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_tfthreads.core.measurement import Latency
 from pytest_tfthreads.core.stats.scaling import speedup
 from pytest_tfthreads.core.sweep.comparison import compare
 from pytest_tfthreads.core.sweep.recommendation import recommend, settings
@@ -336,3 +337,70 @@ def test_advice_and_limits_never_contradict_each_other(candidate, seed):
     # Another one is named for CPU efficiency only where the recommended one is beaten there.
     if advice.most_efficient.id != best:
         assert any(comparison.cpu_efficiency(one, best).above for one in others)
+
+
+def random_sweep_of_instances(candidate, seed):
+    """The same over threads and instances: calls get slower beside neighbours, or they do not."""
+    rng = random.Random(seed)
+    steep, crowd = rng.uniform(0, 1), rng.choice((0.0, 0.1, 0.5, 1.0))
+    noise, rings = rng.choice((0.0, 0.003, 0.02, 0.1)), rng.choice((1, 2, 3, 5))
+    found = []
+    for intra, instances in itertools.product((1, 2, 4), (1, 2, 4)):
+        alone = speedup(intra, steep, 0.0)
+        together = alone * instances / (1 + crowd * (instances - 1))
+        one = candidate(
+            intra,
+            instances=instances,
+            speed=together,
+            cost=1 + rng.choice((0.0, 0.05, 0.3)) * (intra - 1),
+            rings=tuple(range(rings)),
+            noise=noise,
+            flags=("oversubscribed",) if intra * instances > 4 else (),
+        )
+        if instances > 1:
+            call_s = one.call_s * instances
+            one = replace(
+                one, measurement=replace(one.measurement, latency=Latency(call_s, 2 * call_s, 1))
+            )
+        found.append(one)
+    return rng.sample(found, rng.randint(3, len(found)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_answers_with_instances_never_contradict_each_other(candidate, seed):
+    candidates = random_sweep_of_instances(candidate, seed)
+    if all(one.instances == 1 for one in candidates):
+        candidates.append(candidate(1, instances=2))
+    advice = recommend("test", candidates)
+    comparison, best = compare(candidates), advice.best
+    oversubscribed = {one.id for one in candidates if one.measurement.flags}
+
+    def size(one):
+        return one.instances * max(one.pools.intra, one.pools.inter)
+
+    assert all(
+        size(best.candidate) <= size(one)
+        for one in candidates
+        if one.id in advice.equals and one.id not in oversubscribed
+    )
+    # Three answers: nobody has measurably more, nobody is sooner, none between is beaten in both.
+    most, shortest = advice.front[0], advice.shortest_call
+    if best.id not in oversubscribed:
+        within = [one.id for one in candidates if one.id not in oversubscribed]
+        assert not any(comparison.throughput(one, best.id).above for one in within)
+    assert shortest.candidate.call_s == min(one.call_s for one in candidates)
+    for one, other in itertools.permutations(advice.front, 2):
+        assert (
+            one.candidate.measurement.throughput.value
+            > other.candidate.measurement.throughput.value
+            or one.candidate.call_s < other.candidate.call_s
+        )
+    text = " ".join(" ".join(render(Sweep("test", advice))).split())
+    assert f"most throughput of all instances together: {label(best.candidate)} (" in text
+    if most.id != best.id:
+        assert f"tied with {label(most.candidate)} (" in text
+        assert not comparison.throughput(most.id, best.id).above
+    # More threads that do not help one instance are not recommended for one.
+    assert "more threads do not help:" not in text
+    if "more threads do not help one instance" in text and best.candidate.instances == 1:
+        assert max(best.candidate.pools.intra, best.candidate.pools.inter) == 1
