@@ -585,8 +585,8 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
     project.write("src/product.py", product(20))
     project.commit("two tests")
     assert project.run("--benchmark-save=first") == 0
-    project.write("src/product.py", product(25))
-    # One saved run cannot tell a quarter; its commit can.
+    project.write("src/product.py", product(30))
+    # One saved run cannot tell a third; its commit can.
     assert project.run("--benchmark-compare", *args) == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression", "test_tolerant": "pass"}
     recorded = {name.partition("[")[0]: one["extra_info"]["tf_threads"]
