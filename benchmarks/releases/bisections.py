@@ -13,75 +13,34 @@ import io
 import json
 import os
 import random
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+import project
+from project import git
+
 from pytest_tfthreads import cli
 from pytest_tfthreads.core.tolerance import METRICS
 
-STEPS = 400  # of the measured loop: a quarter of a percent each
-TEST = """
-import product
-import pytest
-
-
-@pytest.mark.tf_threads(1, 1)
-def test_work(benchmark):
-    benchmark(product.work())
-"""
-PRODUCT = """
-import tensorflow as tf
-
-VERSION = {version}
-
-
-def work():
-    matrix = tf.random.stateless_normal((96, 96), seed=(1, 2)) / 96
-
-    @tf.function
-    def multiply():
-        return tf.while_loop(
-            lambda step, _: step < {steps},
-            lambda step, product: (step + 1, tf.matmul(product, matrix)),
-            (0, matrix),
-        )[1]
-
-    return lambda: multiply().numpy()
-"""
+TURNS = 400  # turns of the measured loop: a quarter of a percent each
 NODEID = "tests/test_it.py::test_work[intra1-inter1]"
-
-
-def git(top, *arguments):
-    named = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
-    done = subprocess.run(
-        ["git", "-C", top, *named, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def make(top, commits, loss, draw):
     """The repository; returns the id of the commit that does it."""
-    (top / "src").mkdir(parents=True)
-    (top / "tests").mkdir()
-    (top / "pytest.ini").write_text("[pytest]\npythonpath = src\n")
-    (top / "tests/test_it.py").write_text(TEST)
-    product = top / "src/product.py"
+    project.make(top)
     place = draw.randint(1, commits)
     others = [one for one in range(1, commits) if one != place]
     broken = draw.sample(others, 2)
     merge = draw.choice([one for one in range(1, commits + 1) if one not in broken])
-    git(top, "init", "-q", "-b", "main")
     culprit = ""
     for number in range(commits + 1):
-        steps = round(STEPS * (1 + loss * (number >= place)))
-        text = PRODUCT.format(version=number, steps=steps)
-        if number in broken:
-            text = f"raise ImportError('version {number}')\n"
         if number == merge:
             git(top, "checkout", "-q", "-b", "side")
-        product.write_text(text)
+        project.write(top, number, round(TURNS * (1 + loss * (number >= place))))
+        if number in broken:
+            (top / "src/product.py").write_text(f"raise ImportError('version {number}')\n")
         git(top, "add", "-A")
         git(top, "commit", "-q", "-m", f"version {number}")
         if number == merge:

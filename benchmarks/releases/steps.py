@@ -24,61 +24,27 @@ import time
 from pathlib import Path
 from statistics import fmean
 
+import project
+from project import git
+
 from pytest_tfthreads import cli
 from pytest_tfthreads.core.tolerance import METRICS
 
 STEPS = (0, -0.05, 0, 0, 0.03, 0, 0, -0.10, 0, 0.03, 0)
 SHORT_STEPS = (-0.05, 0, 0.03, -0.10)
 LOOP = 800  # turns of the measured loop at the first release: an eighth of a percent each
-TEST = """
-import product
-import pytest
-
-
-@pytest.mark.tf_threads(1, 1)
-def test_work(benchmark):
-    benchmark(product.work())
-"""
-PRODUCT = """
-import tensorflow as tf
-
-VERSION = {version}
-
-
-def work():
-    matrix = tf.random.stateless_normal((96, 96), seed=(1, 2)) / 96
-
-    @tf.function
-    def multiply():
-        return tf.while_loop(
-            lambda turn, _: turn < {turns},
-            lambda turn, product: (turn + 1, tf.matmul(product, matrix)),
-            (0, matrix),
-        )[1]
-
-    return lambda: multiply().numpy()
-"""
-
-
-def git(top, *arguments):
-    named = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
-    subprocess.run(["git", "-C", top, *named, *arguments], check=True, capture_output=True)
 
 
 def make(top, steps):
     """The repository; returns the names of its releases, and the true sizes of their steps."""
-    (top / "src").mkdir(parents=True)
-    (top / "tests").mkdir()
-    (top / "pytest.ini").write_text("[pytest]\npythonpath = src\n")
-    (top / "tests/test_it.py").write_text(TEST)
+    project.make(top)
     (top / ".gitignore").write_text(".benchmarks\n__pycache__\n")
-    git(top, "init", "-q", "-b", "main")
     turns = [LOOP]
     for step in steps:
         turns.append(round(turns[-1] / (1 + step)))
     names = [f"v1.{number}" for number in range(len(turns))]
     for number, (name, count) in enumerate(zip(names, turns, strict=True)):
-        (top / "src/product.py").write_text(PRODUCT.format(version=number, turns=count))
+        project.write(top, number, count)
         git(top, "add", "-A")
         git(top, "commit", "-q", "-m", f"Release {name}")
         git(top, "tag", name)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from builders import measurement
+from git_projects import git, product
 from pytest_tfthreads import cli
 from pytest_tfthreads.commands import bisect
 from pytest_tfthreads.commands.bisect_sides import causes
@@ -232,16 +233,6 @@ def test_a_state_that_is_none_is_an_error_that_names_the_file(tmp_path, text) ->
 # -- the command ----------------------------------------------------------------------------------
 
 
-def git(directory, *args):
-    done = subprocess.run(
-        ["git", "-C", directory, "-c", "user.name=N", "-c", "user.email=n@example.org", *args],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
-
-
 # Whoever is measured between both ends ends the command first, as often as the file says.
 ENDS_THE_COMMAND = """
 import os
@@ -253,10 +244,6 @@ if victim.exists():
     victim.unlink()
     os.kill(int(pid), int(signal))
 """
-
-
-def product(ms):
-    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from builders import measurement, sample
+from git_projects import git, product
 from pytest_tfthreads import cli
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.releases_kept import keep
@@ -409,20 +410,6 @@ def test_nothing_is_kept_of_open_steps(tmp_path) -> None:
 
 
 # -- the command ----------------------------------------------------------------------------------
-
-
-def git(directory, *args):
-    done = subprocess.run(
-        ["git", "-C", directory, "-c", "user.name=N", "-c", "user.email=n@example.org", *args],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
-
-
-def product(ms):
-    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
 
 
 @pytest.fixture

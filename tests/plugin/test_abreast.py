@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
+from git_projects import git, product
 from pytest_tfthreads.commands.pytest_run import PytestRun
 from pytest_tfthreads.core.abreast import Place
 
@@ -33,20 +33,6 @@ OPTIONS = ("--tf-threads-timeout=60", "--benchmark-max-time=0.1", "--benchmark-m
 DIES = "import os\n\ndef work():\n    os.kill(os.getppid(), 9)\n"
 
 
-def product(ms):
-    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
-
-
-def git(directory, *args):
-    return subprocess.run(
-        ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args],
-        cwd=directory,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-
-
 @pytest.fixture
 def project(suite, monkeypatch):
     """A repository with four releases: the second cannot run the test, the third kills."""
@@ -65,7 +51,7 @@ def project(suite, monkeypatch):
         (suite.path / "src" / "product.py").write_text(code)
         git(suite.path, "add", "-A")
         git(suite.path, "commit", "-q", "-m", "change")
-        suite.commits.append(git(suite.path, "rev-parse", "HEAD").strip())
+        suite.commits.append(git(suite.path, "rev-parse", "HEAD"))
     (suite.path / "src" / "product.py").write_text(product(12))
     suite.temporary = temporary
     return suite

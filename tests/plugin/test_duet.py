@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from git_projects import git, product
 from pytest_tfthreads.engine.environment import Environment
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.runner.variants import InEnvironment
@@ -38,20 +39,6 @@ ONE_LOOK = "--tf-threads-max-processes=3"
 def preloaded(project):
     """What each side's interpreter has imported of the project, as the run has recorded it."""
     return json.loads((project.path / "out.json").read_text())["tf_threads"]["preloaded"]
-
-
-def product(ms):
-    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
-
-
-def git(directory, *args):
-    return subprocess.run(
-        ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args],
-        cwd=directory,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
 
 
 class Project:

@@ -5,11 +5,11 @@ import itertools
 import os
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from git_projects import git
 from pytest_tfthreads.core.abreast import Begun, Collected, Found, Place, Wish
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import Pools
@@ -37,12 +37,6 @@ def test_plain():
 RELEASES = ["v0", "v1", "v2", "v3", "v4"]
 CURRENT = "changed"
 KINDS = {"collected": Collected, "begun": Begun, "found": Found}
-
-
-def git(path, *args):
-    command = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args]
-    done = subprocess.run(command, cwd=path, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from builders import TWO_TESTS, flat
+from git_projects import git
 from pytest_tfthreads.core.contention import Contention
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -22,11 +22,6 @@ def test_new(benchmark):
 )
 FAST, STEADY = "test_fast[intra1-inter1]", "test_steady[intra1-inter1]"
 FIRST_LOOK, PAIRS = 3, 3
-
-
-def git(path, *args):
-    command = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *args]
-    subprocess.run(command, cwd=path, check=True, capture_output=True)
 
 
 @pytest.fixture
