@@ -47,8 +47,9 @@ class Launcher:
 
         They import while nobody measures: who is about to measure waits here first.
         """
-        for home, env in keys:
-            self.prepare(home, env)
+        for key in keys:
+            with contextlib.suppress(OSError):  # `interpreter` will tell
+                self._started(key, is_waited_for=True)
         for interpreter in self._interpreters.values():
             if interpreter.is_dead:
                 continue
@@ -130,7 +131,7 @@ class Launcher:
     def _interpreter(self, key: _Key) -> Interpreter | Failure:
         """The interpreter of this home and environment, ready to start processes."""
         try:
-            interpreter = self._started(key)
+            interpreter = self._started(key, is_waited_for=True)
         except OSError as error:
             return Failure("interpreter", f"No process can be started on this machine: {error}")
         self._wait_for_the_others(key)
@@ -152,7 +153,11 @@ class Launcher:
             )
         return interpreter
 
-    def _started(self, key: _Key) -> Interpreter:
+    def _started(self, key: _Key, is_waited_for: bool = False) -> Interpreter:
+        """The interpreter of this home and environment, which may still import.
+
+        `is_waited_for`: this process does nothing else until it is ready.
+        """
         interpreter = self._interpreters.pop(key, None)
         if interpreter is not None and interpreter.has_gone and not interpreter.is_dead:
             interpreter.close()
@@ -161,7 +166,7 @@ class Launcher:
             home, env = key
             self._make_room(home)
             preload = self._start != "fresh"
-            if self._leases.is_held:
+            if self._leases.is_measuring or (is_waited_for and self._leases.is_held):
                 # One that died is replaced in the midst of what this process has the lease for.
                 # To share one that waits for a lease would be to wait for ourselves: also where
                 # ours is shared, for it would stand in line behind somebody who waits for us.

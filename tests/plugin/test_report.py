@@ -34,7 +34,7 @@ def test_a_run_that_fails_and_is_interrupted_has_its_report(suite):
     file = suite.path / "out" / "report.html"
     result.stdout.fnmatch_lines([f"HTML report: {file}"])
     report = text_of(file)
-    assert ">Use 1×1<" in report or ">Use 2×1<" in report
+    assert ">Use 1×1" in report or ">Use 2×1" in report
     for words in (
         "test_it.py::test_breaks[intra1-inter1]",
         "call failed: AssertionError: <script>broken</script>",

@@ -529,6 +529,8 @@ def test_a_single_round_is_a_turn_too(suite):
     )
     result, benchmarks = suite.results(processes=2)
     one, two = (one["extra_info"]["tf_threads"] for one in benchmarks.values())
-    assert one["flags"] == []
-    assert two["flags"] == (["oversubscribed"] if len(two["cpus"]) < 2 else [])
+    assert not set(one["flags"]) - {"contended"}  # others may use the machine
+    assert set(two["flags"]) - {"contended"} == (
+        {"oversubscribed"} if len(two["cpus"]) < 2 else set()
+    )
     result.stdout.fnmatch_lines(["*test_once: 1×1 is recommended*"])

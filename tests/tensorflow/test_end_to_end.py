@@ -22,6 +22,8 @@ def suite(real_suite):
 
 
 SHORT = "@pytest.mark.benchmark(max_time=0.2)\n"
+OF_THE_MACHINE = {"unsettled", "oversubscribed", "quota", "contended"}
+"""Flags that tell of the machine, and of who else uses it."""
 
 
 def run(suite, source, *args, **kwargs):
@@ -66,7 +68,7 @@ def test_grid_with_tensors_of_modules_and_conftest_files(suite):
             assert measured["start"] == "fork"
             assert measured["unit"] == "rows"
             assert measured["machine"]["tensorflow"]
-            assert not set(measured["flags"]) - {"unsettled", "oversubscribed", "quota"}
+            assert not set(measured["flags"]) - OF_THE_MACHINE
     for noise in ("oneDNN", "cuda", "cpu_feature_guard", "absl::InitializeLog"):
         assert noise not in result.stdout.str() + result.stderr.str()
 

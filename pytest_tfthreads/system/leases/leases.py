@@ -162,6 +162,11 @@ class Leases:
             self._on_unavailable(why)
 
     @property
+    def is_measuring(self) -> bool:
+        """Whether this process has CPUs to itself."""
+        return self._held is not None and not self._held.want.is_shared
+
+    @property
     def is_held(self) -> bool:
         """Whether this process has one, of any kind."""
         return self._held is not None

@@ -125,6 +125,14 @@ def test_throughput_without_a_reference_fails_nobody_who_had_half_of_the_cpus():
     assert verdicts(now, measured(company=beside(0.5)))["throughput"].status == "regression"
 
 
+def test_a_test_whose_threads_never_waited_lost_no_throughput_to_others():
+    """One that sleeps, beside programs that take all that it leaves of the CPUs."""
+    then = replace(beside(0.95), runqueue_share=0.001)
+    found = verdicts(measured(80, company=beside(0.0)), measured(company=then))
+    assert found["throughput"].status == "regression"
+    assert found["cpu_efficiency"].status == "inconclusive"
+
+
 def test_an_open_verdict_tells_of_company_that_held_nothing_back():
     """Threads that found a free CPU each time, and yet shared caches with another program."""
     then = replace(beside(0.5), runqueue_share=0.0)
