@@ -252,6 +252,10 @@ class MarkedTests:
             self._isolation.end_shared()
         if self._abreast is not None:
             self._abreast.end()
+        # pytest-xdist waits for a worker until here, and then for ten seconds: on a busy machine
+        # less than it takes to remove a checkout.
+        if roles.is_worker(self._config):
+            self.pytest_unconfigure()
 
     def pytest_unconfigure(self) -> None:
         if self._isolation is not None:
