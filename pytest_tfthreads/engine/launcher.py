@@ -47,9 +47,8 @@ class Launcher:
 
         They import while nobody measures: who is about to measure waits here first.
         """
-        for key in keys:
-            with contextlib.suppress(OSError):  # `interpreter` will tell
-                self._started(key, is_waited_for=True)
+        for home, env in keys:
+            self.prepare(home, env)
         for interpreter in self._interpreters.values():
             if interpreter.is_dead:
                 continue
@@ -156,7 +155,7 @@ class Launcher:
     def _started(self, key: _Key, is_waited_for: bool = False) -> Interpreter:
         """The interpreter of this home and environment, which may still import.
 
-        `is_waited_for`: this process does nothing else until it is ready.
+        `is_waited_for`: this process is about to start a process in it, and waits.
         """
         interpreter = self._interpreters.pop(key, None)
         if interpreter is not None and interpreter.has_gone and not interpreter.is_dead:
