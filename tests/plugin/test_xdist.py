@@ -236,7 +236,8 @@ def test_workers_share_an_interpreter_which_outlives_the_one_that_started_it(sui
     )
     result, benchmarks = suite.results("-n3", "--dist=each", SHORT, subprocess=True)
     told = [line.split() for line in (suite.path / "interpreters").read_text().splitlines()]
-    assert len({interpreter for interpreter, _ in told}) == 1
+    # The worker in place of the killed one may come when all others have left the interpreter.
+    assert len({interpreter for interpreter, worker in told if worker != "gw3"}) == 1
     assert len({worker for _, worker in told}) >= 3
     assert (suite.path / "killed").exists()
     outcomes = result.parseoutcomes()
