@@ -162,13 +162,15 @@ def unaware(one: Run) -> Run:
 
 def print_company(saved: Mapping[int, Sequence[Run]]) -> None:
     """What others took while each test was measured."""
-    print("| busy loops | test | others took of its CPUs, % |")
+    print("| busy loops | test | others took (held back) of its CPUs, % |")
     print("| --- | --- | --- |")
     for load, runs in saved.items():
         for test in runs[0]:
             shares = [one[test].contention for one in runs]
             told = [
-                "?" if one is None or one.taken is None else f"{100 * one.taken:.0f}"
+                "?"
+                if one is None or one.taken is None or one.held_back is None
+                else f"{100 * one.taken:.0f} ({100 * one.held_back:.0f})"
                 for one in shares
             ]
             print(f"| {load} | {test.partition('::')[2]} | {', '.join(told)} |")

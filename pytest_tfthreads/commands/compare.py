@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import functools
 
 from pytest_tfthreads.commands.output import Cell, bounds, print_csv, print_json, print_lines
 from pytest_tfthreads.commands.parsers import (
     Commands,
     add_command,
+    add_fail_on,
     add_formats,
-    to_statuses,
-    to_tolerance,
+    add_tolerance,
 )
 from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, named_files
 from pytest_tfthreads.core.gate.evidence import history_of
@@ -64,21 +63,8 @@ def add_to(commands: Commands) -> None:
     )
     compare.add_argument("runs", nargs="+", metavar="RUN", help=f"two or more: {RUN_HELP}")
     add_directory(compare)
-    compare.add_argument(
-        "--tolerance",
-        type=to_tolerance,
-        default={},
-        metavar="P",
-        help="loss of speed that is tolerated: 5%% (the default), or throughput=5%%,"
-        "cpu_efficiency=10%%",
-    )
-    compare.add_argument(
-        "--fail-on",
-        type=functools.partial(to_statuses, known=FAILING),
-        default=frozenset({"regression"}),
-        metavar="LIST",
-        help=f"verdicts that make the exit code 1, of {', '.join(FAILING)} (default: regression)",
-    )
+    add_tolerance(compare, "loss of speed that is tolerated")
+    add_fail_on(compare, "verdicts that make the exit code 1", FAILING)
     add_formats(compare, "the verdicts", "verdict")
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines
-from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
+from pytest_tfthreads.commands.parsers import Commands, add_command, add_tolerance
 from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.threads import ConfigError, ThreadCount
 from pytest_tfthreads.doctor import report as report
@@ -61,14 +61,7 @@ def add_to(commands: Commands) -> None:
         "regression that can be detected here.",
         epilog=_EXAMPLE,
     )
-    doctor.add_argument(
-        "--tolerance",
-        type=to_tolerance,
-        default={},
-        metavar="P",
-        help="the loss of speed that is to be detected: 5%% (the default), or throughput=5%%,"
-        "cpu_efficiency=10%%",
-    )
+    add_tolerance(doctor, "the loss of speed that is to be detected")
     doctor.add_argument(
         "--tests",
         type=_tests,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,29 @@ def add_command(
     return parser
 
 
-def to_tolerance(text: str) -> dict[str, float]:
+def add_tolerance(parser: argparse.ArgumentParser, what: str) -> None:
+    """--tolerance, by metric; `what` it is, for the help."""
+    parser.add_argument(
+        "--tolerance",
+        type=_to_tolerance,
+        default={},
+        metavar="P",
+        help=f"{what}: 5%% (the default), or throughput=5%%,cpu_efficiency=10%%",
+    )
+
+
+def add_fail_on(parser: argparse.ArgumentParser, what: str, known: Sequence[str]) -> None:
+    """--fail-on, a list of those that are `known`; `what` they are, for the help."""
+    parser.add_argument(
+        "--fail-on",
+        type=functools.partial(_to_statuses, known=known),
+        default=frozenset({"regression"}),
+        metavar="LIST",
+        help=f"{what}, of {', '.join(known)} (default: regression)",
+    )
+
+
+def _to_tolerance(text: str) -> dict[str, float]:
     """The type of --tolerance."""
     try:
         return parse_tolerance(text)
@@ -52,7 +75,7 @@ def to_budget(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def to_statuses(text: str, known: Sequence[str]) -> frozenset[str]:
+def _to_statuses(text: str, known: Sequence[str]) -> frozenset[str]:
     """What --fail-on lists, of those that are `known`."""
     found = frozenset(one.strip() for one in text.split(","))
     if unknown := sorted(found - set(known)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +18,10 @@ from pytest_tfthreads.commands.output import (
 from pytest_tfthreads.commands.parsers import (
     Commands,
     add_command,
+    add_fail_on,
     add_formats,
+    add_tolerance,
     to_budget,
-    to_statuses,
-    to_tolerance,
 )
 from pytest_tfthreads.commands.pytest_run import PytestRun
 from pytest_tfthreads.commands.released import CURRENT, PYTHON, named
@@ -91,22 +90,8 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="the last N tags of HEAD's history, before all that is named",
     )
-    parser.add_argument(
-        "--tolerance",
-        type=to_tolerance,
-        default={},
-        metavar="P",
-        help="change of speed that is tolerated: 5%% (the default), or throughput=5%%,"
-        "cpu_efficiency=10%%",
-    )
-    parser.add_argument(
-        "--fail-on",
-        type=functools.partial(to_statuses, known=FAILING),
-        default=frozenset({"regression"}),
-        metavar="LIST",
-        help=f"what a last step makes the exit code 1: of {', '.join(FAILING)} "
-        "(default: regression)",
-    )
+    add_tolerance(parser, "change of speed that is tolerated")
+    add_fail_on(parser, "last steps that make the exit code 1", FAILING)
     parser.add_argument(
         "--budget",
         type=to_budget,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import check_page, print_lines, write_page
-from pytest_tfthreads.commands.parsers import Commands, add_command, to_tolerance
+from pytest_tfthreads.commands.parsers import Commands, add_command, add_tolerance
 from pytest_tfthreads.commands.saved import add_runs, read_runs
 from pytest_tfthreads.commands.sweeps import advice, groups_of
 from pytest_tfthreads.core.gate.evidence import history_of
@@ -50,14 +50,7 @@ def add_to(commands: Commands) -> None:
         metavar="FILE",
         help=f"the page (default: {_OUTPUT})",
     )
-    report.add_argument(
-        "--tolerance",
-        type=to_tolerance,
-        default={},
-        metavar="P",
-        help="loss of speed that is tolerated: 5%% (the default), or throughput=5%%,"
-        "cpu_efficiency=10%%",
-    )
+    add_tolerance(report, "loss of speed that is tolerated")
 
 
 def _report(options: argparse.Namespace) -> int:

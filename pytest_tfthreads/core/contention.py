@@ -10,7 +10,8 @@ from pytest_tfthreads.core.decode import NotNegative
 from pytest_tfthreads.core.format import percent
 
 CONTENDED = 0.05
-"""The share of its CPUs that others held back from a measurement, from which on it is flagged."""
+"""The share of its CPUs that others held back from a measurement, from which on it is flagged. Also
+the difference between shares that others took, from which on a verdict tells of it."""
 _WORTH_TELLING = 0.02
 
 
@@ -36,10 +37,10 @@ class Contention:
         Threads that waited while no other program ran waited for each other, and programs that
         ran while no thread waited took nothing. So of the two the smaller one counts.
         """
-        waited = [one for one in (self.runqueue_share, self.others_share) if one is not None]
-        if not waited:
+        if self.others_share is None:  # threads may have waited for each other
             return self.steal_share
-        return min(waited) + (self.steal_share or 0.0)
+        waited = self.others_share if self.runqueue_share is None else self.runqueue_share
+        return min(waited, self.others_share) + (self.steal_share or 0.0)
 
     @property
     def taken(self) -> float | None:
@@ -62,11 +63,6 @@ class Contention:
         told = []
         if self.others_share is not None and self.others_share >= _WORTH_TELLING:
             told.append(f"other programs took {percent(self.others_share)}{granted}")
-        elif self.others_share is None and (self.runqueue_share or 0.0) >= _WORTH_TELLING:
-            told.append(
-                "threads were ready and had no CPU for "
-                f"{percent(self.runqueue_share or 0.0)}{granted}' time"
-            )
         if self.steal_share is not None and self.steal_share >= _WORTH_TELLING:
             of = " of them" if told else granted
             told.append(f"the hypervisor gave {percent(self.steal_share)}{of} to other machines")

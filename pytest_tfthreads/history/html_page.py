@@ -24,7 +24,7 @@ from pytest_tfthreads.history.timeline import (
     versions_words,
 )
 from pytest_tfthreads.report.html.elements import element, markup, table
-from pytest_tfthreads.report.page import Section, figure, page
+from pytest_tfthreads.report.page import Section, figure, layout_over_places, page
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -156,26 +156,15 @@ def _figure(timeline: Timeline, name: str, lines: Sequence[DrawnLine], metric: s
     found = [one for one in timeline.found if one.metric == metric and one.line.test in tests]
     units = dict.fromkeys(unit_words(line, metric) for line, _ in lines)
     values, texts = _ticks(timeline, [line for line, _ in lines])
-    layout = {
-        "height": _HEIGHT_PX,
-        "autosize": True,
-        "showlegend": True,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        "hovermode": "closest",
-        "margin": {"t": 50, "b": 60, "l": 80, "r": 20},
-        "xaxis": {
-            "title": {"text": "saved runs, by commit and time", "standoff": 12},
-            "tickmode": "array",
-            "tickvals": values,
-            "ticktext": texts,
-            "tickangle": 30,
-            "automargin": True,
-            "range": [-0.5, len(timeline.runs) - 0.5],
-        },
-        "yaxis": {"title": {"text": html.escape(", ".join(units))}, "separatethousands": True},
-        "shapes": [_place(one) for one in found],
-        "annotations": [_size(one) for one in found],
-    }
+    layout = layout_over_places(
+        _HEIGHT_PX,
+        len(timeline.runs),
+        dict(zip(values, texts, strict=True)),
+        {"title": {"text": html.escape(", ".join(units))}, "separatethousands": True},
+    )
+    layout["xaxis"]["title"] = {"text": "saved runs, by commit and time", "standoff": 12}
+    layout["shapes"] = [_place(one) for one in found]
+    layout["annotations"] = [_size(one) for one in found]
     return figure(name, data, layout)
 
 

@@ -75,6 +75,32 @@ def check_library() -> None:
         raise LibraryMissingError(MISSING_LIBRARY)
 
 
+def layout_over_places(
+    height_px: int, places: int, ticks: Mapping[int, str], yaxis: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Plotly's layout of lines over places that follow each other, such as runs or releases.
+
+    `places`: how many there are. `ticks`: the words below some of them, by their number.
+    """
+    return {
+        "height": height_px,
+        "autosize": True,
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "hovermode": "closest",
+        "margin": {"t": 50, "b": 60, "l": 80, "r": 20},
+        "xaxis": {
+            "tickmode": "array",
+            "tickvals": [*ticks],
+            "ticktext": [*ticks.values()],
+            "tickangle": 30,
+            "automargin": True,
+            "range": [-0.5, places - 0.5],
+        },
+        "yaxis": yaxis,
+    }
+
+
 def figure(
     name: str,
     data: Sequence[Mapping[str, Any]],

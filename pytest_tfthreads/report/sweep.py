@@ -24,7 +24,7 @@ from pytest_tfthreads.report.table import aligned, table
 
 def render(sweep: Sweep) -> list[str]:
     """Lines of text: a table of the configurations, what to use, what limits, what to paste."""
-    if sweep.recommendation is None and sweep.same:
+    if sweep.recommendation is None and sweep.is_one:
         names = "; ".join(f"{one} is {measured}" for one, measured in sweep.same.items())
         return [f"{sweep.test}: the same configuration under several names here ({names})"]
     if sweep.recommendation is None:

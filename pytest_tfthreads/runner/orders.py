@@ -54,37 +54,6 @@ class Orders:
             requested.intra, requested.inter, self._machine.counts.logical
         )
 
-    def write_all(
-        self,
-        item_run: ItemRun,
-        place: int,
-        ring: Ring,
-        ring_id: int | None = None,
-        iterations: int | None = None,
-        budget_share: float = 1.0,
-        traces: str | None = None,
-    ) -> tuple[Order, ...]:
-        """For each process of the member that is at this place of its ring; `write` has the rest.
-
-        One for each instance. With a debugger, or for a trace, the first instance runs alone.
-        """
-        is_alone = self.is_interactive or traces is not None
-        instances = 1 if is_alone else item_run.instances
-        first = self.write(item_run, place, ring, ring_id, iterations, budget_share, traces)
-        terms = replace(first.terms, instances=instances)
-        return (
-            replace(first, terms=terms),
-            *(
-                replace(
-                    first,
-                    terms=replace(
-                        terms, process=self._number(place, instance), serial=next(self._serials)
-                    ),
-                )
-                for instance in range(1, instances)
-            ),
-        )
-
     def write(
         self,
         item_run: ItemRun,
@@ -94,25 +63,32 @@ class Orders:
         iterations: int | None = None,
         budget_share: float = 1.0,
         traces: str | None = None,
-    ) -> Order:
-        """For one process of the member, which is at this place of its ring.
+    ) -> tuple[Order, ...]:
+        """For each process of the member, which is at this place of its ring: one an instance.
 
-        `ring_id`: the number of its ring, `None` if it is alone there. `iterations`: calls a round,
-        if they are settled. `budget_share`: of the time for which rounds would be measured.
-        `traces`: a directory for a trace, instead of measuring.
+        With a debugger, or for a trace, the first instance runs alone. `ring_id`: the number of its
+        ring, `None` if it is alone there. `iterations`: calls a round, if they are settled.
+        `budget_share`: of the time for which rounds would be measured. `traces`: a directory for a
+        trace, instead of measuring.
         """
         # A debugger's process shares the terminal's group with pytest, and must not stop it. And
         # what is traced goes through in one turn.
         takes_turns = not self.is_interactive and traces is None
-        terms = replace(
+        first = replace(
             self._terms(item_run, place),
             iterations=iterations,
             rounds_a_turn=ring.rounds_a_turn if takes_turns else None,
             ring=ring_id,
             budget_share=budget_share,
             traces=traces,
+            instances=item_run.instances if takes_turns else 1,
         )
-        return Order(self._call(item_run.variant), self.item(item_run), terms)
+        others = (
+            replace(first, process=self._number(place, instance), serial=next(self._serials))
+            for instance in range(1, first.instances)
+        )
+        call, item = self._call(item_run.variant), self.item(item_run)
+        return tuple(Order(call, item, terms) for terms in (first, *others))
 
     def write_shared(self, item_run: ItemRun, place: int, files: Sequence[str]) -> Order:
         """For a process that tests share, the first of which this is; `files` are those of all.

@@ -67,7 +67,7 @@ class Rings:
         ring = Ring(self._rounds_a_turn(item_runs), first_set=number)
         jobs = []
         for place, one in enumerate(item_runs):
-            order, *others = self._orders.write_all(
+            order, *others = self._orders.write(
                 one, place, ring, ring_id, iterations, budget_share, traces
             )
             timeout_s = one.case.timeout_s or self._settings.timeout_s

@@ -97,7 +97,7 @@ def log_speeds(
     return tuple(one + shift for one, shift in zip(measured, shifts, strict=True))
 
 
-def contention(samples: Sequence[Sample], anchor: Anchor) -> float:
+def wall_time_lost(samples: Sequence[Sample], anchor: Anchor) -> float:
     """How much more of the CPUs others took than at the anchor: a log of the reference's times."""
     now = anchor_of(samples)
     return now.wall - anchor.wall - _agreed(now.wall - anchor.wall, now.cpu - anchor.cpu)

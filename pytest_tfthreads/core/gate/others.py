@@ -26,8 +26,9 @@ _LEAST_LEFT = 0.02
 def spread_by_others(metric: str, now: Contention | None, then: Contention | None) -> float:
     """Spread of the log ratio of a speed now / then that others may have made.
 
-    0 where they took as much then as now, and where that is not known of one of them. Throughput is
-    no less sure where no thread waited: a test that sleeps, say, loses none to busy neighbours.
+    Of CPU efficiency by what others took; of throughput by what others held back, for a test whose
+    threads never wait (one that sleeps, say) loses none to busy neighbours. 0 where that is the
+    same now and then, and where one of the two does not know what others took.
     """
     taken = _taken(now, then)
     if now is None or then is None or taken is None:

@@ -40,10 +40,10 @@ from pytest_tfthreads.core.gate.correction import (
     EXPECTED,
     NOT,
     anchor_of,
-    contention,
     correction_of,
     is_usable,
     log_speeds,
+    wall_time_lost,
 )
 from pytest_tfthreads.core.gate.level import present_level
 from pytest_tfthreads.core.gate.others import differ, spread_by_others
@@ -450,10 +450,10 @@ def _compared(metric: str, now: Measurement, history: History, drifts: Drifts) -
     )
     if correction != BY_WALL:
         then = [one for place in chosen for one in samples[place]]
-        company = mean_of(one.contention for one in then)
+        company = mean_of(one.contention for one in then if one.contention is not None)
         spread = spread_by_others(metric, now.contention, company)
         if correction == BY_BOTH:
-            told = contention(now.samples, anchor_of(then))
+            told = wall_time_lost(now.samples, anchor_of(then))
             spread = max(spread, CONTENTION_SHARE * abs(told))
         prediction = _less_sure(prediction, spread)
     return _Compared(prediction, measured, correction, tuple(usable[place] for place in chosen))
@@ -483,9 +483,10 @@ def _less_sure(prediction: Prediction, spread: float) -> Prediction:
 
 
 def _joined(measurements: Sequence[Measurement]) -> Measurement:
-    """The latest, with the processes of all."""
+    """The latest, with the processes of all. The spread of one run's is not that of several."""
     samples = tuple(sample for measurement in measurements for sample in measurement.samples)
-    return replace(measurements[-1], samples=samples)
+    spreads = measurements[-1].spreads if len(measurements) == 1 else None
+    return replace(measurements[-1], samples=samples, spreads=spreads)
 
 
 def _log_bounds(share: float) -> tuple[float, float]:

@@ -15,18 +15,21 @@ from pytest_tfthreads.core.sweep.search import SearchCost
 class Sweep:
     """`recommendation` is `None` where no two configurations took turns with one another.
 
-    `same`: by the id of a configuration, the id of the one as which it was measured.
+    `same`: by the id of a configuration, the id of the one as which it was measured. `is_one`: all
+    are names of one configuration.
     """
 
     test: str
     recommendation: Recommendation | None
     search: SearchCost | None = None
     same: Mapping[str, str] = field(default_factory=dict)
+    is_one: bool = False
 
     @classmethod
     def of(cls, test: str, candidates: Sequence[Candidate], search: SearchCost | None) -> Sweep:
         same = {alias.id: alias.same_as for alias in aliases_among(candidates)}
-        return cls(test, recommend(test, candidates), search, same)
+        is_one = len(candidates) - len(same) == 1
+        return cls(test, recommend(test, candidates), search, same, is_one)
 
     def to_json(self) -> dict[str, Any]:
         advice, search = self.recommendation, self.search

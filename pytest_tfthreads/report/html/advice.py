@@ -34,7 +34,7 @@ def _why_not(subject: Subject) -> str:
             "In a duet each configuration takes turns with its baseline, so they are not "
             "compared with each other."
         )
-    if any(case.candidate.same_as for case in subject.cases):
+    if sum(not case.candidate.same_as for case in subject.cases) == 1:
         return "Its configurations are the same on this machine, under several names."
     return "Its configurations took no turns with one another, so they are not compared."
 

@@ -27,7 +27,7 @@ from pytest_tfthreads.report.html.elements import (
     table,
 )
 from pytest_tfthreads.report.html.words import badge, file_and_name, plot_text
-from pytest_tfthreads.report.page import Section, figure, page
+from pytest_tfthreads.report.page import Section, figure, layout_over_places, page
 from pytest_tfthreads.report.releases import (
     STATUS_WORDS,
     changed_words,
@@ -153,26 +153,15 @@ def _figure(over: Over, test: TestOver, name: str) -> str:
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    layout = {
-        "height": _HEIGHT_PX,
-        "autosize": True,
-        "showlegend": True,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        "hovermode": "closest",
-        "margin": {"t": 50, "b": 60, "l": 80, "r": 20},
-        "xaxis": {
-            "tickmode": "array",
-            "tickvals": [*range(len(over.releases))],
-            "ticktext": [plot_text(one.name) for one in over.releases],
-            "tickangle": 30,
-            "automargin": True,
-            "range": [-0.5, len(over.releases) - 0.5],
-        },
-        "yaxis": {
+    layout = layout_over_places(
+        _HEIGHT_PX,
+        len(over.releases),
+        {place: plot_text(one.name) for place, one in enumerate(over.releases)},
+        {
             "title": {"text": f"change since {plot_text(over.releases[0].name)}, %"},
             "zeroline": True,
         },
-    }
+    )
     details = f"Tolerated from one release to the next: {tolerated(over)}."
     return figure(name, data, layout, caption="Speed over releases", details=details)
 

@@ -12,10 +12,10 @@ from pytest_tfthreads.core.gate.correction import (
     NOT,
     Anchor,
     anchor_of,
-    contention,
     correction_of,
     log_speeds,
     stands_for_test,
+    wall_time_lost,
 )
 from pytest_tfthreads.core.gate.suite_drift import drifts_of
 from pytest_tfthreads.core.gate.verdict import Policy, judge
@@ -72,7 +72,7 @@ def test_two_clocks(wall, cpu, by_wall, by_both):
     for correction, factor in ((BY_WALL, by_wall), (BY_BOTH, by_both)):
         (found,) = log_speeds(now, "throughput", correction, anchor)
         assert found == pytest.approx(math.log(100 * factor))
-    assert contention(now, anchor) == pytest.approx(math.log(wall / by_both))
+    assert wall_time_lost(now, anchor) == pytest.approx(math.log(wall / by_both))
 
 
 def test_no_correction_without_an_anchor():

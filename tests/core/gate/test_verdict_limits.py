@@ -13,8 +13,8 @@ from pytest_tfthreads.core.gate.correction import (
     CONTENTION_SHARE,
     NOT,
     anchor_of,
-    contention,
     log_speeds,
+    wall_time_lost,
 )
 from pytest_tfthreads.core.gate.suite_drift import drifts_of
 from pytest_tfthreads.core.gate.verdict import (
@@ -434,7 +434,7 @@ def test_contention_that_is_not_corrected_makes_speeds_less_sure():
     anchor = anchor_of(then.samples)
     both = [log_speeds(one.samples, "cpu_efficiency", BY_BOTH, anchor) for one in (now, then)]
     expected = predict(both[0], both[1:], AGREED, 1.0)
-    more = (CONTENTION_SHARE * contention(now.samples, anchor)) ** 2
+    more = (CONTENTION_SHARE * wall_time_lost(now.samples, anchor)) ** 2
     assert more == pytest.approx((0.5 * math.log(2)) ** 2)
     less_sure = replace(expected, variance=expected.variance + more)
     assert shown(found) == pytest.approx(change_of(less_sure), rel=1e-2)
