@@ -7,10 +7,9 @@ end was measured beside fewer neighbours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from pytest_tfthreads.core.contention import Contention, mean_of
 from pytest_tfthreads.core.measurement import Sample
@@ -24,13 +23,12 @@ class InstanceRounds:
     """What one instance measured, and when.
 
     `began_s`: of each round, by a clock that all instances share. `before`: rounds that its turns
-    counted before the first of these. `turn_rounds`: rounds a turn.
+    counted before the first of these.
     """
 
     sample: Sample
     began_s: tuple[float, ...]
     before: int = 0
-    turn_rounds: int = 1
 
     def __post_init__(self) -> None:
         if len(self.began_s) != len(self.sample.wall_s):
@@ -41,7 +39,7 @@ class InstanceRounds:
         found: dict[int, list[_Round]] = {}
         clocks = zip(self.began_s, self.sample.wall_s, self.sample.cpu_s, strict=True)
         for number, one in enumerate(clocks, start=self.before):
-            found.setdefault(number // self.turn_rounds, []).append(_Round(*one))
+            found.setdefault(number // self.sample.turn_rounds, []).append(_Round(*one))
         return found
 
 
@@ -96,15 +94,14 @@ def count(instances: Sequence[InstanceRounds]) -> Counted:
     Raises `ValueError` where they were never at work at the same time.
     """
     samples = [one.sample for one in instances]
-    numbers, turns = _common_turns(instances)
+    turns = _common_turns(instances)
     shares = [_shares(turn) for turn in turns]
     found = [one for one in shares if one is not None]
     if not found:
         raise ValueError("the instances were in no turn at work at the same time")
     calls = [sample.iterations for sample in samples]
-    a_turn = max(one.turn_rounds for one in instances)
-    # Without numbers there is a single turn, which came to its end early.
-    rounds = a_turn if numbers else min(map(len, turns[0]))
+    # As many in every turn; fewer only in a single turn that came to its end early.
+    rounds = min(map(len, turns[0]))
     rates = [[c * s.rounds / s.wall_s for c, s in zip(calls, turn, strict=True)] for turn in found]
     cpu_a_second = [sum(share.cpu_s / share.wall_s for share in turn) for turn in found]
     nominal = rounds * sum(calls)
@@ -139,19 +136,12 @@ def count(instances: Sequence[InstanceRounds]) -> Counted:
     )
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is not below this share of the values; the median for a half."""
-    if share == 0.5:
-        return median(values)
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
 def _common_turns(
     instances: Sequence[InstanceRounds],
-) -> tuple[list[int], list[list[list[_Round]]]]:
-    """Numbers of the turns that all instances went through to the end, and each one's rounds.
+) -> list[list[list[_Round]]]:
+    """Each instance's rounds, of the turns that all went through to the end.
 
-    Where there are none, no numbers, and the first turn in which all have rounds.
+    Where there are none, of the first turn in which all have rounds.
     """
     by_instance = [one.turns for one in instances]
     common = sorted(set.intersection(*(set(turns) for turns in by_instance)))
@@ -161,11 +151,11 @@ def _common_turns(
         number
         for number in common
         if all(
-            len(turns[number]) == one.turn_rounds
+            len(turns[number]) == one.sample.turn_rounds
             for one, turns in zip(instances, by_instance, strict=True)
         )
     ]
-    return whole, [[turns[number] for turns in by_instance] for number in whole or common[:1]]
+    return [[turns[number] for turns in by_instance] for number in whole or common[:1]]
 
 
 def _shares(turn: Sequence[Sequence[_Round]]) -> list[_Share] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Annotated, Any
 
 from pytest_tfthreads.core.contention import Contention, mean_of
@@ -138,6 +140,13 @@ class Latency:
     median_s: NotNegative
     p99_s: NotNegative
     calls_a_round: Count
+
+    @classmethod
+    def of(cls, calls_s: Sequence[float], calls_a_round: int) -> Latency:
+        """`calls_s`: seconds of a call, of each round that counts; at least one."""
+        # The smallest of them that is not below 99 %.
+        p99_s = sorted(calls_s)[math.ceil(0.99 * len(calls_s)) - 1]
+        return cls(median(calls_s), p99_s, calls_a_round)
 
 
 @dataclass(frozen=True)

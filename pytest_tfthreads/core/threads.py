@@ -414,7 +414,9 @@ def _configs(named: Mapping[str, object]) -> tuple[ThreadConfig, ...]:
             [None] if instances is None else _axis(instances, "instances", InstanceCount.parse),
         )
     if any(named.get(axis) is not None for axis in _AXES):
-        raise ConfigError("configs", f"give either configs or {', '.join(_AXES)}, not both")
+        raise ConfigError(
+            "configs", f"give either configs, or one or more of {', '.join(_AXES)}, not both"
+        )
     expected = (
         "a list of pairs such as configs=[(8, 4), (4, 8)], or, with instances, of triples such as "
         "[(8, 4, 2)]"

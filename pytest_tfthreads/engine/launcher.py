@@ -166,9 +166,10 @@ class Launcher:
             self._make_room(home)
             preload = self._start != "fresh"
             if self._leases.is_measuring or (is_waited_for and self._leases.is_held):
-                # One that died is replaced in the midst of what this process has the lease for.
-                # To share one that waits for a lease would be to wait for ourselves: also where
-                # ours is shared, for it would stand in line behind somebody who waits for us.
+                # One that died is replaced in the midst of what this process has the lease for. A
+                # shared interpreter waits for a lease before it imports. It would wait for this
+                # process, which holds one: directly if this process measures; if its lease is
+                # shared, behind somebody who waits to measure.
                 timeout_s, run = None, ""
             else:
                 timeout_s, run = self._leases.timeout_s, self._run if preload else ""

@@ -57,6 +57,8 @@ class SharedProcess(MeasuringProcess):
         if process is None or self.result is not None or not process.answers.is_ready:
             return ""
         try:
+            # For an item that takes no notice of the interrupt: no other one comes after it.
+            process.answers.tell_step(None)
             has_ended = process.interrupt(_TAKE_DOWN_S)
         except ConnectionClosedError:  # its interpreter died, and the process with that
             return "The interpreter that starts measuring processes died while one was running."

@@ -24,12 +24,14 @@ _BRIEF_S = 0.01
 
 @dataclass(frozen=True)
 class MemoryReadings:
-    """`taken(pid)`: bytes of a process, shared pages in parts; `left()`: bytes for more of them.
+    """`taken(pid)`: bytes of a process, shared pages in parts; `private(pid)`: those that it shares
+    with no other process; `left()`: bytes for more processes.
 
     `None` where the kernel does not tell.
     """
 
     taken: Callable[[int], int | None] = memory.proportional_bytes
+    private: Callable[[int], int | None] = memory.private_bytes
     left: Callable[[], int | None] = memory.available_bytes
 
 
@@ -67,12 +69,12 @@ class Team:
     def set_up(self, sets: CpuSets) -> Ready | None:
         self._cpus = self._sets(sets)
         found = []
-        for place, (process, cpus) in enumerate(zip(self._processes, self._cpus, strict=True)):
+        for number, (process, cpus) in enumerate(zip(self._processes, self._cpus, strict=True)):
             found.append(process.set_up_on(cpus))
             if process.result is not None:  # it has nothing to measure, or has failed
-                self._end(place)
+                self._end(number)
                 return None
-            if place == 0:
+            if number == 0:
                 self.result = self._refusal()
                 if self.result is not None:
                     self.abandon()
@@ -94,12 +96,12 @@ class Team:
             process.send_on(cpus, layout)
         wait_for_all(self._processes)
         # One that is lost is explained before the others are waited for: its end is the team's.
-        for place in sorted(
-            range(self._size), key=lambda place: not self._processes[place].is_lost
+        for number in sorted(
+            range(self._size), key=lambda number: not self._processes[number].is_lost
         ):
-            process = self._processes[place]
+            process = self._processes[number]
             if not process.wait() and not _has_measured(process.result):
-                self._end(place)
+                self._end(number)
                 return False
         if any(process.result is None for process in self._processes):
             self._read_memory()
@@ -118,25 +120,25 @@ class Team:
     def _sets(self, sets: CpuSets) -> tuple[Cpus, ...]:
         return sets(self._size, self._processes[0].cpu_count)
 
-    def _name(self, place: int) -> str:
-        return f"instance {place + 1} of {self._size}"
+    def _name(self, number: int) -> str:
+        return f"instance {number + 1} of {self._size}"
 
     # -- memory -------------------------------------------------------------------------
 
     def _refusal(self) -> Failure | None:
         """Why the others must not be started: there is no memory for them."""
         pid = self._processes[0].pid
-        taken = None if pid is None else self._readings.taken(pid)
+        own = None if pid is None else self._readings.private(pid)
         left = self._readings.left()
         others = self._size - 1
-        if taken is None or left is None or taken * others <= left:
+        if own is None or left is None or own * others <= left:
             return None
         return Failure(
             "too-little-memory",
-            f"{self._size} instances do not fit into memory: the first takes {mebibytes(taken)}, "
-            f"the other {others} would take {mebibytes(taken * others)}, and {mebibytes(left)} are "
-            "left on this machine or in its cgroup. Ask for fewer instances, use a smaller batch, "
-            "or give the machine or its cgroup more memory.",
+            f"{self._size} instances do not fit into memory: the first has {mebibytes(own)} of its "
+            f"own, the other {others} would take {mebibytes(own * others)}, and {mebibytes(left)} "
+            "are left on this machine or in its cgroup. Ask for fewer instances, use a smaller "
+            "batch, or give the machine or its cgroup more memory.",
         )
 
     def _read_memory(self) -> None:
@@ -154,20 +156,20 @@ class Team:
 
     # -- its end ------------------------------------------------------------------------
 
-    def _end(self, place: int) -> None:
+    def _end(self, number: int) -> None:
         """The team comes to what this instance came to."""
-        result = self._processes[place].result
+        result = self._processes[number].result
         assert result is not None
         if isinstance(result, Failure):
-            result = replace(result, message=f"{self._name(place)}: {result.message}")
+            result = replace(result, message=f"{self._name(number)}: {result.message}")
         else:
-            result = self._named(result, place)
+            result = self._named(result, number)
         self.result = result
         self.abandon()
 
-    def _named(self, launched: Launched, place: int) -> Launched:
+    def _named(self, launched: Launched, number: int) -> Launched:
         """Where it failed, its message and its reports say whose they are."""
-        reply, name = launched.reply, self._name(place)
+        reply, name = launched.reply, self._name(number)
         return replace(
             launched,
             reply=replace(
@@ -184,16 +186,14 @@ class Team:
 
     def _together(self) -> Launched | Failure:
         launched = [one.result for one in self._processes if isinstance(one.result, Launched)]
-        for place, one in enumerate(launched):
+        for number, one in enumerate(launched):
             if _has_failed(one):
-                return self._named(one, place)
+                return self._named(one, number)
         replies = [one.reply for one in launched]
         try:
             counted = count(
                 [
-                    InstanceRounds(
-                        reply.sample, reply.began_s, reply.rounds_before, reply.sample.turn_rounds
-                    )
+                    InstanceRounds(reply.sample, reply.began_s, reply.rounds_before)
                     for reply in replies
                     if reply.sample is not None
                 ]

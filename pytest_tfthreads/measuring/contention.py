@@ -45,6 +45,7 @@ class ContentionMeter:
         self._begun: _Reading | None = None
         self._wall_s = 0.0
         self._granted_s = 0.0  # CPU-seconds that the CPUs had
+        self._ticks = 0  # of whatever kind, that the kernel counted in that time
         self._others: float | None = 0.0
         self._stolen: float | None = 0.0
         self._pressure: float | None = 0.0
@@ -80,6 +81,8 @@ class ContentionMeter:
             return None
         if not self._granted_at_threads_s:
             self._read_threads()
+        if self._ticks <= 0:  # a sandbox may have the file, with figures that stand still
+            self._others = self._stolen = None
         shares = (
             None if self._delays is None else self._waited_s / self._granted_at_threads_s,
             None if self._others is None else min(1.0, max(0.0, self._others / self._granted_s)),
@@ -104,8 +107,8 @@ class ContentionMeter:
         self._granted_s += wall_s * len(begun.cpus)
         self._unread_s += wall_s
         others = stolen = pressure = None
-        # A sandbox may have the file, with figures that stand still.
-        if begun.ticks is not None and now.ticks is not None and now.ticks.total > 0:
+        if begun.ticks is not None and now.ticks is not None:
+            self._ticks += now.ticks.total - begun.ticks.total
             own_s = now.cpu_s - begun.cpu_s
             others = (now.ticks.busy - begun.ticks.busy) * TICK_S - own_s
             stolen = max(0, now.ticks.stolen - begun.ticks.stolen) * TICK_S

@@ -117,11 +117,21 @@ def _problem(error: Exception) -> TraceResult:
     return TraceResult(problem=words, is_unwritten=isinstance(error, UnwrittenTraceError))
 
 
+class _NoMeter(ContentionMeter):
+    """Reads nothing: a reading would be in the trace."""
+
+    def begin(self) -> None:
+        pass
+
+    def round_over(self, ends_turn: bool) -> None:
+        pass
+
+
 class TracingRecorder(Recorder):
     """A recorder whose rounds are traced, not measured."""
 
     def __init__(self, watch: RetraceWatch, turns: Turns, rounds: TracedRounds) -> None:
-        super().__init__(watch, turns, Reference(_no_reference), ContentionMeter())
+        super().__init__(watch, turns, Reference(_no_reference), _NoMeter())
         self._traced = rounds
 
     def __call__(self) -> float:

@@ -183,16 +183,19 @@ class Processes:
         """The machine is shared with others that compute, and with nobody who measures."""
         begun_s = time.time()
         serial = job.job.order.terms.serial
-        process = self._shared.get(serial)
-        if process is not None and not process.is_there:
+        kept = self._shared.get(serial)
+        if kept is not None and not kept.is_there:
             self._shared.pop(serial).abandon()  # killed while it stood still: no test is to blame
-            process = None
+            kept = None
+        process: SharedProcess | None = None
         try:
-            if process is None:
+            if kept is None:
                 with self._progress.phase("starting a process", at_once=True):
                     self._launcher.settle([(job.job.home, job.job.env)])
                     self._preload([job.job])
             with self._leases.shared(job.purpose), self._progress.phase("running"):
+                # What breaks off the wait for the lease must not cost the fixtures that it keeps.
+                process = kept
                 if process is None:
                     process = self._shared[serial] = self._sharing(job.job)
                     cpus = self._machine.cpu_set(process.cpu_count, job.first_cpu)
@@ -214,7 +217,7 @@ class Processes:
                 result = Failure("timed-out", f"{error.msg} Nothing was run yet.", has_run=False)
             else:
                 self._shared.pop(serial).abandon()
-            return SharedAnswer(result, begun_s)
+            return SharedAnswer(result, begun_s, has_ended=serial not in self._shared)
         except BaseException:
             if process is not None:
                 self._shared.pop(serial).abandon()

@@ -14,7 +14,6 @@ import pytest
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord, joined
 from pytest_tfthreads.core.contention import mean_of
-from pytest_tfthreads.core.counted_rounds import quantile
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -274,7 +273,7 @@ def _of_teams(teams: Sequence[TeamLaunched], machine: Machine) -> dict[str, Any]
         "instances": len(teams[0].cpus),
         "instance_cpus": teams[0].cpus,
         "instance_nodes": _nodes_of(teams[0].cpus, machine),
-        "latency": Latency(quantile(calls_s, 0.5), quantile(calls_s, 0.99), record.iterations),
+        "latency": Latency.of(calls_s, record.iterations),
         "imbalance": fmean(team.imbalance for team in teams),
         "max_pss_bytes": max(memory, default=None),
     }

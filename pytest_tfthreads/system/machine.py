@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import os
@@ -94,15 +95,10 @@ class Machine:
     def _nodes_from(self, place: int) -> list[list[list[int]]]:
         """The nodes' cores (their CPUs), so that the CPU of this place is the first of all."""
         nodes = [self._cores_of(node) for node in self.nodes]
-        place %= len(self.core_of)
-        for index, cores in enumerate(nodes):
-            here = _count(cores)
-            if place < here:
-                lap, core_number = divmod(place, len(cores))
-                first = _rotated(cores, core_number)
-                return [[_rotated(one, lap) for one in first], *_rotated(nodes, index)[1:]]
-            place -= here
-        raise AssertionError("a place within all nodes is within one of them")
+        index, place = _located(place, [_count(cores) for cores in nodes])
+        lap, core_number = divmod(place, len(nodes[index]))
+        first = _rotated(nodes[index], core_number)
+        return [[_rotated(one, lap) for one in first], *_rotated(nodes, index)[1:]]
 
     def _fill_up(self, sets: list[list[int]], cores: Sequence[Sequence[int]], size: int) -> None:
         """Give the sets that have too few CPUs what is left: from the cores least in use."""
@@ -127,13 +123,8 @@ class Machine:
         if fewest == len(nodes):  # all of them, in whichever order
             return list(itertools.chain(*nodes)), place
         starts = [run for run in runs if len(run) == fewest]
-        place %= sum(_count(nodes[run[0]]) for run in starts)
-        for run in starts:
-            here = _count(nodes[run[0]])
-            if place < here:
-                return list(itertools.chain(*(nodes[index] for index in run))), place
-            place -= here
-        raise AssertionError("a place within all nodes is within one of them")
+        number, place = _located(place, [_count(nodes[run[0]]) for run in starts])
+        return list(itertools.chain(*(nodes[index] for index in starts[number]))), place
 
     def _cores_of(self, node: int) -> list[list[int]]:
         cores: dict[str, list[int]] = {}
@@ -367,6 +358,14 @@ def _firsts_first(cores: Sequence[Sequence[int]]) -> list[int]:
 def _rotated(sequence: Sequence[_Any], first: int) -> list[_Any]:
     first %= len(sequence)
     return [*sequence[first:], *sequence[:first]]
+
+
+def _located(place: int, sizes: Sequence[int]) -> tuple[int, int]:
+    """In which of these, laid end to end and round again, a place is; and the place within it."""
+    ends = list(itertools.accumulate(sizes))
+    place %= ends[-1]
+    index = bisect.bisect_right(ends, place)
+    return index, place - ends[index] + sizes[index]
 
 
 def _count(cores: Sequence[Sequence[int]]) -> int:

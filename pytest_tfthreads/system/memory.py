@@ -20,6 +20,16 @@ def proportional_bytes(pid: int, proc: Path = _PROC) -> int | None:
     return _bytes_of(proc / str(pid) / "smaps_rollup", "Pss:")
 
 
+def private_bytes(pid: int, proc: Path = _PROC) -> int | None:
+    """Memory of a process that it shares with no other (USS): what one more fork like it takes.
+
+    `None` where the kernel does not tell.
+    """
+    rollup = proc / str(pid) / "smaps_rollup"
+    clean, dirty = (_bytes_of(rollup, name) for name in ("Private_Clean:", "Private_Dirty:"))
+    return None if clean is None or dirty is None else clean + dirty
+
+
 def available_bytes(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
     """What can still be taken before something is killed; `None` where the kernel does not tell.
 

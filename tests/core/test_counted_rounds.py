@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tfthreads.core.counted_rounds import InstanceRounds, count, quantile
+from pytest_tfthreads.core.counted_rounds import InstanceRounds, count
 from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.sweep.comparison import blocks
 
@@ -23,9 +23,19 @@ def instance(round_s, turns=3, begins_late_s=0.0, iterations=1, cpus=1, turn=TUR
     ]
     rounds = len(began_s)
     sample = Sample(
-        (round_s,) * rounds, (cpus * round_s,) * rounds, iterations, 1, 0.1, 10, 2, 3, (0,), ring=4
+        (round_s,) * rounds,
+        (cpus * round_s,) * rounds,
+        iterations,
+        1,
+        0.1,
+        10,
+        2,
+        3,
+        (0,),
+        ring=4,
+        turn_rounds=turn,
     )
-    return InstanceRounds(replace(sample, **of), tuple(began_s), 0, turn)
+    return InstanceRounds(replace(sample, **of), tuple(began_s))
 
 
 def test_throughput_is_the_sum_of_all_instances():
@@ -50,8 +60,6 @@ def test_what_was_measured_beside_fewer_neighbours_does_not_count():
     other = InstanceRounds(
         replace(one.sample, wall_s=tuple(slow_at_the_ends)),
         tuple(-0.021 + sum(slow_at_the_ends[:place]) for place in range(TURN)),
-        0,
-        TURN,
     )
     # It has begun before, and is at its last round when the first one ends.
     found = count([one, other])
@@ -79,7 +87,7 @@ def test_a_turn_in_which_they_never_met_is_left_out_and_the_others_keep_their_pl
     early = instance(0.01, turns=3)
     moved = [*early.began_s[:TURN], *(at + 0.5 for at in early.began_s[TURN : 2 * TURN])]
     moved += early.began_s[2 * TURN :]
-    found = count([early, InstanceRounds(early.sample, tuple(moved), 0, TURN)])
+    found = count([early, InstanceRounds(early.sample, tuple(moved))])
     assert (len(found.sample.wall_s), found.sample.turns_missed) == (2, (1,))
     at_work = [wall_s > 0 for wall_s, _ in blocks(found.sample, 1.0)]
     assert at_work == [True, False, True]
@@ -106,7 +114,7 @@ def test_a_turn_that_was_cut_short_counts_only_where_it_is_the_only_one():
         sample = replace(
             whole.sample, wall_s=whole.sample.wall_s[:rounds], cpu_s=whole.sample.cpu_s[:rounds]
         )
-        return InstanceRounds(sample, whole.began_s[:rounds], 0, TURN)
+        return InstanceRounds(sample, whole.began_s[:rounds])
 
     assert len(count([cut(TURN + 3)] * 2).sample.wall_s) == 1
     alone = count([cut(3)] * 2).sample
@@ -117,7 +125,7 @@ def test_rounds_before_the_first_are_reckoned_with_in_turns():
     """Of a test that lays out its rounds itself, and warms up within its first turn."""
     whole = instance(0.01, turns=2)
     sample = replace(whole.sample, wall_s=whole.sample.wall_s[3:], cpu_s=whole.sample.cpu_s[3:])
-    one = InstanceRounds(sample, whole.began_s[3:], 3, TURN)
+    one = InstanceRounds(sample, whole.began_s[3:], 3)
     assert len(count([one, one]).sample.wall_s) == 1
 
 
@@ -135,12 +143,6 @@ def test_a_team_is_paired_with_a_single_process_by_its_turns():
     assert [wall_s for wall_s, _ in blocks(team, 1.0)] == pytest.approx([0.005] * 3)
     assert [cpu_s for _, cpu_s in blocks(team, 1.0)] == pytest.approx([0.01] * 3)
     assert [wall_s for wall_s, _ in blocks(single, 1.0)] == pytest.approx([0.01] * 3)
-
-
-def test_quantiles():
-    values = [float(one) for one in range(1, 201)]
-    assert (quantile(values, 0.5), quantile(values, 0.99)) == (100.5, 198.0)
-    assert quantile([7.0], 0.99) == 7.0
 
 
 @given(

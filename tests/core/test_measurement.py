@@ -126,3 +126,8 @@ def test_of_several_instances_a_call_takes_what_one_caller_sees():
 def test_impossible_samples(wrong):
     with pytest.raises(ValueError, match="round"):
         sample(**wrong)
+
+
+def test_latency_is_the_median_and_the_value_that_99_of_100_calls_do_not_exceed():
+    assert Latency.of([*map(float, range(1, 201))], 3) == Latency(100.5, 198.0, 3)
+    assert Latency.of([7.0], 1) == Latency(7.0, 7.0, 1)

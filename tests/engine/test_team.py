@@ -200,10 +200,14 @@ def test_a_test_that_measures_nothing_is_run_once(log):
 
 def test_where_memory_is_too_little_no_other_instance_is_started(log):
     processes = [FakeProcess(log, name) for name in "abc"]
-    result = run(processes, MemoryReadings(taken=lambda pid: 2 * GB, left=lambda: 3 * GB))
+    result = run(processes, MemoryReadings(private=lambda pid: 2 * GB, left=lambda: 3 * GB))
     assert result.kind == "too-little-memory"
     assert not result.is_by_test
-    for figure in ("takes 2,048 MiB", "other 2 would take 4,096 MiB", "3,072 MiB are left"):
+    for figure in (
+        "has 2,048 MiB of its own",
+        "other 2 would take 4,096 MiB",
+        "3,072 MiB are left",
+    ):
         assert figure in result.message
     assert [entry[:2] for entry in log] == [("set up", "a")]
 
@@ -213,7 +217,7 @@ def test_memory_that_suffices_or_is_not_told_stops_nobody(log, readings):
     taken, left = readings
     result = run(
         [FakeProcess(log, name) for name in "abc"],
-        MemoryReadings(taken=lambda pid: taken, left=lambda: left),
+        MemoryReadings(taken=lambda pid: taken, private=lambda pid: taken, left=lambda: left),
     )
     assert isinstance(result, TeamLaunched)
     assert result.max_pss_bytes == (None if taken is None else 3 * taken)

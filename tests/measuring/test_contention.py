@@ -171,3 +171,19 @@ def test_nothing_is_known_where_the_kernel_tells_nothing(kernel):
     kernel.hidden = {"stat", "self", "pressure"}
     assert measured(kernel, {"own": 1.0}) is None
     assert ContentionMeter(kernel.root).contention() is None
+
+
+def test_figures_that_stand_still_tell_of_nobody(kernel):
+    """A sandbox may show such."""
+    kernel.run(10.0, own=1.0, others=1.0)
+    stat = (kernel.root / "proc/stat").read_text()
+    write = kernel.write
+
+    def write_all_else():
+        write()
+        (kernel.root / "proc/stat").write_text(stat)
+
+    kernel.write = write_all_else
+    found = measured(kernel, {"own": 1.0, "others": 1.0, "waiting": 0.5, "t1": 0.5})
+    assert (found.others_share, found.steal_share) == (None, None)
+    assert found.runqueue_share == pytest.approx(0.25)

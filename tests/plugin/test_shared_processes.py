@@ -8,6 +8,7 @@ import pytest
 from builders import flat
 from pytest_tfthreads.engine import shared_process
 from pytest_tfthreads.names import PROCESS_VARIABLE
+from pytest_tfthreads.system.leases.leases import Leases
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
@@ -425,6 +426,54 @@ def test_an_interrupt_takes_down_fixtures_as_in_plain_pytest(suite, interrupted)
     ]
     assert "3 passed" in output
     assert "warning" not in output
+
+
+def test_a_test_that_takes_no_notice_of_the_interrupt_is_the_last(suite, interrupted):
+    suite.write(
+        """
+        from conftest import note, press_ctrl_c, time
+
+        pytestmark = pytest.mark.tf_threads(intra=1, inter=1)
+
+        def test_one(of_module):
+            press_ctrl_c()
+            with pytest.raises(KeyboardInterrupt):
+                time.sleep(1000)
+
+        def test_two(of_module):
+            note("two")
+        """,
+        conftest=EVENTS + PRESSES,
+    )
+    assert "could not take down" not in interrupted()
+    assert events_of(suite)[0] == ["module up", "module down"]
+
+
+def test_an_interrupt_that_comes_while_the_machine_is_waited_for(suite, interrupted, monkeypatch):
+    shared = Leases.shared
+
+    def breaks_off(self, purpose):
+        if "test_two" in purpose:
+            raise KeyboardInterrupt
+        return shared(self, purpose)
+
+    monkeypatch.setattr(Leases, "shared", breaks_off)
+    suite.write(
+        """
+        from conftest import note
+
+        pytestmark = pytest.mark.tf_threads(intra=1, inter=1)
+
+        def test_one(of_module):
+            note("one")
+
+        def test_two(of_module):
+            note("two")
+        """,
+        conftest=EVENTS,
+    )
+    interrupted()
+    assert events_of(suite)[0] == ["module up", "one", "module down"]
 
 
 def test_the_end_of_the_session_takes_down_fixtures_too(suite, monkeypatch):

@@ -176,7 +176,7 @@ def test_large(benchmark):
     benchmark.pedantic(lambda: None, rounds=16)
 """
     )
-    readings = MemoryReadings(taken=lambda pid: 3 << 30, left=lambda: 5 << 30)
+    readings = MemoryReadings(private=lambda pid: 3 << 30, left=lambda: 5 << 30)
     monkeypatch.setattr(executor, "Team", partial(Team, readings=readings))
     result = suite.run()
     result.assert_outcomes(failed=1)

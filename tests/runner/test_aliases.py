@@ -112,6 +112,16 @@ def test_names_of_one_configuration_alone(scripted):
     )
 
 
+def test_two_configurations_that_took_no_turns_are_not_one_for_all_their_names(scripted):
+    scripted.write(SUITE)
+    result = scripted.run("--tf-threads-group=1")
+    result.assert_outcomes(passed=3)
+    assert counts(scripted) == {(1, 1): 1, (2, 1): 1}
+    text = flat(result)
+    assert "test_busy: its configurations took no turns with one another" in text
+    assert "the same configuration under several names" not in text
+
+
 def test_a_failure_is_reported_under_each_name(scripted):
     scripted.write(SUITE)
     scripted.script = lambda process: ValueError("bad luck") if process.intra == 1 else 0.01

@@ -34,9 +34,9 @@ from pytest_tfthreads.core.gate.verdict import (
     level_of_one,
     status_of,
 )
-from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.core.measurement import Pools, Spreads
 from pytest_tfthreads.core.stats.drift import AGREED, CORRECTED, UNCORRECTED, Drift, predict
-from pytest_tfthreads.core.stats.estimates import LogRatio, holm, student_t
+from pytest_tfthreads.core.stats.estimates import LogRatio, Spread, holm, student_t
 
 EXACT = Errors(0.01, 0.01)
 A_BIT = 1e-9
@@ -600,3 +600,17 @@ def test_an_improvement_asks_for_a_new_baseline():
     found = the_judged(measured(300, 300), History((measured(100, 100),)))[0]
     assert (found.status, found.rule) == ("improvement", "")
     assert found.advice == ("the baseline is due for renewal: save this run with --benchmark-save",)
+
+
+def test_the_interval_of_a_baseline_of_several_runs_holds_what_they_differ_by():
+    """Each of its runs was sure of itself."""
+    sure = Spread(0.001, 50.0)
+    runs = tuple(
+        measurement(*(sample((wall_s,)) for _ in range(3)), spreads=Spreads(sure, sure, sure))
+        for wall_s in (1.0, 1.2)
+    )
+    verdict, _ = judge("t", runs[1], History(runs, "two runs"), Policy(), 2)
+    assert verdict.baseline.low < runs[1].throughput.value < verdict.baseline.value
+    assert verdict.baseline.value < runs[0].throughput.value < verdict.baseline.high
+    alone, _ = judge("t", runs[1], History(runs[:1], "a run"), Policy(), 2)
+    assert alone.baseline == runs[0].throughput
