@@ -12,6 +12,8 @@ SAVING_PLUGIN = "tfthreads-saving"  # writes pytest-benchmark's files
 SNAPSHOTS_PLUGIN = "tfthreads-snapshots"
 ELSEWHERE_PLUGIN = "tfthreads-elsewhere"  # where marked tests cannot be measured
 
+PYTHON = "python="  # how users name an environment where a revision may stand
+
 NEEDS_LINUX = "measuring needs Linux"
 
 COVERAGE_PLUGIN = "tfthreads-coverage"

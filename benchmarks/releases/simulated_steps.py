@@ -17,7 +17,6 @@ from collections import Counter
 from pytest_tfthreads.commands.releases_run import Comparing
 from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
-from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.core.variants.released import Release
 
 STEPS = (-0.05, 0.0, 0.03, -0.10, 0.0)
@@ -40,7 +39,7 @@ class Simulated:
 
     @property
     def collected(self):
-        return Collected((Selected("t", "t", Configuration("t", "1", "1"), 1.0),), 16)
+        return Collected((Selected("t", 1.0),), 16)
 
     def __iter__(self):
         yield Begun("t", 1.0)
@@ -66,8 +65,7 @@ class Simulated:
                     )
                 )
                 for one in places
-            ),
-            1.0,
+            )
         )
 
 

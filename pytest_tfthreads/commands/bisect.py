@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_tfthreads.commands.bisect_sides import PYTHON, Causes, Side, causes
+from pytest_tfthreads.commands.bisect_sides import COMBINATIONS, Causes, Side, causes, check_places
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.output import print_json, print_lines
+from pytest_tfthreads.commands.output import print_json, print_lines, tell
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
 from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
 from pytest_tfthreads.commands.saved import add_directory
+from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
@@ -22,7 +22,7 @@ from pytest_tfthreads.core.format import clock, one_line, plural
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.names import NEEDS_LINUX
+from pytest_tfthreads.names import NEEDS_LINUX, PYTHON
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.bisection import Bisection, Change, render, to_json
 from pytest_tfthreads.revision.git import RevisionError
@@ -37,10 +37,11 @@ than three, most of them are far from where the change is."""
 PASSES = 2
 """Of each step: the second reverses the order of set-up of the first."""
 MOST_RINGS = 100
-"""Without a budget: a change that has not been found by then is too small for this machine."""
+"""Without a budget: a change that has not been found by then may be too small for this machine."""
 _DIRECTORY = "pytest-tfthreads"
 _STATE = "bisect.json"
 _COMMIT_OF_HERE = "HEAD"
+_ENDS = ("at --good", "at --bad")
 _TOO_FEW_AT_ONCE = (
     "each candidate is measured beside both ends, and --tf-threads-group=2 (tf_threads_group in "
     "the ini file) leaves no place for it: leave it out, or give --tf-threads-group=5 after --"
@@ -96,7 +97,6 @@ def add_to(commands: Commands) -> None:
         "--metric",
         choices=METRICS,
         metavar="NAME",
-        default=METRICS[0],
         help=f"whose change is looked for: {' or '.join(METRICS)} (default: {METRICS[0]})",
     )
     parser.add_argument(
@@ -104,7 +104,8 @@ def add_to(commands: Commands) -> None:
         type=to_budget,
         metavar="T",
         help="seconds or minutes (600, 10m) that it may take from now on; what it knows by then is "
-        "told, and --continue goes on (default: until the commit is found)",
+        "told, and --continue goes on (default: until the commit is found, or "
+        f"{MOST_RINGS} rings are measured)",
     )
     parser.add_argument(
         "--continue",
@@ -127,20 +128,21 @@ def add_to(commands: Commands) -> None:
 def _bisect(options: argparse.Namespace) -> int:
     if not can_measure():
         raise CommandError(f"bisect measures, and this is {sys.platform}: {NEEDS_LINUX}")
+    limit = TimeLimit(options.budget)
     try:
         repository = Repository.holding(Path.cwd())
         _check_directory(options.profile)
         keep = StateFile(repository.common / _DIRECTORY / _STATE)
         good, bad = Side.of(options.good, "--good"), Side.of(options.bad, "--bad")
         if good.python != bad.python:
-            return _tell_causes(options, repository, good, bad)
+            return _tell_causes(options, repository, good, bad, limit)
         if good.python is not None:
             raise CommandError(
                 f"--good and --bad name the same environment, {good.python}: run "
                 "pytest-tfthreads there"
             )
         state, line = _begun(options, repository, keep, good.rev, bad.rev)
-        found = _found(options, state, line, repository, keep)
+        found = _found(options, state, line, repository, keep, limit)
     except RevisionError as error:
         raise CommandError(str(error)) from error
     if options.json:
@@ -159,7 +161,9 @@ def _check_directory(directory: Path | None) -> None:
         )
 
 
-def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side, bad: Side) -> int:
+def _tell_causes(
+    options: argparse.Namespace, repository: Repository, good: Side, bad: Side, limit: TimeLimit
+) -> int:
     """Which of the two it was, code or environment, by the four combinations."""
     if options.profile:
         raise CommandError(f"--profile is for a commit that is found: leave it or {PYTHON} out")
@@ -180,8 +184,16 @@ def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side
         )
     first, last = Place(commits[0], good.python), Place(commits[1], bad.python)
     with PytestRun([options.test], options.pytest_arguments) as run:
+        if run.collected.limit < len(COMBINATIONS):
+            raise CommandError(
+                "the four combinations of two revisions and two environments take turns with each "
+                f"other, and --tf-threads-group={run.collected.limit} (tf_threads_group in the ini "
+                "file) leaves no place for four: leave it out, or give --tf-threads-group=4 after "
+                "--"
+            )
         run.only()
-        found: Causes = causes(options.test, options.metric, first, last, run)
+        metric = options.metric or METRICS[0]
+        found: Causes = causes(options.test, metric, first, last, run, limit)
     if options.json:
         print_json(found.to_json())
     else:
@@ -190,18 +202,23 @@ def _tell_causes(options: argparse.Namespace, repository: Repository, good: Side
 
 
 def _found(
-    options: argparse.Namespace, state: State, line: Line, repository: Repository, keep: StateFile
+    options: argparse.Namespace,
+    state: State,
+    line: Line,
+    repository: Repository,
+    keep: StateFile,
+    limit: TimeLimit,
 ) -> Bisection:
     stopped, traces = "", None
     has_to_search = state.ends_differ != "no" and not _is_done(state, line)
     if has_to_search or (options.profile and _is_done(state, line)):
-        _tell(f"{plural(line.count, 'commit')} between both ends; pytest collects the test")
+        tell(f"{plural(line.count, 'commit')} between both ends; pytest collects the test")
         with PytestRun([state.test], state.arguments) as run:
             run.only()
             at_once = min(AT_ONCE, run.collected.limit - ENDS)
             if at_once < 1:
                 raise CommandError(_TOO_FEW_AT_ONCE)
-            state, stopped = search(state, line, run, keep.write, options.budget, at_once)
+            state, stopped = search(state, line, run, keep.write, limit, at_once)
             if options.profile and _is_done(state, line):
                 traces = _traced(state, line, run, options.profile)
     return replace(conclusion(state, line, repository, stopped), traces=traces)
@@ -210,7 +227,7 @@ def _found(
 def _traced(state: State, line: Line, run: PytestRun, directory: Path) -> Traced:
     """Traces on both sides of the commit."""
     where = Posterior(line.count, state.rings(), state.unmeasurable).answer.where
-    _tell("taking a trace on each side of it")
+    tell("taking a trace on each side of it")
     before, after = (Place(line.commits[position].id) for position in (where.after, where.last))
     return run.trace(after, before, directory, "--profile")
 
@@ -224,10 +241,11 @@ def _begun(
 ) -> tuple[State, Line]:
     """A new bisection, or the last one again."""
     if options.goes_on:
-        if options.test or good or named_bad or options.pytest_arguments:
+        named = (options.test, good, named_bad, options.metric, options.pytest_arguments)
+        if any(named):
             raise CommandError(
-                "--continue goes on as the bisection was begun: leave TEST, --good, --bad and "
-                "what follows -- out"
+                "--continue goes on as the bisection was begun: leave TEST, --good, --bad, "
+                "--metric and what follows -- out"
             )
         state = keep.read()
         return state, Line.between(repository, state.good, state.bad)
@@ -246,7 +264,7 @@ def _begun(
         arguments=tuple(options.pytest_arguments),
         good=line.commits[0].id,
         bad=line.commits[-1].id,
-        metric=options.metric,
+        metric=options.metric or METRICS[0],
     )
     keep.write(state)
     return state, line
@@ -257,16 +275,14 @@ def search(
     line: Line,
     measuring: Measuring,
     keep: Callable[[State], None],
-    budget_s: float | None,
+    limit: TimeLimit,
     at_once: int = AT_ONCE,
-    clock_s: Callable[[], float] = time.monotonic,
 ) -> tuple[State, str]:
     """Measure until the commit is found; what is known then, and why it ended without it.
 
     `at_once` candidates beside both ends at most. `keep` is called with each new state. Raises
     `CommandError` where an end cannot be measured.
     """
-    begun_s = clock_s()
     longest_s = 0.0
     while not (state.ends_differ == "no" or _is_done(state, line)):
         positions: list[int] = []
@@ -274,22 +290,22 @@ def search(
         if state.ends_differ == "yes":
             positions = Posterior(line.count, state.rings(), state.unmeasurable).candidates(at_once)
             passes = PASSES
-        step_s = clock_s()
-        if budget_s is not None and step_s - begun_s + longest_s > budget_s and state.observed:
-            return state, f"The budget of {clock(budget_s)} is spent; --continue goes on."
-        if len(state.observed) >= MOST_RINGS:
+        if limit.budget_s is not None and state.observed and not limit.allows(longest_s):
+            return state, f"The budget of {clock(limit.budget_s)} is spent; --continue goes on."
+        if limit.budget_s is None and len(state.observed) >= MOST_RINGS:
             return state, (
-                f"{MOST_RINGS} rings did not settle it: the change is too small for this machine."
+                f"{len(state.observed)} rings did not settle it: the change may be too small for "
+                "this machine; --continue --budget=20m goes on all the same."
             )
-        _tell(_of_step(state, line, positions, passes))
+        step_s = limit.clock_s()
+        tell(_of_step(state, line, positions, passes))
         places = [Place(line.commits[position].id) for position in (0, line.count, *positions)]
         found = measuring.measure(places, passes)
-        for name, place in zip(("--good", "--bad"), found.places[:ENDS], strict=True):
-            if problem := place.problem or place.same_code:
-                raise CommandError(f"the test cannot be measured at {name}: {problem}")
+        check_places(_ENDS, found.places[:ENDS])
         before = state
-        state = state.after(positions, found, clock_s() - step_s)
-        longest_s = max(longest_s, clock_s() - step_s)
+        took_s = limit.clock_s() - step_s
+        state = state.after(positions, found, took_s)
+        longest_s = max(longest_s, took_s)
         keep(state)
         if (before.observed, before.skipped) == (state.observed, state.skipped):
             raise CommandError(
@@ -369,7 +385,7 @@ def _from_saved_run(options: argparse.Namespace, repository: Repository, bad: st
         except RevisionError as error:
             problem = problem or f" ({run.label}: {one_line(str(error))})"
             continue
-        _tell(f"--good is the commit of {run.title}")
+        tell(f"--good is the commit of {run.title}")
         return line
     raise CommandError(
         f"no saved run in {options.storage} has {options.test} without a regression, of a commit "
@@ -420,7 +436,3 @@ class StateFile:
             raise CommandError(
                 f"{self.path} cannot be used: {error}; begin anew: bisect TEST --good=REV"
             ) from error
-
-
-def _tell(what: str) -> None:
-    print(f"pytest-tfthreads: {one_line(what)}", file=sys.stderr, flush=True)

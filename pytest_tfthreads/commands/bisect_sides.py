@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.output import tell
 from pytest_tfthreads.commands.pytest_run import Measuring
-from pytest_tfthreads.core.abreast import Place
-from pytest_tfthreads.core.format import metric_name, plural
+from pytest_tfthreads.commands.time_limit import TimeLimit
+from pytest_tfthreads.core.abreast import AtPlace, Place
+from pytest_tfthreads.core.format import clock, metric_name, plural
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
+from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.report.bisection import Shift
 
-PYTHON = "python="
 _SENTENCES: dict[Cause, str] = {
     "code": "The code made the difference, and the environment none that matters.",
     "environment": "The environment made the difference, and the code none that matters.",
@@ -23,11 +24,11 @@ _SENTENCES: dict[Cause, str] = {
     "neither": "Neither the code nor the environment made a difference that matters.",
     "open": "Which of the two made the difference is open: the machine was too noisy.",
 }
-_NAMES = (
-    "good code, good environment",
-    "bad code, good environment",
-    "good code, bad environment",
-    "bad code, bad environment",
+COMBINATIONS = (
+    "with good code, good environment",
+    "with bad code, good environment",
+    "with good code, bad environment",
+    "with bad code, bad environment",
 )
 
 
@@ -54,12 +55,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Causes:
-    """What was found of the four combinations: the effects by metric."""
+    """What was found of the four combinations: the effects by metric.
+
+    `stopped`: why it ended before the last look, though the cause is open.
+    """
 
     test: str
     metric: str
     effects: dict[str, Effects]
     rings: int
+    stopped: str = ""
 
     @property
     def is_certain(self) -> bool:
@@ -79,7 +84,7 @@ class Causes:
             f"  {metric_name(self.metric)}, bad over good:",
             *(f"  {name:<18}{Shift.of(ratio)}" for name, ratio in rows),
             "",
-            _SENTENCES[found.cause],
+            self.stopped or _SENTENCES[found.cause],
             "",
             f"{4 * self.rings} processes in {plural(self.rings, 'ring')}",
         ]
@@ -99,13 +104,31 @@ class Causes:
                 for metric, one in self.effects.items()
             },
             "rings": self.rings,
+            "stopped": self.stopped,
         }
 
 
-def causes(test: str, metric: str, good: Place, bad: Place, measuring: Measuring) -> Causes:
+def check_places(names: Sequence[str], places: Sequence[AtPlace]) -> None:
+    """Raises `CommandError` where some cannot be measured, with the problems of all of them.
+
+    One alone may tell nothing: where another cannot be had, none is left to be measured beside it.
+    """
+    problems: dict[str, list[str]] = {}
+    for name, place in zip(names, places, strict=True):
+        if problem := place.problem or place.same_code:
+            problems.setdefault(problem, []).append(name)
+    if problems:
+        told = (f"{' and '.join(several)}: {problem}" for problem, several in problems.items())
+        raise CommandError(f"the test cannot be measured {'; '.join(told)}")
+
+
+def causes(
+    test: str, metric: str, good: Place, bad: Place, measuring: Measuring, limit: TimeLimit
+) -> Causes:
     """Measure the four combinations until it is known which side it was, or the looks are over.
 
-    Raises `CommandError` where one of them cannot be measured.
+    The first look is taken whatever the limit of time. Raises `CommandError` where one of them
+    cannot be measured.
     """
     places = [
         good,
@@ -114,18 +137,22 @@ def causes(test: str, metric: str, good: Place, bad: Place, measuring: Measuring
         bad,
     ]
     rings: dict[str, list[Combination]] = {metric: [] for metric in METRICS}
-    done = 0
+    done, stopped = 0, ""
+    measuring_s = 0.0
     for look in LOOKS:
-        print(
-            f"pytest-tfthreads: measuring the four combinations, {plural(look - done, 'ring')}",
-            file=sys.stderr,
-            flush=True,
-        )
+        to_come_s = measuring_s / done * (look - done) if done else 0.0
+        if limit.budget_s is not None and done and not limit.allows(to_come_s):
+            stopped = (
+                f"The budget of {clock(limit.budget_s)} is spent, and which of the two made the "
+                "difference is open: give a larger --budget."
+            )
+            break
+        tell(f"measuring the four combinations, {plural(look - done, 'ring')}")
+        began_s = limit.clock_s()
         found = measuring.measure(places, look - done)
+        measuring_s += limit.clock_s() - began_s
         done = look
-        for name, place in zip(_NAMES, found.places, strict=True):
-            if problem := place.problem or place.same_code:
-                raise CommandError(f"the test cannot be measured with {name}: {problem}")
+        check_places(COMBINATIONS, found.places)
         for each, combined in combinations(found).items():
             rings[each] += combined
         if not rings[metric]:
@@ -136,4 +163,4 @@ def causes(test: str, metric: str, good: Place, bad: Place, measuring: Measuring
         if Effects.of(rings[metric]).cause != "open":
             break
     effects = {each: Effects.of(combined) for each, combined in rings.items()}
-    return Causes(test, metric, effects, len(rings[metric]))
+    return Causes(test, metric, effects, len(rings[metric]), stopped)

@@ -7,13 +7,12 @@ import contextlib
 import math
 import os
 import secrets
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.output import print_json, print_lines
+from pytest_tfthreads.commands.output import print_json, print_lines, tell
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_tolerance
 from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.threads import ConfigError, ThreadCount
@@ -133,7 +132,7 @@ def _leased(leases: Leases, options: argparse.Namespace) -> Iterator[None]:
 def _examine(found: Examination, machine: Machine, options: argparse.Namespace) -> Examination:
     interpreter = Interpreter(home(), (), preload=True, lease_timeout_s=None)
     try:
-        _tell("importing TensorFlow")
+        tell("importing TensorFlow")
         imported = _imported(interpreter)
         found = replace(found, machine=(*found.machine, *of_tensorflow(imported)))
         if options.no_measure:
@@ -170,7 +169,7 @@ def _measure(
 ) -> Examination:
     """The pinned loop, then pairs of processes, where there is an interpreter to start them."""
     begun_s = time.monotonic()
-    _tell(f"measuring for {options.seconds:.0f} s")
+    tell(f"measuring for {options.seconds:.0f} s")
     found = _measured(found, machine, options, interpreter, begun_s + options.seconds)
     return replace(found, seconds=time.monotonic() - begun_s)
 
@@ -213,11 +212,7 @@ def _speeds(machine: Machine, seconds: float) -> Steadiness:
 
 
 def _tell_of_waiting(in_front: Sequence[Holder]) -> None:
-    _tell(f"waiting for the CPUs: {'; '.join(map(str, in_front)) or 'somebody without a note'}")
-
-
-def _tell(what: str) -> None:
-    print(f"pytest-tfthreads: {what}", file=sys.stderr, flush=True)
+    tell(f"waiting for the CPUs: {'; '.join(map(str, in_front)) or 'somebody without a note'}")
 
 
 def _last_line(text: str) -> str:

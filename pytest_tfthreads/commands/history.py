@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from pytest_tfthreads.commands.output import (
     print_csv,
     print_json,
     print_lines,
+    tell,
     write_page,
 )
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_formats
 from pytest_tfthreads.commands.reading import read_all
 from pytest_tfthreads.commands.saved import add_storage, read_summaries
-from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.node_ids import close_names, matcher
 from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.tolerance import METRICS
@@ -119,7 +118,7 @@ def _history(options: argparse.Namespace) -> int:
     lines = lines_of(runs, wanted)
     kept = read_kept(options.storage)
     for problem in kept.problems:
-        print(f"pytest-tfthreads: left out: {one_line(problem)}", file=sys.stderr)
+        tell(f"left out: {problem}")
     found = segmentations_of(lines, lambda line, metric: [*kept.known(line, metric, runs)])
     timeline = Timeline(runs, list(zip(lines, found, strict=True)), commits)
     page = b""

@@ -24,6 +24,11 @@ def print_lines(lines: Iterable[str]) -> None:
     _print("\n".join(printable(line) for text in lines for line in text.split("\n")) + "\n")
 
 
+def tell(what: str) -> None:
+    """A line for people on stderr, such as how far the command is."""
+    print(f"pytest-tfthreads: {one_line(what)}", file=sys.stderr, flush=True)
+
+
 def print_json(value: Any) -> None:
     _print(json.dumps(value, indent=2, allow_nan=False) + "\n")
 

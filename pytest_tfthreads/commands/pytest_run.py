@@ -14,7 +14,16 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.abreast import Begun, Collected, Found, Place, Traced, TraceWish, Wish
+from pytest_tfthreads.core.abreast import (
+    Begun,
+    Collected,
+    Ended,
+    Found,
+    Place,
+    Traced,
+    TraceWish,
+    Wish,
+)
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.engine.protocol import (
@@ -28,7 +37,7 @@ from pytest_tfthreads.pytest_bridge.options import ABREAST
 _GRACE_S = 60  # to take down what it has, with a test that is being measured
 _SHORT_GRACE_S = 10  # where it was interrupted twice
 _MOST_LINES = 12
-_RAN = (0, 1)  # pytest's exit codes
+_RAN = (0, 1, 6)  # pytest's exit codes where all tests were run; 6: too many warnings
 _NO_TESTS = 5
 
 _Kind = TypeVar("_Kind")
@@ -63,6 +72,7 @@ class PytestRun:
         """`tests` as pytest takes them, none for all; `arguments` are the user's, for pytest."""
         self._tests = tests
         self._collected: Collected | None = None
+        self._exit_code: int | None = None  # pytest's, when no test will begin any more
         self._is_asked = True  # an answer is on its way
         ours, theirs = socket.socketpair()
         self._connection = Connection(ours)
@@ -118,11 +128,23 @@ class PytestRun:
         return self._collected
 
     def __iter__(self) -> Iterator[Begun]:
-        """Each test that measures, when it begins."""
+        """Each test that measures, when it begins; once, though a plugin may run it again.
+
+        Raises `CommandError` at the end where pytest has stopped before its last test.
+        """
         _ = self.collected
+        seen: set[str] = set()
         while (begun := self._begun()) is not None:
-            yield begun
+            if begun.nodeid not in seen:
+                seen.add(begun.nodeid)
+                yield begun
             self._send("next", {})
+        if self._exit_code not in (*_RAN, _NO_TESTS):
+            self._end()  # it has more to tell
+            raise CommandError(
+                "the run of pytest stopped before its last test, with exit code "
+                f"{self._exit_code}{self._tail()}"
+            )
 
     def only(self) -> Begun:
         """The one test of this run, when it begins; it can be measured until the block is left.
@@ -184,7 +206,10 @@ class PytestRun:
     def _begun(self) -> Begun | None:
         """The next test; None where there is none."""
         message = self._message()
-        return None if message["kind"] == "over" else _decoded(Begun, message, "begun")
+        if message["kind"] != "over":
+            return _decoded(Begun, message, "begun")
+        self._exit_code = _decoded(Ended, message, "over").exit_code
+        return None
 
     def _message(self) -> Mapping[str, Any]:
         try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.output import print_lines
+from pytest_tfthreads.commands.output import print_lines, tell
 from pytest_tfthreads.commands.parsers import Commands, add_command
 from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, read_runs
 from pytest_tfthreads.commands.sweeps import advice, groups_of, is_sweep
@@ -79,7 +78,7 @@ def _recommend(options: argparse.Namespace) -> int:
     deployment = deployment_of(recommendation)
     warnings = [one_line(one) for one in (*recommendation.undecided, *_warnings(deployment))]
     for warning in warnings:
-        print(f"pytest-tfthreads: warning: {warning}", file=sys.stderr)
+        tell(f"warning: {warning}")
     print_lines([render(deployment, _why(recommendation), warnings, options.format)])
     return 0
 
@@ -114,9 +113,7 @@ def _latest(options: argparse.Namespace, test: str | None) -> tuple[StoredRun, S
         if found:
             if run is last:
                 return run, found
-            print(
-                f"pytest-tfthreads: the latest sweep is in {one_line(run.label)}", file=sys.stderr
-            )
+            tell(f"the latest sweep is in {run.label}")
             return read_run(Path(run.label)), found
     return last, _refuse(last, test)
 

@@ -12,6 +12,7 @@ from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.format import plural
 from pytest_tfthreads.core.variants.released import Release
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.revision.tags import (
@@ -23,7 +24,6 @@ from pytest_tfthreads.revision.tags import (
 )
 
 CURRENT = "."
-PYTHON = "python="
 _BETWEEN = ".."
 _ASKED_BY = "pytest-tfthreads releases "
 _HEAD = "HEAD"

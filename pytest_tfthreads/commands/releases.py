@@ -13,6 +13,7 @@ from pytest_tfthreads.commands.output import (
     print_csv,
     print_json,
     print_lines,
+    tell,
     write_page,
 )
 from pytest_tfthreads.commands.parsers import (
@@ -24,11 +25,10 @@ from pytest_tfthreads.commands.parsers import (
     to_budget,
 )
 from pytest_tfthreads.commands.pytest_run import PytestRun
-from pytest_tfthreads.commands.released import CURRENT, PYTHON, named
+from pytest_tfthreads.commands.released import CURRENT, named
 from pytest_tfthreads.commands.releases_kept import keep
 from pytest_tfthreads.commands.releases_run import WITHOUT_BUDGET, Comparing
 from pytest_tfthreads.commands.saved import STORAGE, to_directory
-from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.variants.released import (
     FAILING,
@@ -40,7 +40,7 @@ from pytest_tfthreads.core.variants.released import (
     pairs_of,
 )
 from pytest_tfthreads.core.variants.steps import LOOKS
-from pytest_tfthreads.names import NEEDS_LINUX
+from pytest_tfthreads.names import NEEDS_LINUX, PYTHON
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report import releases as report
 from pytest_tfthreads.report.html import releases as html_report
@@ -121,8 +121,8 @@ def _releases(options: argparse.Namespace) -> int:
     tolerance = Policy().with_tolerance(options.tolerance).tolerance
     found = named(options.release, options.last, Path.cwd())
     for note in found.notes:
-        _tell(note)
-    comparing = Comparing(found.releases, tolerance, options.budget, _tell)
+        tell(note)
+    comparing = Comparing(found.releases, tolerance, options.budget, tell)
     try:
         with PytestRun((), options.pytest_arguments) as run:
             comparing.run(run)
@@ -155,7 +155,7 @@ def _report(options: argparse.Namespace, over: Over) -> None:
     if options.storage is not None or storage.is_dir():
         kept = keep(over, storage)
         if kept is not None:
-            _tell(f"steps are kept in {kept}, for `pytest-tfthreads history`")
+            tell(f"steps are kept in {kept}, for `pytest-tfthreads history`")
 
 
 def _over(comparing: Comparing) -> Over:
@@ -204,7 +204,7 @@ def _with_commits(changed: Changed, before: Release, after: Release) -> Changed:
             versions=changed.versions,
         )
     except RevisionError as error:
-        _tell(f"what lies between {changed.earlier} and {changed.later} is not known: {error}")
+        tell(f"what lies between {changed.earlier} and {changed.later} is not known: {error}")
         return changed
 
 
@@ -212,7 +212,3 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of tags, such as 5")
     return int(text)
-
-
-def _tell(what: str) -> None:
-    print(f"pytest-tfthreads: {one_line(what)}", file=sys.stderr, flush=True)

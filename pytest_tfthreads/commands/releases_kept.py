@@ -39,15 +39,15 @@ def _of_test(over: Over, test: TestOver) -> Iterator[Step]:
     for metric, several in test.steps.items():
         for step in several:
             change = step.to_previous
-            if change is None or change.status == "open":
-                continue
-            yield from _kept(over, test, metric, change, places[change.since], places[step.name])
+            if change is not None:
+                ends = places[change.since], places[step.name]
+                yield from _kept(over, test, metric, change, *ends)
 
 
 def _kept(
     over: Over, test: TestOver, metric: str, change: Change, earlier: int, later: int
 ) -> Iterator[Step]:
-    """None where one of the two is no commit in the command's own environment."""
+    """None where it is open, or one of the two is no commit in the command's own environment."""
     before, after = (_commit(over.releases[place]) for place in (earlier, later))
     measured = [test.at[place].measurement for place in (earlier, later)]
     if before is None or after is None or change.status == "open":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.core.format import one_line
+from pytest_tfthreads.commands.output import tell
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.system.run_index import read_condensed
@@ -110,7 +109,7 @@ def _stored(storage: Path) -> Sequence[Path]:
 
 
 def _left_out(error: BaselineError) -> None:
-    print(f"pytest-tfthreads: left out: {one_line(str(error))}", file=sys.stderr)
+    tell(f"left out: {error}")
 
 
 def _nothing(storage: Path) -> CommandError:

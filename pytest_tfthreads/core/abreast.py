@@ -16,7 +16,6 @@ from pytest_tfthreads.core.measurement import Measurement, Sample
 from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.stats.moderation import Difference
 from pytest_tfthreads.core.sweep.comparison import blocks, ring_differences
-from pytest_tfthreads.core.threads import Configuration
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,6 @@ class Selected:
     """One configuration of a marked test, which may measure."""
 
     nodeid: str
-    group: str  # of all configurations of its test
-    configuration: Configuration  # its own among them
     process_s: NotNegative  # how long one of its processes is expected to take
 
 
@@ -61,6 +58,13 @@ class Begun:
     nodeid: str
     process_s: NotNegative
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run is over, with pytest's exit code: it may have stopped before its last test."""
+
+    exit_code: int
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,6 @@ class AtPlace:
     `same_code`: why the test ran the current tree's code there, though nothing is wrong.
     """
 
-    title: str = ""
-    commit: str | None = None  # the full id; None: the current tree's code
-    python: str = ""  # the interpreter's version
     measurement: Measurement | None = None
     problem: str = ""
     is_mistake: bool = False
@@ -118,13 +119,6 @@ class AtPlace:
     def samples(self) -> tuple[Sample, ...]:
         """Of its processes, in order."""
         return () if self.measurement is None else self.measurement.samples
-
-    @property
-    def tensorflow(self) -> str | None:
-        """TensorFlow's version there, if it was measured."""
-        machine = {} if self.measurement is None else self.measurement.machine
-        version = machine.get("tensorflow")
-        return None if version is None else str(version)
 
     def joined(self, later: AtPlace) -> AtPlace:
         """With what came of the same place, for the same test, afterwards.
@@ -144,13 +138,12 @@ class AtPlace:
 
 @dataclass(frozen=True)
 class Found:
-    """The answer to a wish: its places in their order. `seconds`: how long the processes took.
+    """The answer to a wish: its places in their order.
 
     Samples with the same `ring` took turns with each other; no ring has its number twice in a run.
     """
 
     places: tuple[AtPlace, ...]
-    seconds: NotNegative
 
     @property
     def processes(self) -> int:

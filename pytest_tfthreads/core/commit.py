@@ -15,9 +15,5 @@ class Commit:
     subject: str
 
     @property
-    def is_merge(self) -> bool:
-        return len(self.parents) > 1
-
-    @property
     def short(self) -> str:
         return self.id[:12]

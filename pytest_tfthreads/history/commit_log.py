@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pytest_tfthreads.history.commits import Between, Commits
 from pytest_tfthreads.revision.git import RevisionError, ask
+from pytest_tfthreads.revision.tags import tags_in
 
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_TAG = "tag: "
 _LOG = ("log", "--no-show-signature", "--decorate-refs=refs/tags/*")
 
 
@@ -30,7 +30,7 @@ def commits_around(directory: Path) -> Commits:
     for place, line in enumerate(output.splitlines()):
         commit, _, decoration = line.partition("\0")
         places[commit] = place
-        if found := _tags(decoration):
+        if found := tags_in(decoration):
             tags[commit] = found
     return Commits(places, tags, functools.cache(functools.partial(_between, directory)))
 
@@ -47,10 +47,4 @@ def _between(directory: Path, earlier: str, later: str) -> Between | None:
     except RevisionError:
         return None
     lines = output.splitlines()
-    return Between(len(lines), tuple(tag for line in lines for tag in _tags(line.strip("\0"))))
-
-
-def _tags(decoration: str) -> tuple[str, ...]:
-    # git allows a comma in the name of a tag, but no space.
-    names = decoration.split(", ") if decoration else []
-    return tuple(name.removeprefix(_TAG) for name in names if name.startswith(_TAG))
+    return Between(len(lines), tuple(tag for line in lines for tag in tags_in(line.strip("\0"))))

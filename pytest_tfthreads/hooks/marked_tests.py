@@ -12,7 +12,6 @@ from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.abreast import Selected
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
-from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.session_results import SessionResults
@@ -247,11 +246,11 @@ class MarkedTests:
         return is_asked_for(self._config, self._settings)
 
     @pytest.hookimpl(tryfirst=True)  # what goes wrong is told before the summary
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         if self._isolation is not None:
             self._isolation.end_shared()
         if self._abreast is not None:
-            self._abreast.end()
+            self._abreast.end(int(exitstatus))
         # pytest-xdist waits for a worker until here, and then for ten seconds: on a busy machine
         # less than it takes to remove a checkout.
         if roles.is_worker(self._config):
@@ -399,14 +398,8 @@ class MarkedTests:
 
 
 def _selected(item: pytest.Item) -> Selected:
-    case = case_of(item)
-    assert case is not None
-    return Selected(
-        collection.nodeid_of(item),
-        collection.group_of(item),
-        Configuration.named(case.id, case.threads),
-        Pace.of_budget(benchmark_bridge.budget_s(item)).process_s,
-    )
+    process_s = Pace.of_budget(benchmark_bridge.budget_s(item)).process_s
+    return Selected(collection.nodeid_of(item), process_s)
 
 
 def _may_deselect(item: pytest.Item) -> bool:

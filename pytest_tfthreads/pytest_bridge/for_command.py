@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 
 _AS_IF_NOT_GIVEN: dict[str, Any] = {
+    # pytest's: whatever becomes of a test in the current tree, the next ones are measured too
+    "maxfail": 0,
+    "stepwise": False,
+    "stepwise_skip": False,
+    "stepwise_reset": False,
     # pytest-xdist's
     "numprocesses": None,
     "tx": [],

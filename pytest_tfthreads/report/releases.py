@@ -18,7 +18,14 @@ from pytest_tfthreads.core.format import (
 )
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.variants.released import SOFTWARE, Changed, Over, Release, TestOver
+from pytest_tfthreads.core.variants.released import (
+    SOFTWARE,
+    UNMEASURED,
+    Changed,
+    Over,
+    Release,
+    TestOver,
+)
 from pytest_tfthreads.core.variants.steps import Change, Step
 from pytest_tfthreads.report.bisection import Shift
 from pytest_tfthreads.report.table import aligned
@@ -291,7 +298,7 @@ def _of_change(changed: Changed, is_certain: bool) -> Iterator[str]:
 
 def _failure(word: str, over: Over) -> str:
     last = over.releases[-1].name
-    if word == "unmeasured":
+    if word == UNMEASURED:
         return f"not measured at {last}"
     return f"the step to {last} is {'open' if word == 'open' else f'a {word}'}"
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.revision.clone import Clone
-from pytest_tfthreads.revision.git import RevisionError, ask, run
+from pytest_tfthreads.revision.git import RevisionError, run
 from pytest_tfthreads.revision.repository import Repository
-
-_FORMAT = "--format=%H%x00%P%x00%cI%x00%s"
-_FIELDS = 4
+from pytest_tfthreads.revision.tags import commit_of, is_ancestor, log
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,11 @@ class Line:
             raise RevisionError(
                 f"--good={good} and --bad={bad} are both commit {first[:12]}: name two commits."
             )
-        newer = [*_read(top, "--first-parent", f"{first}..{last}")]
-        before = newer[-1].parents[:1] if newer else ()
+        newer = [one.commit for one in log(top, "--first-parent", f"{first}..{last}")]
+        before = newer[0].parents[:1] if newer else ()
         if before != (first,):
             raise RevisionError(_why_no_line(top, good, bad, first, last, before))
-        (oldest,) = _read(top, "--no-walk", first)
-        return cls((oldest, *reversed(newer)))
+        return cls((commit_of(top, first).commit, *newer))
 
     @property
     def count(self) -> int:
@@ -65,28 +61,16 @@ def branch_of(repository: Repository, merge: Commit) -> tuple[str, str] | None:
     return (bases[0], merge.parents[1]) if answer.code == 0 and len(bases) == 1 else None
 
 
-def _read(top: Path, *arguments: str) -> Iterator[Commit]:
-    # Ids come from git, so none of the arguments can be another option.
-    output = ask(top, "log", "--no-show-signature", "-z", _FORMAT, *arguments, "--")
-    fields = output.removesuffix("\0").split("\0") if output else []
-    for start in range(0, len(fields), _FIELDS):
-        commit, parents, date, subject = fields[start : start + _FIELDS]
-        yield Commit(commit, tuple(parents.split()), date, subject)
-
-
 def _why_no_line(
     top: Path, good: str, bad: str, first: str, last: str, before: tuple[str, ...]
 ) -> str:
-    def is_ancestor(one: str, other: str) -> bool:
-        return run(top, "merge-base", "--is-ancestor", one, other).code == 0
-
-    if is_ancestor(first, last):
+    if is_ancestor(top, first, last):
         instead = f" Name --good={before[0][:12]}, where that line leaves it." if before else ""
         return (
             f"--good={good} came into --bad={bad} by a merge, and is not on its line of first "
             f"parents: commits of that line lack what --good has.{instead}"
         )
-    if is_ancestor(last, first):
+    if is_ancestor(top, last, first):
         return (
             f"--bad={bad} is older than --good={good}. A test that became faster is found the same "
             f"way: name the older commit with --good."

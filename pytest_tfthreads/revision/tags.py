@@ -1,4 +1,4 @@
-"""The tags of a repository's history, and the commits between two of its places."""
+"""The commits of a repository's history with their tags, as git tells of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Tagged:
 
 def tags_up_to(top: Path, commit: str) -> list[Tagged]:
     """All tagged commits that a commit reaches, in the order of history, its own among them."""
-    return [one for one in _log(top, commit) if one.tags]
+    return [one for one in log(top, commit) if one.tags]
 
 
 def tags_between(top: Path, first: str, last: str) -> list[Tagged]:
@@ -34,18 +34,18 @@ def tags_between(top: Path, first: str, last: str) -> list[Tagged]:
 
     Those of other branches, that have not the first, lie not between the two.
     """
-    found = _log(top, "--ancestry-path", f"{first}..{last}")
+    found = log(top, "--ancestry-path", f"{first}..{last}")
     return [one for one in found if one.tags]
 
 
 def commits_between(top: Path, earlier: str, later: str) -> list[Commit]:
     """The commits that one has and the other has not, in the order of history."""
-    return [one.commit for one in _log(top, f"{earlier}..{later}")]
+    return [one.commit for one in log(top, f"{earlier}..{later}")]
 
 
 def commit_of(top: Path, commit: str) -> Tagged:
     """What git tells of a commit, by its full id."""
-    (found,) = _log(top, "--no-walk", commit)
+    (found,) = log(top, "--no-walk", commit)
     return found
 
 
@@ -53,8 +53,11 @@ def is_ancestor(top: Path, first: str, last: str) -> bool:
     return run(top, "merge-base", "--is-ancestor", first, last).code == 0
 
 
-def _log(top: Path, *which: str) -> Iterator[Tagged]:
-    """`which`: full ids that git has named, so that none can be another option."""
+def log(top: Path, *which: str) -> Iterator[Tagged]:
+    """Commits in the order of history.
+
+    `which`: full ids that git has named, so that none can be another option.
+    """
     order = () if "--no-walk" in which else ("--date-order", "--reverse")
     output = ask(
         top, "log", "--no-show-signature", "--decorate-refs=refs/tags/*", "-z", _FORMAT,
@@ -63,10 +66,12 @@ def _log(top: Path, *which: str) -> Iterator[Tagged]:
     fields = output.removesuffix("\0").split("\0") if output else []
     for start in range(0, len(fields), _FIELDS):
         commit, parents, date, subject, decoration = fields[start : start + _FIELDS]
-        yield Tagged(Commit(commit, tuple(parents.split()), date, subject), _tags(decoration))
+        tags = sorted(tags_in(decoration), key=lambda name: (not _RELEASE.match(name), name))
+        yield Tagged(Commit(commit, tuple(parents.split()), date, subject), tuple(tags))
 
 
-def _tags(decoration: str) -> tuple[str, ...]:
+def tags_in(decoration: str) -> tuple[str, ...]:
+    """The tags that git's %D names, in its order."""
     # git allows a comma in the name of a tag, but no space.
-    names = [name.removeprefix(_TAG) for name in decoration.split(", ") if name.startswith(_TAG)]
-    return tuple(sorted(names, key=lambda name: (not _RELEASE.match(name), name)))
+    names = decoration.split(", ")
+    return tuple(name.removeprefix(_TAG) for name in names if name.startswith(_TAG))

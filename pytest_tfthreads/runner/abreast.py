@@ -17,6 +17,7 @@ from pytest_tfthreads.core.abreast import (
     AtPlace,
     Begun,
     Collected,
+    Ended,
     Found,
     Place,
     Selected,
@@ -96,9 +97,9 @@ class Abreast:
         except ConnectionClosedError:
             self.has_gone = True
 
-    def end(self) -> None:
-        """Tell that no test is left."""
-        self._tell("over", {})
+    def end(self, exit_code: int) -> None:
+        """Tell that no test will begin any more."""
+        self._tell("over", encode(Ended(exit_code)))
         self._connection.hang_up()
 
     def close(self) -> None:
@@ -133,15 +134,14 @@ class Abreast:
                 opened[index] = self._opened(place)
             except _CANNOT_BE_HAD as error:
                 problem = " ".join(str(error).split())
-                answers[index] = AtPlace(commit=place.commit, problem=problem)
+                answers[index] = AtPlace(problem=problem)
         at_places = AtPlaces([item_run_at(one) for one in opened.values()], here, rings)
         at_places.run(wish.passes, self._limit, seed, self._rings_done, self._check_that_it_listens)
         self._rings_done += at_places.rings_done
         for member, (index, variant) in enumerate(opened.items()):
             answer = at_places.at(member, measurement_of)
             answers[index] = replace(answer, notes=tuple(variant.notes))
-        places = tuple(answers[index] for index in range(len(wish.places)))
-        return Found(places, at_places.seconds)
+        return Found(tuple(answers[index] for index in range(len(wish.places))))
 
     def _trace(
         self, wish: TraceWish, item_run_at: Callable[[Variant], ItemRun], rings: Rings

@@ -12,6 +12,7 @@ import pytest
 from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import BASELINES_COMMIT
 from pytest_tfthreads.revision.checkout import Checkout, notes_of
@@ -26,8 +27,6 @@ from pytest_tfthreads.runner.variants import (
     OpenVariant,
 )
 
-_PYTHON = "python="
-
 
 def open_baseline(
     wanted: str, gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
@@ -36,9 +35,9 @@ def open_baseline(
 
     Raises `pytest.UsageError` where it cannot be had.
     """
-    with _as_usage_error(wanted, DUET_OPTION):
-        if wanted.startswith(_PYTHON):
-            return InEnvironment(Environment.probe(wanted.removeprefix(_PYTHON)), here)
+    with _as_usage_error(wanted):
+        if wanted.startswith(PYTHON):
+            return InEnvironment(Environment.probe(wanted.removeprefix(PYTHON)), here)
         notes = []
         if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
             notes.append(
@@ -93,7 +92,6 @@ def _at_revision(
     here: Home,
     modules: Sequence[Path],
     notes: Sequence[str] = (),
-    asked_by: str = DUET_OPTION,
     environment: Environment | None = None,
     beside_current: bool = True,
 ) -> AtRevision:
@@ -108,7 +106,7 @@ def _at_revision(
                 "side has the current tree's"
             )
             notes = [text, *notes]
-        return AtRevision(checkout, tests, here, config, notes, asked_by, environment)
+        return AtRevision(checkout, tests, here, config, notes, environment)
     except BaseException:
         checkout.close()
         raise
@@ -120,23 +118,23 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
     Returns what the reader of the summary should know of it. Raises `pytest.UsageError` where
     there is none.
     """
-    with _as_usage_error(wanted, DUET_OPTION):
-        if wanted.startswith(_PYTHON):
-            Environment.probe(wanted.removeprefix(_PYTHON))
+    with _as_usage_error(wanted):
+        if wanted.startswith(PYTHON):
+            Environment.probe(wanted.removeprefix(PYTHON))
             return ()
         repository = Repository.holding(config.rootpath)
         return notes_of(repository, repository.find(*_revision(wanted, gate)))
 
 
 @contextlib.contextmanager
-def _as_usage_error(wanted: str, option: str) -> Iterator[None]:
+def _as_usage_error(wanted: str) -> Iterator[None]:
     try:
         yield
     except (EnvironmentUnfitError, RevisionError) as error:
         hint = ""
-        if option == DUET_OPTION and os.path.exists(wanted):
-            hint = f" Was {wanted} to be tested? Then write {option}= before it."
-        raise pytest.UsageError(f"{option}: {error}{hint}") from error
+        if os.path.exists(wanted):
+            hint = f" Was {wanted} to be tested? Then write {DUET_OPTION}= before it."
+        raise pytest.UsageError(f"{DUET_OPTION}: {error}{hint}") from error
 
 
 def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -38,10 +38,6 @@ class Variant(Protocol):
     @property
     def title(self) -> str:
         """For people."""
-
-    @property
-    def commit(self) -> str | None:
-        """The full id of the commit that is checked out; None: the current tree's code."""
 
     @property
     def python_version(self) -> str:
@@ -84,8 +80,6 @@ class OpenVariant(Variant, Protocol):
 class _OfCurrentTree:
     """Runs the current tree's code, wherever: no module can come from the wrong tree."""
 
-    commit: ClassVar[str | None] = None
-
     def item(self, here: ItemToRun) -> ItemToRun:
         return here
 
@@ -120,10 +114,7 @@ class CurrentTree(_OfCurrentTree):
 
 
 class AtRevision:
-    """A checkout of another revision, in this environment or in another one.
-
-    `asked_by` is the option that asks for it, for messages.
-    """
+    """A checkout of another revision, in this environment or in another one."""
 
     def __init__(
         self,
@@ -132,15 +123,12 @@ class AtRevision:
         here: Home,
         config: pytest.Config,
         notes: Sequence[str] = (),
-        asked_by: str = DUET_OPTION,
         environment: Environment | None = None,
     ) -> None:
         self.title = checkout.title
         if environment is not None:
             self.title += f" in {environment.python} (Python {environment.version})"
-        self.commit: str | None = checkout.commit
         self.python_version = _OWN_PYTHON if environment is None else environment.version
-        self._asked_by = asked_by
         self._environment = environment
         self.notes = (*notes, *checkout.notes)
         self._checkout = checkout
@@ -197,7 +185,7 @@ class AtRevision:
         try:
             self._checkout.close()
         except RevisionError as error:  # the next run tries again; this one's results stand
-            print(f"{self._asked_by}: {error}", file=sys.stderr)
+            print(f"{DUET_OPTION}: {error}", file=sys.stderr)
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
         path = redirected(sys_path, self._checkout.counterparts, self._installs)

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +22,7 @@ from pytest_tfthreads import cli
 from pytest_tfthreads.commands import bisect
 from pytest_tfthreads.commands.bisect_sides import causes
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import AtPlace, Found, Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS
 from pytest_tfthreads.core.bisection_state import State
@@ -78,14 +80,14 @@ class Scripted:
             else AtPlace(measurement=measurement(*samples[position]))
             for position in positions
         )  # fmt: skip
-        return Found(tuple(found), 10.0)
+        return Found(tuple(found))
 
 
 def searched(line, scripted, state=None, budget_s=None):
     state = state or State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
     kept = []
     state, stopped = bisect.search(
-        state, line, scripted, kept.append, budget_s, clock_s=scripted.clock_s
+        state, line, scripted, kept.append, TimeLimit(budget_s, scripted.clock_s)
     )
     if kept:
         assert State.from_text(kept[-1].to_text()) == kept[-1] == state
@@ -161,6 +163,52 @@ def test_an_end_that_cannot_be_measured_is_an_error() -> None:
         searched(line, Scripted(line, lambda _: 0.01, broken=(0,)))
 
 
+def test_the_problems_of_all_ends_are_told() -> None:
+    line = line_of(4)
+    scripted = Scripted(line, lambda _: 0.01)
+    problems = ["no other place is left", "there is no such commit"]
+    scripted.measure = lambda places, passes: Found(tuple(map(AtPlace, [None] * 2, problems)))
+    with pytest.raises(CommandError) as caught:
+        searched(line, scripted)
+    assert str(caught.value) == (
+        "the test cannot be measured at --good: no other place is left; "
+        "at --bad: there is no such commit"
+    )
+    problems = ["alone", "alone", "it is Python 2", "it is Python 2"]
+    scripted.measure = lambda places, passes: Found(tuple(map(AtPlace, [None] * 4, problems)))
+    with pytest.raises(CommandError) as caught:
+        causes(TEST, "throughput", Place("a", "/a"), Place("b", "/b"), scripted, TimeLimit())
+    assert str(caught.value).endswith(
+        "; with good code, bad environment and with bad code, bad environment: it is Python 2"
+    )
+
+
+def test_after_a_hundred_rings_a_bisection_goes_on_with_a_budget_alone() -> None:
+    line = line_of(20)
+    scripted = Scripted(line, lambda position: 0.011 if position >= 13 else 0.01)
+    _, state = searched(line, scripted, budget_s=5)  # the first look at both ends
+    state = replace(state, observed=(state.observed * bisect.MOST_RINGS)[: bisect.MOST_RINGS])
+    scripted.wishes.clear()
+    found, _ = searched(line, scripted, state)
+    assert scripted.wishes == []
+    assert "100 rings did not settle it" in found.stopped
+    assert "--continue --budget=20m goes on" in found.stopped
+    found, _ = searched(line, scripted, state, budget_s=1_000)
+    assert [one["subject"] for one in to_json(found)["found"]] == ["change 14"]
+
+
+def test_the_budget_holds_from_before_pytest_collects() -> None:
+    line = line_of(20)
+    scripted = Scripted(line, lambda position: 0.011 if position >= 13 else 0.01)
+    state = State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
+    limit = TimeLimit(45, scripted.clock_s)
+    scripted.now_s += 20
+    _, stopped = bisect.search(state, line, scripted, lambda state: None, limit)
+    assert "The budget of 0:45 is spent" in stopped
+    assert len(scripted.wishes) == 2
+    assert scripted.now_s <= 45
+
+
 def test_another_change_is_told_with_the_largest() -> None:
     line = line_of(20)
     works = lambda at: 0.01 * (1 + 0.5 * (at >= 4) + 0.2 * (at >= 15))  # noqa: E731
@@ -192,14 +240,14 @@ def test_traces_on_both_sides_of_the_commit_are_told() -> None:
     assert to_json(found)["profile"]["now"]["title"] == "after-it"
 
 
-def test_the_four_combinations_tell_code_from_environment() -> None:
+def four_combinations(slow):
+    """Two places, and measurements of which the environment alone decides: seconds a call."""
     line = line_of(1)
-    slow = {"/old": 0.008, "/new": 0.012}
     scripted = Scripted(line, lambda position: 0.01)
     found_at = scripted.measure
 
     def measure(places, passes):
-        # The environment alone decides; the scripted places are told apart by their commits.
+        # The scripted places are told apart by their commits.
         result = []
         scripted.positions |= {place.python: 0 for place in places}
         for place in places:
@@ -208,13 +256,50 @@ def test_the_four_combinations_tell_code_from_environment() -> None:
             result.append(found_at([place], passes).places[0])
             scripted._rings = rings
         scripted._rings += passes
-        return Found(tuple(result), 1.0)
+        return Found(tuple(result))
 
     scripted.measure = measure
     good, bad = (
         Place(commit.id, python) for commit, python in zip(line.commits, slow, strict=True)
     )
-    found = causes(TEST, "throughput", good, bad, scripted)
+    return good, bad, scripted
+
+
+def test_a_budget_ends_the_four_combinations_too() -> None:
+    good, bad, scripted = four_combinations({"/old": 0.01, "/new": 0.0102})
+    limit = TimeLimit(70, scripted.clock_s)
+    found = causes(TEST, "throughput", good, bad, scripted, limit)
+    assert not found.is_certain
+    assert found.rings == 4
+    assert "The budget of 1:10 is spent" in "\n".join(found.lines())
+    assert found.to_json()["stopped"] == found.stopped
+    assert scripted.now_s <= 70
+
+
+def test_too_few_places_at_once_for_four_combinations_are_an_error(monkeypatch) -> None:
+    class Run:
+        collected = SimpleNamespace(limit=3)
+
+        def __init__(self, tests, arguments):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr(bisect, "PytestRun", Run)
+    options = SimpleNamespace(profile=None, goes_on=False, test=TEST, pytest_arguments=[])
+    repository = SimpleNamespace(find=lambda rev, **_: SimpleNamespace(commit=rev))
+    sides = bisect.Side("v1", None), bisect.Side("v2", "/new")
+    with pytest.raises(CommandError, match=r"--tf-threads-group=3 .* leaves no place for four"):
+        bisect._tell_causes(options, repository, *sides, TimeLimit())
+
+
+def test_the_four_combinations_tell_code_from_environment() -> None:
+    good, bad, scripted = four_combinations({"/old": 0.008, "/new": 0.012})
+    found = causes(TEST, "throughput", good, bad, scripted, TimeLimit())
     assert found.is_certain
     text = "\n".join(found.lines())
     assert "The environment made the difference, and the code none that matters." in text
@@ -333,6 +418,7 @@ def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
     [
         (["--good=v1.0"], "name the TEST"),
         ([TEST, "--continue"], "leave TEST, --good"),
+        (["--continue", "--metric=throughput"], "--bad, --metric and what follows -- out"),
         (["--continue"], "there is no bisection to go on with"),
         ([TEST], "no saved run in .benchmarks has"),
         ([TEST, "--good=v1.0", "--bad=v1.0"], "are both commit"),
@@ -356,8 +442,6 @@ def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) ->
 def test_without_good_the_latest_saved_run_that_had_not_regressed_is_taken(
     project, tmp_path, monkeypatch
 ) -> None:
-    from types import SimpleNamespace
-
     from pytest_tfthreads.revision.repository import Repository
 
     ids = git(project.path, "rev-list", "--reverse", "HEAD").split()

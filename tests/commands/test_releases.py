@@ -23,7 +23,6 @@ from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Plac
 from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.core.schedule import plan_neighbours
 from pytest_tfthreads.core.storage import Storage
-from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.core.variants.released import (
     Changed,
     Over,
@@ -39,6 +38,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not 
 
 TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
 PROCESS_S = 2.0
+CRASHES = "it crashes now"
 
 
 def releases_of(count):
@@ -58,13 +58,14 @@ class Scripted:
     `tests`: by node id, seconds a call at each release, or why it cannot be measured there.
     """
 
-    def __init__(self, tests, limit=8, spread=0.004, of_cpu=0.0, silent=(), ends=None):
+    def __init__(self, tests, limit=8, spread=0.004, of_cpu=0.0, silent=(), ends=None, lost=None):
         self.tests = tests
         self.limit = limit
         self.spread = spread
         self.of_cpu = of_cpu  # spread of CPU time beside that of wall time
         self.silent = silent  # tests that turn out to measure nothing
         self.ends = ends or {}  # by the number of a wish: what it raises
+        self.lost = lost or {}  # by release: the number of the wish from which on it crashes
         self.wishes = []
         self.now_s = 0.0
         self._draw, self._draw_cpu = random.Random(1), random.Random(2)
@@ -75,8 +76,7 @@ class Scripted:
 
     @property
     def collected(self):
-        configuration = Configuration("intra1-inter1", "1", "1")
-        several = tuple(Selected(one, one, configuration, PROCESS_S) for one in self.tests)
+        several = tuple(Selected(one, PROCESS_S) for one in self.tests)
         return Collected(several, self.limit)
 
     def __iter__(self):
@@ -91,9 +91,11 @@ class Scripted:
             raise error
         members = [int(place.commit, 16) for place in places]
         self.wishes.append((self.test, members, passes))
-        began_s = self.now_s
         samples = {member: [] for member in members}
-        speeds = self.tests[self.test]
+        speeds = list(self.tests[self.test])
+        for release, wish in self.lost.items():
+            if len(self.wishes) > wish:
+                speeds[release] = CRASHES
         going = [one for one in members if not isinstance(speeds[one], str)]
         for rings in plan_neighbours(going, passes, self.limit, ""):
             for ring in rings:
@@ -110,16 +112,13 @@ class Scripted:
                 AtPlace(problem=speeds[one])
                 if isinstance(speeds[one], str)
                 else AtPlace(
-                    commit=f"{one:040x}",
-                    python="3.12.1",
                     measurement=measurement(
                         *samples[one],
                         machine={"tensorflow": f"2.{one}", "python": "3.12.1", "onednn": "on"},
                     ),
                 )
                 for one in members
-            ),
-            self.now_s - began_s,
+            )
         )
 
 
@@ -280,6 +279,35 @@ def test_a_release_that_cannot_run_a_test_is_passed_over() -> None:
     assert "could not be compared" in text
 
 
+@pytest.mark.parametrize(
+    ("speeds", "of_cpu"), [([0.01, 0.0125], 0.16), ([0.01, 0.01, 0.0125], 0.1)]
+)
+def test_a_regression_that_is_decided_stays_where_its_release_crashes_later(speeds, of_cpu) -> None:
+    last = len(speeds) - 1
+    # CPU time leaves a step open, so there is a second look.
+    scripted = Scripted({"a": speeds}, of_cpu=of_cpu, lost={last: 3})
+    comparing, _ = compared(scripted, len(speeds))
+    (test,) = comparing.tests
+    assert test.at[last].problem == CRASHES
+    assert statuses(test)[-1] == "regression"
+    over = over_of(comparing, len(speeds))
+    assert over.failing(frozenset({"regression"})) == [("a", "regression")]
+    # What was open there cannot be decided any more.
+    assert over.failing(frozenset({"open"})) == []
+    text = "\n".join(report.render(over, []))
+    assert re.search(rf"    v1.{last} .* regression\n", text)
+    assert f"  v1.{last}: {CRASHES}" in text
+
+
+def test_a_regression_that_is_decided_stays_where_the_release_before_crashes_later() -> None:
+    scripted = Scripted({"a": [0.01, 0.01, 0.0125]}, of_cpu=0.1, lost={1: 3})
+    comparing, _ = compared(scripted, 3)
+    (test,) = comparing.tests
+    _, last = test.steps["throughput"]
+    assert (last.to_previous.since, last.to_previous.status) == ("v1.1", "regression")
+    assert test.at[1].problem == CRASHES
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), CommandError("pytest has died")])
 def test_what_is_complete_is_kept_whatever_ends_it(error) -> None:
     scripted = Scripted({name: [0.01] * 2 for name in "abc"}, ends={4: error})
@@ -375,6 +403,23 @@ def test_the_page_shows_a_line_for_each_test(tmp_path) -> None:
     spec = json.loads(re.search(r'<script type="application/json">(.*?)</script>', body, re.S)[1])
     assert [len(one["y"]) for one in spec["data"]] == [2, 2]
     assert spec["data"][0]["y"][1] == pytest.approx(-20, abs=2)
+
+
+def test_the_line_of_a_page_begins_at_the_first_release_that_stayed() -> None:
+    pytest.importorskip("plotly")
+    from pytest_tfthreads.report.html import releases as html_report
+
+    scripted = Scripted({"a": [0.01, 0.01, 0.0125]}, lost={0: 1})
+    comparing, _ = compared(scripted, 3)
+    (test,) = comparing.tests
+    assert test.at[0].measurement is not None
+    page = html_report.render(over_of(comparing, 3), [])
+    body = page[page.index("<main") :]
+    spec = json.loads(re.search(r'<script type="application/json">(.*?)</script>', body, re.S)[1])
+    for line in spec["data"]:
+        assert [round(x) for x in line["x"]] == [1, 2]
+        assert line["text"][0] == "v1.1"
+    assert spec["layout"]["yaxis"]["title"]["text"] == "change since v1.1, %"
 
 
 def test_decided_steps_between_commits_are_kept_for_the_history(tmp_path) -> None:

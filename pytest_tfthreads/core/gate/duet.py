@@ -48,7 +48,12 @@ from pytest_tfthreads.core.gate.verdict import (
     status_of,
 )
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.stats.estimates import LogRatio, change_from_log, sum_of_squares
+from pytest_tfthreads.core.stats.estimates import (
+    LogRatio,
+    change_from_log,
+    share_spent,
+    sum_of_squares,
+)
 from pytest_tfthreads.core.tolerance import METRICS
 
 LOOKS = (3, 6, 12)
@@ -128,14 +133,9 @@ def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
     return pairs >= LOOKS[-1] or all(verdict.status != "inconclusive" for verdict in verdicts)
 
 
-def share_spent(pairs: int) -> float:
-    """Of every error, by the look at so many pairs; between two looks, as by the later one."""
-    return next((one for look, one in zip(LOOKS, SPENT, strict=True) if pairs <= look), SPENT[-1])
-
-
 def errors_of_look(pairs: int, hypotheses: int) -> Errors:
     """How often each verdict of the look at so many pairs may be wrong; raises `ValueError`."""
-    spent = share_spent(pairs)
+    spent = share_spent(LOOKS, SPENT, pairs)
     level = spent * level_of_one(hypotheses)
     return Errors(level, level, spent * PASS_ERROR)
 

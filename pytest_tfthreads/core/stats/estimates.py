@@ -186,6 +186,14 @@ def student_p(statistic: float, degrees_of_freedom: float) -> float:
     return 2 * float(stdtr(degrees_of_freedom, -abs(statistic)))
 
 
+def share_spent(looks: Sequence[int], spent: Sequence[float], count: int) -> float:
+    """Of every error that several looks share, what the look after `count` may spend.
+
+    `spent` has the share of each of the `looks`; between two of them, it is that of the later one.
+    """
+    return next((one for look, one in zip(looks, spent, strict=True) if count <= look), spent[-1])
+
+
 def holm(p_values: Sequence[float], error: float = FAMILYWISE_ERROR) -> list[float]:
     """The level at which Holm's step-down test (1979) tests each: rejected if p <= level.
 

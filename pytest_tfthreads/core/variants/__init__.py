@@ -1,1 +1,1 @@
-"""One test at several variants of its code: what is asked for, what was measured, what it says"""
+"""One test at several variants of its code: what is compared, and what its speeds say"""

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tfthreads.core.decode import Count
 from pytest_tfthreads.core.gate.duet import BEYOND
 from pytest_tfthreads.core.gate.verdict import Errors, status_of
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, LogRatio
+from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, LogRatio, share_spent
 from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts
 from pytest_tfthreads.core.sweep.comparison import Ratio, blocks, ring_differences, tested
 from pytest_tfthreads.core.tolerance import METRICS
@@ -33,8 +33,6 @@ SPENT = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 16)
 """Share of every error that each look may spend."""
 
 Status = Literal["regression", "improvement", "no-change", "open"]
-STATUSES: tuple[Status, ...] = ("regression", "open", "improvement", "no-change")
-"""Worst first."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,6 @@ Steps = Mapping[str, tuple[Step, ...]]
 """By metric, a step for each variant that was measured, but for the first of them."""
 
 
-def share_spent(passes: int) -> float:
-    """Of every error, by the look at so many passes; between two looks, as by the later one."""
-    return next((one for look, one in zip(LOOKS, SPENT, strict=True) if passes <= look), SPENT[-1])
-
-
 def look_after(passes: int) -> int | None:
     """The next look, where there was one after so many passes; None after the last.
 
@@ -117,35 +110,39 @@ def steps(
 def kept(before: Steps, now: Steps) -> Steps:
     """The steps of a look, but for changes that an earlier one has decided, or has not to mend.
 
-    A change of variants that were not measured since says no more at a later look than it did.
+    A change of variants that were not measured since says no more at a later look than it did. A
+    step that was decided stays, too, where its variant or the one before has dropped out since.
     """
+    return {metric: tuple(_kept(before[metric], several)) for metric, several in now.items()}
+
+
+def _kept(before: Sequence[Step], now: Sequence[Step]) -> Iterator[Step]:
+    """Of one metric, in the order of the variants: after a first look, none is new."""
     known = {
-        (metric, step.name, change.since): change
-        for metric, several in before.items()
-        for step in several
+        (step.name, change.since): change
+        for step in before
         for change in (step.to_first, step.to_previous)
         if change is not None
     }
+    first = next((step.to_first.since for step in now if step.to_first is not None), None)
 
-    def of(metric: str, name: str, change: Change | None) -> Change | None:
+    def of(name: str, change: Change | None) -> Change | None:
         if change is None:
             return None
-        old = known.get((metric, name, change.since))
+        old = known.get((name, change.since))
         if old is None or (old.status == "open" and change.ratio.rings > old.ratio.rings):
             return change
         return old
 
-    return {
-        metric: tuple(
-            replace(
-                step,
-                to_first=of(metric, step.name, step.to_first),
-                to_previous=of(metric, step.name, step.to_previous),
-            )
-            for step in several
-        )
-        for metric, several in now.items()
-    }
+    earlier, later = ({step.name: step for step in several} for several in (before, now))
+    for name in dict.fromkeys([*earlier, *later]):
+        old, new = earlier.get(name), later.get(name)
+        decided = None if old is None or old.is_open else old.to_previous
+        if new is not None:
+            yield Step(name, of(name, new.to_first), decided or of(name, new.to_previous))
+        elif old is not None and decided is not None:
+            has_same_first = old.to_first is not None and first in (None, old.to_first.since)
+            yield Step(name, old.to_first if has_same_first else None, decided)
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,7 @@ class _Rule:
     tests: int
 
     def ratios(self, asked: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
-        return tested(asked, FAMILYWISE_ERROR * share_spent(self.passes))
+        return tested(asked, FAMILYWISE_ERROR * share_spent(LOOKS, SPENT, self.passes))
 
     def change(self, since: str, contrast: Contrast, ratio: Ratio, family: int) -> Change:
         log_ratio = LogRatio(contrast.log_ratio, contrast.variance, contrast.dof)
@@ -166,7 +163,7 @@ class _Rule:
         return Change(since, ratio, log_ratio, status, needed)
 
     def _status(self, ratio: LogRatio, passes: int, family: int) -> Status:
-        one_sided = FAMILYWISE_ERROR * share_spent(passes) / family / 2
+        one_sided = FAMILYWISE_ERROR * share_spent(LOOKS, SPENT, passes) / family / 2
         level = one_sided / (self.tests * len(METRICS))
         by_duet = status_of(ratio, self.tolerance, Errors(level, level, level), BEYOND)
         if by_duet == "regression":

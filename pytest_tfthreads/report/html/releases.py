@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -112,6 +113,7 @@ def _of_test(over: Over, test: TestOver, anchor: str) -> str:
 
 
 def _figure(over: Over, test: TestOver, name: str) -> str:
+    first = _first(over, test)
     data: list[dict[str, Any]] = []
     for index, metric in enumerate(METRICS):
         found = [
@@ -119,7 +121,6 @@ def _figure(over: Over, test: TestOver, name: str) -> str:
             for place, release in enumerate(over.releases)
             for step in [test.step(metric, release.name)]
         ]
-        first = next(place for place, at in enumerate(test.at) if at.measurement)
         changes = {place: change for place, change in found if change is not None}
         shifts = {place: shift_of(change) for place, change in changes.items()}
         places = [first, *shifts]
@@ -158,12 +159,24 @@ def _figure(over: Over, test: TestOver, name: str) -> str:
         len(over.releases),
         {place: plot_text(one.name) for place, one in enumerate(over.releases)},
         {
-            "title": {"text": f"change since {plot_text(over.releases[0].name)}, %"},
+            "title": {"text": f"change since {plot_text(over.releases[first].name)}, %"},
             "zeroline": True,
         },
     )
     details = f"Tolerated from one release to the next: {tolerated(over)}."
     return figure(name, data, layout, caption="Speed over releases", details=details)
+
+
+def _first(over: Over, test: TestOver) -> int:
+    """The place of the release that changes since the first begin at.
+
+    One before it may have been measured, and have dropped out.
+    """
+    several = itertools.chain.from_iterable(test.steps.values())
+    since = next((step.to_first.since for step in several if step.to_first is not None), None)
+    if since is None:
+        return next(place for place, at in enumerate(test.at) if at.measurement)
+    return [one.name for one in over.releases].index(since)
 
 
 def _speeds(over: Over, test: TestOver) -> Element:

@@ -30,8 +30,6 @@ class AtPlaces:
         self._rings = rings
         self._unfit: dict[int, Unfit] = {}  # those that dropped out
         self.rings_done = 0
-        self.seconds = 0.0
-        """For which processes were at work."""
 
     def run(
         self, passes: int, limit: int, seed: str, first_ring: int, check: Callable[[], None]
@@ -57,15 +55,11 @@ class AtPlaces:
     def at(self, index: int, measurement_of: Callable[[ItemRun], Measurement | None]) -> AtPlace:
         """What came of a member."""
         one, unfit = self._members[index], self._unfit.get(index)
-        variant = one.variant
         return AtPlace(
-            title=variant.title,
-            commit=variant.commit,
-            python=variant.python_version,
             measurement=measurement_of(one),
             problem=_ALONE if unfit is None and not one.runs else unfit.problem if unfit else "",
             is_mistake=unfit is not None and unfit.is_mistake,
-            same_code=variant.sameness(one.runs[-1].reply.modules) if one.runs else "",
+            same_code=one.variant.sameness(one.runs[-1].reply.modules) if one.runs else "",
         )
 
     def _going(self) -> list[int]:
@@ -75,7 +69,7 @@ class AtPlaces:
         if not indices:
             return
         taking_part = [self._members[index] for index in indices]
-        self.seconds += self._rings.run(first_ring + self.rings_done, taking_part)
+        self._rings.run(first_ring + self.rings_done, taking_part)
         self.rings_done += 1
         for index, one in zip(indices, taking_part, strict=True):
             unfit = why_unfit(one, self._here)

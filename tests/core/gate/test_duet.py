@@ -18,12 +18,11 @@ from pytest_tfthreads.core.gate.duet import (
     is_decided,
     judge_duet,
     mean_ratio,
-    share_spent,
     status_by_looks,
 )
 from pytest_tfthreads.core.gate.pairs import Pair, pair_of
 from pytest_tfthreads.core.gate.verdict import MARGIN, METRICS, Policy
-from pytest_tfthreads.core.stats.estimates import student_t
+from pytest_tfthreads.core.stats.estimates import share_spent, student_t
 
 
 def in_turns(wall_s, cpu_s=None, ring=0, **fields):
@@ -168,7 +167,7 @@ def test_exactly_when_it_is_a_regression():
 
 def test_the_looks_share_every_error():
     assert sum(SPENT) == pytest.approx(1)
-    shares = [share_spent(pairs) for pairs in (1, 2, 3, 4, 6, 7, 12, 13)]
+    shares = [share_spent(LOOKS, SPENT, pairs) for pairs in (1, 2, 3, 4, 6, 7, 12, 13)]
     assert shares == [0.1, 0.1, 0.1, 0.2, 0.2, 0.7, 0.7, 0.7]
 
 

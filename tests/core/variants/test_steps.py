@@ -4,12 +4,13 @@ import itertools
 import math
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from builders import measurement, sample
 from pytest_tfthreads.core.schedule import plan_neighbours
-from pytest_tfthreads.core.variants.steps import LOOKS, kept, steps
+from pytest_tfthreads.core.variants.steps import LOOKS, Change, Step, kept, steps
 
 TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
 BLOCKS, PASSES = 12, 6
@@ -128,3 +129,46 @@ def test_what_was_not_measured_again_says_no_more_than_before():
     part = measured([1.0, 1.0, 0.97], random.Random(7), passes=2)
     first = steps(part, TOLERANCE, LOOKS[0])
     assert kept(first, steps(part, TOLERANCE, LOOKS[1])) == first
+
+
+def change(since, status, rings=6):
+    return Change(since, SimpleNamespace(rings=rings), None, status)
+
+
+def kept_steps(before, now):
+    """By throughput: name, change to the first and to the one before; as (since, status)."""
+    each = kept({"throughput": before}, {"throughput": now})["throughput"]
+    return {
+        step.name: [one and (one.since, one.status) for one in (step.to_first, step.to_previous)]
+        for step in each
+    }
+
+
+def test_what_was_decided_stays_where_a_variant_drops_out_later():
+    slower, same, still_open = "regression", "no-change", "open"
+    b = Step("b", change("a", same), change("a", same))
+    c = Step("c", change("a", still_open), change("b", slower))
+    d = Step("d", change("a", slower), change("c", still_open))
+    # c drops out: its step stays, in its place, and d is compared with the one that is left.
+    later = Step("d", change("a", slower, 12), change("b", slower, 12))
+    assert kept_steps((b, c, d), (b, later)) == {
+        "b": [("a", same), ("a", same)],
+        "c": [("a", still_open), ("b", slower)],
+        "d": [("a", slower), ("b", slower)],
+    }
+    # d drops out: nobody knows whether anything changed there.
+    assert list(kept_steps((b, c, d), (b, c))) == ["b", "c"]
+    # b drops out: the step from b to c was decided, whatever a to c would be.
+    found = kept_steps((b, c, d), (Step("c", change("a", same, 12), change("a", same, 12)), d))
+    assert found["b"] == [("a", same), ("a", same)]
+    assert found["c"] == [("a", same), ("b", slower)]
+    # a drops out: later changes to the first are since b.
+    b_first = Step("c", change("b", slower), change("b", slower))
+    found = kept_steps((b, c, d), (b_first, Step("d", change("b", slower, 12), d.to_previous)))
+    assert found == {
+        "b": [None, ("a", same)],
+        "c": [("b", slower), ("b", slower)],
+        "d": [("b", slower), ("c", still_open)],
+    }
+    # Only one is left.
+    assert list(kept_steps((b, c, d), ())) == ["b", "c"]

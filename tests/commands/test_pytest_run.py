@@ -1,0 +1,85 @@
+"""What a command hears from its run of pytest: here somebody else speaks, and no process runs."""
+
+import os
+import socket
+
+import pytest
+
+from pytest_tfthreads.commands import pytest_run
+from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.pytest_run import PytestRun
+from pytest_tfthreads.commands.releases_run import Comparing
+from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Ended, Found, Place, Selected
+from pytest_tfthreads.core.decode import encode
+from pytest_tfthreads.core.variants.released import Release
+from pytest_tfthreads.engine.protocol import Connection
+
+KINDS = {Collected: "collected", Begun: "begun", Found: "found", Ended: "over"}
+COLLECTED = Collected((Selected("a", 1.0), Selected("b", 1.0)), 8)
+FOUND = Found((AtPlace(problem="it crashes"),) * 2)
+
+
+class Speaker:
+    """Stands for the process of pytest: all that it says is said at once."""
+
+    returncode = None
+
+    def __init__(self, said, exit_code):
+        self.said = said
+        self.exit_code = exit_code
+
+    def __call__(self, command, *, pass_fds, stdout, **_):
+        self.connection = Connection(socket.socket(fileno=os.dup(pass_fds[0])))
+        for one in self.said:
+            self.connection.send(KINDS[type(one)], encode(one))
+        stdout.write(b"Exit: enough\n")
+        stdout.flush()
+        return self
+
+    def wait(self, seconds=None):
+        self.connection.sock.close()
+        self.returncode = self.exit_code
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """What `releases` makes of a run that says this."""
+
+    def run(*said, exit_code):
+        speaker = Speaker([COLLECTED, *said, Ended(exit_code)], exit_code)
+        monkeypatch.setattr(pytest_run.subprocess, "Popen", speaker)
+        releases = [Release(name, Place(name)) for name in ("v1", "v2")]
+        comparing = Comparing(releases, {}, None, lambda line: None)
+        comparing.tolerance = {"throughput": 0.05, "cpu_efficiency": 0.05}
+        error = ""
+        try:
+            with PytestRun((), ()) as pytest_process:
+                comparing.run(pytest_process)
+        except CommandError as raised:
+            error = str(raised)
+        assert comparing.stopped == error
+        return comparing
+
+    return run
+
+
+def test_a_test_that_a_plugin_runs_again_begins_once(compared):
+    a, b = Begun("a", 1.0, "it failed"), Begun("b", 1.0)
+    comparing = compared(a, FOUND, a, a, b, FOUND, b, exit_code=1)
+    assert [one.nodeid for one in comparing.tests] == ["a", "b"]
+    assert (comparing.left_out, comparing.stopped) == ([], "")
+
+
+@pytest.mark.parametrize("exit_code", [2, 3, 99])
+def test_tests_that_pytest_did_not_come_to_are_told(compared, exit_code):
+    comparing = compared(Begun("a", 1.0), FOUND, exit_code=exit_code)
+    assert [one.nodeid for one in comparing.tests] == ["a"]
+    assert comparing.left_out == ["b"]
+    assert f"stopped before its last test, with exit code {exit_code}" in comparing.stopped
+    assert comparing.stopped.endswith("pytest printed: Exit: enough")
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 5, 6])
+def test_tests_that_turn_out_to_measure_nothing_are_no_loss(compared, exit_code):
+    comparing = compared(Begun("a", 1.0), FOUND, exit_code=exit_code)
+    assert (comparing.left_out, comparing.stopped) == ([], "")
