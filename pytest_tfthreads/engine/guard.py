@@ -34,6 +34,7 @@ def outlive(connection_fd: int, is_shared: bool, shares_terminal: bool) -> None:
     """
     os.set_inheritable(connection_fd, False)  # or fresh measuring processes would hold it, too
     linux.adopt_orphans()
+    linux.go_on_without_parent()  # or a guard that somebody has stopped would stay for ever
     guard_pid = os.getpid()
     # Only SIGKILL can end the guard from here on.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})

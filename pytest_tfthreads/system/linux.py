@@ -31,6 +31,11 @@ def die_with_parent(parent_pid: int, number: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
+def go_on_without_parent() -> None:
+    """Have the kernel make this process go on when its parent dies, should it stand still then."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be found."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -33,6 +33,17 @@ print(ticket.advance(), flush=True)
 sys.stdin.read()
 """
 
+STAYS = """
+import sys
+from pytest_tfthreads.engine.interpreter import Home, Interpreter
+
+cwd, tensorflow, run = sys.argv[1:]
+one = Interpreter(Home(sys.executable, cwd, (tensorflow, *sys.path)), (), True, 60, run)
+one.wait_until_ready()
+print(one._process.pid, flush=True)
+sys.stdin.read()
+"""
+
 
 @pytest.fixture
 def leases(tmp_path, monkeypatch):
@@ -191,6 +202,17 @@ def test_a_guard_that_somebody_stops_goes_on_where_it_is_waited_for(enter, all_e
     (interpreter,) = guard.children()
     guard.suspend()
     one.close()
+    all_end([guard.pid, interpreter.pid])
+
+
+@pytest.mark.parametrize("run", ["", "a run"])
+def test_a_guard_that_somebody_stops_ends_when_pytest_is_killed(tmp_path, leases, all_end, run):
+    command = [sys.executable, "-c", STAYS, str(tmp_path), str(FAKE_TENSORFLOW), run]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        guard = psutil.Process(int(user.stdout.readline()))
+        (interpreter,) = guard.children()
+        guard.suspend()
+        user.kill()
     all_end([guard.pid, interpreter.pid])
 
 
