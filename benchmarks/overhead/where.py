@@ -4,9 +4,10 @@
 
 Makes a git repository with four tests, and runs a sweep of four configurations and a duet of
 unchanged code RUNS times each (default: 1). Each measuring process notes when its steps begin.
-Prints, for each kind of step, its seconds and its share of the run, medians over the runs; and for
-how many seconds a test took. Seconds in which a process stood still are counted where another one
-ran.
+Prints, for each kind of step, its seconds and its share of the run, medians over the runs. Seconds
+in which a process stood still are counted where another one ran. The first line of each run has the
+seconds of a test, without what a run has only once: before its first process (pytest starts, and
+interpreters import TensorFlow) and after its last.
 
 This file is also the plugin that takes the notes (`-p where`).
 """
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -58,6 +60,7 @@ def pipeline():
 def test_step(benchmark, workload):
     benchmark(workload())
 """
+TEST_COUNT = 4
 RUNS = {
     "sweep of 4 configurations, 3 processes each": ("--tf-threads=1x1,2x1,1x2,2x2",),
     "duet of unchanged code": ("--tf-threads-duet=HEAD",),
@@ -114,17 +117,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     at, still_s = _steps_s, session._turns.off_turn_s
     rounds_s = sum(session._sample.wall_s)
-    seconds = (
+    ended_s = time.monotonic()
+    by_kind = (
         at["pytest"] - session.sent.ordered_at_s,
         at["setup"] - at["pytest"],
         at["call"] - at["setup"],
         at["rounds"] - at["call"] - at["still"],
         rounds_s,
         at["called"] - at["rounds"] - (still_s - at["still"]) - rounds_s,
-        time.monotonic() - at["called"],
+        ended_s - at["called"],
     )
     with open(os.environ[NOTES], "a") as notes:
-        notes.write(json.dumps(seconds) + "\n")
+        notes.write(json.dumps((session.sent.ordered_at_s, ended_s, by_kind)) + "\n")
 
 
 def _measuring_session(config: pytest.Config):
@@ -136,8 +140,17 @@ def _measuring_session(config: pytest.Config):
 # -- the command ---------------------------------------------------------------------------
 
 
-def run(project: Path, options: tuple[str, ...]) -> tuple[Counter, int, float]:
-    """Seconds by kind, the number of processes, and the seconds of the whole run."""
+@dataclass(frozen=True)
+class Run:
+    """Seconds of one run: the whole, from its first process to its last, and by kind of step."""
+
+    whole_s: float
+    tests_s: float
+    processes: int
+    by_kind: Counter[str]
+
+
+def run(project: Path, options: tuple[str, ...]) -> Run:
     notes = project.parent / "notes"
     notes.write_text("")
     environment = os.environ | {NOTES: str(notes), "PYTHONPATH": str(Path(__file__).parent)}
@@ -153,11 +166,12 @@ def run(project: Path, options: tuple[str, ...]) -> tuple[Counter, int, float]:
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     processes = [json.loads(line) for line in notes.read_text().splitlines()]
-    by_kind = Counter()
-    for seconds in processes:
+    by_kind: Counter[str] = Counter()
+    for _, _, seconds in processes:
         by_kind.update(dict(zip(KINDS, seconds, strict=False)))
     by_kind[KINDS[-1]] = whole_s - sum(by_kind.values())
-    return by_kind, len(processes), whole_s
+    tests_s = max(ended for _, ended, _ in processes) - min(began for began, _, _ in processes)
+    return Run(whole_s, tests_s, len(processes), by_kind)
 
 
 def make(project: Path) -> None:
@@ -174,11 +188,16 @@ def main(runs: int = 1) -> None:
         make(project)
         for name, options in RUNS.items():
             found = [run(project, options) for _ in range(runs)]
-            whole_s = median(seconds for _, _, seconds in found)
-            processes = median(count for _, count, _ in found)
-            print(f"{name}: {whole_s:.1f} s, {whole_s / 4:.1f} s a test, {processes:g} processes")
+            whole_s, tests_s = (
+                median(getattr(one, field) for one in found) for field in ("whole_s", "tests_s")
+            )
+            processes = median(one.processes for one in found)
+            print(
+                f"{name}: {whole_s:.1f} s, of them {tests_s / TEST_COUNT:.1f} s a test and "
+                f"{whole_s - tests_s:.1f} s once; {processes:g} processes"
+            )
             for kind in KINDS:
-                seconds = median(by_kind[kind] for by_kind, _, _ in found)
+                seconds = median(one.by_kind[kind] for one in found)
                 print(f"  {seconds:7.1f} s  {seconds / whole_s:4.0%}  {kind}")
 
 
