@@ -11,7 +11,15 @@ import argparse
 import random
 
 from pytest_tfthreads.commands.bisect import AT_ONCE, MOST_RINGS, PASSES
-from pytest_tfthreads.core.bisection import LOOKS, Posterior, Reading, Ring, Stretch, ends_differ
+from pytest_tfthreads.core.bisection import (
+    LOOKS,
+    Posterior,
+    Reading,
+    Ring,
+    Stretch,
+    ends_are_alike,
+    ends_differ,
+)
 from pytest_tfthreads.core.stats.moderation import Difference
 
 BLOCK_SE = 0.003
@@ -40,9 +48,10 @@ def bisect(draw, commits, place, loss, spread):
     speeds = [draw.gauss(0, COMMIT_SPREAD) - loss * (at >= place) for at in range(commits + 1)]
     rings = []
     while not ends_differ(rings):
-        if len(rings) >= LOOKS[-1]:
+        if len(rings) >= LOOKS[-1] or ends_are_alike(rings):
             return None, len(rings), 2 * len(rings)
-        rings.append(ring(draw, speeds, (), spread))
+        due = next(look for look in LOOKS if look > len(rings)) - len(rings)
+        rings += [ring(draw, speeds, (), spread) for _ in range(due)]
     while True:
         posterior = Posterior(commits, rings)
         if posterior.answer.is_certain or len(rings) >= MOST_RINGS:

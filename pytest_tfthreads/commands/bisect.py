@@ -16,9 +16,9 @@ from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
 from pytest_tfthreads.commands.saved import add_directory
 from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import Place, Traced
-from pytest_tfthreads.core.bisection import LOOKS, Posterior, Stretch, step_of
+from pytest_tfthreads.core.bisection import ALIKE, Posterior, Stretch, ends_are_alike, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
-from pytest_tfthreads.core.format import clock, one_line, plural
+from pytest_tfthreads.core.format import clock, one_line, percent, plural
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.tolerance import METRICS
@@ -329,11 +329,7 @@ def conclusion(state: State, line: Line, repository: Repository, stopped: str) -
             else:
                 answer = replace(answer, where=posterior.probable())
     if answer is None and not stopped:
-        stopped = (
-            f"Both ends have the same speed, as far as {LOOKS[-1]} rings can tell: there is no "
-            "change to look for. Name other ends with --good and --bad; or is it another test, or "
-            "another environment?"
-        )
+        stopped = _why_no_search(state)
     if answer is not None and answer.is_certain and answer.where.commits == 1:
         branch = branch_of(repository, line.commits[answer.where.last])
     return Bisection(
@@ -349,6 +345,20 @@ def conclusion(state: State, line: Line, repository: Repository, stopped: str) -
         processes=state.processes,
         seconds=state.seconds,
         stopped=stopped,
+    )
+
+
+def _why_no_search(state: State) -> str:
+    rings = state.rings()
+    if ends_are_alike(rings):
+        return (
+            f"Both ends have the same speed, as far as {len(rings)} rings can tell: there is no "
+            "change to look for. Name other ends with --good and --bad; or is it another test, or "
+            "another environment?"
+        )
+    return (
+        f"{len(rings)} rings could not tell the two ends apart, and they may still differ by "
+        f"{percent(ALIKE)} or more: it needs a machine with less noise."
     )
 
 

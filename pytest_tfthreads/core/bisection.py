@@ -43,10 +43,12 @@ from pytest_tfthreads.core.stats.moderation import Difference
 
 CERTAIN = 0.99
 """The probability of one commit, or of a range that cannot be divided, that ends a bisection."""
-LOOKS = (4, 8, 16)
+LOOKS = (4, 8, 16, 32)
 """Rings of the two ends after which it is asked whether they differ."""
-ENDS_ERROR = (0.002, 0.003, 0.005)
+ENDS_ERROR = (0.002, 0.003, 0.004, 0.001)
 """How often each look may find a difference that is not there: 1 % in all."""
+ALIKE = 0.02
+"""The difference (of logarithms) of the two ends that is too small for the last look."""
 SURE_OF_OTHERS = 0.9
 """The probability from which on another change is told."""
 ANOTHER = 0.2
@@ -151,6 +153,16 @@ def ends_differ(rings: Sequence[Ring]) -> bool:
         return False
     ratio = ends_ratio(rings)
     return student_p(ratio.log_ratio / ratio.sd, ratio.dof) <= error
+
+
+def ends_are_alike(rings: Sequence[Ring]) -> bool:
+    """Whether the two ends surely differ by less than `ALIKE`: before the last look, by 97.5 %
+    on each side. Never before the look that precedes the last one.
+    """
+    if len(rings) < LOOKS[-2]:
+        return False
+    ratio = ends_ratio(rings)
+    return abs(ratio.log_ratio) + ratio.half_width(0.975) < ALIKE
 
 
 def step_of(rings: Sequence[Ring], count: int, where: Stretch) -> LogRatio:

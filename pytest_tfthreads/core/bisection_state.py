@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pytest_tfthreads.core.abreast import Found, by_ring, differences
-from pytest_tfthreads.core.bisection import LOOKS, Reading, Ring, ends_differ
+from pytest_tfthreads.core.bisection import LOOKS, Reading, Ring, ends_are_alike, ends_differ
 from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative, OneOf, decode, encode
 from pytest_tfthreads.core.stats.moderation import Difference
 from pytest_tfthreads.core.tolerance import METRICS
@@ -64,13 +64,16 @@ class State:
 
     @property
     def ends_differ(self) -> Differ:
-        """Whether the two ends have been told apart; open until the last look."""
+        """Whether the two ends have been told apart.
+
+        "no" where they are surely alike, or the last look has found no difference.
+        """
         rings = self.rings()
         if any(ring.readings for ring in rings):  # candidates came after it was known
             return "yes"
         if any(ends_differ(rings[:look]) for look in LOOKS if look <= len(rings)):
             return "yes"
-        return "no" if len(rings) >= LOOKS[-1] else "open"
+        return "no" if len(rings) >= LOOKS[-1] or ends_are_alike(rings) else "open"
 
     @property
     def passes_to_look(self) -> int:

@@ -49,13 +49,14 @@ def line_of(count):
 class Scripted:
     """Measures at once: `work_at(position)` are CPU seconds a call, on two cores."""
 
-    def __init__(self, line, work_at, broken=(), cores=lambda position: 2.0):
+    def __init__(self, line, work_at, broken=(), cores=lambda position: 2.0, spread=0.007):
         self.positions = {commit.id: place for place, commit in enumerate(line.commits)}
         self.work_at = work_at
         self.cores = cores
         self.broken = broken
         self.wishes = []
         self.now_s = 0.0
+        self.spread = spread
         self._rings = 0
         self._draw = random.Random(1)
 
@@ -69,7 +70,7 @@ class Scripted:
         for _ in range(passes):
             self._rings += 1
             for position in samples.keys() - set(self.broken):
-                cpu_s = self.work_at(position) * math.exp(self._draw.gauss(0, 0.007))
+                cpu_s = self.work_at(position) * math.exp(self._draw.gauss(0, self.spread))
                 wall_s = cpu_s / self.cores(position)
                 samples[position].append(
                     Sample((wall_s,) * 4, (cpu_s,) * 4, 1, 5, 0.1, 1, 1, 1, (0,), self._rings, 2)
@@ -141,7 +142,18 @@ def test_ends_of_one_speed_are_not_searched() -> None:
     found, _ = searched(line, scripted)
     assert found.answer is None
     assert [wish[0] for wish in scripted.wishes] == [[0, 5]] * 3
-    assert "Both ends have the same speed" in "\n".join(render(found))
+    assert "Both ends have the same speed, as far as 16 rings" in "\n".join(render(found))
+
+
+def test_ends_that_noise_hides_are_not_called_alike() -> None:
+    line = line_of(5)
+    scripted = Scripted(line, lambda _: 0.01, spread=0.06)
+    found, _ = searched(line, scripted)
+    assert found.answer is None
+    assert [wish[1] for wish in scripted.wishes] == [4, 4, 8, 16]
+    text = "\n".join(render(found))
+    assert "32 rings could not tell the two ends apart" in text
+    assert "by 2.0 % or more" in text
 
 
 def test_a_budget_ends_it_with_what_is_known_and_it_can_go_on() -> None:

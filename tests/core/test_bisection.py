@@ -14,6 +14,7 @@ from pytest_tfthreads.core.bisection import (
     Reading,
     Ring,
     Stretch,
+    ends_are_alike,
     ends_differ,
     ends_ratio,
     step_of,
@@ -60,9 +61,11 @@ class World:
     def bisect(self) -> Answer | None:
         """None where the ends were not told apart."""
         while not ends_differ(self.rings):
-            if len(self.rings) >= LOOKS[-1]:
+            if len(self.rings) >= LOOKS[-1] or ends_are_alike(self.rings):
                 return None
-            self.measure()
+            due = next(look for look in LOOKS if look > len(self.rings))
+            while len(self.rings) < due:
+                self.measure()
         while True:
             posterior = Posterior(self.count, self.rings, self.unmeasurable)
             answer = posterior.answer
@@ -114,6 +117,30 @@ def test_ends_of_the_same_speed_are_seldom_told_apart() -> None:
     worlds = [World(draw, steps(), 0.02) for _ in range(300)]
     # By what a commit's own offset adds, some more than the 1 % that the looks may spend.
     assert sum(world.bisect() is not None for world in worlds) <= 12
+
+
+def test_looks_at_ends_of_the_same_speed_end_early_where_pairs_spread_little() -> None:
+    draw = random.Random(1)
+    rings = []
+    for pair_spread in (0.01, 0.06):
+        world = World(draw, steps(), pair_spread)
+        assert world.bisect() is None
+        rings.append((len(world.rings), ends_are_alike(world.rings)))
+    assert rings == [(LOOKS[-2], True), (LOOKS[-1], False)]
+
+
+def test_a_difference_that_pairs_nearly_hide_is_found_at_the_last_look() -> None:
+    draw = random.Random(1)
+    worlds = [World(draw, steps((COUNT // 2, -0.05)), 0.04) for _ in range(40)]
+    for world in worlds:
+        world.bisect()
+    early = sum(
+        any(ends_differ(world.rings[:look]) for look in LOOKS[:-1] if look <= len(world.rings))
+        for world in worlds
+    )
+    found = sum(any(ring.readings for ring in world.rings) for world in worlds)
+    assert found >= 36
+    assert early <= found - 4
 
 
 def test_commits_that_cannot_be_measured_leave_a_range() -> None:
