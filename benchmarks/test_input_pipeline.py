@@ -1,8 +1,8 @@
 """tf.data pipelines that read JPEG TFRecords: images a second, ready for training.
 
 The threads of a tf.data pipeline are not those of TensorFlow's intra-op and inter-op pools, which
-are therefore left at one. What counts is the parallelism of the pipeline, the size of its private
-pool, and the CPUs that the process may use.
+are therefore left at one, but where the pipeline's pool follows them. What counts is the
+parallelism of the pipeline, the size of its private pool, and the CPUs that the process may use.
 """
 
 import pytest
@@ -51,6 +51,14 @@ def test_fixed_parallelism(tf_benchmark, jpeg_tfrecords, parallel_calls):
     """So many images at a time, on a private pool of as many threads."""
     dataset = pipeline(jpeg_tfrecords, parallel_calls, prefetch=2)
     tf_benchmark.dataset(dataset, batches=1, threads=parallel_calls, items=BATCH, unit="images")
+    check(dataset)
+
+
+@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1)
+def test_pool(tf_benchmark, tf_threads, jpeg_tfrecords):
+    """The same as a sweep, which recommends a size: pool and CPUs follow the configuration."""
+    dataset = pipeline(jpeg_tfrecords, tf_threads.intra, prefetch=2)
+    tf_benchmark.dataset(dataset, batches=1, threads="intra", items=BATCH, unit="images")
     check(dataset)
 
 

@@ -172,6 +172,8 @@ class Measurement:
     made fewer calls a second than the fastest, `max_pss_bytes` the memory of all, pages that they
     share counted once.
 
+    `data_threads` is the size of the private pool of the tf.data pipeline that was measured (0: it
+    had none), or `None` where no pipeline was, or an older version measured it.
     `spreads` are there where intervals are made from more than the samples (`core.pooling`).
     """
 
@@ -191,6 +193,7 @@ class Measurement:
     imbalance: NotNegative | None = None
     max_pss_bytes: Count | None = None
     spreads: Spreads | None = None
+    data_threads: Count | None = None
 
     @property
     def throughputs(self) -> list[float]:
@@ -272,8 +275,9 @@ class Measurement:
         if self.instances == 1:
             for name in _OF_TEAMS:
                 del fields[name]
-        if self.spreads is None:
-            del fields["spreads"]
+        for name in ("spreads", "data_threads"):
+            if fields[name] is None:
+                del fields[name]
         return {
             "schema": SCHEMA,
             **fields,

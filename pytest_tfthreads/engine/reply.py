@@ -96,8 +96,8 @@ class Reply:
     files by name, for the `roots` of its order. `uses_benchmark`: pytest-benchmark's fixture was
     set up. `began_s`: where several instances measure at once, when each round of the sample began,
     by a clock that all processes share; `rounds_before`: rounds that its turns counted before
-    these. `raised`: by phase, an exception and what caused it, outermost first. `states`: of
-    plugins, for the pytest process.
+    these. `data_threads`: as in a measurement. `raised`: by phase, an exception and what caused it,
+    outermost first. `states`: of plugins, for the pytest process.
     """
 
     outcome: Outcome
@@ -111,6 +111,7 @@ class Reply:
     sample: Sample | None = None
     items: NotNegative = 1
     unit: str = "calls"
+    data_threads: Count | None = None
     effective: Pools | None = None
     runtime: Mapping[str, Plain] = field(default_factory=dict)
     flags: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import pytest
 
@@ -51,6 +51,10 @@ class Notes(Protocol):
     unit: str
     flags: list[str]
     min_warmup_s: float
+    data_threads: int | None
+
+    def leave_reference_out(self) -> None:
+        """What is measured works on between its rounds, and would disturb other work there."""
 
 
 @dataclass
@@ -61,6 +65,10 @@ class _Forgotten:
     unit: str = "calls"
     flags: list[str] = field(default_factory=list)
     min_warmup_s: float = 0.0
+    data_threads: int | None = None
+
+    def leave_reference_out(self) -> None:
+        """There is none."""
 
 
 class TfBenchmark:
@@ -146,7 +154,7 @@ class TfBenchmark:
         self,
         dataset: Any,
         batches: int = 20,
-        threads: int | None = None,
+        threads: int | Literal["intra"] | None = None,
         *,
         items: float = 1,
         unit: str = "elements",
@@ -159,19 +167,24 @@ class TfBenchmark:
             dataset: The `tf.data.Dataset`.
             batches: How many elements are taken in one call.
             threads: The size of the pipeline's private pool, which TensorFlow's intra and inter do
-                not reach. Without it only the CPUs granted limit the pool, which is flagged, as is
-                a pool with more threads than CPUs granted.
+                not reach. "intra": as many as the intra-op threads of the configuration, so that
+                a sweep over intra sweeps the pool, and the CPUs granted follow. Without it only
+                the CPUs granted limit the pool, which is flagged, as is a pool with more threads
+                than CPUs granted.
             items: How many items one element holds: the batch size, for a throughput in images.
             unit: The items' name, as a plural.
 
         Raises:
-            ValueError: `batches` or `threads` is no integer above 0, `items` no finite number
-                above 0, or `unit` no name.
+            ValueError: `batches` is no integer above 0, `threads` neither that nor "intra",
+                `items` no finite number above 0, or `unit` no name.
 
         """
         _check_count("batches", batches)
-        if threads is not None:
-            _check_count("threads", threads)
+        if threads == "intra":
+            # 0: TensorFlow chose, and its threads could not be counted. It takes as many as CPUs.
+            threads = self._threads.intra or len(self._threads.cpus)
+        elif threads is not None:
+            _check_count("threads", threads, ' or "intra"')
         self._note(items * batches, unit)
         self._iterate(dataset, batches, threads)
 
@@ -184,7 +197,11 @@ class TfBenchmark:
             self._recorder.flags.append("unlimited-dataset")
         if (step.pool_size or 0) > len(self._threads.cpus):
             self._recorder.flags.append("crowded-pool")
+        self._recorder.data_threads = step.pool_size or 0
         self._recorder.min_warmup_s = MIN_DATASET_WARMUP_S
+        # Threads of the pipeline go on between rounds. The reference workload would be slowed down
+        # by them, and they would make elements ready while no clock runs.
+        self._recorder.leave_reference_out()
         self._benchmark(step)
 
     def _awaited(self, step: Callable[..., _Result]) -> Callable[..., _Result]:
@@ -226,9 +243,9 @@ class _UnmeasuredBenchmark(TfBenchmark):
         return step
 
 
-def _check_count(name: str, value: object) -> None:
+def _check_count(name: str, value: object, or_else: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"tf_benchmark.dataset(): {name}={value!r}; use an integer >= 1")
+        raise ValueError(f"tf_benchmark.dataset(): {name}={value!r}; use an integer >= 1{or_else}")
 
 
 def _session(config: pytest.Config) -> MeasuringSession:

@@ -77,7 +77,8 @@ class Phase(enum.Enum):
 class Recorder:
     """A timer that remembers: `readings` are (wall_s, cpu_s), two for each round.
 
-    What a fixture knows about the measured work (`items`, `unit`, `flags`) is noted here too.
+    What a fixture knows about the measured work (`items`, `unit`, `flags`, `data_threads`) is
+    noted here too.
     """
 
     __name__ = "tf_threads_timer"
@@ -94,6 +95,7 @@ class Recorder:
         self.unit = "calls"
         self.flags: list[str] = []
         self.min_warmup_s = MIN_WARMUP_S
+        self.data_threads: int | None = None
         self.warmup_calls = 0
         self._timer: Callable[[], float] = perf_counter
         self._watch = watch
@@ -113,6 +115,10 @@ class Recorder:
         """Let the user's own timer decide what pytest-benchmark sees."""
         self._timer = timer
         return self
+
+    def leave_reference_out(self) -> None:
+        """Run no reference workload: what is measured works on between its rounds."""
+        self._reference.leave_out()
 
     def steer(self, plan: RoundPlan) -> None:
         """Lead pytest-benchmark to this plan."""

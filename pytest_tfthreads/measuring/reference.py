@@ -47,6 +47,10 @@ class Reference:
         self._wall_s = 0.0
         self._cpu_s = 0.0
 
+    def leave_out(self) -> None:
+        """Do not run the work: something else would disturb it, or be disturbed."""
+        self.is_unavailable = True
+
     def round_over(self, wall_s: float, ends_turn: bool) -> None:
         """A round of `wall_s` seconds has ended: run the work if it is time to."""
         self._waiting_rounds += 1

@@ -165,6 +165,7 @@ class MeasuringSession:
             rounds_before=self._rounds_before,
             items=self.recorder.items,
             unit=self.recorder.unit,
+            data_threads=self.recorder.data_threads,
             effective=self._runtime.pools,
             runtime=runtime.describe(),
             flags=tuple(self.recorder.all_flags()),

@@ -40,7 +40,7 @@ FLAGS = {
         "(give pedantic more iterations)"
     ),
     "no-turns": "measured in one go: its own warm-up leaves no place for turns with the others",
-    "no-reference": "the reference workload could not run: no correction for the machine's speed",
+    "no-reference": "no reference workload ran: no correction for the machine's speed",
     "no-lease": "CPUs cannot be leased here: other runs may have measured or computed beside it",
     "xdist": "CPUs cannot be leased here, and other pytest-xdist workers ran beside it",
     "packed": "others may have been measured beside it, on CPUs of their own",

@@ -33,6 +33,14 @@ def render(deployment: Deployment, advice: Sequence[str], warnings: Sequence[str
         )
     if deployment.unset:
         remarks.append(f"not set, for the number is TensorFlow's choice: {_all(deployment.unset)}")
+    if deployment.data_threads:
+        remarks.append("no variable sets the pool of a tf.data pipeline; write into its code:")
+    remarks += [line.removeprefix("# ") for line in deployment.code]
+    if deployment.data_threads is not None and deployment.environment:
+        remarks.append(
+            f"{_all(deployment.environment)}: as the pipeline was measured; a model in the same "
+            "process needs numbers of its own"
+        )
     top = ["#!/bin/sh"] if as_ == "shell" else []
     return "\n".join([*top, *map(_comment, remarks), *_WRITERS[as_](deployment)])
 

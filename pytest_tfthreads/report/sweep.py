@@ -16,6 +16,7 @@ from pytest_tfthreads.core.format import (
 )
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.sweep.comparison import Candidate, Ratio
+from pytest_tfthreads.core.sweep.pipelines import with_pool
 from pytest_tfthreads.core.sweep.recommendation import OPEN, Configuration, Recommendation
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.core.sweep.search import SearchCost
@@ -41,7 +42,7 @@ def overview(recommendations: Sequence[Recommendation]) -> list[str]:
     rows = [
         (
             names[recommendation.test],
-            label(recommendation.best.candidate),
+            recommended(recommendation),
             _short_gain(recommendation),
             _cores(recommendation.best.candidate),
             recommendation.limit or NOTHING,
@@ -98,9 +99,9 @@ def cost(search: SearchCost | None) -> list[str]:
 
 
 def _advice_in_full(recommendation: Recommendation) -> list[str]:
-    best = recommendation.best
     lines = [
-        f"{recommendation.test}: {label(best.candidate)} is recommended{_gain(recommendation)}"
+        f"{recommendation.test}: {recommended(recommendation)} is recommended"
+        + _gain(recommendation)
         + (f"; {OPEN}" if recommendation.undecided else ""),
         *_table(recommendation),
         *_legend(recommendation),
@@ -109,6 +110,12 @@ def _advice_in_full(recommendation: Recommendation) -> list[str]:
         lines += textwrap.wrap(sentence, 108, initial_indent="  ", subsequent_indent="    ")
     lines += [f"    {line}" for line in recommendation.settings]
     return lines
+
+
+def recommended(recommendation: Recommendation) -> str:
+    """Short name of the recommended configuration, with the pool of a tf.data pipeline."""
+    best = recommendation.best.candidate
+    return with_pool(label(best), best.measurement.data_threads)
 
 
 def label(candidate: Candidate) -> str:
@@ -233,7 +240,8 @@ def advice(recommendation: Recommendation) -> list[str]:
     if crowded:
         sentences.append(
             "tf.data's own pool has more threads than CPUs granted, so that they limit the "
-            f"pipeline: {_names(crowded)}; give the marker cpus= as many as the pool has threads"
+            f"pipeline: {_names(crowded)}; give the marker cpus= as many as the pool has threads, "
+            "or the pool fewer threads"
         )
     if recommendation.not_compared:
         names = ", ".join(recommendation.not_compared)

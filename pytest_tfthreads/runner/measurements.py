@@ -175,6 +175,7 @@ class Results:
             start=runs[0].sent.start,
             items=reply.items,
             unit=reply.unit,
+            data_threads=reply.data_threads,
             samples=item_run.samples,
             machine={
                 **reply.runtime,  # first: what is known here is not a process's to say

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -117,6 +118,36 @@ def test_variables_are_those_of_the_lines_to_paste(recommend, tmp_path):
     set_ = [line for line in out.splitlines() if not line.startswith("#")]
     run = command_module.read_runs(_options(tmp_path), 1)[1]
     assert " ".join(set_) in settings(command_module._advice(run, TEST).best.candidate)
+
+
+def test_the_pool_of_a_pipeline_is_in_each_format_and_only_in_comments(tmp_path):
+    pool = "options.threading.private_threadpool_size = 4"
+    deployment = replace(ONE, data_threads=4)
+    for as_ in FORMATS:
+        lines = written(deployment, as_).splitlines()
+        if as_ == "json":
+            found = json.loads("\n".join(lines))
+            assert found["data_threads"] == 4
+            assert pool in found["code"]
+        else:
+            assert f"# {pool}" in lines, as_
+            same = [line for line in lines if not line.startswith("# ")]
+            before = written(ONE, as_).splitlines()
+            assert same == [line for line in before if not line.startswith("# ")], as_
+        assert "data_threads" not in written(ONE, as_)
+        assert "threadpool" not in written(ONE, as_)
+
+
+def test_the_pool_of_a_saved_pipeline_is_recommended_with_it(recommend, tmp_path):
+    path = tmp_path / ".benchmarks/x/0001_a.json"
+    run = json.loads(Path(save(path)).read_text())
+    for number, benchmark in enumerate(run["benchmarks"], start=1):
+        benchmark["extra_info"]["tf_threads"]["data_threads"] = number
+    path.write_text(json.dumps(run))
+    code, out, _ = recommend("--format=env")
+    assert code == 0
+    assert "# options.threading.private_threadpool_size = 2" in out.splitlines()
+    assert "TF_NUM_INTRAOP_THREADS=2" in out.splitlines()
 
 
 def test_a_sweep_that_left_the_question_open_is_no_answer_without_a_warning(recommend, tmp_path):

@@ -22,7 +22,7 @@ GRIDS = {
         "test_batch": {"intra1-inter1", "intraphysical-inter1", "intraauto-interauto"},
     },
     "input-pipeline": {
-        "test_fixed": {"1-intra1-inter1", "2-intra1-inter1", "4-intra1-inter1"},
+        "test_fixed": {"intra1-inter1", "intra2-inter1", "intra4-inter1"},
         "test_autotuned": {"intra1-inter1"},
     },
     "training-library": {

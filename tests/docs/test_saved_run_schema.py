@@ -26,6 +26,11 @@ import product
 def test_sweep(tf_benchmark, tf_threads):
     tf_benchmark(product.work, tf_threads.intra, items=8, unit="images")
 
+@pytest.mark.tf_threads(intra=[1, 2], inter=1)
+def test_pipeline(tf_benchmark):
+    import tensorflow as tf
+    tf_benchmark.dataset(tf.data.Dataset([1, 2]), threads="intra")
+
 @pytest.mark.tf_threads(1, 1, instances=2)
 def test_team(benchmark):
     benchmark(product.work, 1)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 
 import pytest
 
@@ -449,7 +450,8 @@ def test_pedantic(tf_benchmark):
         ("tf_benchmark(int, unit='im\\nages')", "unit="),
         ("tf_benchmark(int, unit='')", "unit=''"),
         ("tf_benchmark.dataset(1, batches=0)", "batches=0"),
-        ("tf_benchmark.dataset(1, threads=0)", "threads=0"),
+        ("tf_benchmark.dataset(1, threads=0)", 'threads=0; use an integer >= 1 or "intra"'),
+        ("tf_benchmark.dataset(1, threads='inter')", "threads='inter'; use an integer >= 1 or"),
     ],
 )
 def test_tf_benchmark_misused(suite, call, message):
@@ -473,6 +475,84 @@ def test_it(tf_benchmark):
     suite.write(source).run("-rP").stdout.fnmatch_lines(["did not wait"])
     monkeypatch.setenv("FAKE_TF_ASYNCHRONOUS", "1")
     suite.run("-rP").stdout.fnmatch_lines(["waited"])
+
+
+def test_the_pool_of_a_pipeline_follows_the_configuration_or_has_a_size_of_its_own(suite):
+    suite.write(
+        """
+pytestmark = pytest.mark.benchmark(warmup=False, max_time=0.002, min_time=0.0002)
+
+def pipeline():
+    import tensorflow as tf
+    return tf.data.Dataset([1, 2, 3])
+
+@pytest.mark.tf_threads(intra=[1, 2, 3, "auto"], inter=1, cpus=2)
+def test_following(tf_benchmark):
+    tf_benchmark.dataset(pipeline(), threads="intra")
+
+@pytest.mark.tf_threads(intra=1, inter=1, cpus=2)
+class TestOthers:
+    def test_fixed(self, tf_benchmark):
+        tf_benchmark.dataset(pipeline(), threads=3)
+
+    def test_own_options(self, tf_benchmark):
+        import tensorflow as tf
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 2
+        tf_benchmark.dataset(pipeline().with_options(options))
+
+    def test_without(self, tf_benchmark):
+        tf_benchmark.dataset(pipeline())
+
+    def test_no_pipeline(self, tf_benchmark):
+        tf_benchmark(int)
+"""
+    )
+    result, benchmarks = suite.results()
+    result.assert_outcomes(passed=8)
+    found = {name: benchmark["extra_info"]["tf_threads"] for name, benchmark in benchmarks.items()}
+    sizes = {name: one.get("data_threads") for name, one in found.items()}
+    auto = found["test_following[intraauto-inter1]"]["effective"]["intra"]
+    assert sizes == {
+        "test_following[intra1-inter1]": 1,
+        "test_following[intra2-inter1]": 2,
+        "test_following[intra3-inter1]": 3,
+        "test_following[intraauto-inter1]": auto,
+        "test_fixed[intra1-inter1]": 3,
+        "test_own_options[intra1-inter1]": 2,
+        "test_without[intra1-inter1]": 0,
+        "test_no_pipeline[intra1-inter1]": None,
+    }
+    granted = {name: len(one["cpus"]) for name, one in found.items()}
+    # No measurement of a pool that is too large for its CPUs is without the flag.
+    for name, one in found.items():
+        crowded = (sizes[name] or 0) > granted[name]
+        assert ("crowded-pool" in one["flags"]) == crowded, name
+        assert ("no-reference" in one["flags"]) == (sizes[name] is not None), name
+    assert "crowded-pool" in found["test_fixed[intra1-inter1]"]["flags"]
+
+
+def test_cpus_granted_follow_the_pool_that_follows_the_configuration(suite, alone):
+    suite.write(
+        """
+pytestmark = pytest.mark.benchmark(max_time=0.05)
+
+@pytest.mark.tf_threads(intra=[1, 2], inter=1)
+def test_it(tf_benchmark):
+    import tensorflow as tf
+    tf_benchmark.dataset(tf.data.Dataset([1, 2, 3]), threads="intra")
+"""
+    )
+    result, benchmarks = suite.results(processes=3)
+    result.assert_outcomes(passed=2)
+    for name, benchmark in benchmarks.items():
+        measured = benchmark["extra_info"]["tf_threads"]
+        available = len(os.sched_getaffinity(0))
+        assert len(measured["cpus"]) == min(measured["data_threads"], available), name
+    result.stdout.fnmatch_lines(
+        ["*×1 with a tf.data pool of [12] is recommended*", "*private_threadpool_size = [12]"]
+    )
+    result.stdout.no_fnmatch_line("*set_intra_op_parallelism_threads*")
 
 
 def test_more_threads_than_cpus_are_flagged(suite):

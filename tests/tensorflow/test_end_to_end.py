@@ -163,6 +163,10 @@ def test_tf_data_and_keras_and_retracing(suite):
         def test_limited(tf_benchmark):
             tf_benchmark.dataset(pipeline(), batches=5, threads=1, items=10, unit="numbers")
 
+        @pytest.mark.tf_threads(intra=2, inter=1)
+        def test_following(tf_benchmark):
+            tf_benchmark.dataset(pipeline(), batches=5, threads="intra")
+
         @pytest.mark.tf_threads(intra=1, inter=1, cpus="all")
         def test_unlimited(tf_benchmark):
             tf_benchmark.dataset(pipeline(), batches=5)
@@ -197,8 +201,8 @@ def test_tf_data_and_keras_and_retracing(suite):
             tf_benchmark(lambda: tf.function(lambda y: y + 1)(x))
         """,
     )
-    result.assert_outcomes(passed=7)
-    assert len(benchmarks) == 7
+    result.assert_outcomes(passed=8)
+    assert len(benchmarks) == 8
 
     def flags(name):
         return recorded(benchmarks, f"test_{name}[intra1-inter1]")["flags"]
@@ -210,6 +214,18 @@ def test_tf_data_and_keras_and_retracing(suite):
     assert "unlimited-dataset" not in flags("limited_by_its_own_options")
     assert "crowded-pool" in flags("limited_by_its_own_options")  # two threads on one CPU
     assert "crowded-pool" not in flags("unlimited")
+    pools = {
+        "limited[intra1": 1,
+        "following[intra2": 2,
+        "unlimited[intra1": 0,
+        "limited_by_its_own_options[intra1": 2,
+        "keras_step[intra1": None,
+    }
+    for name, size in pools.items():
+        measured = recorded(benchmarks, f"test_{name}-inter1]")
+        assert measured.get("data_threads") == size, name
+        # The threads of a pipeline go on between rounds, where the reference workload would run.
+        assert ("no-reference" in measured["flags"]) == (size is not None), name
     assert "retraced" in flags("retraced_function")
     assert "retraced" in flags("function_made_in_every_call")
     for name in ("limited", "unlimited", "keras_step"):

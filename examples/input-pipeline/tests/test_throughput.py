@@ -8,12 +8,11 @@ from photo_input import BATCH, batches
 pytestmark = pytest.mark.benchmark(max_time=1.5)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
-@pytest.mark.tf_threads(intra=1, inter=1, cpus="all")
-def test_fixed(tf_benchmark, photographs, threads):
+@pytest.mark.tf_threads(intra=[1, 2, 4], inter=1)
+def test_fixed(tf_benchmark, tf_threads, photographs):
     """So many photographs at a time, on a private pool of as many threads."""
-    dataset = batches(photographs, parallel_calls=threads)
-    tf_benchmark.dataset(dataset, batches=2, threads=threads, items=BATCH, unit="photographs")
+    dataset = batches(photographs, parallel_calls=tf_threads.intra)
+    tf_benchmark.dataset(dataset, batches=2, threads="intra", items=BATCH, unit="photographs")
 
 
 @pytest.mark.tf_threads(intra=1, inter=1, cpus="all")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_tfthreads.core.hosts import Host
 from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.core.sweep.pipelines import pool_lines
 from pytest_tfthreads.core.sweep.recommendation import Recommendation
 
 SCHEMA = 1
@@ -18,7 +19,8 @@ class Deployment:
     """One configuration as it is launched.
 
     `pools` are the sizes to set (0: none is set, the number is TensorFlow's choice). `instances`
-    has the CPUs of each process. `terms` is what the id says beside the threads.
+    has the CPUs of each process. `terms` is what the id says beside the threads. `data_threads` is
+    the size of a tf.data pipeline's private pool, as in a measurement.
     """
 
     test: str
@@ -27,6 +29,7 @@ class Deployment:
     instances: tuple[tuple[int, ...], ...]
     terms: str
     host: Host
+    data_threads: int | None = None
 
     def __post_init__(self) -> None:
         if not self.instances or not all(self.instances):
@@ -41,6 +44,11 @@ class Deployment:
     def unset(self) -> tuple[str, ...]:
         """The same variables where none may be set, for TensorFlow chose when it was measured."""
         return tuple(name for name, size in self._sizes() if not size)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """Lines of Python for what no variable sets: the pool of a tf.data pipeline."""
+        return pool_lines(self.data_threads)
 
     @property
     def cpus_an_instance(self) -> int:
@@ -60,6 +68,11 @@ class Deployment:
             "configuration": self.id,
             "intra": self.pools.intra,
             "inter": self.pools.inter,
+            **(
+                {}
+                if self.data_threads is None
+                else {"data_threads": self.data_threads, "code": list(self.code)}
+            ),
             "environment": {name: str(size) for name, size in self.environment.items()},
             "unset": list(self.unset),
             "instances": [{"cpus": list(cpus)} for cpus in self.instances],
@@ -78,6 +91,7 @@ def deployment_of(recommendation: Recommendation) -> Deployment:
         instances=measurement.instance_cpus or (measurement.cpus,),
         terms=candidate.terms.lstrip("-"),
         host=Host.of(measurement),
+        data_threads=measurement.data_threads,
     )
 
 

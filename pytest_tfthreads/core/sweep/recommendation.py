@@ -13,6 +13,7 @@ from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.stats.moderation import Pair, expected_variance
 from pytest_tfthreads.core.stats.scaling import Scaling, fit
 from pytest_tfthreads.core.sweep.comparison import Candidate, Comparison, Ratio, compare
+from pytest_tfthreads.core.sweep.pipelines import pool_lines
 from pytest_tfthreads.core.sweep.teams import Figures, launch_lines, pareto_front
 from pytest_tfthreads.core.threads import InstanceCount, ThreadCount
 
@@ -54,10 +55,12 @@ class Configuration:
     def to_json(self) -> dict[str, Any]:
         pools = self.candidate.pools
         efficiency = self.parallel_efficiency
+        data_threads = self.candidate.measurement.data_threads
         return {
             "id": self.id,
             "intra": pools.intra,
             "inter": pools.inter,
+            **({} if data_threads is None else {"data_threads": data_threads}),
             "tied": self.tied,
             "throughput_to_best": _json(self.throughput_to_best),
             "throughput_to_single": _json(self.throughput_to_single),
@@ -225,7 +228,10 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         scalings=scalings,
         limits=tuple(sentence for _, sentence in limits),
         limit=next((keyword for keyword, _ in limits if keyword), ""),
-        settings=settings(configurations[best].candidate),
+        settings=settings(
+            configurations[best].candidate,
+            is_pool_swept=len({one.measurement.data_threads for one in compared}) > 1,
+        ),
         not_compared=comparison.not_compared,
         front=tuple(configurations[one.id] for one in _front(compared)),
         aliases=aliases,
@@ -306,25 +312,32 @@ def threads(candidate: Candidate) -> int:
     return max(pools.intra, pools.inter, len(candidate.measurement.cpus) if unknown else 0)
 
 
-def settings(candidate: Candidate) -> tuple[str, ...]:
-    """Lines to paste: the marker as asked for, calls and environment with the numbers it meant."""
+def settings(candidate: Candidate, is_pool_swept: bool = False) -> tuple[str, ...]:
+    """Lines to paste: the marker as asked for, calls and environment with the numbers it meant.
+
+    Of a tf.data pipeline also those for its pool. `is_pool_swept`: configurations differ in the
+    size of that pool. Then its lines stand in place of those for TensorFlow's pools, which do not
+    reach it, and which would limit a model beside the pipeline.
+    """
     asked, pools = candidate.threads, candidate.measurement.requested
     arguments = f"intra={_literal(asked.intra)}, inter={_literal(asked.inter)}"
     if asked.instances is not None:
         arguments += f", instances={_literal(asked.instances)}"
     lines = [f"@pytest.mark.tf_threads({arguments})"]
+    lines += pool_lines(candidate.measurement.data_threads)
     variables = []
     for name, count in (("intra", pools.intra), ("inter", pools.inter)):
         if count == 0:
             continue
-        lines.append(f"tf.config.threading.set_{name}_op_parallelism_threads({count})")
+        if not is_pool_swept:
+            lines.append(f"tf.config.threading.set_{name}_op_parallelism_threads({count})")
         variables.append(f"TF_NUM_{name.upper()}OP_THREADS={count}")
     if candidate.placements:
         lines += launch_lines(candidate.placements, variables, "COMMAND")
-    elif variables:
+    elif variables and not is_pool_swept:
         lines.append(" ".join(variables))
     left = [name for name, count in (("intra", pools.intra), ("inter", pools.inter)) if count == 0]
-    if left:
+    if left and not is_pool_swept:
         lines.append(f"# {' and '.join(left)}: nothing to set, the number is TensorFlow's choice")
     if candidate.terms:
         lines.append(f"# measured under the terms {candidate.terms.lstrip('-')}")

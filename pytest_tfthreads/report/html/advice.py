@@ -5,9 +5,10 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from pytest_tfthreads.core.sweep.recommendation import OPEN, Recommendation
+from pytest_tfthreads.report import sweep as text
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.elements import bullets, element
-from pytest_tfthreads.report.sweep import advice, cost, label
+from pytest_tfthreads.report.sweep import advice, cost
 
 
 def recommended(subject: Subject) -> Element:
@@ -17,9 +18,7 @@ def recommended(subject: Subject) -> Element:
         return element("p", _why_not(subject), class_="muted")
     return element(
         "div",
-        element(
-            "h3", f"Use {label(found.best.candidate)}" + (f"; {OPEN}" if found.undecided else "")
-        ),
+        element("h3", f"Use {text.recommended(found)}" + (f"; {OPEN}" if found.undecided else "")),
         bullets([*advice(found), *found.limits, *(line.strip() for line in cost(subject.search))]),
         *_lines(found),
         class_="advice",

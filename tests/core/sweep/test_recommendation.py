@@ -132,6 +132,51 @@ def test_a_pool_of_tf_data_that_the_cpus_limit_is_told_with_the_mend(candidate):
     )
 
 
+def pipelines(candidate, pools):
+    law = {1: 1.0, 2: 1.6, 4: 2.1}
+    return [candidate(n, speed=law[n], data_threads=pool) for n, pool in pools.items()]
+
+
+def test_a_sweep_over_the_pool_of_a_pipeline_recommends_its_size(candidate):
+    advice = recommend("test", pipelines(candidate, {1: 1, 2: 2, 4: 4}))
+    assert advice.settings == (
+        "@pytest.mark.tf_threads(intra=4, inter=1)",
+        "options = tf.data.Options()",
+        "options.threading.private_threadpool_size = 4",
+        "dataset = dataset.with_options(options)",
+        "# in the pipeline, as measured: map(..., num_parallel_calls=...) and prefetch(...)",
+        "# (fewer than 4 parallel calls can leave threads of the pool idle)",
+    )
+    lines = render(Sweep("test", advice))
+    assert lines[0].startswith("test: 4×1 with a tf.data pool of 4 is recommended: 2.10 [2.0")
+    assert max(map(len, lines)) <= 110
+    assert " ".join(overview([advice, advice])[2].split()).startswith(
+        "test 4×1 with a tf.data pool of 4 2.1"
+    )
+    assert [one["data_threads"] for one in advice.to_json()["configurations"]] == [1, 2, 4]
+
+
+def test_a_pool_that_is_the_same_throughout_is_set_beside_tensorflows(candidate):
+    advice = recommend("test", pipelines(candidate, {1: 2, 4: 2}))
+    assert "options.threading.private_threadpool_size = 2" in advice.settings
+    assert "tf.config.threading.set_intra_op_parallelism_threads(4)" in advice.settings
+    assert "TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=1" in advice.settings
+
+
+def test_a_pipeline_without_a_pool_is_told_how_to_measure_one(candidate):
+    advice = recommend("test", pipelines(candidate, {1: 0, 4: 0}))
+    assert any('threads="intra"' in line for line in advice.settings)
+    assert not any("private_threadpool_size" in line for line in advice.settings)
+    assert render(Sweep("test", advice))[0].startswith("test: 4×1 is recommended")
+
+
+def test_instances_of_a_pipeline_have_their_pool_and_their_launch_lines(candidate):
+    sweep = [candidate(1, instances=n, speed=n, data_threads=pool) for n, pool in ((1, 1), (2, 2))]
+    lines = recommend("test", sweep).settings
+    assert "options.threading.private_threadpool_size = 2" in lines
+    assert any("taskset" in line for line in lines)
+
+
 def test_an_overview_has_a_line_for_each_test_and_each_setting_once(candidate):
     serial = recommend(
         "test_it.py::test_serial", [candidate(1, noise=0.002), candidate(4, noise=0.002)]

@@ -10,6 +10,8 @@ thread too many; FAKE_TF_FAILING_OPS: ops raise; FAKE_TF_DISK_FULL: the profiler
 
 import asyncio  # noqa: F401 - as the real one does; from Python 3.12 on asyncio acts in forks
 import contextlib
+import functools
+import itertools
 import json
 import logging
 import os
@@ -103,6 +105,42 @@ class _Function:
 
     def experimental_get_tracing_count(self):
         return self.tracings
+
+
+class _Dataset:
+    """Elements of a list. `private_threadpool_size` is kept, and no thread is started."""
+
+    def __init__(self, elements, options=None):
+        self._elements = elements
+        self._options = options or _options()
+
+    def cardinality(self):
+        return len(self._elements) if isinstance(self._elements, list) else -1
+
+    def with_options(self, options):
+        return _Dataset(self._elements, options)
+
+    def options(self):
+        return self._options
+
+    def take(self, count):
+        return _Dataset(list(itertools.islice(self._elements, count)), self._options)
+
+    def repeat(self):
+        return _Dataset(itertools.cycle(self._elements), self._options)
+
+    def reduce(self, state, function):
+        return functools.reduce(function, self._elements, state)
+
+    def __iter__(self):
+        return iter(self._elements)
+
+
+def _options():
+    return SimpleNamespace(threading=SimpleNamespace(private_threadpool_size=None))
+
+
+data = SimpleNamespace(Dataset=_Dataset, Options=_options)
 
 
 class OpError(Exception):
