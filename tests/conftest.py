@@ -65,10 +65,12 @@ def bare_pytester(monkeypatch, pytester):
         "CI",  # there pytest's short summary is not cut
         "GITHUB_ACTIONS",
         "GITHUB_STEP_SUMMARY",
-        "PYTEST_ADDOPTS",
         "PYTEST_XDIST_WORKER",
     ):
         monkeypatch.delenv(name, raising=False)
+    # At the end of each run hypothesis' plugin imports all of hypothesis, used or not: a third of
+    # the CPU time of a small run in a process of its own.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     # One that runs tests around us may have leased the CPUs.
     monkeypatch.setenv("PYTEST_TFTHREADS_LEASES", str(pytester.path.parent / "leases"))
     # Two sources written within a second may be of one length, and their bytecode be mistaken.
