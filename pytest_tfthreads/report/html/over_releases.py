@@ -24,7 +24,7 @@ from pytest_tfthreads.report.html.words import badge, moment, name_of, plot_text
 from pytest_tfthreads.report.page import figure, layout_over_places
 from pytest_tfthreads.report.releases import STATUS_WORDS, tolerated
 
-STEPS = "Change since the release before"
+_STEPS = "Change since the release before"
 _SERIES = dict(zip(METRICS, ("--series-1", "--series-2"), strict=True))
 _MARKS = dict(zip(METRICS, ("circle", "square"), strict=True))
 _HEIGHT_PX = 380
@@ -57,8 +57,13 @@ def lines(name: str, courses: Courses, caption: str = "Speed over releases") -> 
     return figure(name, data, layout, caption=caption, details=details)
 
 
-def steps(heads: Sequence[tuple[Element | str, Courses]], releases: Sequence[str]) -> Element:
-    """A row for each test (with the words for it) and metric, a column for each later release."""
+def steps(
+    of: str, heads: Sequence[tuple[Element | str, Courses]], releases: Sequence[str]
+) -> Element:
+    """A row for each head and metric, a column for each release after the first.
+
+    `of`: what the heads name, such as "Test".
+    """
     later = releases[1:]
     rows = []
     for head, courses in heads:
@@ -69,7 +74,7 @@ def steps(heads: Sequence[tuple[Element | str, Courses]], releases: Sequence[str
                 point = None if course is None else course.point(name)
                 cells.append(step_cell(None if point is None else point.to_previous))
             rows.append(element("tr", *cells))
-    return table(STEPS, ["Test", "Metric", *map(one_line, later)], rows)
+    return table(_STEPS, [of, "Metric", *map(one_line, later)], rows)
 
 
 def step_cell(change: Change | None) -> Element:
@@ -106,7 +111,12 @@ def of_subject(anchor: str, subject: Subject) -> str:
         [
             markup(element("p", _HOW)),
             f'<div class="figures">\n{"".join(figures)}</div>',
-            markup(*(steps(heads, releases) for releases, heads in by_releases.items())),
+            markup(
+                *(
+                    steps("Configuration", heads, releases)
+                    for releases, heads in by_releases.items()
+                )
+            ),
         ]
     )
 

@@ -58,7 +58,7 @@ def _steps(over: Over, failing: Sequence[tuple[str, str]]) -> str:
         (element("a", test.nodeid, href=f"#test-{place}"), courses_of(over, test))
         for place, test in enumerate(over.tests, start=1)
     ]
-    parts = [steps(heads, [one.name for one in over.releases])]
+    parts = [steps("Test", heads, [one.name for one in over.releases])]
     failed = [f"{nodeid}: {word} at {over.releases[-1].name}" for nodeid, word in failing]
     parts.append(bullets([*failed, *summary(over)]))
     return markup(*parts)
