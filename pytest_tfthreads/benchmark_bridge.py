@@ -348,6 +348,14 @@ def _mistake(text: str, problem: str) -> str:
     return f"--benchmark-compare={text}: {problem}; {hint}"
 
 
+def storage_of(config: pytest.Config) -> Path | None:
+    """The directory of saved runs; None where they are no files, and without pytest-benchmark."""
+    session = getattr(config, "_benchmarksession", None)
+    if session is None or not hasattr(session.storage, "query"):
+        return None
+    return Path(session.storage.path)
+
+
 def commit_of(config: pytest.Config) -> str:
     """Of which code a run is, as its saved file would say; empty where nobody knows."""
     if getattr(config, "_benchmarksession", None) is None:

@@ -26,7 +26,6 @@ TensorFlow's environment variables.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import subprocess
@@ -39,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import asv_tool
 import psutil
 
 PRODUCT = """\
@@ -63,7 +63,7 @@ def work():
 FILES = {
     "src/product.py": PRODUCT,
     "pytest.ini": "[pytest]\npythonpath = src\n",
-    ".gitignore": "results\n.benchmarks\n__pycache__\n*.json\n!asv.conf.json\n",
+    ".gitignore": f"{asv_tool.KEPT}\n.benchmarks\n__pycache__\n*.json\n!asv.conf.json\n",
     "marked/test_product.py": """\
 import pytest
 
@@ -88,38 +88,9 @@ import product
 
 pyperf.Runner().bench_func("step", product.work)
 """,
-    "timed/__init__.py": "",
-    "timed/steps.py": """\
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # asv takes PYTHONPATH away
-
-
-class Step:
-    def setup(self):
-        import product
-
-        self.work = product.work
-        self.work()
-
-    def time_step(self):
-        self.work()
-""",
-    "asv.conf.json": json.dumps(
-        {
-            "version": 1,
-            "project": "product",
-            "repo": ".",
-            "branches": ["HEAD"],
-            "environment_type": "existing",
-            "benchmark_dir": "timed",
-            "results_dir": "results",
-        }
-    ),
+    **asv_tool.files("product.work", 0.05),
 }
 CHANGES = {"unchanged": 40, "5 % more work": 42, "10 % more work": 44, "20 % more work": 48}
-ASV = str(Path(sys.executable).with_name("asv"))  # it has no module to run
 REGRESSED = ("Performance has regressed", "regression: ")  # pytest-benchmark's words, and ours
 GIT = ("git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
 
@@ -245,20 +216,17 @@ def perf_fails(top: Path) -> bool:
 
 
 def asv_run(top: Path) -> None:
-    head = run(top, "git", "rev-parse", "HEAD").stdout.strip()
-    run(top, ASV, "run", "--show-stderr", "-E", "existing", f"--set-commit-hash={head}")
+    asv_tool.measure(top, run(top, "git", "rev-parse", "HEAD").stdout.strip())
 
 
 def asv_save(top: Path) -> None:
-    run(top, ASV, "machine", "--yes")
+    asv_tool.prepare(top)
     asv_run(top)
 
 
 def asv_fails(top: Path) -> bool:
     asv_run(top)
-    compare = ("compare", "--factor=1.05", "--only-changed", "first", "HEAD")
-    table = run(top, ASV, *compare).stdout
-    return any(line.startswith(("| +", "+ ")) for line in table.splitlines())
+    return asv_tool.compared(top, "first", "HEAD", 1.05) == "slower"
 
 
 TOOLS = (

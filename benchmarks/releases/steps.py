@@ -8,6 +8,11 @@ thread with TensorFlow. First each release is checked out, run and saved, one af
 suites do that save a run with each release; all releases get a run before any gets its second. Then
 `pytest-tfthreads releases` measures them side by side. The table has each step's true size, what
 was measured side by side, the ratio of the means of the saved runs, and what `history` found.
+
+With asv (`pip install asv`), each release is then run by asv, one after the other in the existing
+environment, and throughput has what asv says of the step: the ratio of its two results, what
+`asv compare` says by the tolerance as its factor, and the regressions that `asv publish` detects
+over all releases.
 """
 
 import argparse
@@ -27,6 +32,9 @@ from statistics import fmean
 import project
 from project import git
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
+import asv_tool
+
 from pytest_tfthreads import cli
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -35,10 +43,16 @@ SHORT_STEPS = (-0.05, 0, 0.03, -0.10)
 LOOP = 800  # turns of the measured loop at the first release: an eighth of a percent each
 
 
-def make(top, steps):
-    """The repository; returns the names of its releases, and the true sizes of their steps."""
+def make(top, steps, tolerance):
+    """The repository, which asv can run, too.
+
+    Returns the names of its releases, and the true sizes of their steps.
+    """
     project.make(top)
-    (top / ".gitignore").write_text(".benchmarks\n__pycache__\n")
+    (top / ".gitignore").write_text(f".benchmarks\n__pycache__\n{asv_tool.KEPT}\n")
+    for name, text in asv_tool.files("product.work()", tolerance).items():
+        (top / name).parent.mkdir(exist_ok=True)
+        (top / name).write_text(text)
     turns = [LOOP]
     for step in steps:
         turns.append(round(turns[-1] / (1 + step)))
@@ -68,6 +82,24 @@ def save(top, names, runs):
             )
     git(top, "checkout", "-q", "main")
     return time.monotonic() - began_s
+
+
+def of_asv(top, names, commits, tolerance):
+    """By release, what asv says of its step, in words; and the seconds that it took."""
+    began_s = time.monotonic()
+    asv_tool.prepare(top)
+    for name, commit in zip(names, commits, strict=True):
+        git(top, "checkout", "-q", name)
+        asv_tool.measure(top, commit)
+    git(top, "checkout", "-q", "main")
+    published = asv_tool.published(top)
+    words = {}
+    for name, (before, after) in zip(names[1:], itertools.pairwise(commits), strict=True):
+        ratio = asv_tool.seconds(top, before) / asv_tool.seconds(top, after) - 1
+        mark = asv_tool.compared(top, before, after, 1 + tolerance)
+        found = f"{published[after]:+.1%}" if after in published else "–"
+        words[name] = f"{ratio:+6.1%} {mark or '–':6}   {found}"
+    return words, time.monotonic() - began_s
 
 
 def told(top, *arguments):
@@ -105,18 +137,28 @@ def main():
     parser.add_argument("--tolerance", default="3%")
     parser.add_argument("--budget", help="of the releases side by side")
     options = parser.parse_args()
+    tolerance = float(options.tolerance.removesuffix("%")) / 100
+    has_asv = asv_tool.ASV.exists()
+    if not has_asv:
+        print("asv is not installed beside this Python: without its column")
     with tempfile.TemporaryDirectory() as directory:
         top = Path(directory) / "project"
-        names, truth = make(top, SHORT_STEPS if options.short else STEPS)
+        names, truth = make(top, SHORT_STEPS if options.short else STEPS, tolerance)
         saved_s = save(top, names, options.runs)
         history = told(top, "history")
         budget = [f"--budget={options.budget}"] if options.budget else []
         found = told(top, "releases", *names, f"--tolerance={options.tolerance}", *budget)
+        commits = [one["commit"] for one in found["releases"]]
+        by_asv, asv_s = of_asv(top, names, commits, tolerance) if has_asv else ({}, 0.0)
     (test,) = found["tests"]
-    commits = [one["commit"] for one in found["releases"]]
     for metric in METRICS:
         logs, changes = of_saved_runs(history, metric)
-        print(f"\n{metric}: truth, side by side, saved runs, history")
+        # asv times by the wall clock.
+        beside = by_asv if metric == "throughput" else {}
+        columns = "truth, side by side, saved runs, history" + (
+            ", asv, asv compare, asv publish" if beside else ""
+        )
+        print(f"\n{metric}: {columns}")
         steps = {one["release"]: one["to_previous"] for one in test["steps"][metric]}
         for place, true in enumerate(truth, start=1):
             step, commit = steps[names[place]], commits[place]
@@ -125,12 +167,13 @@ def main():
             print(
                 f"{names[place]:6} {true:+6.1%}   {step['value']:+6.1%} "
                 f"[{step['low']:+.1%}, {step['high']:+.1%}] {step['status']:12} "
-                f"{guessed:+6.1%}   {'–' if change is None else f'{change:+.1%}'}"
+                f"{guessed:+6.1%}   {'–' if change is None else f'{change:+.1%}':6}   "
+                f"{beside.get(names[place], '')}".rstrip()
             )
     print(
         f"\nside by side: {found['processes']} processes, {found['seconds']:.0f} s; saved runs: "
         f"{options.runs} of each release, {2 * options.runs * len(names)} processes, "
-        f"{saved_s:.0f} s"
+        f"{saved_s:.0f} s" + (f"; asv: {asv_s:.0f} s" if has_asv else "")
     )
 
 

@@ -11,7 +11,11 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.format import plural
 from pytest_tfthreads.core.variants.released import Release
-from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.engine.environment import (
+    Environment,
+    EnvironmentUnfitError,
+    OwnEnvironmentError,
+)
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.repository import Repository
@@ -116,6 +120,8 @@ class _Finder:
     def _environment(self, text: str) -> Release:
         try:
             environment = Environment.probe(text.removeprefix(PYTHON))
+        except OwnEnvironmentError:  # people name all environments alike
+            return Release(text, Place())
         except EnvironmentUnfitError as error:
             raise CommandError(
                 f"{text}: {error} ({CURRENT} is the current tree in this environment)"

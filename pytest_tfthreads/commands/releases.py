@@ -105,8 +105,8 @@ def add_to(commands: Commands) -> None:
         "--storage",
         type=to_directory,
         metavar="DIR",
-        help="keep the steps beside the saved runs of this storage, for `history` (default: "
-        f"{STORAGE}, if it is there)",
+        help="keep the steps beside the saved runs of this storage, for `history` and reports "
+        f"(default: {STORAGE}, if it is there)",
     )
     add_formats(parser, "all figures", "test, release and metric")
     parser.set_defaults(pytest_arguments=[])
@@ -155,7 +155,7 @@ def _report(options: argparse.Namespace, over: Over) -> None:
     if options.storage is not None or storage.is_dir():
         kept = keep(over, storage)
         if kept is not None:
-            tell(f"steps are kept in {kept}, for `pytest-tfthreads history`")
+            tell(f"steps are kept in {kept}, for `pytest-tfthreads history` and reports")
 
 
 def _over(comparing: Comparing) -> Over:

@@ -1,4 +1,4 @@
-"""Keeps the steps of releases beside the saved runs, for the history."""
+"""Keeps the steps of releases beside the saved runs, for the history and the report."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.core.variants.course import courses_of
 from pytest_tfthreads.core.variants.released import Over, Release, TestOver
 from pytest_tfthreads.core.variants.steps import Change
 from pytest_tfthreads.history.series import line_of
-from pytest_tfthreads.history.side_by_side import ENDING, Step, Steps, directory_in, numbers_in
+from pytest_tfthreads.history.side_by_side import (
+    ENDING,
+    Step,
+    Steps,
+    TestCourse,
+    directory_in,
+    numbers_in,
+)
 from pytest_tfthreads.system.files import NoNumberLeftError, write_numbered
 
 
 def keep(over: Over, storage: Path) -> Path | None:
-    """Write the steps between commits that are decided; returns the file, None where are none.
+    """Write the steps between commits that are decided, and the courses which they are of.
+
+    Returns the file, None where there is no such step.
 
     Raises `CommandError` where they cannot be written.
     """
@@ -23,7 +33,14 @@ def keep(over: Over, storage: Path) -> Path | None:
     if not steps:
         return None
     directory = directory_in(storage)
-    data = Steps(dt.datetime.now(dt.timezone.utc).isoformat(), steps).data
+    decided = {(one.test, one.metric) for one in steps}
+    courses = tuple(
+        one
+        for test in over.tests
+        for one in _courses(over, test)
+        if (one.test, one.metric) in decided
+    )
+    data = Steps(dt.datetime.now(dt.timezone.utc).isoformat(), steps, courses).data
     try:
         directory.mkdir(parents=True, exist_ok=True)
         return write_numbered(directory, ENDING, data, lambda: numbers_in(directory))
@@ -67,6 +84,15 @@ def _kept(
             ratio.dof,
             change.status,
         )
+
+
+def _courses(over: Over, test: TestOver) -> Iterator[TestCourse]:
+    """None where releases were not all measured under the same conditions."""
+    measured = {line_of(at.measurement) for at in test.at if at.measurement is not None}
+    if len(measured) == 1:
+        ((machine, conditions),) = measured
+        for metric, course in courses_of(over, test).items():
+            yield TestCourse(test.nodeid, machine, conditions, metric, course)
 
 
 def _commit(release: Release) -> str | None:

@@ -15,6 +15,7 @@ from pytest_tfthreads.core.gate.evidence import history_of
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge_all
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
 from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT
+from pytest_tfthreads.history.over_releases import with_releases
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.report.html.document import render
 
@@ -59,7 +60,7 @@ def _report(options: argparse.Namespace) -> int:
     policy = Policy().with_tolerance(options.tolerance)
     try:
         verdicts = _verdicts(now, before, bool(options.runs), policy)
-        page = render(_content(now, verdicts))
+        page = render(with_releases(_content(now, verdicts), options.storage))
     # Each figure of a file may be a number, and their ratios none.
     except (ArithmeticError, ValueError) as error:
         raise CommandError(f"{now.label}: its speeds cannot be compared: {error}") from error

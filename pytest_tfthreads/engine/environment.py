@@ -32,6 +32,10 @@ class EnvironmentUnfitError(Exception):
     """It cannot run tests beside this one; the message says why and what to do."""
 
 
+class OwnEnvironmentError(EnvironmentUnfitError):
+    """It is this one."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """An interpreter, and where it finds its modules."""
@@ -42,7 +46,10 @@ class Environment:
 
     @classmethod
     def probe(cls, python: str) -> Environment:
-        """Ask an interpreter about itself. Raises `EnvironmentUnfitError`."""
+        """Ask an interpreter about itself.
+
+        Raises `EnvironmentUnfitError`, and of this environment `OwnEnvironmentError`.
+        """
         path = Path(python).expanduser()
         if path.is_dir():  # a virtual environment
             path = path / "bin" / "python"
@@ -85,5 +92,5 @@ class Environment:
                 f"there ({python} -m pip install …)"
             )
         if os.path.realpath(told["prefix"]) == os.path.realpath(sys.prefix):
-            raise EnvironmentUnfitError(f"{python} is the environment that runs these tests")
+            raise OwnEnvironmentError(f"{python} is the environment that runs these tests")
         return cls(python, tuple(told["path"]), version)

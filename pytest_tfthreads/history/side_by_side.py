@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from pytest_tfthreads.core.saved_runs import moment_of
 from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.stats.known_changes import Known
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.core.variants.course import Course
 from pytest_tfthreads.history.series import Facts, Line, Run
 
 SCHEMA = 1
@@ -41,11 +43,28 @@ class Step:
 
 
 @dataclass(frozen=True)
+class TestCourse:
+    """The whole course of a test, on one machine and under the same conditions, for reports."""
+
+    __test__ = False  # pytest collects what is called Test…
+
+    test: str
+    machine: Facts
+    conditions: Facts
+    metric: Annotated[str, OneOf(METRICS)]
+    course: Course
+
+
+@dataclass(frozen=True)
 class Steps:
-    """What one call of `releases` has measured, and decided."""
+    """What one call of `releases` has measured, and decided.
+
+    `courses` are those of which some of the steps are: with the steps that are open, too.
+    """
 
     datetime: str
     steps: tuple[Step, ...]
+    courses: tuple[TestCourse, ...] = ()
     schema: Annotated[int, Within(SCHEMA, SCHEMA)] = SCHEMA
 
     @property
@@ -56,10 +75,15 @@ class Steps:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """All steps that are kept, the latest first; `problems` are of files that cannot be used."""
+    """All calls that are kept, the latest first; `problems` are of files that cannot be used."""
 
-    steps: tuple[Step, ...] = ()
+    calls: tuple[Steps, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Of all calls, the latest first."""
+        return tuple(step for one in self.calls for step in one.steps)
 
     def known(self, line: Line, metric: str, runs: Sequence[Run]) -> Iterator[Known]:
         """What is known of a line: steps between commits, both of which have a run on the line.
@@ -100,7 +124,7 @@ def read_kept(storage: Path) -> SideBySide:
         except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{path} cannot be used: {error}")
     latest = sorted(kept, key=lambda one: moment_of(one.datetime), reverse=True)
-    return SideBySide(tuple(step for one in latest for step in one.steps), tuple(problems))
+    return SideBySide(tuple(latest), tuple(problems))
 
 
 def numbers_in(directory: Path) -> set[int]:

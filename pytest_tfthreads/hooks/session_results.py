@@ -261,7 +261,10 @@ class SessionResults:
 
     def _content(self) -> RunContent:
         """For the report, as this run ends."""
-        return self._run_results.content(
+        # Not at the top: most runs write none.
+        from pytest_tfthreads.history.over_releases import with_releases
+
+        content = self._run_results.content(
             RunContent(
                 when=datetime.now(timezone.utc).isoformat(),
                 source=f"tests of {self._config.rootpath.name}",
@@ -274,6 +277,8 @@ class SessionResults:
                 ),
             )
         )
+        storage = benchmark_bridge.storage_of(self._config)
+        return content if storage is None else with_releases(content, storage)
 
     def _measured_nothing_asked_for(self) -> bool:
         held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)

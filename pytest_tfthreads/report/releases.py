@@ -110,18 +110,19 @@ def summary(over: Over) -> list[str]:
         lines.append(f"Ended early: {over.stopped}.")
     lines.append(
         f"A step is certain for the whole run; intervals of a test hold together (95 %); "
-        f"tolerated: {tolerated(over)}."
+        f"tolerated: {tolerated(over.tolerance)}."
     )
     processes = "1 process" if over.processes == 1 else f"{over.processes} processes"
     lines.append(f"{processes}, {clock(over.elapsed_s)}")
     return lines
 
 
-def tolerated(over: Over) -> str:
-    """The tolerance: "5 %", or "5 % of throughput and 10 % of CPU efficiency"."""
+def tolerated(tolerance: Mapping[str, float]) -> str:
+    """By metric, in words: "5 %", or "5 % of throughput and 10 % of CPU efficiency"."""
+    differ = len(set(tolerance.values())) > 1
     shares = (
-        f"{round_percent(share)}{_of_metric(metric, over)}"
-        for metric, share in over.tolerance.items()
+        f"{round_percent(share)}{f' of {metric_name(metric)}' if differ else ''}"
+        for metric, share in tolerance.items()
     )
     return " and ".join(dict.fromkeys(shares))
 
@@ -161,11 +162,8 @@ def change_words(change: Change | None) -> str:
 
 
 def shift_of(change: Change) -> Shift:
-    """The relative change with its interval: a ratio of 0.95 becomes -0.05."""
-    ratio = change.ratio.estimate
-    assert ratio.low is not None
-    assert ratio.high is not None
-    return Shift(ratio.value - 1, ratio.low - 1, ratio.high - 1)
+    """The relative change with its interval."""
+    return Shift(*change.relative)
 
 
 def note_of(test: TestOver, release: int) -> str:
@@ -301,10 +299,6 @@ def _failure(word: str, over: Over) -> str:
     if word == UNMEASURED:
         return f"not measured at {last}"
     return f"the step to {last} is {'open' if word == 'open' else f'a {word}'}"
-
-
-def _of_metric(metric: str, over: Over) -> str:
-    return "" if len(set(over.tolerance.values())) == 1 else f" of {metric_name(metric)}"
 
 
 def speed_of(at: AtPlace, metric: str) -> Estimate | None:

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.core.abreast import Place
-from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.engine.environment import (
+    Environment,
+    EnvironmentUnfitError,
+    OwnEnvironmentError,
+)
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -69,9 +73,13 @@ def open_place(
 ) -> OpenVariant:
     """What a command asks for, with the current tests (`modules`) laid over it.
 
-    Raises `RevisionError` and `EnvironmentUnfitError`.
+    The environment of this process may be named as others are. Raises `RevisionError` and
+    `EnvironmentUnfitError`.
     """
-    environment = None if place.python is None else Environment.probe(place.python)
+    try:
+        environment = None if place.python is None else Environment.probe(place.python)
+    except OwnEnvironmentError:
+        environment = None
     if place.commit is not None:
         return _at_revision(
             place.commit,

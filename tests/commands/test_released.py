@@ -104,6 +104,13 @@ def test_environments_stand_beside_revisions(git, monkeypatch) -> None:
     ]
 
 
+def test_the_environment_of_the_command_may_be_named_like_others(git) -> None:
+    own = f"python={sys.executable}"
+    found = named(["v1.0", own, "."], None, git.top)
+    assert [(one.name, one.place) for one in found.releases][1:] == [(own, Place())]
+    assert f". is {own}, and is measured once" in found.notes
+
+
 def test_head_is_not_the_current_tree_where_that_has_changes(git) -> None:
     file = git.top / "new.py"
     file.write_text("")
@@ -129,7 +136,7 @@ def test_head_is_not_the_current_tree_where_that_has_changes(git) -> None:
         (["..v1.0"], None, r"\.\.v1.0: this is no range of releases: write FIRST\.\.LAST"),
         (["v1.0...v1.2"], None, "this is no range"),
         (["python=/no/such", "."], None, "python=/no/such: there is no interpreter"),
-        ([f"python={sys.executable}", "."], None, r"that runs these tests \(\. is"),
+        ([f"python={sys.executable}", "."], None, rf"this names only python={sys.executable}:"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_of_the_argument(git, texts, last, words) -> None:

@@ -441,6 +441,13 @@ def test_decided_steps_between_commits_are_kept_for_the_history(tmp_path) -> Non
     change = comparing.tests[0].steps["throughput"][1].to_previous
     (step,) = [one for one in kept.steps if (one.after[-1], one.metric) == ("2", "throughput")]
     assert math.exp(step.log_ratio) == pytest.approx(change.ratio.estimate.value)
+    # Reports draw the whole course, with the environment that is no commit of the history.
+    (call,) = kept.calls
+    course, of_cpu = (one.course for one in call.courses)
+    assert course.releases == of_cpu.releases == ("v1.0", "v1.1", "v1.2", "v1.3")
+    assert [one.to_previous.status for one in course.points] == statuses(comparing.tests[0])
+    shown = course.points[1].to_previous
+    assert (shown.value, shown.low, shown.high) == change.relative
     # Whatever lists saved runs takes it for none.
     assert Storage(tmp_path).every_run() == []
     assert keep(over, tmp_path).name == "0002.steps"

@@ -2,12 +2,18 @@
 
 import html
 import json
+import re
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from kept_releases import over_of
 from pytest_tfthreads.cli import main
+from pytest_tfthreads.commands.releases_kept import keep
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
+from pytest_tfthreads.core.saved_runs import read_run
 
 MACHINE = {"cpu": "Model X", "physical": 4, "logical": 4, "quota": None}
 IDS = ("test_a.py::test_x[intra1-inter1]", "test_a.py::test_x[intra2-inter1]")
@@ -63,6 +69,47 @@ def test_latest_of_the_storage_judged_by_those_before(command, tmp_path):
     assert "▼ regression" in page
     assert "judged against .benchmarks/x/0001_old.json" in page
     assert ">Use 2×1<" in page
+
+
+def test_what_releases_has_kept_is_drawn_with_the_tests_that_it_is_of(command, tmp_path):
+    storage = tmp_path / ".benchmarks"
+    run = save(storage / "x/0001_now.json", "2026-11-01")
+    before = Path(run).read_bytes()
+    assert "Over releases" not in command()[1]
+    size = (tmp_path / "report.html").stat().st_size
+    stored = read_run(Path(run))
+    one, two = (stored.tests[name][0].measurement for name in IDS)
+    names = ["v1.0", "v1.1", "v<1.2>", "v1.3"]
+    speeds = [100, "it crashes", 80, 80.2]
+    elsewhere = replace(two, machine={**MACHINE, "cpu": "Model Y"})
+    keep(over_of({IDS[0]: (one, [100, 100, 100, 120])}, names), storage)  # not the latest
+    keep(over_of({IDS[0]: (one, speeds), IDS[1]: (elsewhere, speeds)}, names), storage)
+    keep(over_of({"another": (one, speeds)}, names), storage)
+    (storage / "side-by-side/0009.steps").write_text("{")
+    code, page, _, err = command()
+    assert (code, err) == (0, "")
+    assert page.count("<h3>Over releases</h3>") == 1
+    assert "1×1 over releases, 20" in page
+    assert "2×1 over releases" not in page
+    assert "0009.steps cannot be used" in page
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "v&lt;1.2&gt;" in source
+    assert "v<1.2>" not in source
+    place = source.index('id="test-1-releases-1"')
+    spec = json.loads(
+        re.search(r'<script type="application/json">(.*?)</script>', source[place:], re.S)[1]
+    )
+    lines = {line["name"]: line for line in spec["data"]}
+    assert set(lines) == {"throughput", "CPU efficiency"}
+    assert lines["throughput"]["y"] == pytest.approx([0, -20, -19.8], abs=0.5)
+    assert min(lines["throughput"]["error_y"]["arrayminus"][1:]) > 0
+    assert spec["layout"]["xaxis"]["ticktext"] == ["v1.0", "v1.1", "v&lt;1.2&gt;", "v1.3"]
+    (row,) = re.findall(r"<tr><th scope=.row.>1×1</th><td>throughput</td>.*?</tr>", page, re.S)
+    assert re.findall(r"class=.badge \w+.>(.*?)<", row) == ["▼ regression", "✓ no change"]
+    assert row.count("<td>–</td>") == 1  # where the test could not be run
+    assert source.count('<div class="plot"') > 1
+    assert (tmp_path / "report.html").stat().st_size - size < 10_000
+    assert Path(run).read_bytes() == before
 
 
 def test_named_files_are_in_the_order_in_which_they_are_named(command, tmp_path):

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 import pytest_tfthreads
-from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
+from pytest_tfthreads.engine.environment import (
+    Environment,
+    EnvironmentUnfitError,
+    OwnEnvironmentError,
+)
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_with_another_version_of_the_plugin(environment, tmp_path):
 
 
 def test_itself():
-    with pytest.raises(EnvironmentUnfitError, match="is the environment that runs these tests"):
+    with pytest.raises(OwnEnvironmentError, match="is the environment that runs these tests"):
         Environment.probe(sys.executable)
 
 

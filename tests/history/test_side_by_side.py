@@ -91,13 +91,21 @@ def test_what_is_kept_is_read_again_and_what_cannot_be_is_named(tmp_path):
     whole = write(tmp_path, step("a", "b", -0.1))
     assert read_kept(tmp_path).steps == (step("a", "b", -0.1),)
     data = json.loads(whole.read_text())
+    of = {name: data["steps"][0][name] for name in ("test", "machine", "conditions", "metric")}
+    course = {"releases": ["v1", "v2"], "first": "v1", "points": [], "tolerance": 0.05}
+    size = {"since": "v1", "value": 0.1, "low": 0.0, "high": 0.2, "status": "open"}
     for number, text in enumerate([
         "{", "[]", json.dumps({**data, "schema": 2}), "[" * 100_000,
         json.dumps({**data, "steps": [{**data["steps"][0], "dof": 0}]}),
+        json.dumps({**data, "courses": [{**of, "course": {**course, "first": "v9"}}]}),
+        json.dumps({**data, "courses": [{**of, "course": {**course, "points": [
+            {"name": "v2", "to_first": {**size, "low": 0.2}, "to_previous": None}]}}]}),
     ], start=2):  # fmt: skip
         (whole.parent / f"{number:04}.steps").write_text(text)
     kept = read_kept(tmp_path)
-    assert len(kept.problems) == 5
+    assert len(kept.problems) == 7
+    assert "names 'v9', which is none of its releases" in kept.problems[5]
+    assert "has a change of 0.1 outside [0.2, 0.2]" in kept.problems[6]
     assert all(f"{number:04}.steps" in one for number, one in enumerate(kept.problems, start=2))
     assert read_kept(tmp_path / "absent").steps == ()
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -70,7 +71,9 @@ def test_each_place_runs_its_own_code_beside_the_others(project):
             if number == 0:
                 found = run.measure([v1, broken, v4, Place()], passes=2)
                 killed = run.measure([v1, deadly, v4], passes=1)
-                afterwards = run.measure([v1, v4], passes=1)
+                # The environment of this process may be named as others are.
+                named = Place(v4.commit, sys.executable)
+                afterwards = run.measure([v1, named], passes=1)
     assert begun == [one.nodeid for one in run.collected.tests]
     first, second, last, current = found.places
     assert second.measurement is None

@@ -5,6 +5,10 @@ import sys
 
 import pytest
 
+from kept_releases import over_of
+from pytest_tfthreads.commands.releases_kept import keep
+from pytest_tfthreads.core.saved_runs import read_run
+
 SWEEP = """
     @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
     def test_sum(tf_benchmark):
@@ -65,6 +69,25 @@ def test_a_file_that_the_disk_does_not_take(suite):
             "--tf-threads-report: /dev/full was not written: No space left on device; mend that, *",
         ]
     )
+
+
+def test_what_releases_has_kept_is_in_the_report_of_a_run(suite):
+    suite.write(SWEEP)
+    shown = ("--tf-threads-report=report.html", "--benchmark-storage=kept", SHORT)
+    suite.run(*shown, "--benchmark-save=now").assert_outcomes(passed=2)
+    storage = suite.path / "kept"
+    assert "Over releases" not in text_of(suite.path / "report.html")
+    (path,) = storage.glob("*/0001_now.json")
+    found = {
+        name: (several[0].measurement, [100, 110, 110])
+        for name, several in read_run(path).tests.items()
+    }
+    keep(over_of(found, ["v1", "v2", "v3"]), storage)
+    suite.run(*shown).assert_outcomes(passed=2)
+    report = text_of(suite.path / "report.html")
+    assert report.count("<h3>Over releases</h3>") == 1
+    for words in ("1×1 over releases", "2×1 over releases", "▲ improvement", "✓ no change"):
+        assert words in report
 
 
 def test_nothing_is_written_of_nothing(suite):

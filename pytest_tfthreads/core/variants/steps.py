@@ -58,6 +58,14 @@ class Change:
     status: Status
     needed: Count | None = None
 
+    @property
+    def relative(self) -> tuple[float, float, float]:
+        """The change and its interval (low, high): a ratio of 0.95 is a change of -0.05."""
+        ratio = self.ratio.estimate
+        assert ratio.low is not None
+        assert ratio.high is not None
+        return ratio.value - 1, ratio.low - 1, ratio.high - 1
+
 
 @dataclass(frozen=True)
 class Step:

@@ -12,13 +12,30 @@ from pytest_tfthreads.core.op_profile import Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.sweep.recommendation import Recommendation
 from pytest_tfthreads.core.sweep.search import SearchCost
+from pytest_tfthreads.core.variants.course import Course
+
+
+@dataclass(frozen=True)
+class OverReleases:
+    """One configuration of a test as `releases` measured it; `when` that was.
+
+    `courses`: by metric, all of the same releases, and never empty.
+    """
+
+    when: str
+    courses: Mapping[str, Course]
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The names of the releases, in their order."""
+        return next(iter(self.courses.values())).releases
 
 
 @dataclass(frozen=True)
 class MeasuredCase:
     """One configuration of a test; `verdicts` and `pairs` (of a duet) where it was judged.
 
-    `traces` where they were to be taken.
+    `traces` where they were to be taken, `over` where the test was measured over releases, too.
     """
 
     nodeid: str
@@ -26,6 +43,7 @@ class MeasuredCase:
     verdicts: tuple[Verdict, ...] = ()
     pairs: tuple[Pair, ...] = ()
     traces: Traces | None = None
+    over: OverReleases | None = None
 
     @property
     def measurement(self) -> Measurement:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_tfthreads.report.html import against_baseline, by_configuration, over_threads, tables
+from pytest_tfthreads.report.html import (
+    against_baseline,
+    by_configuration,
+    over_releases,
+    over_threads,
+    tables,
+)
 from pytest_tfthreads.report.html.advice import recommended
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.distributions import distributions
@@ -54,6 +60,8 @@ def section(subject: Subject, anchor: str) -> str:
         ]
         if any(case.pairs for case in subject.cases):
             parts.append(markup(folded(tables.pairs(subject), "The pairs as a table")))
+    if releases := over_releases.of_subject(anchor, subject):
+        parts += [_heading("Over releases"), releases]
     if ops := traced(anchor, subject):
         parts += [_heading("Which ops take the time"), ops]
     return "\n".join(parts)
