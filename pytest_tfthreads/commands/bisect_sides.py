@@ -12,6 +12,7 @@ from pytest_tfthreads.commands.pytest_run import Measuring
 from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import AtPlace, Place
 from pytest_tfthreads.core.format import clock, metric_name, plural
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
 from pytest_tfthreads.names import PYTHON
@@ -149,7 +150,7 @@ def causes(
             break
         tell(f"measuring the four combinations, {plural(look - done, 'ring')}")
         began_s = limit.clock_s()
-        found = measuring.measure(places, look - done)
+        found = measuring.measure(places, look - done, INTERPRETERS)
         measuring_s += limit.clock_s() - began_s
         done = look
         check_places(COMBINATIONS, found.places)

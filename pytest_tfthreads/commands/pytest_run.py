@@ -46,7 +46,7 @@ _Kind = TypeVar("_Kind")
 class Measuring(Protocol):
     """What measures one test: a `PytestRun`, while that test is its current one."""
 
-    def measure(self, places: Sequence[Place], passes: int) -> Found:
+    def measure(self, places: Sequence[Place], passes: int, interpreters: int = 1) -> Found:
         """So many processes at each of these places, in turns, pass by pass."""
 
 
@@ -169,13 +169,14 @@ class PytestRun:
             )
         return begun
 
-    def measure(self, places: Sequence[Place], passes: int) -> Found:
+    def measure(self, places: Sequence[Place], passes: int, interpreters: int = 1) -> Found:
         """Of the current test, so many processes at each of these places, in turns, pass by pass.
 
-        They are given in the order in which they follow each other, see `Wish`. Raises
+        They are given in the order in which they follow each other, and have so many interpreters
+        each, see `Wish`. Raises
         `CommandError` also where the project is set up so that places cannot be told apart.
         """
-        self._send("wish", encode(Wish(tuple(places), passes)))
+        self._send("wish", encode(Wish(tuple(places), passes, interpreters)))
         found = _decoded(Found, self._message(), "found")
         try:
             found.check()

@@ -72,11 +72,13 @@ class Wish:
     """So many processes at each of these places, which take turns with each other.
 
     Where there are more places than may take turns at once, each meets the first one and its
-    predecessor, and these then have more processes.
+    predecessor, and these then have more processes. `interpreters`: how many each place has, which
+    the processes of one ring after the other are forked from in turn.
     """
 
     places: tuple[Place, ...]
     passes: Count
+    interpreters: Count = 1
 
 
 @dataclass(frozen=True)

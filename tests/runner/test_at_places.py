@@ -59,6 +59,7 @@ def project(scripted, monkeypatch, tmp_path):
         git(scripted.path, "tag", name)
         scripted.commits[name] = git(scripted.path, "rev-parse", name)
     (scripted.path / "release").write_text("changed")
+    scripted.interpreters, scripted.deals = 1, []
     scripted.uses_benchmark = lambda test: test == "test_busy"
     return scripted
 
@@ -88,6 +89,7 @@ def converse(project, wishes, *args, fails=()):
         def seen(batch):
             names = [(Path(job.home.cwd) / "release").read_text() for job in batch.jobs]
             rings.append(names)
+            project.deals.append({job.home.deal for job in batch.jobs})
             told = iter(names)
             project.executor.script = lambda process: (
                 ValueError("too old") if next(told) in fails else script(process)
@@ -106,7 +108,7 @@ def converse(project, wishes, *args, fails=()):
                 Place() if name == CURRENT else Place(project.commits.get(name, name))
                 for name in names
             )
-            connection.send("wish", encode(Wish(places, passes)))
+            connection.send("wish", encode(Wish(places, passes, project.interpreters)))
         connection.send("next", {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pytest_tfthreads.hooks.parts.executor_of", executor)
@@ -139,6 +141,13 @@ def test_all_places_are_in_one_ring_and_nothing_is_recorded_of_them(project):
     assert not written.exists() or not written.read_text()
     assert "no-baseline" not in project.result.stdout.str()
     assert list(project.temporary.iterdir()) == []
+    assert project.deals == [{0}] * 4
+
+
+def test_places_have_as_many_interpreters_as_the_command_wishes(project):
+    project.interpreters = 3
+    at(project, ["v0", "v1"], passes=5)
+    assert project.deals == [{0}, {0}, {1}, {2}, {0}, {1}]  # the first is the current tree's
 
 
 def test_each_test_that_measures_begins_and_has_wishes_of_its_own(project):
