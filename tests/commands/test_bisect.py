@@ -27,6 +27,7 @@ from pytest_tfthreads.core.abreast import AtPlace, Found, Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS
 from pytest_tfthreads.core.bisection_state import State
 from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.report.bisection import render, to_json
@@ -62,7 +63,8 @@ class Scripted:
     def clock_s(self):
         return self.now_s
 
-    def measure(self, places, passes):
+    def measure(self, places, passes, interpreters):
+        assert interpreters == INTERPRETERS  # so that the luck of one is no change of a commit
         positions = [self.positions[place.commit] for place in places]
         self.wishes.append((positions, passes))
         samples = {position: [] for position in positions}
@@ -167,7 +169,9 @@ def test_the_problems_of_all_ends_are_told() -> None:
     line = line_of(4)
     scripted = Scripted(line, lambda _: 0.01)
     problems = ["no other place is left", "there is no such commit"]
-    scripted.measure = lambda places, passes: Found(tuple(map(AtPlace, [None] * 2, problems)))
+    scripted.measure = lambda places, passes, interpreters: Found(
+        tuple(map(AtPlace, [None] * 2, problems))
+    )
     with pytest.raises(CommandError) as caught:
         searched(line, scripted)
     assert str(caught.value) == (
@@ -175,7 +179,9 @@ def test_the_problems_of_all_ends_are_told() -> None:
         "at --bad: there is no such commit"
     )
     problems = ["alone", "alone", "it is Python 2", "it is Python 2"]
-    scripted.measure = lambda places, passes: Found(tuple(map(AtPlace, [None] * 4, problems)))
+    scripted.measure = lambda places, passes, interpreters: Found(
+        tuple(map(AtPlace, [None] * 4, problems))
+    )
     with pytest.raises(CommandError) as caught:
         causes(TEST, "throughput", Place("a", "/a"), Place("b", "/b"), scripted, TimeLimit())
     assert str(caught.value).endswith(
@@ -246,14 +252,14 @@ def four_combinations(slow):
     scripted = Scripted(line, lambda position: 0.01)
     found_at = scripted.measure
 
-    def measure(places, passes):
+    def measure(places, passes, interpreters):
         # The scripted places are told apart by their commits.
         result = []
         scripted.positions |= {place.python: 0 for place in places}
         for place in places:
             scripted.work_at = lambda _, python=place.python: slow[python]
             rings = scripted._rings
-            result.append(found_at([place], passes).places[0])
+            result.append(found_at([place], passes, interpreters).places[0])
             scripted._rings = rings
         scripted._rings += passes
         return Found(tuple(result))
