@@ -19,6 +19,7 @@ from pytest_tfthreads.core.abreast import Place, Traced
 from pytest_tfthreads.core.bisection import ALIKE, Posterior, Stretch, ends_are_alike, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
 from pytest_tfthreads.core.format import clock, one_line, percent, plural
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.tolerance import METRICS
@@ -299,8 +300,10 @@ def search(
             )
         step_s = limit.clock_s()
         tell(_of_step(state, line, positions, passes))
-        places = [Place(line.commits[position].id) for position in (0, line.count, *positions)]
-        found = measuring.measure(places, passes)
+        # All is compared with the ends: their speed must not be the luck of an interpreter.
+        ends = [Place(line.commits[one].id, None, INTERPRETERS) for one in (0, line.count)]
+        candidates = [Place(line.commits[position].id) for position in positions]
+        found = measuring.measure([*ends, *candidates], passes)
         check_places(_ENDS, found.places[:ENDS])
         before = state
         took_s = limit.clock_s() - step_s

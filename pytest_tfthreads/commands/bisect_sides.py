@@ -12,6 +12,7 @@ from pytest_tfthreads.commands.pytest_run import Measuring
 from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import AtPlace, Place
 from pytest_tfthreads.core.format import clock, metric_name, plural
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
 from pytest_tfthreads.names import PYTHON
@@ -130,12 +131,13 @@ def causes(
     The first look is taken whatever the limit of time. Raises `CommandError` where one of them
     cannot be measured.
     """
-    places = [
-        good,
-        Place(bad.commit, good.python),
-        Place(good.commit, bad.python),
-        bad,
+    both = [
+        (good.commit, good.python),
+        (bad.commit, good.python),
+        (good.commit, bad.python),
+        (bad.commit, bad.python),
     ]
+    places = [Place(commit, python, INTERPRETERS) for commit, python in both]
     rings: dict[str, list[Combination]] = {metric: [] for metric in METRICS}
     done, stopped = 0, ""
     measuring_s = 0.0

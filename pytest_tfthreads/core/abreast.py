@@ -22,11 +22,13 @@ from pytest_tfthreads.core.sweep.comparison import blocks, ring_differences
 class Place:
     """A commit (None: the current tree), and an interpreter (None: that of the command).
 
-    `python` is an interpreter or the directory of a virtual environment.
+    `python` is an interpreter or the directory of a virtual environment. The processes of one ring
+    after the other are forked from so many running `interpreters` of it in turn.
     """
 
     commit: str | None = None
     python: str | None = None
+    interpreters: Count = 1
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pytest_tfthreads.core.decode import Count
-from pytest_tfthreads.core.gate.duet import EXPECTED, EXPECTED_DOF, mean_ratio
+from pytest_tfthreads.core.gate.duet import EXPECTED, EXPECTED_DOF, INTERPRETERS, mean_ratio
 from pytest_tfthreads.core.stats.estimates import LogRatio, student_p, sum_of_squares
 from pytest_tfthreads.core.stats.moderation import Difference
 
@@ -140,7 +140,7 @@ def ends_ratio(rings: Sequence[Ring]) -> LogRatio:
 
     A ring is the sample.
     """
-    return mean_ratio([ring.ends.log_ratio for ring in rings])
+    return mean_ratio([ring.ends.log_ratio for ring in rings], interpreters=INTERPRETERS)
 
 
 def ends_differ(rings: Sequence[Ring]) -> bool:

@@ -8,12 +8,13 @@ both together change the speed. A ring is the sample.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tfthreads.core.abreast import Found, by_ring, differences
-from pytest_tfthreads.core.gate.duet import mean_ratio
+from pytest_tfthreads.core.gate.duet import BETWEEN, INTERPRETERS, mean_ratio
 from pytest_tfthreads.core.stats.estimates import LogRatio
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -23,6 +24,9 @@ WORTH_TELLING = 0.02
 """An effect (of a logarithm) that is surely smaller than this, or than a quarter of the whole
 change, is none."""
 _ERROR = 0.01  # of each look
+# What the luck of four interpreters, one for each combination, adds to an effect, and to the
+# interaction: means and sums of two pairs of them.
+_HALF, _TWICE = BETWEEN / math.sqrt(2), BETWEEN * math.sqrt(2)
 
 Cause = Literal["code", "environment", "both", "neither", "open"]
 
@@ -48,11 +52,15 @@ class Effects:
     @classmethod
     def of(cls, rings: Sequence[Combination]) -> Effects:
         """Raises `ValueError` where there is no ring."""
+
+        def mean(logs: Sequence[float], between: float) -> LogRatio:
+            return mean_ratio(logs, interpreters=INTERPRETERS, between=between)
+
         return cls(
-            whole=mean_ratio([one.both for one in rings]),
-            code=mean_ratio([(one.code + one.both - one.environment) / 2 for one in rings]),
-            environment=mean_ratio([(one.environment + one.both - one.code) / 2 for one in rings]),
-            interaction=mean_ratio([one.both - one.code - one.environment for one in rings]),
+            whole=mean([one.both for one in rings], BETWEEN),
+            code=mean([(one.code + one.both - one.environment) / 2 for one in rings], _HALF),
+            environment=mean([(one.environment + one.both - one.code) / 2 for one in rings], _HALF),
+            interaction=mean([one.both - one.code - one.environment for one in rings], _TWICE),
         )
 
     @property

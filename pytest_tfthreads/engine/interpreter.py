@@ -64,13 +64,15 @@ Env = tuple[tuple[str, str], ...]
 class Home:
     """Where an interpreter runs: which Python, in which directory, with which path for modules.
 
-    `variables` are set in its environment, over those of this process.
+    `variables` are set in its environment, over those of this process. `deal`: homes that differ in
+    it alone have interpreters of their own, which differ only by chance (in their address layout).
     """
 
     python: str
     cwd: str
     sys_path: tuple[str, ...]
     variables: Env = ()
+    deal: int = 0
 
     @classmethod
     def here(cls, cwd: str) -> Home:
@@ -144,7 +146,8 @@ class Interpreter:
 
         ours = None
         if run:
-            what = (home.python, home.cwd, home.sys_path, flags, preload, takes_projects)
+            where = (home.python, home.cwd, home.sys_path, home.deal)
+            what = (*where, flags, preload, takes_projects)
             ours = rendezvous.meet(rendezvous.address(run, environment, *what), start)
         self._is_shared = ours is not None
         if ours is None:

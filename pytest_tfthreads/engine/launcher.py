@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_tfthreads.engine import failure
 from pytest_tfthreads.engine.failure import Failure
@@ -107,8 +108,8 @@ class Launcher:
         )
 
     def release(self, home: Home) -> None:
-        """End the interpreters of this home, which nothing runs in."""
-        for key in [key for key in self._interpreters if key[0] == home]:
+        """End the interpreters of this home, of every deal, which nothing runs in."""
+        for key in [key for key in self._interpreters if replace(key[0], deal=home.deal) == home]:
             self._interpreters.pop(key).close()
 
     def sharing(

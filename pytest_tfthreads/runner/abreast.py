@@ -135,7 +135,9 @@ class Abreast:
             except _CANNOT_BE_HAD as error:
                 problem = " ".join(str(error).split())
                 answers[index] = AtPlace(problem=problem)
-        at_places = AtPlaces([item_run_at(one) for one in opened.values()], here, rings)
+        members = [item_run_at(one) for one in opened.values()]
+        interpreters = [wish.places[index].interpreters for index in opened]
+        at_places = AtPlaces(members, here, rings, interpreters)
         at_places.run(wish.passes, self._limit, seed, self._rings_done, self._check_that_it_listens)
         self._rings_done += at_places.rings_done
         for member, (index, variant) in enumerate(opened.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.gate.pairs import Duet, pair_of
 from pytest_tfthreads.core.schedule import plan_rings
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -40,7 +41,10 @@ class Duets:
             both = [(now, then)[place] for place in ring]
             upcoming = next((look for look in looks if look > number), most)
             self._rings.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
-            self._rings.run(number, [one for one in both if one.goes_on])
+            going = [one for one in both if one.goes_on]
+            # Alone, there is no other side that an interpreter's luck could be mistaken for.
+            deal = number % INTERPRETERS if len(going) > 1 else 0
+            self._rings.run(number, going, deals=[deal] * len(going))
             if not now.goes_on:
                 return duet
             if not duet.problem:

@@ -124,7 +124,10 @@ class Isolation:
             variants.append(self._on_demand.made)
         titles = {variant.home: variant.title for variant in reversed(variants)}
         found = []
-        for (home, env), one in self._executor.preloaded.items():
+        for (dealt, env), one in self._executor.preloaded.items():
+            if dealt.deal and not one.problem:  # as the first one of the home
+                continue
+            home = replace(dealt, deal=0)
             variables = [f"{name}={value}" for name, value in env]
             title = [] if home == self._here.home else [titles.get(home, home.python)]
             where = ", ".join([*title, *variables])

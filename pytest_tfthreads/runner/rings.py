@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_tfthreads.core.gate.budget import Budget
@@ -53,11 +54,13 @@ class Rings:
         item_runs: Sequence[ItemRun],
         budget_share: float = 1.0,
         traces: str | None = None,
+        deals: Sequence[int] | None = None,
     ) -> float:
         """One process of each member, in turns, for this share of its time to measure.
 
         `number` counts the rings of a test: each begins on another CPU. `traces`: a directory for a
-        trace, instead of measuring. Returns the seconds for which the processes were at work.
+        trace, instead of measuring. `deals`: which of the interpreters of its home
+        starts that of each member. Returns the seconds for which the processes were at work.
         """
         is_alone = len(item_runs) == 1
         ring_id = None if is_alone else next(self._ids)
@@ -71,7 +74,10 @@ class Rings:
                 one, place, ring, ring_id, iterations, budget_share, traces
             )
             timeout_s = one.case.timeout_s or self._settings.timeout_s
-            jobs.append(Job(order, one.variant.home, one.case.env, timeout_s, tuple(others)))
+            home = one.variant.home
+            if deals is not None:
+                home = replace(home, deal=deals[place])
+            jobs.append(Job(order, home, one.case.env, timeout_s, tuple(others)))
         pass_number = None if traces else 1 + max(len(item_run.runs) for item_run in item_runs)
         answers = self._executor.run(
             Batch(tuple(jobs), ring, item_runs[0].item.nodeid, pass_number)

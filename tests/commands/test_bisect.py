@@ -27,6 +27,7 @@ from pytest_tfthreads.core.abreast import AtPlace, Found, Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS
 from pytest_tfthreads.core.bisection_state import State
 from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.report.bisection import render, to_json
@@ -64,6 +65,9 @@ class Scripted:
         return self.now_s
 
     def measure(self, places, passes):
+        # So that the luck of one is no change of a commit.
+        assert {place.interpreters for place in places[:2]} == {INTERPRETERS}
+        assert {place.interpreters for place in places[2:]} <= {1}
         positions = [self.positions[place.commit] for place in places]
         self.wishes.append((positions, passes))
         samples = {position: [] for position in positions}

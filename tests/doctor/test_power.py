@@ -8,7 +8,14 @@ import pytest
 
 from builders import measurement
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.gate.duet import LOOKS, is_decided, judge_duet, status_by_looks
+from pytest_tfthreads.core.gate.duet import (
+    BETWEEN,
+    INTERPRETERS,
+    LOOKS,
+    is_decided,
+    judge_duet,
+    status_by_looks,
+)
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import METRICS, Policy, judge
 from pytest_tfthreads.doctor.minimum_effect import Limit, duet_limit
@@ -44,7 +51,11 @@ def found_by_duets(sample, loss, spread, tolerance, duets=300):
     policy = Policy().with_tolerance(dict.fromkeys(METRICS, tolerance))
     found = 0
     for _ in range(duets):
-        logs = [math.log1p(-loss) + rng.gauss(0, spread) for _ in range(LOOKS[-1])]
+        luck = [rng.gauss(0, BETWEEN) for _ in range(INTERPRETERS)]
+        logs = [
+            math.log1p(-loss) + luck[number % INTERPRETERS] + rng.gauss(0, spread)
+            for number in range(LOOKS[-1])
+        ]
         pairs = [Pair(log, log) for log in logs]
         for look in LOOKS:
             verdicts = judge_duet("test_x", one, one, pairs[:look], (), policy, HYPOTHESES, "HEAD")

@@ -46,7 +46,7 @@ def test_fit(examined):
     found = examined(spread=0.005, weather=0.2, reference_s=None)
     lines = render(found)
     text = "\n".join(lines)
-    assert lines[-1].startswith("fit for 5 %: side by side fit (detects 1.")
+    assert lines[-1].startswith("fit for 5 %: side by side fit (detects 2.")
     assert "against saved runs not fit (detect" in lines[-1]
     assert "6 pairs of processes with 4×1 threads" in text
     assert "side by side (--tf-threads-duet)" in text

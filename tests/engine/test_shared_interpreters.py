@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -95,6 +96,7 @@ def test_the_first_starts_it_and_the_last_ends_it(enter, all_end):
 def test_only_those_share_whose_own_would_be_the_same(enter, home, tmp_path, monkeypatch):
     ways = [{}, {"env": (("A", "1"),)}, {"run": "another"}]
     ways.append({"home": Home(home.python, str(tmp_path.parent), home.sys_path)})
+    ways.append({"home": replace(home, deal=1)})
     others = [enter(**way) for way in ways]
     monkeypatch.setenv("B", "2")
     others.append(enter())
@@ -104,7 +106,7 @@ def test_only_those_share_whose_own_would_be_the_same(enter, home, tmp_path, mon
         others.append(enter())
     finally:
         os.umask(umask)
-    assert len({started(one) for one in others} - {None}) == 6
+    assert len({started(one) for one in others} - {None}) == 7
     for one in others:
         one.close()
 
@@ -174,6 +176,18 @@ def test_who_has_a_lease_waits_for_no_interpreter_that_waits_for_it(
     other.wait_until_ready()
     launcher.close()
     other.close()
+
+
+def test_a_home_is_released_with_all_its_deals(home, leases, tmp_path, all_end):
+    launcher = Launcher("auto", leases)
+    other = replace(home, cwd=str(tmp_path.parent))
+    launcher.settle([(home, ()), (replace(home, deal=1), ()), (other, ())])
+    guards = [psutil.Process(started(one)) for one in launcher._interpreters.values()]
+    assert len(guards) == 3
+    launcher.release(home)
+    all_end([guard.pid for guard in guards[:2]])
+    assert guards[2].is_running()
+    launcher.close()
 
 
 @pytest.mark.parametrize("run", ["", "shared"])

@@ -59,6 +59,7 @@ def project(scripted, monkeypatch, tmp_path):
         git(scripted.path, "tag", name)
         scripted.commits[name] = git(scripted.path, "rev-parse", name)
     (scripted.path / "release").write_text("changed")
+    scripted.interpreters, scripted.deals = itertools.repeat(1), []
     scripted.uses_benchmark = lambda test: test == "test_busy"
     return scripted
 
@@ -88,6 +89,7 @@ def converse(project, wishes, *args, fails=()):
         def seen(batch):
             names = [(Path(job.home.cwd) / "release").read_text() for job in batch.jobs]
             rings.append(names)
+            project.deals.append([job.home.deal for job in batch.jobs])
             told = iter(names)
             project.executor.script = lambda process: (
                 ValueError("too old") if next(told) in fails else script(process)
@@ -103,8 +105,10 @@ def converse(project, wishes, *args, fails=()):
     for wished in [*wishes, [], []]:  # and nothing of tests that should not begin
         for names, passes in wished:
             places = tuple(
-                Place() if name == CURRENT else Place(project.commits.get(name, name))
-                for name in names
+                Place()
+                if name == CURRENT
+                else Place(project.commits.get(name, name), None, interpreters)
+                for name, interpreters in zip(names, project.interpreters, strict=False)
             )
             connection.send("wish", encode(Wish(places, passes)))
         connection.send("next", {})
@@ -139,6 +143,21 @@ def test_all_places_are_in_one_ring_and_nothing_is_recorded_of_them(project):
     assert not written.exists() or not written.read_text()
     assert "no-baseline" not in project.result.stdout.str()
     assert list(project.temporary.iterdir()) == []
+    assert project.deals == [[0]] + [[0] * 6] * 3
+
+
+def test_places_have_as_many_interpreters_as_the_command_wishes(project):
+    project.interpreters = [3, 1]
+    at(project, ["v0", "v1"], passes=5)
+    # The first is the current tree's; rings begin with one place or the other.
+    assert [sorted(deals) for deals in project.deals] == [
+        [0],
+        [0, 0],
+        [0, 1],
+        [0, 2],
+        [0, 0],
+        [0, 1],
+    ]
 
 
 def test_each_test_that_measures_begins_and_has_wishes_of_its_own(project):

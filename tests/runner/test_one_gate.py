@@ -9,6 +9,7 @@ import pytest
 from builders import TWO_TESTS, flat
 from git_projects import git
 from pytest_tfthreads.core.contention import Contention
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -95,6 +96,20 @@ def test_weather_fails_no_build_and_a_small_loss_is_found(project):
     assert len(recorded["duet"]["pairs"]) == 2 * PAIRS  # the second look decides
     assert len(recorded["processes"]) == FIRST_LOOK  # the first look: what later runs compare with
     assert not list(project.temporary.glob("*tfthreads*"))
+
+
+def test_the_pairs_of_a_duet_have_the_interpreters_of_each_side_in_turn(project):
+    project.script = slower(0.06)
+    gate(project)
+    dealt = {"alone": [], "test_fast": [], "test_steady": []}
+    for batch in project.executor.batches:
+        name = batch.jobs[0].order.item.own_part.removeprefix("::")
+        deals = {job.home.deal for job in batch.jobs}
+        dealt["alone" if len(batch.jobs) == 1 else name].append(deals)
+    turn = [{deal} for deal in range(INTERPRETERS)]
+    assert dealt["alone"] == [{0}] * 2 * FIRST_LOOK
+    assert dealt["test_steady"] == turn[:PAIRS]
+    assert dealt["test_fast"] == turn * 2
 
 
 def test_what_saved_runs_pass_is_not_measured_again(project):

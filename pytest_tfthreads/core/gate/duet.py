@@ -11,8 +11,8 @@ A pair of processes gives one log ratio for each metric (`pairs`); the pair is t
 
 So a loss of the tolerance or more is found, one of the margin or less passes, and one between the
 two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough for
-either. On recorded pairs that spread by 1 to 3 %, a loss of 3 % is called a regression in 5 to 17
-of 100 duets, one of 4 % in 65 to 87, one of 5 % in 93 or more. Against saved runs the estimate must
+either. On recorded pairs that spread by 1 to 3 %, a loss of 3 % is called a regression in 5 to 11
+of 100 duets, one of 4 % in 71 to 81, one of 5 % in 95 or more. Against saved runs the estimate must
 be beyond the tolerance itself; here that would miss half of the losses just as large, which turns
 can see.
 
@@ -22,8 +22,15 @@ the first, which is to decide what is clear, most for the last, after which noth
 The spread of pairs is moderated, as in `noise`: a weighted mean of the variance of these pairs, of
 those in saved runs about their own means, and of what is to be expected. Pairs that are farther
 apart than that are believed more than it is, and then need to be more: what is expected counts the
-less, the more they speak against it. The constants were chosen by the rates of false alarms and of
-detection on recorded pairs and on drawn ones; benchmarks/gate/replay.py prints them.
+less, the more they speak against it.
+
+All processes of a side that are forked from one interpreter have its luck in common, such as its
+address layout, and pairs of the same two interpreters do not show it in their spread. So each side
+has `INTERPRETERS` of them in turn, and what remains of their luck enters the variance of the mean
+(`luck`).
+
+The constants were chosen by the rates of false alarms and of detection on recorded pairs and on
+drawn ones; benchmarks/gate/replay.py prints them.
 """
 
 from __future__ import annotations
@@ -73,6 +80,13 @@ some workloads spread like this: the expected spread alone must not decide."""
 UNREPEATED_DOF = 4.0
 MOST_FORESEEN = 100
 """The most pairs of which it is said that they would decide a verdict."""
+INTERPRETERS = 3
+"""So many interpreters each side has. One pair after the other is forked from them, in turn."""
+BETWEEN = 0.008
+"""Standard deviation, from one pair of interpreters to the next, of the log ratio of the speeds of
+unchanged code: that of graphs of small ops. benchmarks/gate/interpreters.py measures it."""
+BETWEEN_DOF = 20.0
+"""Degrees of freedom that it counts for: it was measured, but of other workloads."""
 STORED_DOF = 2.5
 """The most degrees of freedom that pairs of saved runs count for: the machine of today may be
 noisier."""
@@ -102,6 +116,7 @@ def judge_duet(
         metric: mean_ratio(
             [getattr(pair, metric) for pair in pairs],
             [[getattr(pair, metric) for pair in run] for run in stored],
+            INTERPRETERS,
         )
         for metric in METRICS
     }
@@ -147,17 +162,24 @@ def status_by_looks(logs: Sequence[float], tolerance: float, hypotheses: int) ->
     """
     status = "inconclusive"
     for look in LOOKS:
-        ratio = mean_ratio(logs[:look])
+        ratio = mean_ratio(logs[:look], interpreters=INTERPRETERS)
         status = status_of(ratio, tolerance, errors_of_look(look, hypotheses), BEYOND)
         if status != "inconclusive":
             break
     return status
 
 
-def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) -> LogRatio:
+def mean_ratio(
+    logs: Sequence[float],
+    stored: Sequence[Sequence[float]] = (),
+    interpreters: int = 1,
+    between: float = BETWEEN,
+) -> LogRatio:
     """The mean of one log ratio a pair, with a moderated variance.
 
-    `stored` are those of saved runs, run by run. Raises `ValueError` where there is no pair.
+    `stored` are those of saved runs, run by run. `interpreters`: how many each side has, which pair
+    after pair has in turn; `between`: what one of them changes. Raises `ValueError` where there is
+    no pair.
     """
     if not logs:
         raise ValueError("a mean needs a pair or more")
@@ -178,7 +200,31 @@ def mean_ratio(logs: Sequence[float], stored: Sequence[Sequence[float]] = ()) ->
     if squares > own_dof * prior:
         prior_dof *= (own_dof * prior / squares) ** 2
     dof = own_dof + prior_dof
-    return LogRatio(fmean(logs), (squares + prior_dof * prior) / dof / len(logs), dof)
+    variance = (squares + prior_dof * prior) / dof / len(logs)
+    return _with_luck(LogRatio(fmean(logs), variance, dof), luck(len(logs), interpreters, between))
+
+
+def _with_luck(shown: LogRatio, hidden: float) -> LogRatio:
+    """With what interpreters add to the variance; degrees of freedom as Satterthwaite has them."""
+    if not hidden:
+        return shown
+    variance = shown.variance + hidden
+    dof = variance**2 / (shown.variance**2 / shown.dof + hidden**2 / BETWEEN_DOF)
+    return LogRatio(shown.log_ratio, variance, dof)
+
+
+def luck(pairs: int, interpreters: int, between: float = BETWEEN) -> float:
+    """Of the variance of a mean, what the luck of interpreters adds to that which pairs show.
+
+    `between` is the standard deviation from one pair of interpreters to the next. Nothing where
+    each pair has its own: their spread shows all. All of it where all pairs have the same.
+    """
+    if pairs <= interpreters:
+        return 0.0 if interpreters > 1 else between**2
+    counts = [len(range(one, pairs, interpreters)) for one in range(interpreters)]
+    shared = sum((count / pairs) ** 2 for count in counts)
+    shown = (1 - shared) / (pairs - 1)
+    return float(between**2 * (shared - shown))
 
 
 def pairs_to_decide(ratio: LogRatio, pairs: int, tolerance: float, hypotheses: int) -> int | None:
@@ -187,8 +233,9 @@ def pairs_to_decide(ratio: LogRatio, pairs: int, tolerance: float, hypotheses: i
     None where a hundred would not do.
     """
     for count in range(pairs + 1, MOST_FORESEEN + 1):
-        foreseen = LogRatio(
-            ratio.log_ratio, ratio.variance * pairs / count, ratio.dof + count - pairs
+        shown = max(0.0, ratio.variance - luck(pairs, INTERPRETERS)) * pairs / count
+        foreseen = _with_luck(
+            LogRatio(ratio.log_ratio, shown, ratio.dof + count - pairs), luck(count, INTERPRETERS)
         )
         errors = errors_of_look(count, hypotheses)
         if status_of(foreseen, tolerance, errors, BEYOND) != "inconclusive":

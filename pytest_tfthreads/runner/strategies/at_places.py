@@ -21,13 +21,20 @@ class AtPlaces:
     `members` are its runs there, in the order in which the variants follow each other. `here` are
     the files of the modules that the test imports in the current tree, by name. Where rings are
     limited, a variant is measured in more than one ring of a pass, so that each meets the first one
-    and its predecessor.
+    and its predecessor. Each variant has its number of `interpreters`, ring by ring in turn.
     """
 
-    def __init__(self, members: Sequence[ItemRun], here: Mapping[str, str], rings: Rings) -> None:
+    def __init__(
+        self,
+        members: Sequence[ItemRun],
+        here: Mapping[str, str],
+        rings: Rings,
+        interpreters: Sequence[int],
+    ) -> None:
         self._members = members
         self._here = here
         self._rings = rings
+        self._interpreters = interpreters
         self._unfit: dict[int, Unfit] = {}  # those that dropped out
         self.rings_done = 0
 
@@ -69,7 +76,9 @@ class AtPlaces:
         if not indices:
             return
         taking_part = [self._members[index] for index in indices]
-        self._rings.run(first_ring + self.rings_done, taking_part)
+        number = first_ring + self.rings_done
+        deals = [number % self._interpreters[index] for index in indices]
+        self._rings.run(number, taking_part, deals=deals)
         self.rings_done += 1
         for index, one in zip(indices, taking_part, strict=True):
             unfit = why_unfit(one, self._here)

@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from properties import tried
 from pytest_tfthreads.core.gate.budget import Budget, parse_budget
-from pytest_tfthreads.core.gate.duet import mean_ratio, pairs_to_decide, status_by_looks
+from pytest_tfthreads.core.gate.duet import (
+    INTERPRETERS,
+    mean_ratio,
+    pairs_to_decide,
+    status_by_looks,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,9 @@ def test_pace_is_that_of_the_processes_so_far():
 
 def test_pairs_that_would_decide_do_decide():
     logs = [-0.02, 0.02, -0.04]
-    needed = pairs_to_decide(mean_ratio(logs), len(logs), 0.05, hypotheses=2)
+    needed = pairs_to_decide(
+        mean_ratio(logs, interpreters=INTERPRETERS), len(logs), 0.05, hypotheses=2
+    )
     assert needed is not None
     assert len(logs) < needed <= 12
     assert status_by_looks(logs, 0.05, 2) == "inconclusive"
@@ -80,7 +87,10 @@ def test_pairs_that_would_decide_do_decide():
 
 def test_what_no_number_of_pairs_decides():
     logs = [-0.3, 0.3, -0.35, 0.25]
-    assert pairs_to_decide(mean_ratio(logs), len(logs), 0.05, hypotheses=20) is None
+    assert (
+        pairs_to_decide(mean_ratio(logs, interpreters=INTERPRETERS), len(logs), 0.05, hypotheses=20)
+        is None
+    )
 
 
 def test_every_test_that_was_left_open_counts():

@@ -1,15 +1,19 @@
 """Side by side: what a pair says, how the pairs are judged, and the rates on recorded pairs."""
 
+import itertools
 import math
 import random
+from statistics import fmean, variance
 
 import pytest
 
 from builders import measurement, sample
 from pytest_tfthreads.core.gate.duet import (
+    BETWEEN,
     BEYOND,
     EXPECTED,
     EXPECTED_DOF,
+    INTERPRETERS,
     LOOKS,
     SPENT,
     STORED_DOF,
@@ -17,6 +21,7 @@ from pytest_tfthreads.core.gate.duet import (
     UNREPEATED_DOF,
     is_decided,
     judge_duet,
+    luck,
     mean_ratio,
     status_by_looks,
 )
@@ -89,7 +94,7 @@ def test_no_pair_where_clocks_stood():
 
 
 def test_the_spread_is_moderated():
-    ratio = mean_ratio([0.0, 0.01, -0.01])
+    ratio = mean_ratio([0.0, 0.01, -0.01], between=0.0)
     assert ratio.log_ratio == 0
     assert ratio.dof == 2 + EXPECTED_DOF
     assert ratio.variance == pytest.approx((0.0002 + EXPECTED_DOF * EXPECTED**2) / ratio.dof / 3)
@@ -98,7 +103,7 @@ def test_the_spread_is_moderated():
 def test_stored_pairs_are_noise_about_their_own_mean():
     """Two runs, of which one had got faster: 1 + 2 degrees of freedom and little spread."""
     stored = [[0.01, -0.01], [0.5, 0.51, 0.49], [0.7], []]
-    ratio = mean_ratio([0.0, 0.01, -0.01], stored)
+    ratio = mean_ratio([0.0, 0.01, -0.01], stored, between=0.0)
     assert ratio.dof == 2 + STORED_DOF + EXPECTED_DOF
     squares = 0.0002 + STORED_DOF * 0.0004 / 3 + EXPECTED_DOF * EXPECTED**2
     assert ratio.variance == pytest.approx(squares / ratio.dof / 3)
@@ -107,15 +112,15 @@ def test_stored_pairs_are_noise_about_their_own_mean():
 def test_stored_pairs_cannot_drown_the_noise_of_today():
     silent = [[0.0] * 12] * 5
     today = [0.1, -0.1, 0.05, -0.05, 0.1, -0.1]
-    ratio = mean_ratio(today, silent)
+    ratio = mean_ratio(today, silent, between=0.0)
     assert 5 < ratio.dof < 5.1
     own = math.sqrt(sum(one**2 for one in today) / 5)
     assert math.sqrt(6 * ratio.variance) > own / 2
 
 
 def test_one_pair_or_two_know_little_of_their_spread():
-    assert mean_ratio([0.3]).variance == pytest.approx(UNREPEATED**2)
-    assert mean_ratio([0.3]).dof == UNREPEATED_DOF
+    assert mean_ratio([0.3], between=0.0).variance == pytest.approx(UNREPEATED**2)
+    assert mean_ratio([0.3], between=0.0).dof == UNREPEATED_DOF
     for count in (1, 2):
         assert statuses(pairs_around(0, count)) == ["inconclusive"] * 2
         assert statuses(pairs_around(-0.1, count)) == ["inconclusive"] * 2
@@ -134,7 +139,7 @@ def test_nothing_to_judge():
         duet(pairs_around(0, 3), hypotheses=0)
 
 
-@pytest.mark.parametrize("tolerance", [0.03, 0.05, 0.3])
+@pytest.mark.parametrize("tolerance", [0.05, 0.3])
 def test_the_limits_where_pairs_agree(tolerance):
     """A loss of the tolerance is found, one of the margin passes, `BEYOND` divides the two."""
     policy = Policy(dict.fromkeys(METRICS, tolerance))
@@ -207,12 +212,56 @@ def test_detectable_losses_are_detected_80_percent_of_the_time():
     """Noise as expected, so that the interval is that of the promise."""
     promised, found = [], []
     for seed in range(400):
-        noise = pairs_around(0, 12, spread=EXPECTED, seed=seed)
-        promised.append(duet(noise)[0].detectable)
+        promised.append(duet(lucky(0, seed))[0].detectable)
     loss = math.log1p(-sum(promised) / len(promised))
     for seed in range(400, 800):
-        found += [duet(pairs_around(loss, 12, spread=EXPECTED, seed=seed))[0].status]
+        found += [duet(lucky(loss, seed))[0].status]
     assert found.count("regression") / 400 == pytest.approx(0.8, abs=0.06)
+
+
+def lucky(log_ratio, seed):
+    """Twelve pairs, with the luck of the interpreters that they were forked from."""
+    rng = random.Random(f"luck {seed}")
+    dealt = [rng.gauss(0, BETWEEN) for _ in range(INTERPRETERS)]
+    noise = pairs_around(log_ratio, 12, spread=EXPECTED, seed=seed)
+    return [
+        Pair(one.throughput + by, one.cpu_efficiency + by)
+        for one, by in zip(noise, itertools.cycle(dealt), strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "interpreters"), [(1, 1), (7, 1), (3, 3), (6, 3), (7, 3), (12, 3)]
+)
+def test_the_luck_of_interpreters_is_what_pairs_do_not_show(pairs, interpreters):
+    """The variance of a mean of pairs that differ by luck alone, less what their spread says."""
+    rng = random.Random(3)
+    means, shown = [], []
+    for _ in range(4000):
+        dealt = [rng.gauss(0, 1) for _ in range(interpreters)]
+        logs = [dealt[number % interpreters] for number in range(pairs)]
+        means.append(fmean(logs) ** 2)
+        shown.append(variance(logs) / pairs if pairs > 1 else 0.0)
+    expected = fmean(means) - fmean(shown)
+    assert luck(pairs, interpreters, between=1.0) == pytest.approx(expected, abs=0.05)
+
+
+def test_unchanged_code_seldom_fails_by_the_luck_of_its_interpreters():
+    """With a tolerance of 2 %. One interpreter a side, of which nobody knew, failed 2.8 %."""
+    rng = random.Random(4)
+    failed = 0
+    for _ in range(1500):
+        dealt = [rng.gauss(0, BETWEEN) for _ in range(INTERPRETERS)]
+        logs = [dealt[n % INTERPRETERS] + rng.gauss(0, 0.005) for n in range(LOOKS[-1])]
+        failed += status_by_looks(logs, 0.02, 26) == "regression"
+    assert failed <= 4
+
+
+def test_the_luck_of_one_interpreter_outlasts_all_pairs():
+    few, many = (mean_ratio([0.01, -0.01] * half) for half in (2, 200))
+    assert few.variance > many.variance > BETWEEN**2
+    dealt = mean_ratio([0.01, -0.01] * 200, interpreters=INTERPRETERS)
+    assert BETWEEN**2 / INTERPRETERS < dealt.variance < many.variance / 2
 
 
 def test_lost_parallelism_and_burnt_cpu_are_told_apart():
@@ -269,7 +318,8 @@ def test_rates_on_recorded_pairs(replay):
                 replay.duet_rates([one.slower(1 + work) for one in duets[:200]], hypotheses)
                 for work in (0.05, 0.1)
             )
-            assert min(five.regression) >= 0.85
+            # Recorded pairs hold the luck of interpreters as scatter: here it counts twice.
+            assert min(five.regression) >= 0.8
             assert min(ten.regression) >= 0.98
 
 

@@ -10,6 +10,7 @@ from builders import measurement, sample
 from properties import tried
 from pytest_tfthreads.core.gate.duet import (
     BEYOND,
+    INTERPRETERS,
     LOOKS,
     MOST_FORESEEN,
     STORED_DOF,
@@ -44,7 +45,7 @@ def test_all_that_is_said_of_a_regression():
     logs = [math.log(0.5) + noise for noise in (0.0, 0.01, -0.01)]
     pairs = [Pair(one, one - math.log(1.5)) for one in logs]
     throughput, efficiency = duet(pairs)
-    ratio, errors = mean_ratio(logs), errors_of_look(3, 2)
+    ratio, errors = mean_ratio(logs, interpreters=INTERPRETERS), errors_of_look(3, 2)
     half = student_t(1 - errors.passed, ratio.dof) * ratio.sd
     assert throughput == Verdict(
         test="test_x",
@@ -96,7 +97,7 @@ def test_a_verdict_is_that_of_its_own_metric_and_of_the_stored_pairs():
     pairs = [Pair(0.0, -0.3), Pair(0.01, -0.31), Pair(-0.01, -0.29)]
     throughput, efficiency = duet(pairs, stored)
     assert (throughput.status, efficiency.status) == ("inconclusive", "regression")
-    expected = mean_ratio([0.0, 0.01, -0.01], [[0.2, -0.2, 0.2, -0.2]] * 3)
+    expected = mean_ratio([0.0, 0.01, -0.01], [[0.2, -0.2, 0.2, -0.2]] * 3, INTERPRETERS)
     assert throughput.detectable == detectable_loss(expected, 0.05, errors_of_look(3, 2), BEYOND)
     assert throughput.pairs_to_decide == pairs_to_decide(expected, 3, 0.05, 2)
     assert efficiency.pairs_to_decide is None
@@ -106,11 +107,11 @@ def test_a_verdict_is_that_of_its_own_metric_and_of_the_stored_pairs():
 
 def test_stored_pairs_count_by_their_degrees_of_freedom():
     """1 where that is all there is; `STORED_DOF` at the most."""
-    little = mean_ratio([0.0, 0.0, 0.0], [[0.3, 0.1]])
-    none = mean_ratio([0.0, 0.0, 0.0])
+    little = mean_ratio([0.0, 0.0, 0.0], [[0.3, 0.1]], between=0.0)
+    none = mean_ratio([0.0, 0.0, 0.0], between=0.0)
     assert little.dof == none.dof + 1
     assert little.variance * little.dof == pytest.approx(none.variance * none.dof + 0.02 / 3)
-    much = mean_ratio([0.0, 0.0, 0.0], [[0.3, 0.1]] * 9)
+    much = mean_ratio([0.0, 0.0, 0.0], [[0.3, 0.1]] * 9, between=0.0)
     assert much.dof == none.dof + STORED_DOF
     per_dof = 0.02 * 9 / 9
     assert much.variance * much.dof == pytest.approx(
@@ -131,7 +132,7 @@ def test_advice_where_pairs_are_left_and_where_none_are():
         "process for longer (--benchmark-max-time)"
     )
     for spread in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
-        ratio = mean_ratio([spread * (-1) ** n for n in range(12)])
+        ratio = mean_ratio([spread * (-1) ** n for n in range(12)], interpreters=INTERPRETERS)
         lowest = 1 - math.exp(ratio.log_ratio - student_t(1 - 0.7 * 0.05, ratio.dof) * ratio.sd)
         share = math.ceil(100 * lowest)
         tolerate = f"or tolerate more: --tf-threads-tolerance={share}% would have passed"
@@ -222,7 +223,7 @@ def test_a_slower_candidate_is_judged_no_better(logs, stored, slower, hypotheses
 
 
 def test_pairs_far_apart_are_believed_more_than_what_is_expected():
-    found = mean_ratio([0.1, -0.1, 0.05, -0.05])
+    found = mean_ratio([0.1, -0.1, 0.05, -0.05], between=0.0)
     squares, prior = 0.025, 0.015**2
     weight = 2.5 * (3 * prior / squares) ** 2
     assert found.dof == pytest.approx(3 + weight)
