@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pytest_tfthreads"
 KINDS = {
     "Markers, options and ini keys": ("ConfigError", "UsageError", "ArgumentTypeError"),
     "Revisions and checkouts": ("RevisionError",),
-    "The other environment of a duet": ("EnvironmentUnfitError",),
+    "The other environment of a duet": ("EnvironmentUnfitError", "OwnEnvironmentError"),
     "Saved runs": ("BaselineError",),
     "Commands": ("CommandError", "OutputError"),
     "TensorFlow's threads": ("MisconfiguredError",),

@@ -194,6 +194,10 @@ def _layout(is_fixed: bool) -> Iterator[None]:
     before = personality(_AS_IT_IS)
     if is_fixed:
         personality(before | _ADDR_NO_RANDOMIZE)
+        if not personality(_AS_IT_IS) & _ADDR_NO_RANDOMIZE:
+            sys.exit(
+                "one layout: this system (a container?) does not allow it; leave it out: --only"
+            )
     try:
         yield
     finally:

@@ -4,7 +4,8 @@ python benchmarks/releases/simulated.py [--bisections 1000] [--loss 0.05] [--com
 
 For pairs of processes that spread by 1, 2 and 3 %: how many bisections end with a certain commit,
 how many of these are right, and what they take. One process of 20 spreads four times as much, and
-commits differ by 0.3 % without a change of anybody's.
+commits differ by 0.3 % without a change of anybody's. Interpreters that run the same code differ by
+0.8 %: each end has several in turn, and each candidate one.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pytest_tfthreads.core.bisection import (
     ends_are_alike,
     ends_differ,
 )
+from pytest_tfthreads.core.gate.duet import BETWEEN, INTERPRETERS
 from pytest_tfthreads.core.stats.moderation import Difference
 
 BLOCK_SE = 0.003
@@ -27,14 +29,15 @@ COMMIT_SPREAD = 0.003
 ODD_SHARE, ODD_FACTOR = 0.05, 4
 
 
-def ring(draw, speeds, candidates, spread):
-    """Both ends and these candidates, a process each."""
+def ring(draw, speeds, luck, candidates, spread, number):
+    """Both ends and these candidates, a process each: the ring of this number."""
 
-    def process(position):
+    def process(position, dealt=0):
         factor = ODD_FACTOR if draw.random() < ODD_SHARE else 1
-        return speeds[position] + draw.gauss(0, factor * spread / 2**0.5)
+        return luck[position][dealt] + speeds[position] + draw.gauss(0, factor * spread / 2**0.5)
 
-    good, bad = process(0), process(-1)
+    dealt = number % INTERPRETERS
+    good, bad = process(0, dealt), process(-1, dealt)
     readings = []
     for position in candidates:
         speed = process(position)
@@ -46,18 +49,26 @@ def ring(draw, speeds, candidates, spread):
 def bisect(draw, commits, place, loss, spread):
     """The answer (None: the ends were not told apart), the rings and the processes."""
     speeds = [draw.gauss(0, COMMIT_SPREAD) - loss * (at >= place) for at in range(commits + 1)]
+    luck = [
+        [draw.gauss(0, BETWEEN / 2**0.5) for _ in range(INTERPRETERS)] for _ in range(commits + 1)
+    ]
     rings = []
+
+    def measure(candidates, count):
+        for _ in range(count):
+            rings.append(ring(draw, speeds, luck, candidates, spread, len(rings)))
+
     while not ends_differ(rings):
         if len(rings) >= LOOKS[-1] or ends_are_alike(rings):
             return None, len(rings), 2 * len(rings)
         due = next(look for look in LOOKS if look > len(rings)) - len(rings)
-        rings += [ring(draw, speeds, (), spread) for _ in range(due)]
+        measure((), due)
     while True:
         posterior = Posterior(commits, rings)
         if posterior.answer.is_certain or len(rings) >= MOST_RINGS:
             break
         candidates = posterior.candidates(AT_ONCE)
-        rings += [ring(draw, speeds, candidates, spread) for _ in range(PASSES)]
+        measure(candidates, PASSES)
     return posterior.answer, len(rings), sum(2 + len(one.readings) for one in rings)
 
 

@@ -135,13 +135,8 @@ def _bisect(options: argparse.Namespace) -> int:
         _check_directory(options.profile)
         keep = StateFile(repository.common / _DIRECTORY / _STATE)
         good, bad = Side.of(options.good, "--good"), Side.of(options.bad, "--bad")
-        if good.python != bad.python:
+        if good.python or bad.python:
             return _tell_causes(options, repository, good, bad, limit)
-        if good.python is not None:
-            raise CommandError(
-                f"--good and --bad name the same environment, {good.python}: run "
-                "pytest-tfthreads there"
-            )
         state, line = _begun(options, repository, keep, good.rev, bad.rev)
         found = _found(options, state, line, repository, keep, limit)
     except RevisionError as error:
@@ -182,6 +177,12 @@ def _tell_causes(
         raise CommandError(
             f"--good={revs[0]} and --bad={revs[1]} are one commit, so only the environment can "
             "differ: pytest --tf-threads-duet=python=PATH compares two environments"
+        )
+    if good.environment == bad.environment:
+        raise CommandError(
+            "--good and --bad have the same environment, "
+            f"{good.environment or sys.executable}: leave {PYTHON}PATH out, and run "
+            "pytest-tfthreads there"
         )
     first, last = Place(commits[0], good.python), Place(commits[1], bad.python)
     with PytestRun([options.test], options.pytest_arguments) as run:
@@ -355,9 +356,9 @@ def _why_no_search(state: State) -> str:
     rings = state.rings()
     if ends_are_alike(rings):
         return (
-            f"Both ends have the same speed, as far as {len(rings)} rings can tell: there is no "
-            "change to look for. Name other ends with --good and --bad; or is it another test, or "
-            "another environment?"
+            f"Both ends have the same speed, as far as {len(rings)} rings can tell: they differ by "
+            f"less than {percent(ALIKE)}, which is too little to look for. Name other ends with "
+            "--good and --bad; or is it another test, or another environment?"
         )
     return (
         f"{len(rings)} rings could not tell the two ends apart, and they may still differ by "

@@ -15,6 +15,11 @@ from pytest_tfthreads.core.format import clock, metric_name, plural
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
+from pytest_tfthreads.engine.environment import (
+    Environment,
+    EnvironmentUnfitError,
+    OwnEnvironmentError,
+)
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.report.bisection import Shift
 
@@ -52,6 +57,19 @@ class Side:
                     "perhaps one revision and one python=PATH"
                 )
         return cls(revs[0] if revs else None, pythons[0] if pythons else None)
+
+    @property
+    def environment(self) -> str | None:
+        """The path of its interpreter; None for that of this process.
+
+        Raises `CommandError` where it cannot run tests.
+        """
+        try:
+            return None if self.python is None else Environment.probe(self.python).python
+        except OwnEnvironmentError:
+            return None
+        except EnvironmentUnfitError as error:
+            raise CommandError(f"{PYTHON}{self.python}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pytest_tfthreads.commands.released import CURRENT, named
 from pytest_tfthreads.commands.releases_kept import keep
 from pytest_tfthreads.commands.releases_run import WITHOUT_BUDGET, Comparing
 from pytest_tfthreads.commands.saved import STORAGE, to_directory
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.variants.released import (
     FAILING,
@@ -48,8 +49,10 @@ from pytest_tfthreads.report.page import check_library
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.revision.tags import commits_between
+from pytest_tfthreads.system.memory import available_bytes
 
 _HTML = "--html"
+_INTERPRETER_BYTES = 250 << 20  # of its own, with TensorFlow: 210 MB were measured
 _EXAMPLE = """\
 examples:
   pytest-tfthreads releases v1.0 v1.1 HEAD -- benchmarks -k inference
@@ -122,7 +125,12 @@ def _releases(options: argparse.Namespace) -> int:
     found = named(options.release, options.last, Path.cwd())
     for note in found.notes:
         tell(note)
-    comparing = Comparing(found.releases, tolerance, options.budget, tell)
+    interpreters = _interpreters(len(found.releases))
+    if interpreters == 1:
+        tell("too little memory is left for several interpreters a release: intervals are wider")
+    comparing = Comparing(
+        found.releases, tolerance, options.budget, tell, interpreters=interpreters
+    )
     try:
         with PytestRun((), options.pytest_arguments) as run:
             comparing.run(run)
@@ -206,6 +214,13 @@ def _with_commits(changed: Changed, before: Release, after: Release) -> Changed:
     except RevisionError as error:
         tell(f"what lies between {changed.earlier} and {changed.later} is not known: {error}")
         return changed
+
+
+def _interpreters(releases: int) -> int:
+    """How many of each release fit into half of the memory that is left."""
+    left = available_bytes()
+    fit = left is None or releases * INTERPRETERS * _INTERPRETER_BYTES <= left / 2
+    return INTERPRETERS if fit else 1
 
 
 def _count(text: str) -> int:

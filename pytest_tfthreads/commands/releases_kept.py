@@ -23,7 +23,7 @@ from pytest_tfthreads.system.files import NoNumberLeftError, write_numbered
 
 
 def keep(over: Over, storage: Path) -> Path | None:
-    """Write the steps between commits that are decided, and the courses which they are of.
+    """Write the steps between commits that are decided, and the courses of their tests.
 
     Returns the file, None where there is no such step.
 
@@ -33,12 +33,9 @@ def keep(over: Over, storage: Path) -> Path | None:
     if not steps:
         return None
     directory = directory_in(storage)
-    decided = {(one.test, one.metric) for one in steps}
+    decided = {one.test for one in steps}
     courses = tuple(
-        one
-        for test in over.tests
-        for one in _courses(over, test)
-        if (one.test, one.metric) in decided
+        one for test in over.tests if test.nodeid in decided for one in _courses(over, test)
     )
     data = Steps(dt.datetime.now(dt.timezone.utc).isoformat(), steps, courses).data
     try:

@@ -13,6 +13,7 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.format import clock, plural
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.schedule import plan_neighbours
 from pytest_tfthreads.core.variants.released import Release, TestOver
 from pytest_tfthreads.core.variants.steps import LOOKS, kept, look_after, steps
@@ -42,7 +43,7 @@ class Comparing:
     """Compares the tests of a run at releases; what is complete is in `tests`, whatever comes.
 
     `tell` is given a line of progress. Where there is a budget of `budget_s` seconds, it is kept
-    to: tests that get no time any more are in `left_out`.
+    to: tests that get no time any more are in `left_out`. `interpreters`: how many a release has.
     """
 
     releases: Sequence[Release]
@@ -50,6 +51,7 @@ class Comparing:
     budget_s: float | None
     tell: Callable[[str], None]
     clock_s: Callable[[], float] = time.monotonic
+    interpreters: int = INTERPRETERS
     tests: list[TestOver] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     stopped: str = ""
@@ -135,7 +137,10 @@ class Comparing:
 
     def _measured(self, run: Run, test: TestOver, members: Sequence[int], passes: int) -> TestOver:
         began_s = self.clock_s()
-        found = run.measure([self.releases[one].place for one in members], passes)
+        places = [
+            replace(self.releases[one].place, interpreters=self.interpreters) for one in members
+        ]
+        found = run.measure(places, passes)
         seconds = self.clock_s() - began_s
         self.processes += found.processes
         # A first measurement includes checking out, and each its processes' own time.
@@ -157,7 +162,7 @@ class Comparing:
             for (name, place) in places.items()
             if (at := test.at[place]).measurement is not None and not at.problem
         }
-        found = steps(speeds, self.tolerance, passes, self._count)
+        found = steps(speeds, self.tolerance, passes, self._count, self.interpreters)
         test = replace(test, steps=kept(test.steps, found), passes=passes, to_close_s=0.0)
         needed = [
             ({next(iter(speeds)), change.since, step.name}, change.needed)

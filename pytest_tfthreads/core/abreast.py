@@ -9,7 +9,7 @@ goes on. At last the run says that it is over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative
 from pytest_tfthreads.core.measurement import Measurement, Sample
@@ -22,13 +22,13 @@ from pytest_tfthreads.core.sweep.comparison import blocks, ring_differences
 class Place:
     """A commit (None: the current tree), and an interpreter (None: that of the command).
 
-    `python` is an interpreter or the directory of a virtual environment. The processes of one ring
+    `python` is an interpreter or the directory of a virtual environment. The processes of one pass
     after the other are forked from so many running `interpreters` of it in turn.
     """
 
     commit: str | None = None
     python: str | None = None
-    interpreters: Count = 1
+    interpreters: Count = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)

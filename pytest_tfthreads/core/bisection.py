@@ -37,7 +37,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pytest_tfthreads.core.decode import Count
-from pytest_tfthreads.core.gate.duet import EXPECTED, EXPECTED_DOF, INTERPRETERS, mean_ratio
+from pytest_tfthreads.core.gate.duet import (
+    BETWEEN,
+    EXPECTED,
+    EXPECTED_DOF,
+    INTERPRETERS,
+    mean_ratio,
+)
 from pytest_tfthreads.core.stats.estimates import LogRatio, student_p, sum_of_squares
 from pytest_tfthreads.core.stats.moderation import Difference
 
@@ -156,8 +162,9 @@ def ends_differ(rings: Sequence[Ring]) -> bool:
 
 
 def ends_are_alike(rings: Sequence[Ring]) -> bool:
-    """Whether the two ends surely differ by less than `ALIKE`: before the last look, by 97.5 %
-    on each side. Never before the look that precedes the last one.
+    """Whether the two ends surely differ by less than `ALIKE`, as far as an interval of 95 % tells.
+
+    Never after fewer rings than the last look but one has.
     """
     if len(rings) < LOOKS[-2]:
         return False
@@ -452,7 +459,9 @@ def _log_likelihoods(
     middle = ends.log_ratio / 2
     spread = _spread(readings)
     se = fmean([one.se for found in readings.values() for one in found] or [0.0])
-    floor = _COMMIT_SPREAD**2 + (_COARSENESS * ends.log_ratio) ** 2 + ends.variance / 4
+    # All processes of a commit have one interpreter, and half of what two differ by is its.
+    of_commit = _COMMIT_SPREAD**2 + BETWEEN**2 / 2
+    floor = of_commit + (_COARSENESS * ends.log_ratio) ** 2 + ends.variance / 4
     result = {}
     for position, found in readings.items():
         logs = [0.0] * len(_LEVELS)

@@ -16,7 +16,7 @@ from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.engine.shared_process import SharedProcess
 from pytest_tfthreads.system.leases.leases import Leases
 
-_MAX_INTERPRETERS = 2  # of one home; each holds TensorFlow in memory: about 600 MB
+_MAX_ENVIRONMENTS = 2  # of one home; an interpreter holds some 200 MB of its own, and each deal one
 _Key = tuple[Home, Env]
 _LOOK_AGAIN = Preload(())
 
@@ -164,7 +164,7 @@ class Launcher:
             interpreter = None
         if interpreter is None or interpreter.is_dead:
             home, env = key
-            self._make_room(home)
+            self._make_room(home, env)
             preload = self._start != "fresh"
             if self._leases.is_measuring or (is_waited_for and self._leases.is_held):
                 # One that died is replaced in the midst of what this process has the lease for. A
@@ -181,12 +181,16 @@ class Launcher:
         self._interpreters[key] = interpreter  # the last one used is the last one dropped
         return interpreter
 
-    def _make_room(self, home: Home) -> None:
+    def _make_room(self, home: Home, env: Env) -> None:
         # Those of a group are all needed, however many they are.
-        here = [key for key in self._interpreters if key[0] == home]
-        idle = [key for key in here if not self._interpreters[key].is_busy]
-        for key in idle[: max(0, len(here) + 1 - _MAX_INTERPRETERS)]:
-            self._interpreters.pop(key).close()
+        here = [key for key in self._interpreters if replace(key[0], deal=home.deal) == home]
+        others = dict.fromkeys(one for _, one in here if one != env)
+        busy = {one for home, one in here if self._interpreters[home, one].is_busy}
+        idle = [one for one in others if one not in busy]
+        dropped = idle[: max(0, len(others) + 1 - _MAX_ENVIRONMENTS)]
+        for key in here:
+            if key[1] in dropped:
+                self._interpreters.pop(key).close()
 
     def _wait_for_the_others(self, key: _Key) -> None:
         """Nothing may import beside a measurement."""

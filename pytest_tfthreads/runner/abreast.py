@@ -61,6 +61,7 @@ class Abreast:
         self._limit = limit
         self._open: dict[Place, OpenVariant] = {}
         self._rings_done = 0
+        self._passes_done = 0
         self.has_gone = False
         """Whether the command has hung up: nobody waits for anything more."""
 
@@ -138,8 +139,10 @@ class Abreast:
         members = [item_run_at(one) for one in opened.values()]
         interpreters = [wish.places[index].interpreters for index in opened]
         at_places = AtPlaces(members, here, rings, interpreters)
-        at_places.run(wish.passes, self._limit, seed, self._rings_done, self._check_that_it_listens)
+        done = self._rings_done, self._passes_done
+        at_places.run(wish.passes, self._limit, seed, *done, self._check_that_it_listens)
         self._rings_done += at_places.rings_done
+        self._passes_done += wish.passes
         for member, (index, variant) in enumerate(opened.items()):
             answer = at_places.at(member, measurement_of)
             answers[index] = replace(answer, notes=tuple(variant.notes))

@@ -42,8 +42,12 @@ class Duets:
             upcoming = next((look for look in looks if look > number), most)
             self._rings.expect((upcoming - number) * sum(one.goes_on for one in both), upcoming)
             going = [one for one in both if one.goes_on]
-            # Alone, there is no other side that an interpreter's luck could be mistaken for.
-            deal = number % INTERPRETERS if len(going) > 1 else 0
+            # Alone, there is no other side that an interpreter's luck could be mistaken for; and a
+            # fresh process has its own luck.
+            is_dealt = len(going) > 1 and not any(
+                one.runs and one.runs[-1].sent.start == "fresh" for one in going
+            )
+            deal = number % INTERPRETERS if is_dealt else 0
             self._rings.run(number, going, deals=[deal] * len(going))
             if not now.goes_on:
                 return duet

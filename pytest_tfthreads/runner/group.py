@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from pytest_tfthreads import benchmark_bridge
 from pytest_tfthreads.core.abreast import Begun
 from pytest_tfthreads.core.gate.budget import Budget
-from pytest_tfthreads.core.gate.duet import is_decided
+from pytest_tfthreads.core.gate.duet import INTERPRETERS, is_decided
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.two_rules import pairs_wanted, with_advice
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -107,9 +108,12 @@ class Isolation:
 
     def prepare(self, case: Case) -> None:
         """Start the interpreters that this case needs, without waiting for them."""
-        for variant in (self._here, self._baseline):
-            if variant is not None:
-                self._executor.prepare(variant.home, case.env)
+        if self._baseline is None:
+            self._executor.prepare(self._here.home, case.env)
+            return
+        deals = range(1 if self._settings.start == "fresh" else INTERPRETERS)
+        for deal, variant in itertools.product(deals, (self._here, self._baseline)):
+            self._executor.prepare(replace(variant.home, deal=deal), case.env)
 
     def preload(self, modules: Preload) -> None:
         """Have interpreters import these before their next forks."""

@@ -59,8 +59,9 @@ class Rings:
         """One process of each member, in turns, for this share of its time to measure.
 
         `number` counts the rings of a test: each begins on another CPU. `traces`: a directory for a
-        trace, instead of measuring. `deals`: which of the interpreters of its home
-        starts that of each member. Returns the seconds for which the processes were at work.
+        trace, instead of measuring. `deals` has a number for each member: its process
+        is forked from the interpreter of that number (default: 0). Returns the seconds for which
+        the processes were at work.
         """
         is_alone = len(item_runs) == 1
         ring_id = None if is_alone else next(self._ids)

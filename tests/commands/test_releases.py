@@ -16,11 +16,13 @@ import pytest
 from builders import measurement, sample
 from git_projects import git, product
 from pytest_tfthreads import cli
+from pytest_tfthreads.commands import releases
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.releases_kept import keep
 from pytest_tfthreads.commands.releases_run import WITHOUT_BUDGET, Comparing
 from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected
 from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.schedule import plan_neighbours
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.variants.released import (
@@ -67,6 +69,7 @@ class Scripted:
         self.ends = ends or {}  # by the number of a wish: what it raises
         self.lost = lost or {}  # by release: the number of the wish from which on it crashes
         self.wishes = []
+        self.interpreters = set()  # how many any place had
         self.now_s = 0.0
         self._draw, self._draw_cpu = random.Random(1), random.Random(2)
         self._rings = 0
@@ -90,6 +93,7 @@ class Scripted:
         if error := self.ends.get(len(self.wishes)):
             raise error
         members = [int(place.commit, 16) for place in places]
+        self.interpreters.update(place.interpreters for place in places)
         self.wishes.append((self.test, members, passes))
         samples = {member: [] for member in members}
         speeds = list(self.tests[self.test])
@@ -211,7 +215,7 @@ def test_what_stays_open_is_told_with_the_time_that_would_close_it() -> None:
 
 
 def test_a_metric_that_no_look_would_decide_keeps_no_other_from_its_own() -> None:
-    scripted = Scripted({"a": [0.01, 0.01]}, spread=0.02, of_cpu=0.15)
+    scripted = Scripted({"a": [0.01, 0.01]}, spread=0.025, of_cpu=0.15)
     comparing, _ = compared(scripted, 2)
     (test,) = comparing.tests
     assert statuses(test) == ["no-change"]
@@ -306,6 +310,16 @@ def test_a_regression_that_is_decided_stays_where_the_release_before_crashes_lat
     _, last = test.steps["throughput"]
     assert (last.to_previous.since, last.to_previous.status) == ("v1.1", "regression")
     assert test.at[1].problem == CRASHES
+
+
+def test_releases_have_several_interpreters_each_where_memory_is_left(monkeypatch) -> None:
+    scripted = Scripted({"a": [0.01] * 2})
+    compared(scripted, 2)
+    assert scripted.interpreters == {INTERPRETERS}
+    for left_gb, interpreters in ((None, INTERPRETERS), (20, INTERPRETERS), (8, 1)):
+        left = None if left_gb is None else left_gb << 30
+        monkeypatch.setattr(releases, "available_bytes", lambda left=left: left)
+        assert releases._interpreters(8) == interpreters
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), CommandError("pytest has died")])

@@ -15,11 +15,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_tfthreads.core.decode import Count
-from pytest_tfthreads.core.gate.duet import BEYOND
+from pytest_tfthreads.core.gate.duet import BEYOND, luck, with_luck
 from pytest_tfthreads.core.gate.verdict import Errors, status_of
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, LogRatio, share_spent
@@ -102,15 +102,19 @@ def steps(
     tolerance: Mapping[str, float],
     passes: int = LOOKS[0],
     tests: int = 1,
+    interpreters: int = 1,
 ) -> Steps:
     """What is known at the look after so many passes.
 
     `speeds` are the measurements of one test by variant, in the order in which variants follow each
-    other. `tolerance` are shares by metric, `tests` is how many tests the run has.
+    other. `tolerance` are shares by metric, `tests` is how many tests the run has,
+    `interpreters` how many each variant has, in turn: their luck is in each interval.
     """
     observed = _observed(speeds)
     return {
-        metric: _steps(list(speeds), observed[metric], _Rule(tolerance[metric], passes, tests))
+        metric: _steps(
+            list(speeds), observed[metric], _Rule(tolerance[metric], passes, tests, interpreters)
+        )
         for metric in METRICS
     }
 
@@ -160,9 +164,16 @@ class _Rule:
     tolerance: float
     passes: int
     tests: int
+    interpreters: int
 
     def ratios(self, asked: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
         return tested(asked, FAMILYWISE_ERROR * share_spent(LOOKS, SPENT, self.passes))
+
+    def with_luck(self, shown: Contrast) -> Contrast:
+        """With what the scatter of rings does not show."""
+        ratio = LogRatio(shown.log_ratio, shown.variance, shown.dof)
+        ratio = with_luck(ratio, luck(shown.rings, self.interpreters))
+        return replace(shown, variance=ratio.variance, dof=ratio.dof)
 
     def change(self, since: str, contrast: Contrast, ratio: Ratio, family: int) -> Change:
         log_ratio = LogRatio(contrast.log_ratio, contrast.variance, contrast.dof)
@@ -184,8 +195,10 @@ class _Rule:
     def _needed(self, ratio: LogRatio, rings: int, family: int) -> int | None:
         look = look_after(self.passes)
         while look is not None:
-            foreseen = LogRatio(
-                ratio.log_ratio, ratio.variance * rings / look, ratio.dof + look - rings
+            shown = max(0.0, ratio.variance - luck(rings, self.interpreters)) * rings / look
+            foreseen = with_luck(
+                LogRatio(ratio.log_ratio, shown, ratio.dof + look - rings),
+                luck(look, self.interpreters),
             )
             if self._status(foreseen, look, family) != "open":
                 return look
@@ -202,7 +215,7 @@ def _steps(
         for previous, name in itertools.pairwise(names)
         for pair in dict.fromkeys([(name, names[0]), (name, previous)])
     ]
-    asked = {pair: known[pair] for pair in wanted if pair in known}
+    asked = {pair: rule.with_luck(known[pair]) for pair in wanted if pair in known}
     changes = {
         pair: rule.change(pair[1], asked[pair], ratio, len(asked))
         for pair, ratio in rule.ratios(asked).items()

@@ -21,7 +21,7 @@ class AtPlaces:
     `members` are its runs there, in the order in which the variants follow each other. `here` are
     the files of the modules that the test imports in the current tree, by name. Where rings are
     limited, a variant is measured in more than one ring of a pass, so that each meets the first one
-    and its predecessor. Each variant has its number of `interpreters`, ring by ring in turn.
+    and its predecessor. Each variant has its number of `interpreters`, pass by pass in turn.
     """
 
     def __init__(
@@ -39,11 +39,18 @@ class AtPlaces:
         self.rings_done = 0
 
     def run(
-        self, passes: int, limit: int, seed: str, first_ring: int, check: Callable[[], None]
+        self,
+        passes: int,
+        limit: int,
+        seed: str,
+        first_ring: int,
+        first_pass: int,
+        check: Callable[[], None],
     ) -> None:
-        """So many processes of each, at most `limit` at once; rings count from `first_ring`.
+        """So many processes of each, at most `limit` at once.
 
-        `check` is called before each ring, and may raise what ends this.
+        Rings count from `first_ring`, and passes from `first_pass`. `check` is called before each
+        ring, and may raise what ends this.
         """
         done = 0
         while done < passes and len(going := self._going()) > 1:
@@ -53,7 +60,8 @@ class AtPlaces:
                     to_come = [*rings[place:], *itertools.chain(*plan[later:])]
                     self._rings.expect(sum(map(len, to_come)), passes)
                     check()
-                    self._run_ring(first_ring, [one for one in ring if one not in self._unfit])
+                    fit = [one for one in ring if one not in self._unfit]
+                    self._run_ring(first_ring, first_pass + done, fit)
                 done += 1
                 # A ring may lack now what links it. One ring of all goes on in its balanced order.
                 if len(self._going()) < 2 or (len(rings) > 1 and self._going() != going):
@@ -72,13 +80,12 @@ class AtPlaces:
     def _going(self) -> list[int]:
         return [index for index in range(len(self._members)) if index not in self._unfit]
 
-    def _run_ring(self, first_ring: int, indices: Sequence[int]) -> None:
+    def _run_ring(self, first_ring: int, pass_number: int, indices: Sequence[int]) -> None:
         if not indices:
             return
         taking_part = [self._members[index] for index in indices]
-        number = first_ring + self.rings_done
-        deals = [number % self._interpreters[index] for index in indices]
-        self._rings.run(number, taking_part, deals=deals)
+        deals = [pass_number % self._interpreters[index] for index in indices]
+        self._rings.run(first_ring + self.rings_done, taking_part, deals=deals)
         self.rings_done += 1
         for index, one in zip(indices, taking_part, strict=True):
             unfit = why_unfit(one, self._here)

@@ -361,3 +361,14 @@ def test_noisy_pairs_are_not_failed(replay):
     unchanged = replay.duet_rates(replay.draw_duets(300, False, cases, seed=7), 26)
     assert unchanged.any_regression <= 0.02
     assert min(unchanged.inconclusive) > 0.2
+
+
+def test_fresh_processes_share_no_luck_of_an_interpreter():
+    pairs = pairs_around(-0.02, LOOKS[-1], spread=0.005)
+    one = measurement(in_turns([1.0] * 4, [2.0] * 4), start="fresh")
+    forked, mixed, fresh = (
+        duet(pairs, now=now, then=then)[0].change
+        for now, then in ((None, None), (one, None), (one, one))
+    )
+    assert fresh.high - fresh.low < forked.high - forked.low
+    assert mixed == forked

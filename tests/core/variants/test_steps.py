@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from builders import measurement, sample
+from pytest_tfthreads.core.gate.duet import BETWEEN, INTERPRETERS
 from pytest_tfthreads.core.schedule import plan_neighbours
 from pytest_tfthreads.core.variants.steps import LOOKS, Change, Step, kept, steps
 
@@ -46,7 +47,7 @@ def test_steps_of_known_size_are_called_what_they_are():
     truths = speeds_of(TRUE_STEPS)
     found, wrong, outside = [], 0, 0
     for _ in range(runs):
-        each = steps(measured(truths, draw), TOLERANCE)["throughput"]
+        each = steps(measured(truths, draw), TOLERANCE, interpreters=INTERPRETERS)["throughput"]
         found += [
             (true, step.to_previous.status) for true, step in zip(TRUE_STEPS, each, strict=True)
         ]
@@ -113,8 +114,11 @@ def test_open_steps_are_decided_at_later_looks_and_what_is_decided_stays():
         # What more passes would bring: all of a late look, its first passes being the first look.
         whole = measured(truths, draw, limit=len(truths), passes=LOOKS[1])
         part = {name: replace(one, samples=one.samples[: LOOKS[0]]) for name, one in whole.items()}
-        first = steps(part, TOLERANCE, LOOKS[0])
-        second = kept(first, steps(whole, TOLERANCE, LOOKS[1]))
+        first, second = (
+            steps(some, TOLERANCE, look, interpreters=INTERPRETERS)
+            for some, look in ((part, LOOKS[0]), (whole, LOOKS[1]))
+        )
+        second = kept(first, second)
         assert [one.to_previous.status for one in second["throughput"]][1] == "regression"
         for before, after in zip(first["throughput"], second["throughput"], strict=True):
             if not before.is_open:
@@ -172,3 +176,26 @@ def test_what_was_decided_stays_where_a_variant_drops_out_later():
     }
     # Only one is left.
     assert list(kept_steps((b, c, d), ())) == ["b", "c"]
+
+
+@pytest.mark.parametrize("interpreters", [1, 3])
+def test_the_luck_of_interpreters_is_no_step(interpreters):
+    draw = random.Random(interpreters)
+    outside = words = 0
+    for _ in range(100):
+        luck = [[draw.gauss(0, BETWEEN / math.sqrt(2)) for _ in range(3)] for _ in range(2)]
+        samples = [[], []]
+        for ring in range(LOOKS[2]):
+            for place in range(2):
+                log = luck[place][ring % interpreters] + draw.gauss(0, 0.003)
+                wall_s = [0.01 * math.exp(-log + draw.gauss(0, 0.001)) for _ in range(4)]
+                samples[place].append(sample(wall_s, ring=ring, turn_rounds=1))
+        speeds = {name: measurement(*some) for name, some in zip("ab", samples, strict=True)}
+        (step,) = steps(speeds, dict.fromkeys(TOLERANCE, 0.01), LOOKS[2], 1, interpreters)[
+            "throughput"
+        ]
+        estimate = step.to_previous.ratio.estimate
+        outside += not estimate.low <= 1 <= estimate.high
+        words += step.to_previous.status in ("regression", "improvement")
+    assert outside <= 3
+    assert words == 0
