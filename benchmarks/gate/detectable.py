@@ -37,7 +37,9 @@ def side_by_side(rng: random.Random, cases: Sequence[str]) -> tuple[float, bool]
     drawn = draw_duet(rng, LOOKS[-1], stored=True, cases=cases)
     seen = [pair.throughput for run in drawn.stored for pair in run]
     loss = _promised(duet_limit(seen, TOLERANCE, SUITE))
-    status, _, _ = rules.duet(Duet(drawn.pairs, []).slower(1 / (1 - loss)), SUITE, TOLERANCE)
+    status, _, _ = rules.duet(
+        Duet(drawn.pairs, []).slower(1 / (1 - loss)), SUITE, TOLERANCE, start="fork"
+    )
     return loss, status == "regression"
 
 

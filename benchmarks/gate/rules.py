@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import fmean, median
 
 import numpy
@@ -69,10 +70,17 @@ def stored_rule(reference: bool, hypotheses: int, longer: float = 1.0) -> Rule:
     return rule
 
 
-def duet(one: Duet, hypotheses: int, tolerance: float = 0.05) -> tuple[str, str, int]:
-    """The plugin's, side by side: verdicts on throughput and CPU efficiency, and pairs needed."""
+def duet(
+    one: Duet, hypotheses: int, tolerance: float = 0.05, start: str = "fresh"
+) -> tuple[str, str, int]:
+    """The plugin's, side by side: verdicts on throughput and CPU efficiency, and pairs needed.
+
+    `start`: as which processes are judged. Recorded pairs are drawn from several sessions, each
+    with a random sign, so no luck of an interpreter is common to pairs of a duet: as with fresh
+    processes, their scatter shows all of it.
+    """
     policy = Policy({"throughput": tolerance, "cpu_efficiency": tolerance})
-    now = measurement([_ANY], reference=False)
+    now = replace(measurement([_ANY], reference=False), start=start)
     for pairs in LOOKS:
         wall, cpu = judge_duet(
             "a test", now, now, one.pairs[:pairs], one.stored, policy, hypotheses, "a revision"

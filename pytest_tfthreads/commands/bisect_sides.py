@@ -15,11 +15,7 @@ from pytest_tfthreads.core.format import clock, metric_name, plural
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
-from pytest_tfthreads.engine.environment import (
-    Environment,
-    EnvironmentUnfitError,
-    OwnEnvironmentError,
-)
+from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.report.bisection import Shift
 
@@ -64,12 +60,13 @@ class Side:
 
         Raises `CommandError` where it cannot run tests.
         """
-        try:
-            return None if self.python is None else Environment.probe(self.python).python
-        except OwnEnvironmentError:
+        if self.python is None:
             return None
+        try:
+            environment = Environment.other(self.python)
         except EnvironmentUnfitError as error:
             raise CommandError(f"{PYTHON}{self.python}: {error}") from error
+        return None if environment is None else environment.python
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,7 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.core.format import plural
 from pytest_tfthreads.core.variants.released import Release
-from pytest_tfthreads.engine.environment import (
-    Environment,
-    EnvironmentUnfitError,
-    OwnEnvironmentError,
-)
+from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.repository import Repository
@@ -119,14 +115,12 @@ class _Finder:
 
     def _environment(self, text: str) -> Release:
         try:
-            environment = Environment.probe(text.removeprefix(PYTHON))
-        except OwnEnvironmentError:  # people name all environments alike
-            return Release(text, Place())
+            environment = Environment.other(text.removeprefix(PYTHON))
         except EnvironmentUnfitError as error:
             raise CommandError(
                 f"{text}: {error} ({CURRENT} is the current tree in this environment)"
             ) from error
-        return Release(text, Place(python=environment.python))
+        return Release(text, Place(python=None if environment is None else environment.python))
 
     def _revision(self, text: str) -> Release:
         tagged = commit_of(self._repository.top, self._commit(text))

@@ -45,6 +45,17 @@ class Environment:
     version: str
 
     @classmethod
+    def other(cls, python: str) -> Environment | None:
+        """As `probe`, but None of this environment: people name all environments alike.
+
+        Raises `EnvironmentUnfitError`.
+        """
+        try:
+            return cls.probe(python)
+        except OwnEnvironmentError:
+            return None
+
+    @classmethod
     def probe(cls, python: str) -> Environment:
         """Ask an interpreter about itself.
 

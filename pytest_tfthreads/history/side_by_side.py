@@ -59,7 +59,7 @@ class TestCourse:
 class Steps:
     """What one call of `releases` has measured, and decided.
 
-    `courses` are those of which some of the steps are: with the steps that are open, too.
+    `courses` are those of each test that has a step here, by all metrics, open steps included.
     """
 
     datetime: str

@@ -10,11 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.core.abreast import Place
-from pytest_tfthreads.engine.environment import (
-    Environment,
-    EnvironmentUnfitError,
-    OwnEnvironmentError,
-)
+from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.pytest_bridge.gate import Gate
@@ -76,10 +72,7 @@ def open_place(
     The environment of this process may be named as others are. Raises `RevisionError` and
     `EnvironmentUnfitError`.
     """
-    try:
-        environment = None if place.python is None else Environment.probe(place.python)
-    except OwnEnvironmentError:
-        environment = None
+    environment = None if place.python is None else Environment.other(place.python)
     if place.commit is not None:
         return _at_revision(
             place.commit,

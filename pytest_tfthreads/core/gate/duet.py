@@ -11,10 +11,10 @@ A pair of processes gives one log ratio for each metric (`pairs`); the pair is t
 
 So a loss of the tolerance or more is found, one of the margin or less passes, and one between the
 two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough for
-either. On recorded pairs that spread by 1 to 3 %, a loss of 3 % is called a regression in 5 to 11
-of 100 duets, one of 4 % in 71 to 81, one of 5 % in 95 or more. Against saved runs the estimate must
-be beyond the tolerance itself; here that would miss half of the losses just as large, which turns
-can see.
+either. On recorded pairs that spread by 1 to 3 %, in a suite of one test, a loss of 3 % is called a
+regression in 6 to 12 of 100 duets, one of 4 % in 71 to 80, one of 5 % in 96 or more. Against saved
+runs the estimate must be beyond the tolerance itself; here that would miss half of the losses just
+as large, which turns can see.
 
 Three looks are three chances to be wrong, so they share every error (Bonferroni): little of it for
 the first, which is to decide what is clear, most for the last, after which nothing can be gained.

@@ -51,8 +51,8 @@ class Course:
     """One metric of one test. `releases` are the names of all, in their order.
 
     `first` is the one that changes since the first begin at, `points` are those after the first
-    that was measured.
-    `tolerance` is the change that was tolerated from one release to the next, as a share.
+    that was measured. `tolerance` is the change that was tolerated from one release to the next, as
+    a share.
     """
 
     releases: tuple[str, ...]

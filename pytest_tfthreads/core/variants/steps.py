@@ -111,6 +111,8 @@ def steps(
     `interpreters` how many each variant has, in turn: their luck is in each interval.
     """
     observed = _observed(speeds)
+    if all(one.start == "fresh" for one in speeds.values()):
+        interpreters = LOOKS[-1]  # each process is one: no two passes share any
     return {
         metric: _steps(
             list(speeds), observed[metric], _Rule(tolerance[metric], passes, tests, interpreters)
@@ -169,8 +171,8 @@ class _Rule:
     def ratios(self, asked: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
         return tested(asked, FAMILYWISE_ERROR * share_spent(LOOKS, SPENT, self.passes))
 
-    def with_luck(self, shown: Contrast) -> Contrast:
-        """With what the scatter of rings does not show."""
+    def widened(self, shown: Contrast) -> Contrast:
+        """With the luck of interpreters, which the scatter of rings does not show."""
         ratio = LogRatio(shown.log_ratio, shown.variance, shown.dof)
         ratio = with_luck(ratio, luck(shown.rings, self.interpreters))
         return replace(shown, variance=ratio.variance, dof=ratio.dof)
@@ -215,7 +217,7 @@ def _steps(
         for previous, name in itertools.pairwise(names)
         for pair in dict.fromkeys([(name, names[0]), (name, previous)])
     ]
-    asked = {pair: rule.with_luck(known[pair]) for pair in wanted if pair in known}
+    asked = {pair: rule.widened(known[pair]) for pair in wanted if pair in known}
     changes = {
         pair: rule.change(pair[1], asked[pair], ratio, len(asked))
         for pair, ratio in rule.ratios(asked).items()

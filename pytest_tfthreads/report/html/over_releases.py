@@ -30,9 +30,9 @@ _MARKS = dict(zip(METRICS, ("circle", "square"), strict=True))
 _HEIGHT_PX = 380
 _ASIDE = 0.08  # of two lines, that their intervals do not hide each other
 _HOW = (
-    "Measured side by side by pytest-tfthreads releases, apart from this run: the latest "
-    "measurement of each configuration. The intervals of a line hold together (95 %), and a step "
-    "that is no longer open is certain."
+    "Measured side by side by pytest-tfthreads releases, apart from this run: the latest call in "
+    "which a step of the test was decided. The intervals of a line hold together (95 %), and a "
+    "step that is no longer open is certain."
 )
 
 Courses = Mapping[str, Course]

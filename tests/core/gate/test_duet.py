@@ -139,15 +139,19 @@ def test_nothing_to_judge():
         duet(pairs_around(0, 3), hypotheses=0)
 
 
-@pytest.mark.parametrize("tolerance", [0.05, 0.3])
-def test_the_limits_where_pairs_agree(tolerance):
-    """A loss of the tolerance is found, one of the margin passes, `BEYOND` divides the two."""
+@pytest.mark.parametrize(("tolerance", "start"), [(0.03, "fresh"), (0.05, "fork"), (0.3, "fork")])
+def test_the_limits_where_pairs_agree(tolerance, start):
+    """A loss of the tolerance is found, one of the margin passes, `BEYOND` divides the two.
+
+    Where processes are forked, the luck of interpreters hides what so small a tolerance asks for.
+    """
     policy = Policy(dict.fromkeys(METRICS, tolerance))
+    one = measurement(in_turns([1.0] * 4, [2.0] * 4), start=start)
     silent = [[Pair(0.0, 0.0)] * 12] * 5
 
     def status(share):
         pairs = pairs_around(math.log1p(-share * tolerance), 12)
-        return statuses(pairs, silent, policy, hypotheses=2)[0]
+        return statuses(pairs, silent, policy, hypotheses=2, now=one, then=one)[0]
 
     assert status(0) == "pass"
     assert status(MARGIN) == "pass"
@@ -318,8 +322,7 @@ def test_rates_on_recorded_pairs(replay):
                 replay.duet_rates([one.slower(1 + work) for one in duets[:200]], hypotheses)
                 for work in (0.05, 0.1)
             )
-            # Recorded pairs hold the luck of interpreters as scatter: here it counts twice.
-            assert min(five.regression) >= 0.8
+            assert min(five.regression) >= 0.85
             assert min(ten.regression) >= 0.98
 
 
