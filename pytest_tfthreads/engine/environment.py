@@ -33,7 +33,7 @@ class EnvironmentUnfitError(Exception):
 
 
 class OwnEnvironmentError(EnvironmentUnfitError):
-    """It is this one."""
+    """The environment that was named is that of this process."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.engine.shared_process import SharedProcess
 from pytest_tfthreads.system.leases.leases import Leases
 
-_MAX_ENVIRONMENTS = 2  # of one home; an interpreter holds some 200 MB of its own, and each deal one
+_MAX_ENVIRONMENTS = 2  # of one home; each deal of each has an interpreter, some 200 MB of its own
 _Key = tuple[Home, Env]
 _LOOK_AGAIN = Preload(())
 
@@ -109,7 +109,7 @@ class Launcher:
 
     def release(self, home: Home) -> None:
         """End the interpreters of this home, of every deal, which nothing runs in."""
-        for key in [key for key in self._interpreters if replace(key[0], deal=home.deal) == home]:
+        for key in self._keys_of(home):
             self._interpreters.pop(key).close()
 
     def sharing(
@@ -183,14 +183,18 @@ class Launcher:
 
     def _make_room(self, home: Home, env: Env) -> None:
         # Those of a group are all needed, however many they are.
-        here = [key for key in self._interpreters if replace(key[0], deal=home.deal) == home]
-        others = dict.fromkeys(one for _, one in here if one != env)
-        busy = {one for home, one in here if self._interpreters[home, one].is_busy}
+        here = self._keys_of(home)
+        others = dict.fromkeys(key[1] for key in here if key[1] != env)
+        busy = {key[1] for key in here if self._interpreters[key].is_busy}
         idle = [one for one in others if one not in busy]
         dropped = idle[: max(0, len(others) + 1 - _MAX_ENVIRONMENTS)]
         for key in here:
             if key[1] in dropped:
                 self._interpreters.pop(key).close()
+
+    def _keys_of(self, home: Home) -> list[_Key]:
+        """Of this home's interpreters, of every deal; those used last come last."""
+        return [key for key in self._interpreters if replace(key[0], deal=home.deal) == home]
 
     def _wait_for_the_others(self, key: _Key) -> None:
         """Nothing may import beside a measurement."""
