@@ -36,7 +36,9 @@ def render(deployment: Deployment, advice: Sequence[str], warnings: Sequence[str
     if deployment.data_threads:
         remarks.append("no variable sets the pool of a tf.data pipeline; write into its code:")
     remarks += [line.removeprefix("# ") for line in deployment.code]
-    if deployment.data_threads is not None and deployment.environment:
+    if not deployment.sets_pools:
+        remarks.append("TensorFlow's pools are left alone: they do not reach a tf.data pipeline")
+    elif deployment.data_threads is not None and deployment.environment:
         remarks.append(
             f"{_all(deployment.environment)}: as the pipeline was measured; a model in the same "
             "process needs numbers of its own"

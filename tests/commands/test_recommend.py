@@ -138,16 +138,24 @@ def test_the_pool_of_a_pipeline_is_in_each_format_and_only_in_comments(tmp_path)
         assert "threadpool" not in written(ONE, as_)
 
 
-def test_the_pool_of_a_saved_pipeline_is_recommended_with_it(recommend, tmp_path):
+@pytest.mark.parametrize("as_", FORMATS)
+@pytest.mark.parametrize(("pools", "sets_tensorflows"), [((1, 2), False), ((2, 2), True)])
+def test_a_swept_pool_of_a_saved_pipeline_is_recommended_in_place_of_tensorflows(
+    recommend, tmp_path, pools, sets_tensorflows, as_
+):
     path = tmp_path / ".benchmarks/x/0001_a.json"
     run = json.loads(Path(save(path)).read_text())
-    for number, benchmark in enumerate(run["benchmarks"], start=1):
-        benchmark["extra_info"]["tf_threads"]["data_threads"] = number
+    for size, benchmark in zip(pools, run["benchmarks"], strict=True):
+        benchmark["extra_info"]["tf_threads"]["data_threads"] = size
     path.write_text(json.dumps(run))
-    code, out, _ = recommend("--format=env")
+    code, out, _ = recommend(f"--format={as_}")
     assert code == 0
-    assert "# options.threading.private_threadpool_size = 2" in out.splitlines()
-    assert "TF_NUM_INTRAOP_THREADS=2" in out.splitlines()
+    assert "options.threading.private_threadpool_size = 2" in out
+    names = {"TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"}
+    acted_on = [line for line in out.splitlines() if not line.startswith("#")]
+    assert any(name in line for name in names for line in acted_on) == sets_tensorflows
+    if as_ != "json":
+        assert ("# TensorFlow's pools are left alone" in out) != sets_tensorflows
 
 
 def test_a_sweep_that_left_the_question_open_is_no_answer_without_a_warning(recommend, tmp_path):

@@ -18,9 +18,10 @@ SCHEMA = 1
 class Deployment:
     """One configuration as it is launched.
 
-    `pools` are the sizes to set (0: none is set, the number is TensorFlow's choice). `instances`
-    has the CPUs of each process. `terms` is what the id says beside the threads. `data_threads` is
-    the size of a tf.data pipeline's private pool, as in a measurement.
+    `pools` are the sizes to set (0: none is set, the number is TensorFlow's choice); without
+    `sets_pools` they are those of the measurement, and neither is to be set. `instances` has the
+    CPUs of each process. `terms` is what the id says beside the threads. `data_threads` is the size
+    of a tf.data pipeline's private pool, as in a measurement.
     """
 
     test: str
@@ -30,6 +31,7 @@ class Deployment:
     terms: str
     host: Host
     data_threads: int | None = None
+    sets_pools: bool = True
 
     def __post_init__(self) -> None:
         if not self.instances or not all(self.instances):
@@ -56,6 +58,8 @@ class Deployment:
         return max(map(len, self.instances))
 
     def _sizes(self) -> list[tuple[str, int]]:
+        if not self.sets_pools:
+            return []
         return [
             ("TF_NUM_INTRAOP_THREADS", self.pools.intra),
             ("TF_NUM_INTEROP_THREADS", self.pools.inter),
@@ -92,6 +96,7 @@ def deployment_of(recommendation: Recommendation) -> Deployment:
         terms=candidate.terms.lstrip("-"),
         host=Host.of(measurement),
         data_threads=measurement.data_threads,
+        sets_pools=not recommendation.is_pool_swept,
     )
 
 

@@ -119,6 +119,11 @@ class Recommendation:
         return [alias for alias in self.aliases if alias.same_as == configuration.id]
 
     @property
+    def is_pool_swept(self) -> bool:
+        """Whether configurations differ in the size of a tf.data pipeline's private pool."""
+        return is_pool_swept([one.candidate for one in self.configurations])
+
+    @property
     def shortest_call(self) -> Configuration | None:
         """Where several instances were measured: the configuration that answers soonest."""
         return self.front[-1] if self.front else None
@@ -230,7 +235,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         limit=next((keyword for keyword, _ in limits if keyword), ""),
         settings=settings(
             configurations[best].candidate,
-            is_pool_swept=len({one.measurement.data_threads for one in compared}) > 1,
+            sets_pools=not is_pool_swept(compared),
         ),
         not_compared=comparison.not_compared,
         front=tuple(configurations[one.id] for one in _front(compared)),
@@ -312,12 +317,20 @@ def threads(candidate: Candidate) -> int:
     return max(pools.intra, pools.inter, len(candidate.measurement.cpus) if unknown else 0)
 
 
-def settings(candidate: Candidate, is_pool_swept: bool = False) -> tuple[str, ...]:
+def is_pool_swept(candidates: Sequence[Candidate]) -> bool:
+    """Whether they differ in the size of a tf.data pipeline's private pool.
+
+    Then nothing is to be set of TensorFlow's two pools: they do not reach the pipeline, and would
+    limit a model beside it.
+    """
+    return len({one.measurement.data_threads for one in candidates}) > 1
+
+
+def settings(candidate: Candidate, sets_pools: bool = True) -> tuple[str, ...]:
     """Lines to paste: the marker as asked for, calls and environment with the numbers it meant.
 
-    Of a tf.data pipeline also those for its pool. `is_pool_swept`: configurations differ in the
-    size of that pool. Then its lines stand in place of those for TensorFlow's pools, which do not
-    reach it, and which would limit a model beside the pipeline.
+    Of a tf.data pipeline also those for its pool. Without `sets_pools`, TensorFlow's two pools are
+    left alone.
     """
     asked, pools = candidate.threads, candidate.measurement.requested
     arguments = f"intra={_literal(asked.intra)}, inter={_literal(asked.inter)}"
@@ -325,19 +338,19 @@ def settings(candidate: Candidate, is_pool_swept: bool = False) -> tuple[str, ..
         arguments += f", instances={_literal(asked.instances)}"
     lines = [f"@pytest.mark.tf_threads({arguments})"]
     lines += pool_lines(candidate.measurement.data_threads)
+    sizes = {"intra": pools.intra, "inter": pools.inter} if sets_pools else {}
     variables = []
-    for name, count in (("intra", pools.intra), ("inter", pools.inter)):
+    for name, count in sizes.items():
         if count == 0:
             continue
-        if not is_pool_swept:
-            lines.append(f"tf.config.threading.set_{name}_op_parallelism_threads({count})")
+        lines.append(f"tf.config.threading.set_{name}_op_parallelism_threads({count})")
         variables.append(f"TF_NUM_{name.upper()}OP_THREADS={count}")
     if candidate.placements:
         lines += launch_lines(candidate.placements, variables, "COMMAND")
-    elif variables and not is_pool_swept:
+    elif variables:
         lines.append(" ".join(variables))
-    left = [name for name, count in (("intra", pools.intra), ("inter", pools.inter)) if count == 0]
-    if left and not is_pool_swept:
+    left = [name for name, count in sizes.items() if count == 0]
+    if left:
         lines.append(f"# {' and '.join(left)}: nothing to set, the number is TensorFlow's choice")
     if candidate.terms:
         lines.append(f"# measured under the terms {candidate.terms.lstrip('-')}")
