@@ -1,5 +1,6 @@
 """Fixtures that run pytest as a user does, with a fake TensorFlow or the real one."""
 
+import compileall
 import contextlib
 import fcntl
 import importlib.util
@@ -118,11 +119,18 @@ class Suite:
         return result, {one["name"]: one for one in benchmarks}
 
 
+@pytest.fixture(scope="session")
+def fake_tensorflow():
+    """The path of the fake, with its bytecode: runs of users' suites write none."""
+    compileall.compile_dir(FAKE_TENSORFLOW, quiet=1)
+    return FAKE_TENSORFLOW
+
+
 @pytest.fixture
-def suite(bare_pytester, monkeypatch):
+def suite(bare_pytester, monkeypatch, fake_tensorflow):
     """A suite with the fake TensorFlow first on the path of the run and of all its processes."""
-    monkeypatch.syspath_prepend(FAKE_TENSORFLOW)
-    monkeypatch.setenv("PYTHONPATH", str(FAKE_TENSORFLOW))
+    monkeypatch.syspath_prepend(fake_tensorflow)
+    monkeypatch.setenv("PYTHONPATH", str(fake_tensorflow))
     return Suite(bare_pytester)
 
 
