@@ -1,7 +1,8 @@
 """A pytest plugin: as many processes started by hand take turns with the instances measured.
 
-Their calls a second in each turn go to the file that the environment variable BESIDE names, a list
-for each run of the instances.
+There are two sets of them: of one, each process runs its loop in a test of pytest. The calls a
+second of each set in each turn go to the file that the environment variable BESIDE names: a list
+for each run of the instances, with a list for each set.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tfthreads.runner import executor
 
+OVERHEAD = Path(__file__).parents[1] / "overhead"
 ROUND_S = 0.0055  # that of the plugin, or a little more
-RATES: list[list[float | None]] = []
+RATES: list[list[list[float | None]]] = []
 conduct = executor.run_interleaved
 
 
 def run_interleaved(members, ring, *args):
-    by_hand = ByHand(os.environ["WORKLOAD"], ring.rounds_a_turn)
-    conduct([*members, by_hand], ring, *args)
-    RATES.append(by_hand.rates())
+    sets = [
+        ByHand(options, os.environ["WORKLOAD"], ring.rounds_a_turn)
+        for options in ((), ("--in-pytest",))
+    ]
+    conduct([*members, *sets], ring, *args)
+    RATES.append([by_hand.rates() for by_hand in sets])
 
 
 def pytest_configure():
@@ -41,7 +47,8 @@ def pytest_unconfigure():
 class ByHand:
     """A member of a ring, as the engine has them."""
 
-    def __init__(self, workload: str, rounds_a_turn: int) -> None:
+    def __init__(self, options: Sequence[str], workload: str, rounds_a_turn: int) -> None:
+        self._options = options
         self._workload = workload
         self._rounds_a_turn = rounds_a_turn
         self._processes: list[subprocess.Popen] = []
@@ -51,9 +58,15 @@ class ByHand:
     def set_up(self, sets):
         script = [sys.executable, str(Path(__file__).with_name("plain_loop.py")), self._workload]
         for (cpu,) in self._sets(sets):
-            process = subprocess.Popen([*script, str(cpu)], stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                [*script, str(cpu), *self._options],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(OVERHEAD), "PYTHONHASHSEED": "0"},
+            )
             self._processes.append(process)
-            assert process.stdout.readline() == "ready\n"
+            while (line := process.stdout.readline()) != "ready\n":
+                assert line, "a process started by hand has ended"
             process.send_signal(signal.SIGSTOP)
 
     def take_turn(self, sets, layout):
@@ -74,7 +87,8 @@ class ByHand:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
                 process.send_signal(signal.SIGCONT)
-            self._answers.append(process.communicate()[0])
+            lines = process.communicate()[0].splitlines()
+            self._answers += [line for line in lines if line.startswith("[")]
 
     def rates(self) -> list[float | None]:
         """Calls a second of all together, in each turn; None where one has not come to a round.

@@ -15,7 +15,8 @@ at once, passes, and leaves nothing.
 Prints a table, and of each violation at once how to repeat its try. The moments are parts of the
 time that an undisturbed run takes here, so a try that is repeated breaks at nearly the same place.
 A try whose moment came too late is made again with an earlier one; if that is too late as well, it
-counts as missed. Disks are broken by root alone.
+counts as missed. Disks are broken, and memory is limited, by root alone. Clocks step as far as
+Python's `time` tells: by up to a day, back and forth, at every hundredth reading or so.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sandbox import (
+    CLOCK_STEPS,
     Room,
     Run,
     Violation,
     check_processes,
     check_saved,
     check_temporary,
+    little_memory,
     mount,
     room_of,
     unmount,
@@ -104,6 +107,9 @@ def memory():
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
     globals()["held"] = bytearray(4 << 30)
 
+def out_of_memory():
+    globals()["held"] = b"x" * (4 << 30)
+
 def closed():
     os.closerange(3, 256)
 
@@ -111,7 +117,7 @@ def closed():
 def break_down(phase):
     if KIND and phase == PHASE:
         open("broke", "w").close()
-        globals()[KIND]()
+        globals()[KIND.replace("-", "_")]()
 
 @pytest.fixture
 def prepared():
@@ -236,7 +242,8 @@ class Kind:
 
     `codes`: exit codes that are right. `words`: one of them is in the output where the code is 1.
     `is_kill`: pytest itself cannot tidy up, and the next run does it. `disk`: how its disk is
-    mounted, where the fault needs one of its own.
+    mounted, where the fault needs one of its own. `memory_bytes`: the limit of a cgroup that the
+    run is put into. `variables` are set in its environment.
     """
 
     name: str
@@ -248,6 +255,8 @@ class Kind:
     phases: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     disk: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
     def may_break(self, phase: str) -> Sequence[str]:
         """How the names of tests begin that may fail."""
@@ -348,6 +357,13 @@ KINDS = {
         ),
         _outside("stop-guard", "guard", signal.SIGSTOP, codes=(0,)),
         _outside(
+            "pause-measuring", "measuring", signal.SIGSTOP, signal.SIGCONT, codes=(0,), pause_s=0.5
+        ),
+        _outside(
+            "pause-worker", "worker", signal.SIGSTOP, signal.SIGCONT,
+            codes=(0,), pause_s=0.5, layouts=("workers",),
+        ),
+        _outside(
             "kill-worker", "worker", signal.SIGKILL,
             codes=(0, 1), words=("crashed",), layouts=("workers",), is_kill=True,
         ),
@@ -361,6 +377,8 @@ KINDS = {
         _inside("children", [], codes=(0,)),
         _inside("escapees", [], codes=(0,)),
         _inside("memory", ["MemoryError"]),
+        _inside("out-of-memory", ["SIGKILL"], memory_bytes=1 << 30),
+        Kind("clock-steps", frozenset((0,)), variables=((CLOCK_STEPS, "1"),)),
         _inside("closed", ["closed file descriptors that it does not own"]),
         Kind("full-disk", frozenset((0, 1, 4)), send=_fill, disk=("-o", "size=8m")),
         Kind(
@@ -431,13 +449,18 @@ def attempt(
     `earlier`: what the moment is multiplied by.
     """
     layout, part, phase = rng.choice(kind.layouts), rng.random(), rng.choice(_PHASES)
-    variables = {}
+    variables = dict(kind.variables)
     if kind.phases:
-        variables = {"FAULT": kind.name, "FAULT_PHASE": phase}
+        variables |= {"FAULT": kind.name, "FAULT_PHASE": phase}
         variables["FAULT_ROUND"] = str(rng.randrange(20))
     where = f"{layout}, {phase if kind.phases else f'at {part * earlier:.0%}'}"
     moment_s = part * earlier * length_s(layout, is_fake) if kind.send else 0.0
-    with room_for(layout, kind.disk, is_fake) as room:
+    with contextlib.ExitStack() as stack:
+        cgroup = None
+        if kind.memory_bytes is not None:
+            cgroup = stack.enter_context(little_memory(kind.memory_bytes))
+        room = stack.enter_context(room_for(layout, kind.disk, is_fake))
+        room.cgroup = cgroup
         run = room.start([*ARGUMENTS.get(layout, ()), *kind.arguments], **variables)
         try:
             is_done = True

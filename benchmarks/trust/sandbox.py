@@ -19,7 +19,10 @@ from pytest_tfthreads.core.saved_runs import parse_run
 
 _TOP = Path(__file__).parents[2]
 _FAKE_TENSORFLOW = _TOP / "tests" / "fake_tensorflow"
+_STEPPING_CLOCK = Path(__file__).parent / "stepping_clock"
+CLOCK_STEPS = "CLOCK_STEPS"  # a variable of a run
 _RUN_VARIABLE = "TRUST_RUN"
+_CGROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))  # of version 1, of version 2
 # No machine, however busy, needs as long for such a run.
 LONGEST_S = 180.0
 _PATIENCE_S = 20.0
@@ -39,6 +42,7 @@ class Room:
     test_file: str  # the text of test_it.py
     is_fake: bool = True  # TensorFlow
     runs: int = 0
+    cgroup: Path | None = None  # all runs are put into it
 
     def __post_init__(self) -> None:
         for place in (self.project, self.temporary, self.disk / "cache"):
@@ -106,7 +110,9 @@ class Run:
                     _RUN_VARIABLE: self.mark.partition("=")[2],
                     "PYTHONPATH": os.pathsep.join(
                         # What is tried is what lies beside this file.
-                        [str(_FAKE_TENSORFLOW)] * room.is_fake + [str(_TOP)]
+                        [str(_FAKE_TENSORFLOW)] * room.is_fake
+                        + [str(_STEPPING_CLOCK)] * (CLOCK_STEPS in variables)
+                        + [str(_TOP)]
                     ),
                     "PYTHONDONTWRITEBYTECODE": "",
                     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # other plugins take half the time
@@ -118,8 +124,14 @@ class Run:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_hear_signals,
+                preexec_fn=self._begin,
             )
+
+    def _begin(self) -> None:
+        """In the process that becomes pytest."""
+        _hear_signals()
+        if self.room.cgroup is not None:
+            (self.room.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     @property
     def output(self) -> str:
@@ -213,6 +225,22 @@ def room_of(test_file: str, disk: Sequence[str] = (), is_fake: bool = True) -> I
     finally:
         unmount(path / "disk")
         shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def little_memory(limit_bytes: int) -> Iterator[Path]:
+    """A cgroup that may take so much memory, swap included. Takes root."""
+    top = next(place for place in _CGROUPS if (place / "cgroup.procs").exists())
+    group = Path(tempfile.mkdtemp(prefix="trust-", dir=top))
+    try:
+        limits = {"memory.limit_in_bytes": limit_bytes, "memory.max": limit_bytes}
+        limits |= {"memory.memsw.limit_in_bytes": limit_bytes, "memory.swap.max": 0}
+        for name, number in limits.items():
+            if (group / name).exists():  # each version of cgroups has names of its own
+                (group / name).write_text(str(number))
+        yield group
+    finally:
+        group.rmdir()
 
 
 def mount(*words: str | Path) -> None:

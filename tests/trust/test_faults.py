@@ -1,10 +1,12 @@
 """The campaign of faults sees what must not be. Most runs here are made up, and cost nothing."""
 
 import dataclasses
+import itertools
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -197,9 +199,41 @@ def test_each_kind_that_breaks_inside_is_in_the_project(faults):
     inside = [one for one in faults.KINDS.values() if one.phases]
     assert inside
     for kind in inside:
-        assert f"def {kind.name}():" in faults.PROJECT
-    assert all(bool(one.send) != bool(one.phases) for one in faults.KINDS.values())
+        assert f"def {kind.name.replace('-', '_')}():" in faults.PROJECT
+    from_outside = [(one.send, one.variables) for one in faults.KINDS.values() if not one.phases]
+    assert all(bool(send) != bool(variables) for send, variables in from_outside)
+    assert not any(kind.send or kind.variables for kind in inside)
     assert all(f'break_down("{phase}")' in faults.PROJECT for phase in faults._PHASES)
+
+
+def test_clocks_step_back_and_forth_where_a_run_asks_for_it(sandbox):
+    read = "import time; print(*[time.time() for _ in range(2000)])"
+    environment = {**os.environ, "PYTHONPATH": str(sandbox._STEPPING_CLOCK)}
+    done = subprocess.run(
+        [sys.executable, "-c", read], env=environment, check=True, capture_output=True, text=True
+    )
+    times_s = [float(one) for one in done.stdout.split()]
+    steps_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
+    assert min(steps_s) < -60
+    assert max(steps_s) > 60
+
+
+def test_a_cgroup_has_little_memory_and_is_gone_afterwards(sandbox, monkeypatch, tmp_path):
+    memory = tmp_path / "cgroup"
+    touch(memory / "cgroup.procs", "")
+    monkeypatch.setattr(sandbox, "_CGROUPS", (tmp_path / "none", memory))
+
+    def mkdtemp(prefix, dir):  # as the kernel makes a group, but that its files are real ones
+        touch(dir / "group" / "memory.max", "max\n")
+        return str(dir / "group")
+
+    monkeypatch.setattr(sandbox.tempfile, "mkdtemp", mkdtemp)
+    with sandbox.little_memory(1 << 30) as group:
+        limit = group / "memory.max"
+        assert limit.read_text() == str(1 << 30)
+        assert not (group / "memory.limit_in_bytes").exists()
+        limit.unlink()
+    assert not group.exists()
 
 
 def test_signals_go_to_the_last_process_of_a_role(faults, monkeypatch):
