@@ -3,7 +3,7 @@
 Nothing is imported here that a run without marked tests does not need. In a measuring process only
 the fixtures and the tests' ids are ours.
 
-The other hooks are in `hooks`, in `benchmark_bridge.Saving` and in `xdist_bridge.distribution`
+The other hooks are in `hooks`, in `benchmark_bridge.saving` and in `xdist_bridge.distribution`
 (pytest-xdist's controller).
 """
 

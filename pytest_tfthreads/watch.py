@@ -84,7 +84,7 @@ class Watch:
         # Without marked tests too: the number of a saved run is safe only if all who save take it
         # in the same way, and suites with and without marked tests share a directory.
         if can_measure() and any(config.getoption(name, None) for name in _SAVING):
-            from pytest_tfthreads.benchmark_bridge import saving_of
+            from pytest_tfthreads.benchmark_bridge.saving import saving_of
 
             saving_of(config)
 

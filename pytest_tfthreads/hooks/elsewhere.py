@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import benchmark_fixture
 from pytest_tfthreads.names import MARKER, NEEDS_LINUX
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.options import SKIP
@@ -34,7 +34,7 @@ class Elsewhere:
             yield
             return
         # What it took here would pass for a measurement of its configuration.
-        with benchmark_bridge.unmeasured(item.config):
+        with benchmark_fixture.unmeasured(item.config):
             yield
 
     @pytest.hookimpl(tryfirst=True)

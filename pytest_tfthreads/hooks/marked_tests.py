@@ -8,7 +8,12 @@ from statistics import fmean
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import (
+    benchmark_items,
+    benchmark_settings,
+    comparing,
+    under_xdist,
+)
 from pytest_tfthreads.core.abreast import Selected
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -83,11 +88,11 @@ class MarkedTests:
         self._attempts = Attempts(config)
         self._briefing = read_briefing(config)
         if self._briefing is not None:
-            benchmark_bridge.leave_comparing_to_the_controller(config)
+            comparing.leave_comparing_to_the_controller(config)
         if distribution is not None:
             distribution.before_measuring = results.check_places
         if distribution is not None or roles.is_worker(config):
-            benchmark_bridge.hold_only(config)
+            under_xdist.hold_only(config)
 
     def isolation(self) -> Isolation:
         if self._isolation is None:
@@ -105,7 +110,7 @@ class MarkedTests:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        benchmark_bridge.return_only(self._config)
+        under_xdist.return_only(self._config)
         if self._distribution is not None and self._is_judging():
             # The workers judge, out of sight; here it is said what they judge by, or cannot.
             gate = Gate.open(self._config, self._settings.policy, hypotheses=0)
@@ -125,12 +130,12 @@ class MarkedTests:
         self._prepare_first(session.items)
         if roles.is_worker(self._config):
             unmeasured = [item for item in session.items if case_of(item) is None]
-            benchmark_bridge.skip_unmeasured(unmeasured)
+            under_xdist.skip_unmeasured(unmeasured)
             if self._saw_marked:
-                benchmark_bridge.warn_of_no_measurements(self._config, unmeasured)
-                benchmark_bridge.leave_files_to_the_controller(self._config)
+                under_xdist.warn_of_no_measurements(self._config, unmeasured)
+                under_xdist.leave_files_to_the_controller(self._config)
             else:
-                benchmark_bridge.return_comparing(self._config)
+                comparing.return_comparing(self._config)
         to_run = [
             item for item in session.items if case_of(item) is not None and not _runs_here(item)
         ]
@@ -139,20 +144,20 @@ class MarkedTests:
                 to_run = self._serve(self._settings.abreast, session)
             if to_run:
                 self._sharing_another = self.isolation().plan_sharing(to_run)
-            measuring = [item for item in to_run if benchmark_bridge.may_measure(item)]
+            measuring = [item for item in to_run if benchmark_items.may_measure(item)]
             if measuring and self._abreast is None:
                 self._check_places(measuring[0])
             self._progress.plan(self._foreseen(session.items))
         self._preload(to_run, session.items)
         if self._is_judging():
             # Which tests measure is known for certain only when they have.
-            hypotheses = len(METRICS) * sum(map(benchmark_bridge.may_measure, to_run))
+            hypotheses = len(METRICS) * sum(map(benchmark_items.may_measure, to_run))
             self._gate = Gate.open(self._config, self._settings.policy, hypotheses)
             self._results.add_notes(self._gate.notes)
             must_judge = bool(to_run) or "no-baseline" in self._settings.policy.fail_on
             if self._gate.mistake and must_judge:
                 raise pytest.UsageError(self._gate.mistake)
-        is_measured = to_run and benchmark_bridge.is_enabled(self._config)
+        is_measured = to_run and benchmark_items.is_enabled(self._config)
         if self._gate is not None and is_measured:
             self._plan(to_run)
             self._make_baseline_ready(self._gate, to_run)
@@ -217,7 +222,7 @@ class MarkedTests:
         """
         to_run, wanted, others = [], [], []
         for item in session.items:
-            if not (_is_ours(item) and benchmark_bridge.may_measure(item)):
+            if not (_is_ours(item) and benchmark_items.may_measure(item)):
                 others.append(item)
                 continue
             to_run.append(item)
@@ -276,7 +281,7 @@ class MarkedTests:
         if not foreseen:
             return
         process_s = fmean(
-            Pace.of_budget(benchmark_bridge.budget_s(item)).process_s for item in items
+            Pace.of_budget(benchmark_settings.budget_s(item)).process_s for item in items
         )
         workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
         budget = self.isolation().plan(foreseen, process_s, 1 / workers)
@@ -306,7 +311,7 @@ class MarkedTests:
             case = case_of(item)
             assert case is not None
             count = case.processes or settings.processes
-            if not benchmark_bridge.measures(item):
+            if not benchmark_items.measures(item):
                 count = int(item.nodeid not in self._sharing_another)
             elif self._abreast is not None:  # nobody knows how many there will be elsewhere
                 count = 1
@@ -398,7 +403,7 @@ class MarkedTests:
 
 
 def _selected(item: pytest.Item) -> Selected:
-    process_s = Pace.of_budget(benchmark_bridge.budget_s(item)).process_s
+    process_s = Pace.of_budget(benchmark_settings.budget_s(item)).process_s
     return Selected(collection.nodeid_of(item), process_s)
 
 
@@ -423,4 +428,4 @@ def _runs_here(item: pytest.Item) -> bool:
         return True
     if item.get_closest_marker("skip") is not None:
         return True
-    return benchmark_bridge.is_skipped(item)
+    return benchmark_items.is_skipped(item)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import benchmark_results, comparing, under_xdist
+from pytest_tfthreads.benchmark_bridge.saving import saving_of, why_unwritable
 from pytest_tfthreads.core.decode import DecodeError
 from pytest_tfthreads.hooks.html_report import HtmlReport
 from pytest_tfthreads.hooks.leasing import Leasing
@@ -64,7 +65,7 @@ class SessionResults:
 
     def check_places(self) -> None:
         """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
-        if found := benchmark_bridge.why_unwritable(self._config):
+        if found := why_unwritable(self._config):
             raise pytest.UsageError("\n".join(found))
 
     def saw_marked(self) -> None:
@@ -118,13 +119,13 @@ class SessionResults:
 
     def _guard(self) -> None:
         if not roles.is_worker(self._config):
-            benchmark_bridge.saving_of(self._config).guard()
+            saving_of(self._config).guard()
 
     def _record(self, measured: MeasuredTest, place: Place) -> None:
         """Add it to what this run has found."""
         self._run_results.add(measured, place)
         self._recorded.append(
-            benchmark_bridge.add(
+            benchmark_results.add(
                 self._config,
                 nodeid=measured.fullname,
                 name=measured.name,
@@ -161,8 +162,8 @@ class SessionResults:
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, exitstatus: int
     ) -> Generator[None, object, None]:
-        if benchmark_bridge.holds_only_ours(self._config):
-            benchmark_bridge.shorten_table(self._config)
+        if benchmark_results.holds_only_ours(self._config):
+            benchmark_results.shorten_table(self._config)
             self._summarize(terminalreporter, exitstatus)
             yield
         else:
@@ -191,7 +192,7 @@ class SessionResults:
         if self._settings.duet:
             lines += self._run_results.lack_of_comparisons()
         if self._measured_nothing_asked_for():
-            lines.append(benchmark_bridge.UNMEASURED)
+            lines.append(under_xdist.UNMEASURED)
         elif self._distribution is not None and self._run_results.has_measurements:
             lines.append("Under pytest-xdist marked tests are measured, and no others.")
         lines += self._run_results.preloaded(self._settings.preload.names, verbose=verbose)
@@ -209,7 +210,7 @@ class SessionResults:
         # Called once for each file that is written: the same each time.
         for recorded, one in zip(self._recorded, self._run_results.measured, strict=True):
             recorded.update(one.recorded)
-        output_json[benchmark_bridge.EXTRA_INFO] = self._run_results.to_json(
+        output_json[benchmark_results.EXTRA_INFO] = self._run_results.to_json(
             self._settings.seed, self._is_complete()
         )
 
@@ -238,7 +239,7 @@ class SessionResults:
         """A failed test outweighs a file that could not be written."""
         if _has_ended_badly(session) or roles.is_worker(self._config):
             return
-        saving = benchmark_bridge.saving_of(self._config)
+        saving = saving_of(self._config)
         if saving.is_broken:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         elif self._unwritten or saving.has_failed:
@@ -268,7 +269,7 @@ class SessionResults:
             RunContent(
                 when=datetime.now(timezone.utc).isoformat(),
                 source=f"tests of {self._config.rootpath.name}",
-                commit=benchmark_bridge.commit_of(self._config),
+                commit=comparing.commit_of(self._config),
                 complete=self._is_complete(),
                 notes=(
                     *self._notes,
@@ -277,11 +278,11 @@ class SessionResults:
                 ),
             )
         )
-        storage = benchmark_bridge.storage_of(self._config)
+        storage = comparing.storage_of(self._config)
         return content if storage is None else with_releases(content, storage)
 
     def _measured_nothing_asked_for(self) -> bool:
-        held = benchmark_bridge.was_held(self._config) and not roles.is_worker(self._config)
+        held = under_xdist.was_held(self._config) and not roles.is_worker(self._config)
         return held and not self._run_results.has_measurements
 
     def _must_judge(self) -> bool:

@@ -111,13 +111,13 @@ def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int])
 
     import pytest
 
-    from pytest_tfthreads import benchmark_bridge
+    from pytest_tfthreads.benchmark_bridge import preparing
     from pytest_tfthreads.measuring.forks import Forks
     from pytest_tfthreads.measuring.session import MeasuringSession
     from pytest_tfthreads.measuring.shared_session import SharedSession
 
-    benchmark_bridge.leave_git_alone()
-    benchmark_bridge.try_timers_briefly()
+    preparing.leave_git_alone()
+    preparing.try_timers_briefly()
     session = (SharedSession if sent.order.files else MeasuringSession)(sent, connection, own)
     pytest.main(list(call.args), plugins=[session, Forks(_flush_standard_streams), *call.plugins])
     return session.reply()

@@ -118,9 +118,9 @@ def _preload_pytest() -> None:
         arguments = ["--noconftest", "-c", os.devnull, "--rootdir", os.sep]
         pytest.main(arguments, plugins=[EndAtOnce()])
     _import_what_sessions_need()
-    from pytest_tfthreads import benchmark_bridge
+    from pytest_tfthreads.benchmark_bridge import preparing
 
-    benchmark_bridge.preload()
+    preparing.preload()
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
 

@@ -16,7 +16,12 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import (
+    benchmark_fixture,
+    benchmark_settings,
+    extracting,
+    preparing,
+)
 from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.layout import MIN_ROUND_S
 from pytest_tfthreads.core.measurement import Pools, Sample
@@ -205,7 +210,7 @@ class MeasuringSession:
             config.workerinput = dict(self._call.workerinput)  # type: ignore[attr-defined]
             # Plugins that find themselves in a worker leave there what only its controller reads.
             config.workeroutput = {}  # type: ignore[attr-defined]
-        benchmark_bridge.prepare_options(config)
+        preparing.prepare_options(config)
         outcome = yield
         if outcome.excinfo is not None and not self._problems:
             self._problems.append(Problem.of(outcome.excinfo[1]))
@@ -288,7 +293,7 @@ class MeasuringSession:
 
     def _lay_out(self, item: pytest.Item) -> None:
         """Give `benchmark` our clock, warm-up and rounds; what the user says keeps its meaning."""
-        settings = benchmark_bridge.read_settings(item)
+        settings = benchmark_settings.read_settings(item)
         if settings is None:
             return
         options: dict[str, Any] = {}
@@ -303,7 +308,7 @@ class MeasuringSession:
             )
             options["min_rounds"] = 1
         recorder = self.recorder
-        recorder.expect_own_rounds(lambda: benchmark_bridge.is_pedantic(self._told.fixture))
+        recorder.expect_own_rounds(lambda: benchmark_fixture.is_pedantic(self._told.fixture))
         min_round_s = settings.min_time_s if "min_time" in settings.own else MIN_ROUND_S
         options |= {"timer": recorder, "min_time": min_round_s}
         if settings.own_timer is not None:
@@ -324,12 +329,12 @@ class MeasuringSession:
                 options["max_time"] = plan.max_time_s
                 options["calibration_precision"] = CalibrationPrecision(recorder)
                 self._options["max_time"] = settings.max_time_s
-        benchmark_bridge.override(item, **options)
+        benchmark_settings.override(item, **options)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self) -> Generator[None, Any, None]:
         outcome = yield
-        if outcome.excinfo is None and benchmark_bridge.is_fixture(outcome.get_result()):
+        if outcome.excinfo is None and benchmark_fixture.is_fixture(outcome.get_result()):
             self._told.fixture = outcome.get_result()
 
     @pytest.hookimpl(hookwrapper=True)
@@ -358,7 +363,7 @@ class MeasuringSession:
             pytest.fail(_RUN_AGAIN, pytrace=False)
         self._first_call_s = time.monotonic()
         outcome = yield
-        self._has_called_benchmark = benchmark_bridge.was_called(self._told.fixture)
+        self._has_called_benchmark = benchmark_fixture.was_called(self._told.fixture)
         if self._traced is not None:
             self._traced.finish()
         if outcome.excinfo is None:
@@ -367,7 +372,7 @@ class MeasuringSession:
             self.recorder.flags.append("unverified")
 
     def _take_sample(self, item: pytest.Item) -> None:
-        record = benchmark_bridge.extract(item.config, self._options)
+        record = extracting.extract(item.config, self._options)
         if record is None or self._first_call_s is None:
             return
         wall_s, cpu_s = self.recorder.rounds(record.rounds)

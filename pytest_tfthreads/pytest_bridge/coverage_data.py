@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import benchmark_fixture
 from pytest_tfthreads.engine.interpreter import COVERAGE_VARIABLES
 
 _STATE = "coverage"
@@ -63,8 +63,8 @@ class SentCoverage:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self) -> Generator[None, Any, None]:
         outcome = yield
-        if outcome.excinfo is None and benchmark_bridge.is_fixture(outcome.get_result()):
-            benchmark_bridge.surround(
+        if outcome.excinfo is None and benchmark_fixture.is_fixture(outcome.get_result()):
+            benchmark_fixture.surround(
                 outcome.get_result(), self._coverage.stop, self._coverage.start
             )
 

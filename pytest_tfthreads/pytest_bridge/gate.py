@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import comparing
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.gate.duet import judge_duet
 from pytest_tfthreads.core.gate.evidence import histories_of, history_of, pairs_of
@@ -31,7 +31,7 @@ def is_asked_for(config: pytest.Config, settings: Settings) -> bool:
     """Whether measurements are judged by others, saved or side by side."""
     if config.getoption("collectonly") or settings.abreast is not None:
         return False
-    return benchmark_bridge.compares(config) or settings.duet is not None
+    return comparing.compares(config) or settings.duet is not None
 
 
 class Gate:
@@ -74,7 +74,7 @@ class Gate:
         briefing = read_briefing(config)
         if briefing is not None and briefing.baseline is not None:
             return cls._told(briefing.baseline, policy, hypotheses * briefing.copies)
-        saved = benchmark_bridge.saved_runs(config)
+        saved = comparing.saved_runs(config)
         runs, problems = _read(saved.files)
         others, others_problems = _read(saved.elsewhere)
         others.sort(key=lambda run: run.moment)
@@ -84,7 +84,7 @@ class Gate:
         elif others_problems and not (runs or others):
             problem = others_problems.pop(saved.elsewhere[-1])
         if saved.named and problem:
-            mistake = benchmark_bridge.useless(config, problem)
+            mistake = comparing.useless(config, problem)
         notes = [*others_problems.values(), *problems.values()]
         return cls(
             policy, hypotheses, [*others, *runs], saved.named, mistake or problem, mistake, notes

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import benchmark_items, benchmark_settings
 from pytest_tfthreads.core.abreast import Begun
 from pytest_tfthreads.core.gate.budget import Budget
 from pytest_tfthreads.core.gate.duet import INTERPRETERS, is_decided
@@ -261,7 +261,7 @@ class Isolation:
                 if not is_shared:
                     self._progress.expect(processes=1, passes=1)
                     self._rings.run(0, [first])
-            measures = first.uses_benchmark and benchmark_bridge.is_enabled(self._config)
+            measures = first.uses_benchmark and benchmark_items.is_enabled(self._config)
             if measures:
                 self._found_to_measure.add(collection.group_of(group[0]))
             if not first.goes_on and not (measures and is_shared):
@@ -277,7 +277,7 @@ class Isolation:
                 item_runs[0] = self._item_run(group[0], self._here)
         self._sharing.end()
         with self._progress.test(
-            _title(group), [item.nodeid for item in group], benchmark_bridge.budget_s(group[0])
+            _title(group), [item.nodeid for item in group], benchmark_settings.budget_s(group[0])
         ):
             return self._run(item_runs, gate)
 
@@ -323,9 +323,7 @@ class Isolation:
 
     def _measures(self, item: pytest.Item) -> bool:
         """Whether the item is to be measured, as far as is known by now."""
-        return (
-            benchmark_bridge.measures(item) or collection.group_of(item) in self._found_to_measure
-        )
+        return benchmark_items.measures(item) or collection.group_of(item) in self._found_to_measure
 
     def _run(self, of_items: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
         foreseen = [
@@ -334,7 +332,7 @@ class Isolation:
         self._budget.begin(sum(foreseen), len(of_items))
         item_runs = self._measured_once(of_items)
         for one in item_runs:
-            if benchmark_bridge.is_missing(one.item):
+            if benchmark_items.is_missing(one.item):
                 one.fail(_NO_BENCHMARK, time.time())
         if self._abreast is not None:
             return {one.item.nodeid: self._run_for(self._abreast, one) for one in item_runs}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import comparing
 from pytest_tfthreads.core.threads import to_spec
 from pytest_tfthreads.engine.interleaving import Ring
 from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, Terms
@@ -162,7 +162,7 @@ def _call_here(config: pytest.Config, settings: Settings, preload: Preload | Non
 
 
 def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
-    may_be_open = settings.duet_if_open and benchmark_bridge.compares(config)
+    may_be_open = settings.duet_if_open and comparing.compares(config)
     return settings.duet is not None or settings.abreast is not None or may_be_open
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_tfthreads import benchmark_bridge
+from pytest_tfthreads.benchmark_bridge import benchmark_items
 from pytest_tfthreads.engine.order import Order, Step
 from pytest_tfthreads.engine.reply import RecordedWarning
 from pytest_tfthreads.pytest_bridge import collection, outcomes
@@ -152,8 +152,8 @@ class Sharing:
             not self._settings.share
             or self._orders.is_interactive
             or collection.mistake_of(item) is not None
-            or benchmark_bridge.is_missing(item)
-            or benchmark_bridge.may_measure_directly(item)
+            or benchmark_items.is_missing(item)
+            or benchmark_items.may_measure_directly(item)
         ):
             return None
         hooks = item.ihook.pytest_tfthreads_configure.get_hookimpls()

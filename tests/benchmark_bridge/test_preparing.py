@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from pytest_tfthreads.benchmark_bridge import precision_s
+from pytest_tfthreads.benchmark_bridge.preparing import precision_s
 
 
 def test_a_timers_precision_is_its_smallest_step_of_a_hundred():
