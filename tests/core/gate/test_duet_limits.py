@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from builders import measurement, sample
 from properties import tried
 from pytest_tfthreads.core.gate.duet import (
+    BETWEEN,
+    BETWEEN_DOF,
     BEYOND,
     INTERPRETERS,
     LOOKS,
@@ -17,9 +19,11 @@ from pytest_tfthreads.core.gate.duet import (
     errors_of_look,
     is_decided,
     judge_duet,
+    luck,
     mean_ratio,
     pairs_to_decide,
     status_by_looks,
+    with_luck,
 )
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import (
@@ -39,6 +43,44 @@ POLICY = Policy({"throughput": 0.05, "cpu_efficiency": 0.1})
 
 def duet(pairs, stored=(), hypotheses=2, policy=POLICY):
     return judge_duet("test_x", NOW, THEN, pairs, stored, policy, hypotheses, "main (0123456)")
+
+
+# By hand: of 12 pairs, three interpreters have 4 each. The squares of these shares sum up to 1/3,
+# and the spread of the pairs shows (1 - 1/3) / 11.
+@pytest.mark.parametrize(
+    ("pairs", "interpreters", "hidden"),
+    [(4, 2, 1 / 2 - 1 / 6), (12, 3, 1 / 3 - 2 / 33), (5, 3, 9 / 25 - 4 / 25), (7, 1, 1.0)],
+)
+def test_the_luck_that_pairs_hide(pairs, interpreters, hidden):
+    assert luck(pairs, interpreters, between=1.0) == pytest.approx(hidden, rel=1e-12)
+    assert luck(pairs, interpreters, between=0.1) == pytest.approx(0.01 * hidden, rel=1e-12)
+
+
+@pytest.mark.parametrize("interpreters", [1, 2, 3])
+def test_pairs_with_an_interpreter_each_hide_no_luck(interpreters):
+    assert luck(interpreters, interpreters, between=1.0) == (interpreters == 1)
+
+
+def test_hidden_luck_joins_the_variance_with_its_degrees_of_freedom():
+    joined = with_luck(LogRatio(0.1, 1e-4, 5.0), 2e-4)
+    assert joined.log_ratio == 0.1
+    assert joined.variance == pytest.approx(3e-4)
+    assert joined.dof == pytest.approx(9e-8 / (1e-8 / 5 + 4e-8 / 20))
+    assert with_luck(joined, 0.0) == joined
+
+
+def test_more_pairs_take_away_their_spread_and_not_the_luck_that_they_share():
+    """Of one interpreter a side, all pairs share its luck."""
+
+    def is_decided_with(count):
+        shown, hidden = (3e-4 - BETWEEN**2) * 6 / count, BETWEEN**2
+        dof = (shown + hidden) ** 2 / (shown**2 / (8 + count - 6) + hidden**2 / BETWEEN_DOF)
+        foreseen = LogRatio(-0.04, shown + hidden, dof)
+        return status_of(foreseen, 0.05, errors_of_look(count, 2), BEYOND) != "inconclusive"
+
+    expected = next(count for count in range(7, 101) if is_decided_with(count))
+    assert pairs_to_decide(LogRatio(-0.04, 3e-4, 8.0), 6, 0.05, 2, interpreters=1) == expected
+    assert pairs_to_decide(LogRatio(-0.04, 3e-4, 8.0), 6, 0.05, 2, interpreters=3) < expected
 
 
 def test_all_that_is_said_of_a_regression():
