@@ -45,8 +45,6 @@ _DEFAULT_ENV = {
     "PYTHONHASHSEED": "0",
 }
 _FORCED_ENV = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
-# Children of this process that may outlive their use here: they would be warned of as forgotten.
-_LEFT_TO_OTHERS: list[subprocess.Popen[bytes]] = []
 # With them coverage.py, and pytest-cov before 7.0, trace a Python process from its start.
 COVERAGE_VARIABLES = (
     *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
@@ -288,7 +286,8 @@ class Interpreter:
         self._have_guard_go_on()
         if self._is_shared:  # it goes when all have left it
             if self._process is not None and self._process.poll() is None:
-                _LEFT_TO_OTHERS.append(self._process)
+                # As if it had been waited for, or Python would warn of a child that still runs.
+                self._process.returncode = 0
         elif self._process is not None:
             try:
                 self._process.wait(_GRACE_S)

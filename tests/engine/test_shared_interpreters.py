@@ -230,6 +230,25 @@ def test_a_guard_that_somebody_stops_ends_when_pytest_is_killed(tmp_path, leases
     all_end([guard.pid, interpreter.pid])
 
 
+def test_who_leaves_a_shared_one_is_not_warned_that_it_still_runs(tmp_path, leases, all_end):
+    leaves = f"{STAYS}\none.close()\n"
+    command = [
+        sys.executable,
+        "-X",
+        "dev",
+        "-c",
+        leaves,
+        str(tmp_path),
+        str(FAKE_TENSORFLOW),
+        "run",
+    ]
+    user = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    )
+    assert "still running" not in user.stderr
+    all_end([int(user.stdout)])
+
+
 def test_names_that_somebody_else_has_are_left_alone(monkeypatch):
     name = rendezvous.address("run", {})
     with socket.socket(socket.AF_UNIX) as listener:
