@@ -2,7 +2,8 @@
 
 Warms up, prints a line, and goes on until SIGTERM. Then it prints the calls a round, and when each
 round began and ended, by a clock that all processes share. With --in-pytest the loop is the body of
-a test, in a session of pytest that does not know the plugin.
+a test, in a session of pytest that does not know the plugin. `benchmarks/overhead` has to be on the
+path of modules.
 """
 
 import json
