@@ -227,6 +227,8 @@ class _Connected:
     @property
     def is_there(self) -> bool:
         """Whether it can go on, as far as its interpreter has told by now."""
+        if self.interpreter.is_dead:  # who needed it before has seen that
+            return False
         with selectors.DefaultSelector() as selector:
             selector.register(self.interpreter.connection, selectors.EVENT_READ)
             try:
@@ -404,8 +406,12 @@ def _listen(
 ) -> None:
     """Hear what the processes and their interpreters say, until it is done or time is over.
 
-    Raises `ConnectionClosedError` if an interpreter dies.
+    Raises `ConnectionClosedError` if an interpreter dies, or has died before.
     """
+    if done():
+        return
+    if any(process.interpreter.is_dead for process in processes):
+        raise ConnectionClosedError
     longest_s = _LONGEST_WAIT_S if pulse is None else _PULSE_S
     deadline_s = None if seconds is None else time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:

@@ -3,13 +3,15 @@
 import os
 import socket
 
+import pytest
+
 from pytest_tfthreads.engine.measuring_process import (
     MeasuringProcess,
     _Connected,
     wait_for_all,
 )
 from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
-from pytest_tfthreads.engine.protocol import Connection
+from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
 
 
 class StubInterpreter:
@@ -98,6 +100,28 @@ def test_one_that_is_over_its_time_is_lost():
     process.send_on((0,), None)
     wait_for_all([process])
     assert process.is_lost
+    interpreter.close([process])
+
+
+def test_one_whose_interpreter_was_given_up_elsewhere_is_lost():
+    """Who asks another process of it finds that it has died, and closes its connection."""
+    interpreter = SharedStub()
+    process = MeasuringProcess(lambda: interpreter, ORDER, None, ())
+    interpreter.tell("stopped")
+    process.set_up_on((0,))
+    connected = process._process
+    assert connected.is_there
+
+    connected._is_stopped = False
+    interpreter.is_dead = True
+    interpreter.connection.close()
+    assert not connected.is_there
+    assert process.is_lost
+    wait_for_all([process])
+    with pytest.raises(ConnectionClosedError):
+        connected.interrupt(60.0)
+    connected._end = (0, 0)  # had it ended before, there would be nothing to wait for
+    assert connected.interrupt(60.0)
     interpreter.close([process])
 
 
