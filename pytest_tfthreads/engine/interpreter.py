@@ -280,6 +280,7 @@ class Interpreter:
         return failure.excerpt(self._log.fileno())
 
     def close(self) -> None:
+        self.is_dead = True  # for whatever process of it is still held
         # It goes by itself when its connection closes, and its guard after it; nothing that they
         # have started is left then.
         self.connection.hang_up()

@@ -227,7 +227,7 @@ class _Connected:
     @property
     def is_there(self) -> bool:
         """Whether it can go on, as far as its interpreter has told by now."""
-        if self.interpreter.is_dead:  # who needed it before has seen that
+        if self.interpreter.is_dead:  # its connection is closed
             return False
         with selectors.DefaultSelector() as selector:
             selector.register(self.interpreter.connection, selectors.EVENT_READ)
@@ -305,7 +305,7 @@ class _Connected:
         `timeout_s` are those of its latest run. Raises `ConnectionClosedError` if the interpreter
         dies.
         """
-        if self.interpreter.is_dead:  # it died in another one's turn
+        if self.interpreter.is_dead and self._end is None:  # it died in another one's turn
             raise ConnectionClosedError
         self._follow(None if timeout_s is None else timeout_s - self.run_s, pulse)
         self._ran_s += self.run_s

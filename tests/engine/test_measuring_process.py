@@ -104,7 +104,7 @@ def test_one_that_is_over_its_time_is_lost():
 
 
 def test_one_whose_interpreter_was_given_up_elsewhere_is_lost():
-    """Who asks another process of it finds that it has died, and closes its connection."""
+    """An order for another process has found the interpreter dead, and closed its connection."""
     interpreter = SharedStub()
     process = MeasuringProcess(lambda: interpreter, ORDER, None, ())
     interpreter.tell("stopped")
@@ -120,8 +120,11 @@ def test_one_whose_interpreter_was_given_up_elsewhere_is_lost():
     wait_for_all([process])
     with pytest.raises(ConnectionClosedError):
         connected.interrupt(60.0)
-    connected._end = (0, 0)  # had it ended before, there would be nothing to wait for
+    # Had the process ended before the interpreter, there would be nothing to wait for.
+    connected._end = (0, 0)
     assert connected.interrupt(60.0)
+    interpreter.measuring[0].close()
+    assert "exited early, with code 0" in connected.follow(60.0).message
     interpreter.close([process])
 
 

@@ -87,6 +87,7 @@ def test_the_first_starts_it_and_the_last_ends_it(enter, all_end):
     for one in (second, third):
         assert not one.has_gone
         one.close()
+        assert one.is_dead
     all_end([pid])
     after = enter()
     assert started(after)
@@ -231,17 +232,8 @@ def test_a_guard_that_somebody_stops_ends_when_pytest_is_killed(tmp_path, leases
 
 
 def test_who_leaves_a_shared_one_is_not_warned_that_it_still_runs(tmp_path, leases, all_end):
-    leaves = f"{STAYS}\none.close()\n"
-    command = [
-        sys.executable,
-        "-X",
-        "dev",
-        "-c",
-        leaves,
-        str(tmp_path),
-        str(FAKE_TENSORFLOW),
-        "run",
-    ]
+    told = (str(tmp_path), str(FAKE_TENSORFLOW), "run")
+    command = [sys.executable, "-X", "dev", "-c", f"{STAYS}\none.close()\n", *told]
     user = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
