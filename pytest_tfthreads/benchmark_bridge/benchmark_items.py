@@ -72,5 +72,5 @@ def _is_of_the_project(fixture: Any) -> bool:
 
 
 def uses_benchmark(item: pytest.Item) -> bool:
-    """Whether the item, or a fixture that it uses, has a fixture of that name for an argument."""
+    """Whether `benchmark` is among the fixtures of the item, its own or those of its fixtures."""
     return _FIXTURE in getattr(item, "fixturenames", ())

@@ -10,14 +10,24 @@ import pytest
 
 from pytest_tfthreads.system import files
 
-DUMP_KEY = pytest.StashKey[str]()  # what `dump_prefix` was, before `preparing` took it away
+_HELD = pytest.StashKey[str]()  # the prefix, which pytest-benchmark is not to see
 DUMP_OPTION = "--benchmark-cprofile-dump"
 ANOTHER_FILE = "mend that, or name another file"
 
 
+def hold_dump(config: pytest.Config) -> None:
+    """Keep the option from pytest-benchmark; `dump` does what it asks for.
+
+    pytest-benchmark writes a profile within the test, which would fail where that is impossible.
+    """
+    if prefix := dump_prefix(config):
+        config.stash[_HELD] = prefix
+        config.option.benchmark_cprofile_dump = []
+
+
 def dump(config: pytest.Config, metadata: Any) -> str:
     """Write the profile, if a file of it is wanted; why that was impossible, or nothing."""
-    prefix = config.stash.get(DUMP_KEY, "")
+    prefix = config.stash.get(_HELD, "")
     if not prefix or metadata.cprofile_stats is None:
         return ""
     from pytest_benchmark.utils import slugify

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tfthreads.benchmark_bridge.cprofile_dump import DUMP_KEY, dump_prefix
+from pytest_tfthreads.benchmark_bridge.cprofile_dump import hold_dump
 
 # What pytest-benchmark's session does once for the whole run, in the pytest process.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
@@ -62,13 +62,8 @@ def precision_s(timer: Callable[[], float]) -> float | None:
 
 
 def prepare_options(config: pytest.Config) -> None:
-    """Leave to the pytest process what is done once a run, and profiles to `cprofile_dump`.
-
-    pytest-benchmark writes a profile within the test, which would fail where that is impossible.
-    """
-    if dump := dump_prefix(config):
-        config.stash[DUMP_KEY] = dump
-        config.option.benchmark_cprofile_dump = []
+    """Leave to the pytest process what is done once a run, and profiles to `cprofile_dump`."""
+    hold_dump(config)
     for name, value in _OPTIONS_OF_THE_RUN.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
