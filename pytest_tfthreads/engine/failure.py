@@ -170,7 +170,7 @@ def _headline(ending: Ending) -> tuple[FailureKind, str]:
         return "garbled", f"{WROTE_TO_US} Its process could not answer and ended {after}."
     if ending.killed_for == "unreadable":
         return "garbled", f"{UNREADABLE} ({ending.unreadable})"
-    if ending.killed_for == "descriptors" or ending.code == MUTE_EXIT_CODE:
+    if ending.code == MUTE_EXIT_CODE or _was_killed_mute(ending):
         return (
             "exited",
             f"{DESCRIPTORS_CLOSED} Its process could not answer and ended {after}.",
@@ -188,6 +188,17 @@ def _headline(ending: Ending) -> tuple[FailureKind, str]:
             f"{after}. Use a smaller batch, or give the machine or its cgroup more memory."
         )
     return "crashed", f"The measuring process was killed by {name} {after}."
+
+
+def _was_killed_mute(ending: Ending) -> bool:
+    """Whether our SIGKILL ended it because it had closed its way to answer."""
+    # A dying process closes its way to answer too, and on a machine that stands still its end is
+    # told late: then we wanted to kill what was dead already, and its code says of what.
+    return (
+        ending.killed_for == "descriptors"
+        and ending.code == -signal.SIGKILL
+        and not ending.oom_kills
+    )
 
 
 def _signal_name(number: int) -> str:

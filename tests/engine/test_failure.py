@@ -1,0 +1,47 @@
+"""Why a process ended without an answer, and whose fault that is said to be."""
+
+import signal
+
+import pytest
+
+from pytest_tfthreads.engine.failure import Ending, explain
+from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE
+
+
+def ending(code, killed_for=None, oom_kills=0):
+    return Ending(
+        code=code,
+        seconds=1.0,
+        max_rss_bytes=1 << 20,
+        killed_for=killed_for,
+        inter=2,
+        oom_kills=oom_kills,
+        output="",
+        log="",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "killed_for", "oom_kills", "kind", "words"),
+    [
+        (-signal.SIGKILL, "descriptors", 0, "exited", "The test closed file descriptors"),
+        (-signal.SIGKILL, "descriptors", None, "exited", "The test closed file descriptors"),
+        (MUTE_EXIT_CODE, None, 0, "exited", "The test closed file descriptors"),
+        # It died by itself, and on a machine that stood still we wanted to kill it meanwhile.
+        (-signal.SIGABRT, "descriptors", 0, "crashed", "killed by SIGABRT"),
+        (-signal.SIGSEGV, "descriptors", None, "crashed", "killed by SIGSEGV"),
+        (-signal.SIGKILL, "descriptors", 1, "out-of-memory", "by the kernel for lack of memory"),
+        (3, "descriptors", 0, "exited", "exited early, with code 3"),
+        # What came before its end explains the end, by whatever the process was ended.
+        (-signal.SIGABRT, "garbled", 0, "garbled", "The test wrote to a file descriptor"),
+        (-signal.SIGABRT, "time-out", 0, "timed-out", "The measuring process hung"),
+        (-signal.SIGKILL, "time-out", 0, "timed-out", "The measuring process hung"),
+        (-signal.SIGKILL, None, 1, "out-of-memory", "by the kernel for lack of memory"),
+        (-signal.SIGKILL, None, None, "out-of-memory", "probably by the kernel"),
+        (-signal.SIGKILL, None, 0, "crashed", "killed by SIGKILL"),
+    ],
+)
+def test_who_is_to_blame(code, killed_for, oom_kills, kind, words):
+    failure = explain(ending(code, killed_for, oom_kills))
+    assert failure.kind == kind
+    assert words in " ".join(failure.message.split())
