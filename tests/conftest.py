@@ -155,15 +155,22 @@ def eventually():
     return wait_until
 
 
+def _runs(process):
+    """Whether this psutil.Process has not ended."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture
 def all_end(eventually):
     """Waits until none of the processes with these ids runs any more."""
 
     def runs(pid):
-        try:
-            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return _runs(psutil.Process(pid))
+        return False
 
     return lambda pids: eventually(lambda: not any(runs(pid) for pid in pids))
 
@@ -171,12 +178,14 @@ def all_end(eventually):
 @pytest.fixture
 def no_leftovers():
     """Fails if the test leaves a process behind."""
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+
+    def running():
+        found = psutil.Process().children(recursive=True)
+        return {process for process in found if _runs(process)}
+
+    before = running()
     yield
-    psutil.wait_procs(psutil.Process().children(recursive=True), timeout=30)
-    left = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.pid not in before and process.status() != psutil.STATUS_ZOMBIE
-    ]
+    deadline_s = time.monotonic() + 30
+    while (left := running() - before) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
     assert not left

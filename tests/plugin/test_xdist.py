@@ -170,11 +170,11 @@ def test_the_seed_that_is_told_is_that_of_the_workers(suite):
 def test_a_search_is_one_workers_work(suite):
     suite.write(
         """
-        import time
+        from exact_time import sleep
 
         @pytest.mark.tf_threads
         def test_it(benchmark, tf_threads):
-            benchmark(time.sleep, 0.002 * tf_threads.intra)
+            benchmark(sleep, 0.002 * tf_threads.intra)
         """
     )
     grid = "--tf-threads=intra=1,2,4,8;inter=1,2,3,4"

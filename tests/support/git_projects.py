@@ -1,4 +1,4 @@
-"""Projects under git whose measured calls sleep, for tests that compare commits."""
+"""Projects under git whose measured calls take a known time, for tests that compare commits."""
 
 import subprocess
 
@@ -16,5 +16,5 @@ def git(directory, *args):
 
 
 def product(ms):
-    """A module whose function `work` sleeps for so many milliseconds."""
-    return f"import time\n\ndef work():\n    time.sleep({ms} / 1000)\n"
+    """A module whose function `work` takes exactly so many ms, with the fake TensorFlow."""
+    return f"from exact_time import sleep\n\ndef work():\n    sleep({ms} / 1000)\n"
