@@ -102,7 +102,8 @@ class Suite:
             f"--tf-threads-processes={processes}",
             *args,
         )
-        if subprocess:
+        # Threads of pytest-rerunfailures 14 that talked with workers would spin here for good.
+        if subprocess or any(str(arg).startswith("-n") for arg in args):
             return self.pytester.runpytest_subprocess(*args)
         return self.pytester.runpytest_inprocess(*args)
 
