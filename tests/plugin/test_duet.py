@@ -31,8 +31,10 @@ def test_work(benchmark):
     benchmark(product.work)
 """
 SHORT = "--benchmark-max-time=0.15"
-# Where any verdict is right: an open one would be measured again and again.
-ONE_LOOK = "--tf-threads-max-processes=3"
+# A pair of processes has two interpreters of its own: enough where no verdict is asked for.
+ONE_PAIR = "--tf-threads-max-processes=1"
+# With the least from which a verdict's interval comes, and no second look.
+THREE_PAIRS = "--tf-threads-max-processes=3"
 
 
 def about(value):
@@ -74,8 +76,8 @@ class Project:
         git(self.top, "commit", "-q", "-m", message)
 
     def arguments(self, *args):
-        plugins = ["-p", "no:cacheprovider", "--tf-threads-timeout=30"]
-        return [sys.executable, "-m", "pytest", *plugins, SHORT, "--benchmark-json=out.json", *args]
+        given = ["-p", "no:cacheprovider", "--tf-threads-timeout=30", SHORT, ONE_PAIR]
+        return [sys.executable, "-m", "pytest", *given, "--benchmark-json=out.json", *args]
 
     def run(self, *args, cwd=None):
         run = subprocess.run(
@@ -115,7 +117,8 @@ def project(suite, monkeypatch):
 
 def test_regression_against_a_revision(project):
     project.write("src/product.py", product(SLOW_MS))
-    code = project.run("--tf-threads-duet=v1.0", "--tf-threads-profile=traces:regressed")
+    duet = ("--tf-threads-duet=v1.0", THREE_PAIRS)
+    code = project.run(*duet, "--tf-threads-profile=traces:regressed")
     assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
     assert "% slower: CPU work" in project.told
@@ -145,7 +148,7 @@ def test_improvement_and_unchanged_code_pass(project):
     assert project.verdicts == {"test_work": "improvement"}
     assert "uncommitted changes: they are all that the sides differ in" in project.told
     git(project.top, "checkout", "-q", "--", ".")
-    assert project.run("--tf-threads-duet=HEAD", ONE_LOOK) == 0
+    assert project.run("--tf-threads-duet=HEAD", THREE_PAIRS) == 0
     assert project.verdicts["test_work"] == "pass"
     assert "both sides are commit" in project.told
 
@@ -159,7 +162,7 @@ def test_commit_of_the_saved_run_is_the_default(project):
     # What regressed and was saved is not what the next run is compared with, but by its number.
     assert project.run("--tf-threads-duet") == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression"}
-    assert project.run("--tf-threads-duet", "--benchmark-compare=0002", ONE_LOOK) == 0
+    assert project.run("--tf-threads-duet", "--benchmark-compare=0002", THREE_PAIRS) == 0
     assert project.verdicts["test_work"] == "pass"
 
 
@@ -184,7 +187,7 @@ def test_what_cannot_run_on_the_old_code_has_no_baseline(project):
         TEST + "\n@pytest.mark.tf_threads(1, 1)\n"
         "def test_fresh(benchmark):\n    benchmark(product.fresh)\n",
     )
-    assert project.run("--tf-threads-duet=v1.0", ONE_LOOK) == 0
+    assert project.run("--tf-threads-duet=v1.0", THREE_PAIRS) == 0
     assert project.verdicts["test_fresh"] == "no-baseline"
     assert project.verdicts["test_work"] != "no-baseline"
     assert "AttributeError: module 'product' has no attribute 'fresh'" in project.told
@@ -281,7 +284,7 @@ def test_both_sides_have_the_current_configuration(project):
     project.write(
         "tests/test_it.py", TEST.replace("def test_work", "@pytest.mark.ours\ndef test_work")
     )
-    assert project.run("--tf-threads-duet=HEAD", ONE_LOOK) == 0
+    assert project.run("--tf-threads-duet=HEAD", THREE_PAIRS) == 0
     assert project.verdicts["test_work"] == "pass"
 
 
@@ -513,7 +516,7 @@ def test_nothing_stays_of_a_run_that_was_ended(project, no_leftovers, sent):
     run.wait(30)
     if sent == signal.SIGKILL:  # the next run cleans up
         project.write("tests/test_it.py", TEST)
-        assert project.run("--tf-threads-duet=v1.0", ONE_LOOK) == 0
+        assert project.run("--tf-threads-duet=v1.0", THREE_PAIRS) == 0
     assert project.leftovers == (0, [])
 
 
@@ -532,7 +535,7 @@ def test_another_environment(project, tmp_path):
             "    import sys\n    open('prefixes', 'a').write(sys.prefix + '\\n')\n    benchmark(",
         ),
     )
-    assert project.run(f"--tf-threads-duet=python={environment}", ONE_LOOK) == 0
+    assert project.run(f"--tf-threads-duet=python={environment}", THREE_PAIRS) == 0
     assert project.verdicts["test_work"] == "pass"
     assert "other/bin/python (Python 3" in project.told
     prefixes = (project.path / "prefixes").read_text().split()
@@ -577,7 +580,8 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
     assert project.run("--benchmark-save=first") == 0
     project.write("src/product.py", product(30))
     # One saved run cannot tell a third; its commit can.
-    assert project.run("--benchmark-compare", *args) == pytest.ExitCode.TESTS_FAILED
+    code = project.run("--benchmark-compare", THREE_PAIRS, *args)
+    assert code == pytest.ExitCode.TESTS_FAILED
     assert project.verdicts == {"test_work": "regression", "test_tolerant": "pass"}
     recorded = {name.partition("[")[0]: one["extra_info"]["tf_threads"]
                 for name, one in project.benchmarks.items()}  # fmt: skip
@@ -590,7 +594,7 @@ def test_what_saved_runs_leave_open_is_measured_side_by_side(project, args):
 
 def test_each_side_preloads_its_own_code(project):
     project.write("src/product.py", f"{product(QUICK_MS)}\n# changed\n")
-    project.run("--tf-threads-duet=v1.0", "--tf-threads-max-processes=3", "-v")
+    project.run("--tf-threads-duet=v1.0", THREE_PAIRS, "-v")
     # That each side had its own code is looked at in every duet; else there is no pair.
     (measured,) = project.benchmarks.values()
     assert len(measured["extra_info"]["tf_threads"]["duet"]["pairs"]) == 3
