@@ -1,15 +1,16 @@
 """What --tf-threads-search finds, and in what share of the time, against the full grid.
 
-    python benchmarks/sweep/search.py [TEST …]
+    python benchmarks/sweep/search.py [--grid=SPEC] [TEST …]
 
-For each test, the full grid of 20 configurations and then the search over it, in two runs of
-pytest. Printed is the throughput of the configuration that the search recommends over that of the
-grid's fastest, both as the full grid has measured them (interval: 95 % for all pairs of the grid
-together), and the seconds of the two.
+For each test, the full grid and then the search over it, in two runs of pytest. SPEC is that of
+--tf-threads; by default it has 20 configurations of two axes. Printed is the throughput of the
+configuration that the search recommends over that of the grid's fastest, both as the full grid has
+measured them (interval: 95 % for all pairs of the grid together), and the seconds of the two.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from pytest_tfthreads.core.sweep.comparison import Candidate, compare
 from pytest_tfthreads.core.threads import Configuration
 
 BENCHMARKS = Path(__file__).parents[1]
-GRID = "--tf-threads=intra=1,2,3,4,8;inter=1,2,3,4"
+GRID = "intra=1,2,3,4,8;inter=1,2,3,4"
 TESTS = (
     "test_small_ops.py::test_independent_matmul_chains",
     "test_small_ops.py::test_small_convolutions",
@@ -33,13 +34,13 @@ TESTS = (
 )
 
 
-def run(test: str, *options: str) -> tuple[dict, float]:
+def run(test: str, grid: str, *options: str) -> tuple[dict, float]:
     """What was recorded, and the seconds that it took."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "out.json"
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(str(BENCHMARKS / test), GRID, f"--benchmark-json={file}", "-k", "not 1-intra"),
+            *(str(BENCHMARKS / test), grid, f"--benchmark-json={file}", "-k", "not 1-intra"),
             *options,
         ]
         begun_s = time.monotonic()
@@ -60,10 +61,10 @@ def candidates(recorded: dict) -> list[Candidate]:
     return found
 
 
-def main(tests: list[str]) -> None:
+def main(tests: list[str], spec: str) -> None:
     for test in tests:
-        grid, grid_s = run(test)
-        searched, search_s = run(test, "--tf-threads-search")
+        grid, grid_s = run(test, spec)
+        searched, search_s = run(test, spec, "--tf-threads-search")
         (sweep,) = searched["tf_threads"]["sweeps"]
         found = sweep["recommendation"]["best"]
         comparison = compare(candidates(grid))
@@ -83,4 +84,10 @@ def main(tests: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(TESTS))
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--grid", default=GRID, metavar="SPEC")
+    options.add_argument("tests", nargs="*", default=TESTS)
+    given = options.parse_args()
+    main(given.tests, f"--tf-threads={given.grid}")

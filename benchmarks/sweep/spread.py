@@ -1,17 +1,19 @@
 """How far two identical configurations seem to be apart: in turns, and one after the other.
 
-    python benchmarks/sweep/spread.py [PAIRS]
+    python benchmarks/sweep/spread.py [PAIRS] [INSTANCES]
 
 Each of PAIRS runs measures every workload of `twins.py` twice, in one process each, in turns; and
-then once more one right after the other. Of identical configurations every ratio should be 1:
-printed is the standard deviation of its logarithm, for throughput and for CPU efficiency, with
-the 95 % interval of the quotient of the two deviations (F distribution).
+then once more one right after the other. With INSTANCES each of the two is a team of so many, with
+one thread an instance. Of identical configurations every ratio should be 1: printed is the standard
+deviation of its logarithm, for throughput and for CPU efficiency, with the 95 % interval of the
+quotient of the two deviations (F distribution).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,12 +23,15 @@ from statistics import median, stdev
 
 from scipy.stats import f as f_distribution
 
+from pytest_tfthreads.core.measurement import Sample
+from pytest_tfthreads.core.sweep.comparison import blocks
+
 HERE = Path(__file__).parent
-METRICS = {"throughput": "wall_s", "CPU efficiency": "cpu_s"}
+METRICS = ("throughput", "CPU efficiency")  # of wall seconds, of CPU seconds
 
 
-def measure(*options: str) -> dict[str, list[dict]]:
-    """The processes of both twins, by workload."""
+def measure(instances: int, *options: str) -> dict[str, list[Sample]]:
+    """The processes of both twins, or their teams, by workload."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "out.json"
         run = subprocess.run(
@@ -37,39 +42,38 @@ def measure(*options: str) -> dict[str, list[dict]]:
             ],
             capture_output=True,
             text=True,
+            env={**os.environ, "INSTANCES": str(instances)},
         )
         if run.returncode:
             sys.exit(run.stdout + run.stderr)
-        twins: dict[str, list[dict]] = defaultdict(list)
+        twins: dict[str, list[Sample]] = defaultdict(list)
         for benchmark in json.loads(file.read_text())["benchmarks"]:
             name = benchmark["name"].partition("[")[0].removeprefix("test_")
-            twins[name] += benchmark["extra_info"]["tf_threads"]["processes"]
+            recorded = benchmark["extra_info"]["tf_threads"]["processes"]
+            twins[name] += [Sample.from_json(one) for one in recorded]
     return twins
 
 
-def blocks(process: dict, times: str) -> list[float]:
-    seconds, size = process[times], process["turn_rounds"]
-    return [
-        sum(seconds[start : start + size]) / process["iterations"]
-        for start in range(0, len(seconds) - size + 1, size)
+def ratio_in_turns(first: Sample, second: Sample, metric: str) -> float:
+    assert first.ring == second.ring is not None
+    unit = METRICS.index(metric)
+    pairs = [
+        (one[unit], other[unit])
+        for one, other in zip(blocks(first, 1), blocks(second, 1), strict=True)
+        if one[0] and other[0]  # a turn that instances of a team missed has no time
     ]
-
-
-def ratio_in_turns(first: dict, second: dict, times: str) -> float:
-    assert first["ring"] == second["ring"] is not None
-    pairs = zip(blocks(first, times), blocks(second, times), strict=True)
     return median(math.log(b / a) for a, b in pairs)
 
 
-def ratio_one_after_the_other(first: dict, second: dict, times: str) -> float:
+def ratio_one_after_the_other(first: Sample, second: Sample, metric: str) -> float:
     a, b = (
-        sum(process[times]) / len(process[times]) / process["iterations"]
-        for process in (first, second)
+        1 / (one.calls_a_second if metric == "throughput" else one.calls_a_cpu_second)
+        for one in (first, second)
     )
     return math.log(b / a)
 
 
-def main(pairs: int) -> None:
+def main(pairs: int, instances: int) -> None:
     in_turns, apart = defaultdict(list), defaultdict(list)
     for number in range(pairs):
         seed = f"--tf-threads-seed={number}"
@@ -77,11 +81,13 @@ def main(pairs: int) -> None:
             (in_turns, ratio_in_turns, 2),
             (apart, ratio_one_after_the_other, 1),
         ):
-            for workload, twins in measure(f"--tf-threads-group={group}", seed).items():
-                for metric, times in METRICS.items():
-                    into[workload, metric].append(ratio(*twins, times))
+            options = (f"--tf-threads-group={group}", seed)
+            for workload, twins in measure(instances, *options).items():
+                for metric in METRICS:
+                    into[workload, metric].append(ratio(*twins, metric))
     quantile = f_distribution.ppf(0.975, pairs - 1, pairs - 1)
-    print(f"standard deviation of the ratio of identical configurations, {pairs} pairs")
+    each = f", {instances} instances each" if instances > 1 else ""
+    print(f"standard deviation of the ratio of identical configurations, {pairs} pairs{each}")
     print(f"{'':34}in turns  one after the other  quotient [95 %]")
     for key, ratios in in_turns.items():
         turns_sd, apart_sd = stdev(ratios), stdev(apart[key])
@@ -94,6 +100,6 @@ def main(pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 3:
         sys.exit(__doc__)
-    main(int(sys.argv[1]) if len(sys.argv) == 2 else 10)
+    main(*map(int, [*sys.argv[1:], *("10", "1")[len(sys.argv) - 1 :]]))

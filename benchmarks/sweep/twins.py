@@ -1,4 +1,10 @@
-"""Workloads that are compared with themselves: two configurations that differ in name only."""
+"""Workloads that are compared with themselves: two configurations that differ in name only.
+
+INSTANCES, of the environment: how many of each there are at once. Teams have one thread an
+instance.
+"""
+
+import os
 
 import pytest
 import tensorflow as tf
@@ -7,7 +13,13 @@ import tensorflow as tf
 pytestmark = [pytest.mark.benchmark(max_time=2)]
 
 
+INSTANCES = int(os.environ.get("INSTANCES", "1"))
+
+
 def twins(intra, inter=1, **terms):
+    if INSTANCES > 1:
+        intra, terms = 1, {"instances": INSTANCES}
+
     def mark(test):
         for timeout in (300, 301):
             test = pytest.mark.tf_threads(intra, inter, timeout=timeout, **terms)(test)
