@@ -102,6 +102,10 @@ class Suite:
             f"--tf-threads-processes={processes}",
             *args,
         )
+        return self.pytest(*args, subprocess=subprocess)
+
+    def pytest(self, *args, subprocess=False):
+        """The same without options of ours."""
         # Threads of pytest-rerunfailures 14 that talked with workers would spin here for good.
         if subprocess or any(str(arg).startswith("-n") for arg in args):
             return self.pytester.runpytest_subprocess(*args)

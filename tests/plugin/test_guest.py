@@ -83,10 +83,7 @@ def plain(suite):
     """A suite that runs pytest as it is: `suite.run` would give options of ours."""
 
     def run(*args, processes=1, subprocess=False):
-        args = ("-p", "no:cacheprovider", *args)
-        if subprocess:
-            return suite.pytester.runpytest_subprocess(*args)
-        return suite.pytester.runpytest_inprocess(*args)
+        return suite.pytest("-p", "no:cacheprovider", *args, subprocess=subprocess)
 
     suite.run = run
     return suite
