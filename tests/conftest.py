@@ -106,7 +106,7 @@ class Suite:
 
     def pytest(self, *args, subprocess=False):
         """The same without options of ours."""
-        # Threads of pytest-rerunfailures 14 that talked with workers would spin here for good.
+        # Before 16.7 threads of pytest-rerunfailures that served workers would spin here for good.
         if subprocess or any(str(arg).startswith("-n") for arg in args):
             return self.pytester.runpytest_subprocess(*args)
         return self.pytester.runpytest_inprocess(*args)
