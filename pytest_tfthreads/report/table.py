@@ -8,6 +8,7 @@ from pytest_tfthreads.core.format import one_line
 
 _BETWEEN = "  "
 _LEAST_WIDTH = 12
+_LONGEST_NAME = 100
 
 
 def table(
@@ -28,11 +29,14 @@ def aligned(
 ) -> list[str]:
     """A line for each row, with columns as wide as their widest cells.
 
-    `right`: columns of figures, aligned to the right. `width`: characters that a line may have; the
-    first column is then cut, down to 12 characters.
+    `right`: columns of figures, aligned to the right. The first column has names: beyond 100
+    characters they are cut, if they still differ then. `width`: characters that a line may have;
+    the first column is then cut, down to 12 characters.
     """
     cells = [[_fit(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if _differ([row[0] for row in cells], _LONGEST_NAME):
+        widths[0] = min(widths[0], _LONGEST_NAME)
     if width is not None:
         others = sum(widths[1:]) + len(_BETWEEN) * (len(widths) - 1)
         widths[0] = max(_LEAST_WIDTH, min(widths[0], width - others))
@@ -45,9 +49,18 @@ def aligned(
     ]
 
 
-def _padded(cell: str, columns: int, is_right: bool) -> str:
+def _differ(names: Sequence[str], columns: int) -> bool:
+    """Whether different names stay different when they are cut."""
+    return len({_cut(name, columns) for name in names}) == len(set(names))
+
+
+def _cut(cell: str, columns: int) -> str:
     # Of a long name the end is kept: it tells the configurations apart.
-    shown = cell if len(cell) <= columns else "…" + cell[len(cell) - columns + 1 :]
+    return cell if len(cell) <= columns else "…" + cell[len(cell) - columns + 1 :]
+
+
+def _padded(cell: str, columns: int, is_right: bool) -> str:
+    shown = _cut(cell, columns)
     return shown.rjust(columns) if is_right else shown.ljust(columns)
 
 
