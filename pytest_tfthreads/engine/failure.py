@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tfthreads.core.format import mebibytes
-from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE
+from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE, NO_MEMORY_EXIT_CODE
 from pytest_tfthreads.engine.reply import Outcome
 
 _EXCERPT_BYTES = 4000
@@ -174,6 +174,11 @@ def _headline(ending: Ending) -> tuple[FailureKind, str]:
         return (
             "exited",
             f"{DESCRIPTORS_CLOSED} Its process could not answer and ended {after}.",
+        )
+    if ending.code == NO_MEMORY_EXIT_CODE:
+        return "out-of-memory", (
+            f"The measuring process got no more memory, not even to report its test, {after}. "
+            "Use a smaller batch, or raise the limit of its memory (ulimit -v, RLIMIT_AS)."
         )
     if ending.code >= 0:
         return "exited", (

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 # A measuring process ends with this code where it could not answer.
 MUTE_EXIT_CODE = 70
+# The same where it had no memory to put its answer into words.
+NO_MEMORY_EXIT_CODE = 71
 
 # Text of a test that printed 100 MB takes up to six times as much in JSON.
 MAX_MESSAGE_BYTES = 1 << 30

@@ -20,7 +20,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_tfthreads.engine.order import SentOrder
-from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.engine.protocol import (
+    NO_MEMORY_EXIT_CODE,
+    Connection,
+    ConnectionClosedError,
+)
 from pytest_tfthreads.engine.reply import (
     MISCONFIGURED,
     NO_TENSORFLOW,
@@ -46,6 +50,13 @@ def main(order_fd: int, parent_pid: int, fds: Sequence[int]) -> NoReturn:
 
 def run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
     """Carry out the order and end. `fds`: reply, log, and the terminal's three if any."""
+    try:
+        _run(sent, fds)
+    except MemoryError:  # not even the failure could be put into words
+        os._exit(NO_MEMORY_EXIT_CODE)
+
+
+def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
     own_pid = os.getpid()
     reply_fd, log_fd, *terminal = fds
     connection = Connection(socket.socket(fileno=_moved_up(reply_fd)))

@@ -195,3 +195,28 @@ def test_a_test_that_meddles_fails_and_nothing_else_does(suite):
     assert text.count("The test closed file descriptors that it does not own") == 3
     assert text.count("killed by SIGABRT") == 2
     result.stdout.fnmatch_lines(["*OwnWarning: that is the last"])
+
+
+NO_MEMORY = """
+def lacks(*_):
+    raise MemoryError
+
+@pytest.mark.tf_threads(intra=1, inter=1)
+def test_lacks(request):
+    import traceback
+    traceback.format_exc = lacks  # the words of a failure need memory, too
+    request.config.add_cleanup(lacks)
+
+@pytest.mark.tf_threads(intra=1, inter=1)
+def test_after():
+    pass
+"""
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_a_process_that_cannot_even_report_for_want_of_memory(suite, start):
+    suite.write(NO_MEMORY)
+    result = suite.run(f"--tf-threads-start={start}")
+    result.assert_outcomes(failed=1, passed=1)
+    assert "out-of-memory: The measuring process got no more memory" in flat(result)
+    assert "closed file descriptors" not in flat(result)
