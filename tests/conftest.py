@@ -105,7 +105,7 @@ class Suite:
         return self.pytest(*args, subprocess=subprocess)
 
     def pytest(self, *args, subprocess=False):
-        """The same without options of ours."""
+        """Run pytest with these arguments alone."""
         # Before 16.7 threads of pytest-rerunfailures that served workers would spin here for good.
         if subprocess or any(str(arg).startswith("-n") for arg in args):
             return self.pytester.runpytest_subprocess(*args)

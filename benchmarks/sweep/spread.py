@@ -73,7 +73,7 @@ def ratio_one_after_the_other(first: Sample, second: Sample, metric: str) -> flo
     return math.log(b / a)
 
 
-def main(pairs: int, instances: int) -> None:
+def main(pairs: int = 10, instances: int = 1) -> None:
     in_turns, apart = defaultdict(list), defaultdict(list)
     for number in range(pairs):
         seed = f"--tf-threads-seed={number}"
@@ -81,8 +81,8 @@ def main(pairs: int, instances: int) -> None:
             (in_turns, ratio_in_turns, 2),
             (apart, ratio_one_after_the_other, 1),
         ):
-            options = (f"--tf-threads-group={group}", seed)
-            for workload, twins in measure(instances, *options).items():
+            found = measure(instances, f"--tf-threads-group={group}", seed)
+            for workload, twins in found.items():
                 for metric in METRICS:
                     into[workload, metric].append(ratio(*twins, metric))
     quantile = f_distribution.ppf(0.975, pairs - 1, pairs - 1)
@@ -102,4 +102,4 @@ def main(pairs: int, instances: int) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 3:
         sys.exit(__doc__)
-    main(*map(int, [*sys.argv[1:], *("10", "1")[len(sys.argv) - 1 :]]))
+    main(*map(int, sys.argv[1:]))
