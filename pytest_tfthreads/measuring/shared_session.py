@@ -114,7 +114,8 @@ class SharedSession(MeasuringSession):
         """Whether the process is still what all its tests asked for: its threads, its limits."""
         try:
             return self._runtime.verify_again() and _limits() == self._limits
-        except (runtime.MisconfiguredError, OSError):  # by this test, for which it was no mistake
+        # By this test, for which it was no mistake; it may have left no memory to look.
+        except (runtime.MisconfiguredError, OSError, MemoryError):
             return False
 
     def _other_ids(self, items: Iterable[pytest.Item]) -> list[str]:

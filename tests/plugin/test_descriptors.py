@@ -223,3 +223,23 @@ def test_a_process_that_cannot_even_report_for_want_of_memory(suite, start):
     result.assert_outcomes(failed=1, passed=1)
     assert "out-of-memory: The measuring process got no more memory" in flat(result)
     assert "closed file descriptors" not in flat(result)
+
+
+def test_a_shared_process_without_memory_to_look_at_it_takes_no_further_test(suite):
+    suite.write(
+        """
+        pytestmark = pytest.mark.tf_threads(intra=1, inter=1)
+
+        def lacks():
+            raise MemoryError
+
+        def test_lacks():
+            from pytest_tfthreads.measuring import shared_session
+            shared_session._limits = lacks
+
+        def test_after():
+            from pytest_tfthreads.measuring import shared_session
+            assert shared_session._limits is not lacks
+        """
+    )
+    suite.run().assert_outcomes(passed=2, warnings=0)
