@@ -87,6 +87,18 @@ class RecordedWarning:
 
 
 @dataclass(frozen=True)
+class CodePlace:
+    """A line of source that was running, in the function of this name, which begins at
+    `function_lineno`. Lines are counted from 1.
+    """
+
+    filename: str
+    lineno: int
+    name: str
+    function_lineno: int
+
+
+@dataclass(frozen=True)
 class Reply:
     """What one measuring process answers, once.
 
@@ -97,7 +109,8 @@ class Reply:
     set up. `began_s`: where several instances measure at once, when each round of the sample began,
     by a clock that all processes share; `rounds_before`: rounds that its turns counted before
     these. `data_threads`: as in a measurement. `raised`: by phase, an exception and what caused it,
-    outermost first. `states`: of plugins, for the pytest process.
+    outermost first. `interrupted_at`: where KeyboardInterrupt was raised, from the test's own code
+    inwards. `states`: of plugins, for the pytest process.
     """
 
     outcome: Outcome
@@ -119,6 +132,7 @@ class Reply:
     trace: TraceResult | None = None
     uses_benchmark: bool = False
     raised: Mapping[str, tuple[RaisedError, ...]] = field(default_factory=dict)
+    interrupted_at: tuple[CodePlace, ...] = ()
     states: tuple[Mapping[str, Any], ...] = ()
     began_s: tuple[NotNegative, ...] = ()
     rounds_before: Count = 0

@@ -30,7 +30,13 @@ from pytest_tfthreads.core.threads import ThreadsInForce
 from pytest_tfthreads.engine import reply as replies
 from pytest_tfthreads.engine.order import Order, SentOrder
 from pytest_tfthreads.engine.protocol import Connection, MessageKind
-from pytest_tfthreads.engine.reply import Outcome, RaisedError, RecordedWarning, Reply
+from pytest_tfthreads.engine.reply import (
+    CodePlace,
+    Outcome,
+    RaisedError,
+    RecordedWarning,
+    Reply,
+)
 from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
@@ -45,7 +51,7 @@ from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.measuring.tracing import TRACE_S, TracedRounds, TracingRecorder
 from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
-from pytest_tfthreads.pytest_bridge import collection, outcomes, raised
+from pytest_tfthreads.pytest_bridge import collection, interruption, outcomes, raised
 from pytest_tfthreads.pytest_bridge.settled_options import settle_options
 
 # What the pytest process does for the whole run, and one measuring process must not do again.
@@ -93,6 +99,7 @@ class Told:
         self.outcome: Outcome = replies.NOT_COLLECTED
         self.message = self.reason = ""
         self.exit_code: int | None = None
+        self.interrupted_at: tuple[CodePlace, ...] = ()
         self.reports: list[dict[str, Any]] = []
         self.warnings: list[RecordedWarning] = []
         self.other_ids: list[str] = []  # of the same test, where it has none of this id
@@ -178,6 +185,7 @@ class MeasuringSession:
             trace=None if self._traced is None else self._result_of(self._traced),
             uses_benchmark=told.fixture is not None,
             raised=told.raised,
+            interrupted_at=told.interrupted_at,
             states=tuple(told.states),
         )
 
@@ -446,7 +454,10 @@ class MeasuringSession:
             self._told.exit_code = None if code is None else int(code)
         else:
             self._told.outcome = replies.INTERRUPTED
-            self._told.message = str(excinfo.getrepr(style="short"))
+            self._told.message = str(excinfo.value)
+            self._told.interrupted_at = interruption.places_of(
+                excinfo, None if self._item is None else self._item.path
+            )
 
     def pytest_internalerror(
         self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]

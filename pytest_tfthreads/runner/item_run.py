@@ -18,7 +18,7 @@ from pytest_tfthreads.engine.failure import (
 )
 from pytest_tfthreads.engine.measuring_process import Launched
 from pytest_tfthreads.engine.reply import Outcome, RecordedWarning, Reply
-from pytest_tfthreads.pytest_bridge import collection, outcomes
+from pytest_tfthreads.pytest_bridge import collection, interruption, outcomes
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.raised import Described
 from pytest_tfthreads.runner.variants import CurrentTree, Variant
@@ -298,4 +298,6 @@ def _ending_of(reply: Reply) -> BaseException | None:
             pytest.exit(reply.message, returncode=reply.exit_code)
     except BaseException as ending:  # what pytest raises here is its own affair
         return ending
-    return KeyboardInterrupt(reply.message) if reply.outcome == replies.INTERRUPTED else None
+    if reply.outcome != replies.INTERRUPTED:
+        return None
+    return interruption.interrupt(reply.message, reply.interrupted_at)

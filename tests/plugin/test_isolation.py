@@ -269,6 +269,56 @@ def test_pytest_exit_and_keyboard_interrupt_end_the_session(suite):
     assert "1 passed" not in result.stdout.str()
 
 
+INTERRUPTING = """
+@pytest.fixture
+def stopping():
+    stop()
+
+{test}
+
+def stop():
+    raise KeyboardInterrupt("enough")
+"""
+
+
+@pytest.mark.parametrize("share", [(), ("--tf-threads-share=off",)])
+@pytest.mark.parametrize(
+    ("test", "lineno", "words"),
+    [
+        ("def test_it(): raise KeyboardInterrupt", 8, "KeyboardInterrupt"),
+        ("def test_it(stopping): pass", 11, "KeyboardInterrupt: enough"),
+        ("def test_it(tf_benchmark): tf_benchmark(stop)", 11, "KeyboardInterrupt: enough"),
+    ],
+)
+def test_an_interrupt_is_told_as_in_plain_pytest(suite, test, lineno, words, share):
+    suite.write(
+        INTERRUPTING.format(test=f"@pytest.mark.tf_threads(intra=1, inter=1)\n{test}"),
+    )
+    result = suite.run(*share, subprocess=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    lines = [line.strip("! ") for line in result.outlines]
+    end = lines.index("(to show a full traceback on KeyboardInterrupt use --full-trace)")
+    assert lines[end - 2 : end] == [words, f"{suite.path / 'test_it.py'}:{lineno}: {words}"]
+
+
+def test_full_trace_shows_the_way_to_an_interrupt(suite):
+    test = "@pytest.mark.tf_threads(intra=1, inter=1)\ndef test_it(stopping): pass"
+    suite.write(INTERRUPTING.format(test=test))
+    result = suite.run("--full-trace", subprocess=True)
+    result.stdout.fnmatch_lines(
+        [
+            ">* raise run.ending",
+            "    def stopping():",
+            ">       stop()",
+            "test_it.py:5: *",
+            "    def stop():",
+            '>       raise KeyboardInterrupt("enough")',
+            "E       KeyboardInterrupt: enough",
+            "test_it.py:11: KeyboardInterrupt",
+        ]
+    )
+
+
 def test_breakpoint_says_what_to_do(suite):
     suite.write(
         """
