@@ -18,7 +18,7 @@ from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import Place, Traced
 from pytest_tfthreads.core.bisection import ALIKE, Posterior, Stretch, ends_are_alike, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
-from pytest_tfthreads.core.format import clock, one_line, percent, plural
+from pytest_tfthreads.core.format import one_line, percent, plural
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
 from pytest_tfthreads.core.storage import Storage
@@ -293,7 +293,8 @@ def search(
             positions = Posterior(line.count, state.rings(), state.unmeasurable).candidates(at_once)
             passes = PASSES
         if limit.budget_s is not None and state.observed and not limit.allows(longest_s):
-            return state, f"The budget of {clock(limit.budget_s)} is spent; --continue goes on."
+            why = limit.too_short_for("The next step", longest_s)
+            return state, f"{why}; --continue goes on."
         if limit.budget_s is None and len(state.observed) >= MOST_RINGS:
             return state, (
                 f"{len(state.observed)} rings did not settle it: the change may be too small for "

@@ -11,7 +11,7 @@ from pytest_tfthreads.commands.output import tell
 from pytest_tfthreads.commands.pytest_run import Measuring
 from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import AtPlace, Place
-from pytest_tfthreads.core.format import clock, metric_name, plural
+from pytest_tfthreads.core.format import metric_name, plural
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
@@ -159,9 +159,9 @@ def causes(
     for look in LOOKS:
         to_come_s = measuring_s / done * (look - done) if done else 0.0
         if limit.budget_s is not None and done and not limit.allows(to_come_s):
+            why = limit.too_short_for("The next step", to_come_s)
             stopped = (
-                f"The budget of {clock(limit.budget_s)} is spent, and which of the two made the "
-                "difference is open: give a larger --budget."
+                f"{why}. Which of the two made the difference is open: give a larger --budget."
             )
             break
         tell(f"measuring the four combinations, {plural(look - done, 'ring')}")

@@ -38,7 +38,10 @@ _GRACE_S = 60  # to take down what it has, with a test that is being measured
 _SHORT_GRACE_S = 10  # where it was interrupted twice
 _MOST_LINES = 12
 _RAN = (0, 1, 6)  # pytest's exit codes where all tests were run; 6: too many warnings
+_USAGE_ERROR = 4  # also for a test that is not there
 _NO_TESTS = 5
+_ERROR = "ERROR: "  # begins what pytest refuses, after which no test is run
+_END_OF_HEADER = "collected "
 
 _Kind = TypeVar("_Kind")
 
@@ -229,6 +232,8 @@ class PytestRun:
     def _measures_nothing(self, what: str) -> CommandError:
         self._connection.hang_up()
         self._end()  # it may have more to tell
+        if self._process.returncode == _USAGE_ERROR:
+            return CommandError(f"pytest did not find what it is to run{self._tail()}")
         return CommandError(f"{what} measures nothing: {_WHAT_MEASURES}{self._tail()}")
 
     def _died(self) -> CommandError:
@@ -266,11 +271,21 @@ class PytestRun:
             self._process.wait()
 
     def _tail(self) -> str:
-        """The last lines that pytest has printed."""
+        """The last lines that pytest has printed, as the end of a message."""
+        told = self._printed()
+        return f"; pytest printed: {' / '.join(told)}" if told else ""
+
+    def _printed(self) -> list[str]:
+        """The last lines that pytest has printed: its own error alone, or all after its header."""
         self._output.seek(0)
-        lines = self._output.read().decode(errors="replace").splitlines()[-_MOST_LINES:]
-        told = [line.strip() for line in lines if line.strip()]
-        return f"; pytest printed: {' / '.join(map(printable, told))}" if told else ""
+        text = self._output.read().decode(errors="replace")
+        lines = [printable(line.strip()) for line in text.splitlines() if line.strip()]
+        of_error = (place for place, line in enumerate(lines) if line.startswith(_ERROR))
+        after_header = (
+            place + 1 for place, line in enumerate(lines) if line.startswith(_END_OF_HEADER)
+        )
+        begin = next(of_error, None) or next(after_header, 0)
+        return lines[begin:][-_MOST_LINES:]
 
 
 _WHAT_MEASURES = (

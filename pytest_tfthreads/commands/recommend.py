@@ -17,7 +17,7 @@ from pytest_tfthreads.core.node_ids import matcher
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
 from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
 from pytest_tfthreads.core.sweep.deployment import Deployment, deployment_of, differences
-from pytest_tfthreads.core.sweep.recommendation import Recommendation
+from pytest_tfthreads.core.sweep.recommendation import Recommendation, aliases_among
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.report.deployment import FORMATS, render
 from pytest_tfthreads.system.machine import Machine, allowed_cpus
@@ -119,22 +119,34 @@ def _latest(options: argparse.Namespace, test: str | None) -> tuple[StoredRun, S
 
 
 def _swept(run: StoredRun, test: str | None) -> list[str]:
-    """Tests that were swept: the one of this name or id, else those that the text matches."""
-    swept = [group for group, members in groups_of(run).items() if is_sweep(members)]
-    if test is None:
-        return swept
-    exact = {test, *(one.group for one in run.tests.get(test, ()))}
-    return [one for one in swept if one in exact] or [*filter(matcher(test), swept)]
+    """Tests that were swept, among those that the text means."""
+    groups = groups_of(run)
+    meant = groups if test is None else _meant(run, test)
+    return [one for one in meant if is_sweep(groups[one])]
+
+
+def _meant(run: StoredRun, test: str) -> Sequence[str]:
+    """Tests of this id or name, if there are any; else those that the text matches."""
+    groups = [*groups_of(run)]
+    functions = {one: one.partition("[")[0].rpartition("::")[2] for one in groups}
+    whole = {one: functions[one] + "".join(one.partition("[")[1:]) for one in groups}
+    of_id = {one.group for one in run.tests.get(test, ())}
+    tiers = (
+        of_id or [one for one in groups if one == test],
+        [one for one in groups if whole[one] == test],
+        [one for one in groups if functions[one] == test],
+        [*filter(matcher(test), groups)],
+    )
+    return next((sorted(tier) for tier in tiers if tier), ())
 
 
 def _refuse(run: StoredRun, test: str | None) -> NoReturn:
-    tests = groups_of(run)
     if test is None:
         raise CommandError(
             f"{run.label}: no test was swept; measure one in several configurations, as "
             "@pytest.mark.tf_threads(intra=[1, 2]), and save the run with --benchmark-save"
         )
-    if any(map(matcher(test), tests)):
+    if _meant(run, test):
         raise CommandError(
             f"{run.label}: {test!r} was not swept; measure it in several configurations, as "
             "@pytest.mark.tf_threads(intra=[1, 2]), without --tf-threads-duet"
@@ -153,8 +165,15 @@ def _single(run: StoredRun, found: Sequence[str]) -> str:
 
 
 def _advice(run: StoredRun, test: str) -> Recommendation:
-    found = advice(test, groups_of(run)[test])
+    members = groups_of(run)[test]
+    found = advice(test, members)
     if found is None:
+        if len(aliases_among([one.candidate for one in members])) == len(members) - 1:
+            names = " and ".join(one.configuration.id for one in members)
+            raise CommandError(
+                f"{run.label}: {names} are names of one configuration on the machine where {test} "
+                "was measured, so there is no other to choose from"
+            )
         raise CommandError(
             f"{run.label}: no two configurations of {test} took turns, so none is recommended; "
             "measure them in one run, and leave --tf-threads-group as it is"

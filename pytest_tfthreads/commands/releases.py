@@ -140,6 +140,8 @@ def _releases(options: argparse.Namespace) -> int:
         raise
     over = _over(comparing)
     _report(options, over)
+    if over.stopped and not over.tests:
+        raise CommandError("no test was measured in the time that it may take (--budget)")
     if not any(one.is_compared for one in over.tests):
         raise CommandError(
             "no test could be measured at two releases beside each other: see what is said of each"

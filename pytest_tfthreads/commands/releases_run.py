@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Protocol
 
 from pytest_tfthreads.commands.errors import CommandError
+from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.format import clock, plural
@@ -17,11 +18,14 @@ from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.schedule import plan_neighbours
 from pytest_tfthreads.core.variants.released import Release, TestOver
 from pytest_tfthreads.core.variants.steps import LOOKS, kept, look_after, steps
+from pytest_tfthreads.report.releases import budget_words
 
 WITHOUT_BUDGET = 24
 """The most passes of a test where no budget is given."""
 _AT_A_TIME = 2
 """Passes that are asked for at once: the second reverses the first's order of set-up."""
+_OF_FIRST: Sequence[int] = (*range(LOOKS[0], 1, -_AT_A_TIME), 1)
+"""Passes that a first look may have: an odd number would leave orders of set-up unbalanced."""
 
 
 class Run(Protocol):
@@ -57,16 +61,21 @@ class Comparing:
     stopped: str = ""
     processes: int = 0
     elapsed_s: float = 0.0
+    _start_s: float = field(default=0.0, init=False)  # of an interpreter
+    _has_started: int = field(default=0, init=False)  # passes whose interpreters run
 
     def run(self, run: Run) -> None:
         """Measure all tests of a run; raises what it raises, when `stopped` says why."""
-        self._began_s = self.clock_s()
+        self._time = TimeLimit(self.budget_s, self.clock_s)
         collected = run.collected
         self._limit = collected.limit
         self._pace = Pace(fmean(one.process_s for one in collected.tests))
         self._count = len(collected.tests)
         self.left_out = [one.nodeid for one in collected.tests]
-        self._announce()
+        self.tell(
+            f"{plural(self._count, 'test')} at {len(self.releases)} releases: a process in the "
+            "current tree comes first"
+        )
         try:
             for begun in run:
                 # pytest passes over tests that turn out to measure nothing.
@@ -74,11 +83,14 @@ class Comparing:
                     self.left_out.pop(0)
                     self._count -= 1
                 self._pace = self._pace.after(1, begun.process_s)
+                self._start_s = max(self._start_s, begun.start_s)
                 self.processes += 1
-                passes = self._passes_of_first(begun=1)
-                if self.budget_s is not None and passes < 1:
-                    self.stopped = f"the budget of {clock(self.budget_s)} is spent"
+                passes = self._passes_of_first()
+                if passes < 1:
+                    self.stopped = self._too_short()
                     return
+                if self.processes == 1:
+                    self._announce(passes)
                 self._test(run, begun, passes)
             self.left_out = []
         except KeyboardInterrupt:
@@ -88,22 +100,20 @@ class Comparing:
             self.stopped = str(error)
             raise
         finally:
-            self.elapsed_s = self.clock_s() - self._began_s
+            self.elapsed_s = self._time.spent_s
 
-    def _announce(self) -> None:
-        passes = self._passes_of_first()
-        whole_s = self._first_s(passes) * self._count
+    def _announce(self, passes: int) -> None:
+        """With one process in the current tree done."""
+        whole_s = self._first_looks_s(passes)
         what = (
-            f"{plural(self._count, 'test')} at {len(self.releases)} releases, "
-            f"{passes} passes: about {clock(whole_s)}"
+            f"{passes} {'pass' if passes == 1 else 'passes'} of each test: about {clock(whole_s)}"
         )
         if self.budget_s is None:
             self.tell(f"{what}, and more where a step stays open (up to {WITHOUT_BUDGET} passes)")
         elif passes < LOOKS[0]:
-            least_s = self._first_s(LOOKS[0]) * self._count
             self.tell(
                 f"{what}: that is what the budget of {clock(self.budget_s)} leaves, and steps are "
-                f"seldom certain with fewer than {LOOKS[0]} passes, about {clock(least_s)}"
+                f"seldom certain with fewer than {LOOKS[0]} passes ({self._enough()})"
             )
         else:
             self.tell(f"{what}, and more where a step stays open, within {clock(self.budget_s)}")
@@ -117,7 +127,7 @@ class Comparing:
         while len(members) > 1 and passes < until:
             self._progress(begun, passes, until, len(members))
             some = min(_AT_A_TIME, until - passes)
-            test = self._measured(run, test, members, some)
+            test = self._measured(run, test, members, passes, some)
             passes += some
             members = [one for one in members if not test.at[one].problem]
             if passes < until and len(members) > 1:
@@ -135,15 +145,24 @@ class Comparing:
                 return
             until = look
 
-    def _measured(self, run: Run, test: TestOver, members: Sequence[int], passes: int) -> TestOver:
+    def _measured(
+        self,
+        run: Run,
+        test: TestOver,
+        members: Sequence[int],
+        passes_before: int,
+        passes: int,
+    ) -> TestOver:
         began_s = self.clock_s()
+        to_start_s = self._to_start_s(passes_before + passes)
         places = [
             replace(self.releases[one].place, interpreters=self.interpreters) for one in members
         ]
         found = run.measure(places, passes)
-        seconds = self.clock_s() - began_s
+        self._has_started = max(self._has_started, passes_before + passes)
+        # What is left includes checking out.
+        seconds = max(0.0, self.clock_s() - began_s - to_start_s)
         self.processes += found.processes
-        # A first measurement includes checking out, and each its processes' own time.
         self._pace = self._pace.after(self._processes_of(passes, len(members)), seconds)
         at = list(test.at)
         for member, answer in zip(members, found.places, strict=True):
@@ -201,28 +220,34 @@ class Comparing:
         """Seconds for the first look at a test, with its process in the current tree."""
         return self._seconds_of(passes, len(self.releases)) + self._pace.process_s
 
-    def _left_s(self) -> float:
-        assert self.budget_s is not None
-        return self.budget_s - (self.clock_s() - self._began_s)
+    def _first_looks_s(self, passes: int) -> float:
+        """Seconds for the first looks at all tests left.
 
-    def _passes_of_first(self, begun: int = 0) -> int:
-        """Of the first look: as many as time is left for at all tests that are left.
-
-        `begun` of these were measured in the current tree already.
+        The next of them was measured in the current tree already.
         """
-        if self.budget_s is None:
-            return LOOKS[0]
-        a_pass_s = self._seconds_of(1, len(self.releases))
-        tests = max(1, len(self.left_out))
-        share_s = (self._left_s() - (tests - begun) * self._pace.process_s) / tests
-        passes = min(LOOKS[0], int(share_s / a_pass_s))
-        # An odd one would leave orders of set-up unbalanced.
-        return passes if passes < 2 else passes - passes % 2
+        looks_s = len(self.left_out) * self._first_s(passes)
+        return looks_s - self._pace.process_s + self._to_start_s(passes)
+
+    def _to_start_s(self, passes: int) -> float:
+        """Seconds until the interpreters of so many passes run at all releases."""
+        started, needed = (min(count, self.interpreters) for count in (self._has_started, passes))
+        return max(0, needed - started) * len(self.releases) * self._start_s
+
+    def _passes_of_first(self) -> int:
+        """Of the first look: as many as time is left for at all tests that are left."""
+        left_s = self._time.left_s
+        return next((one for one in _OF_FIRST if self._first_looks_s(one) <= left_s), 0)
+
+    def _too_short(self) -> str:
+        what = "a pass of each test that is left" if len(self.left_out) > 1 else "a pass"
+        return f"{self._time.too_short_for(what, self._first_looks_s(1))} ({self._enough()})"
+
+    def _enough(self) -> str:
+        seconds = self._time.spent_s + self._first_looks_s(LOOKS[0])
+        return f"--budget={budget_words(seconds)} has time for {LOOKS[0]} of each test"
 
     def _allows(self, passes: int, members: int) -> bool:
         """Whether a further look has time: each test may take its share of what is left."""
-        if self.budget_s is None:
-            return True
         to_come = len(self.left_out)
-        free_s = self._left_s() - to_come * self._first_s(LOOKS[0])
+        free_s = self._time.left_s - to_come * self._first_s(LOOKS[0])
         return self._seconds_of(passes, members) <= free_s / (to_come + 1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from pytest_tfthreads.core.format import clock
 
 
 @dataclass(frozen=True)
@@ -20,4 +23,22 @@ class TimeLimit:
 
     def allows(self, seconds: float) -> bool:
         """Whether what takes so many seconds would end in time."""
-        return self.budget_s is None or self.clock_s() - self.begun_s + seconds <= self.budget_s
+        return self.budget_s is None or seconds <= self.left_s
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since it began."""
+        return self.clock_s() - self.begun_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until it ends; below 0 where they are over; without end for any time."""
+        return math.inf if self.budget_s is None else self.budget_s - self.spent_s
+
+    def too_short_for(self, what: str, seconds: float) -> str:
+        """In words, that `what` takes more seconds than are left; only where there is a budget."""
+        assert self.budget_s is not None
+        return (
+            f"{what} takes about {clock(seconds)}, and {clock(max(0.0, self.left_s))} of the "
+            f"budget of {clock(self.budget_s)} is left"
+        )

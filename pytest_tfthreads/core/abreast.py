@@ -54,12 +54,14 @@ class Collected:
 class Begun:
     """A test that was measured in the current tree, by one process in `process_s` seconds.
 
-    `problem`: why it could not be measured there; at other places it may be.
+    `problem`: why it could not be measured there; at other places it may be. `start_s`: what passed
+    beside the process; before the first process of a run, an interpreter is started.
     """
 
     nodeid: str
     process_s: NotNegative
     problem: str = ""
+    start_s: NotNegative = 0.0
 
 
 @dataclass(frozen=True)

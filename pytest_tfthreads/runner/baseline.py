@@ -54,6 +54,14 @@ def open_saved_commit(
 
     Raises `RevisionError` where it cannot be had, or is not what was saved.
     """
+    return _at_revision(saved_commit(gate), False, config, here, modules)
+
+
+def saved_commit(gate: Gate) -> str:
+    """The commit that the saved run measured, unless more than the commit was measured there.
+
+    Raises `RevisionError` where no commit is known, or it is not what was saved.
+    """
     commit = _commit_of_baseline(gate)
     run = gate.baseline
     if run is not None and run.dirty:
@@ -61,7 +69,7 @@ def open_saved_commit(
             f"{run.label} was saved with uncommitted changes, so its commit is not what was "
             "measured. Save a run of a clean tree; or name a revision, --tf-threads-duet=REV"
         )
-    return _at_revision(commit, False, config, here, modules)
+    return commit
 
 
 def open_place(
@@ -151,7 +159,8 @@ def _commit_of_baseline(gate: Gate) -> str:
     if run is None:
         problem = gate.problem or "there is no saved run"
         raise RevisionError(
-            f"no saved run names a commit ({problem}): name one yourself, --tf-threads-duet=REV"
+            f"the baseline's commit is not known ({problem}): name a commit yourself, "
+            "--tf-threads-duet=REV"
         )
     if run.commit is None:
         raise RevisionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,9 @@ from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.abreast import Abreast
+from pytest_tfthreads.runner.baseline import saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -52,10 +55,8 @@ from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
 
-_OFF = (
-    "--tf-threads-duet=off keeps to the saved runs; without it this is measured side by side with "
-    "the baseline's commit"
-)
+_OFF = "--tf-threads-duet=off keeps to the saved runs"
+_WITHOUT_OFF = "; without it this is measured side by side with the baseline's commit"
 _SNAPSHOT = "snapshot"  # syrupy's fixture
 _NO_BENCHMARK = (
     "pytest-benchmark is switched off (by -p no:benchmark, or by --codspeed, which replaces it), "
@@ -287,14 +288,19 @@ class Isolation:
         One process in the current tree comes first: it makes the test's reports, tells whether it
         measures, and which modules it has there.
         """
-        begun_s = time.monotonic()
+        begun_s, process_s = time.monotonic(), 0.0
         if here.goes_on:
             self._rings.expect(processes=1, passes=None)
-            self._rings.run(0, [here])
+            process_s = self._rings.run(0, [here])
         nodeid = collection.nodeid_of(here.item)
         if here.ending is None and (here.problem or here.samples):
             abreast.run(
-                Begun(nodeid, time.monotonic() - begun_s, here.problem),
+                Begun(
+                    nodeid,
+                    process_s,
+                    start_s=max(0.0, time.monotonic() - begun_s - process_s),
+                    problem=here.problem,
+                ),
                 here.runs[-1].reply.modules if here.runs else {},
                 lambda variant: self._item_run(here.item, variant),
                 self._results.measured_so_far,
@@ -375,7 +381,11 @@ class Isolation:
             if self._settings.duet_if_open:
                 return {}
             names = (name for one in item_runs for name in one.names)
-            return {name.item.nodeid: Beside(why=_OFF) for name in names}
+            why = _OFF
+            with contextlib.suppress(RevisionError):
+                saved_commit(gate)
+                why += _WITHOUT_OFF
+            return {name.item.nodeid: Beside(why=why) for name in names}
         return SideBySide(
             self._rings,
             self._results,

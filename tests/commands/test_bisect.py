@@ -167,7 +167,7 @@ def test_a_budget_ends_it_with_what_is_known_and_it_can_go_on() -> None:
     found, state = searched(line, scripted, budget_s=25)
     assert not found.is_certain
     text = "\n".join(render(found))
-    assert "The budget of 0:25 is spent; --continue goes on. With 99 % probability" in text
+    assert "of the budget of 0:25 is left; --continue goes on. With 99 % probability" in text
     before = len(scripted.wishes)
     found, _ = searched(line, scripted, state)
     assert [one["subject"] for one in to_json(found)["found"]] == ["change 10"]
@@ -221,7 +221,7 @@ def test_the_budget_holds_from_before_pytest_collects() -> None:
     limit = TimeLimit(45, scripted.clock_s)
     scripted.now_s += 20
     _, stopped = bisect.search(state, line, scripted, lambda state: None, limit)
-    assert "The budget of 0:45 is spent" in stopped
+    assert stopped.startswith("The next step takes about 0:10, and 0:05 of the budget of 0:45 is")
     assert len(scripted.wishes) == 2
     assert scripted.now_s <= 45
 
@@ -288,7 +288,7 @@ def test_a_budget_ends_the_four_combinations_too() -> None:
     found = causes(TEST, "throughput", good, bad, scripted, limit)
     assert not found.is_certain
     assert found.rings == 4
-    assert "The budget of 1:10 is spent" in "\n".join(found.lines())
+    assert "takes about 0:40, and 0:30 of the budget of 1:10 is left" in "\n".join(found.lines())
     assert found.to_json()["stopped"] == found.stopped
     assert scripted.now_s <= 70
 

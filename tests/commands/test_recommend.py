@@ -201,6 +201,39 @@ def test_each_difference_of_machines_is_a_sentence():
     assert "may not use CPU 2 here" in told
 
 
+def add(path, other):
+    """Put the tests of another saved run into this one."""
+    run = json.loads(path.read_text())
+    run["benchmarks"] += json.loads(other.read_text())["benchmarks"]
+    path.write_text(json.dumps(run))
+
+
+@pytest.mark.parametrize("named", ["test_x", TEST, f"{TEST}[intra1-inter1]"])
+def test_a_test_that_is_named_exactly_is_not_mistaken_for_a_longer_name(recommend, tmp_path, named):
+    path = tmp_path / ".benchmarks/x/0001_a.json"
+    save(path, [TEST], [1])
+    save(tmp_path / "swept.json", [TEST + "_more", TEST + "[10]"])
+    add(path, tmp_path / "swept.json")
+    code, out, err = recommend(named)
+    assert (code, out) == (2, "")
+    assert "was not swept" in err
+    code, out, err = recommend("test_x_")
+    assert (code, TEST + "_more" in out) == (0, True), err
+    code, out, err = recommend("test_x[10]")
+    assert (code, TEST + "[10]" in out) == (0, True), err
+
+
+def test_names_of_one_configuration_are_no_choice(recommend, tmp_path):
+    path = tmp_path / ".benchmarks/x/0001_a.json"
+    save(path)
+    run = json.loads(path.read_text())
+    run["benchmarks"][1]["extra_info"]["tf_threads"]["same_as"] = "intra1-inter1"
+    path.write_text(json.dumps(run))
+    code, out, err = recommend(TEST)
+    assert (code, out) == (2, "")
+    assert "intra1-inter1 and intra2-inter1 are names of one configuration" in err
+
+
 @pytest.mark.parametrize(
     ("tests", "counts", "named", "message"),
     [

@@ -1,5 +1,6 @@
 """`pytest-tfthreads releases`: by scripted measurements, and with real git and real processes."""
 
+import collections
 import json
 import math
 import os
@@ -60,7 +61,17 @@ class Scripted:
     `tests`: by node id, seconds a call at each release, or why it cannot be measured there.
     """
 
-    def __init__(self, tests, limit=8, spread=0.004, of_cpu=0.0, silent=(), ends=None, lost=None):
+    def __init__(
+        self,
+        tests,
+        limit=8,
+        spread=0.004,
+        of_cpu=0.0,
+        silent=(),
+        ends=None,
+        lost=None,
+        start_s=0.0,
+    ):
         self.tests = tests
         self.limit = limit
         self.spread = spread
@@ -68,6 +79,9 @@ class Scripted:
         self.silent = silent  # tests that turn out to measure nothing
         self.ends = ends or {}  # by the number of a wish: what it raises
         self.lost = lost or {}  # by release: the number of the wish from which on it crashes
+        self.start_s = start_s  # of each interpreter
+        self.started = collections.Counter()  # by release
+        self.passes = collections.Counter()  # by test and release
         self.wishes = []
         self.interpreters = set()  # how many any place had
         self.now_s = 0.0
@@ -86,8 +100,9 @@ class Scripted:
         for test in self.tests:
             if test not in self.silent:
                 self.test = test
-                self.now_s += PROCESS_S
-                yield Begun(test, PROCESS_S)
+                start_s = 0.0 if self.wishes else self.start_s
+                self.now_s += start_s + PROCESS_S
+                yield Begun(test, PROCESS_S, start_s=start_s)
 
     def measure(self, places, passes):
         if error := self.ends.get(len(self.wishes)):
@@ -95,6 +110,11 @@ class Scripted:
         members = [int(place.commit, 16) for place in places]
         self.interpreters.update(place.interpreters for place in places)
         self.wishes.append((self.test, members, passes))
+        for member, place in zip(members, places, strict=True):
+            self.passes[self.test, member] += passes
+            needed = min(self.passes[self.test, member], place.interpreters)
+            self.now_s += max(0, needed - self.started[member]) * self.start_s
+            self.started[member] = max(needed, self.started[member])
         samples = {member: [] for member in members}
         speeds = list(self.tests[self.test])
         for release, wish in self.lost.items():
@@ -173,8 +193,9 @@ def test_steps_are_found_and_no_more_is_measured_than_they_need() -> None:
     # Six passes of four releases, and one process in the current tree.
     assert comparing.processes == 2 * (6 * 4 + 1)
     assert comparing.elapsed_s == comparing.processes * PROCESS_S
-    assert told[0].startswith("2 tests at 4 releases, 6 passes: about 1:40, and more where a step")
-    assert told[1] == "test 1 of 2, a: pass 1 of 6, about 1:38 left"
+    assert told[0] == "2 tests at 4 releases: a process in the current tree comes first"
+    assert told[1].startswith("6 passes of each test: about 1:38, and more where a step stays open")
+    assert told[2] == "test 1 of 2, a: pass 1 of 6, about 1:38 left"
     assert told[-1] == "test 2 of 2, b: pass 5 of 6, about 0:16 left"
     assert (comparing.left_out, comparing.stopped) == ([], "")
 
@@ -190,7 +211,7 @@ def test_only_the_ends_of_open_steps_and_the_first_release_are_measured_on() -> 
     assert test.passes in LOOKS[1:]
     assert len(test.at[3].samples) == test.passes
     assert len(test.at[4].samples) == LOOKS[0]
-    assert "pass 7 of 12" in told[4]
+    assert "pass 7 of 12" in told[5]
 
 
 def test_what_stays_open_is_told_with_the_time_that_would_close_it() -> None:
@@ -236,17 +257,45 @@ def test_a_budget_is_kept_and_divided_among_all_tests() -> None:
     scripted = Scripted(tests)
     comparing, told = compared(scripted, 3, budget_s=4 * (4 * 3 + 1) * PROCESS_S + 1)
     assert [one.passes for one in comparing.tests] == [4] * 4
-    assert "4 passes: about 1:44: that is what the budget of 1:45 leaves" in told[0]
-    assert "fewer than 6 passes, about 2:32" in told[0]
+    assert "4 passes of each test: about 1:42: that is what the budget of 1:45 leaves" in told[1]
+    assert "fewer than 6 passes (--budget=3m has time for 6 of each test)" in told[1]
     assert comparing.elapsed_s <= comparing.budget_s
 
     scripted = Scripted(tests)
     scripted.now_s = 50.0  # of no matter
-    comparing, _ = compared(scripted, 3, budget_s=5.0)
+    comparing, told = compared(scripted, 3, budget_s=5.0)
     assert comparing.tests == []
     assert comparing.left_out == [*"abcd"]
-    assert comparing.stopped == "the budget of 0:05 is spent"
+    assert comparing.stopped == (
+        "a pass of each test that is left takes about 0:30, and 0:03 of the budget of 0:05 is left "
+        "(--budget=3m has time for 6 of each test)"
+    )
+    assert len(told) == 1
     assert comparing.elapsed_s <= comparing.budget_s
+
+
+@pytest.mark.parametrize(("budget_s", "passes"), [(95, 2), (120, 4), (155, 6)])
+def test_the_start_of_interpreters_is_part_of_the_budget(budget_s, passes) -> None:
+    scripted = Scripted({name: [0.01] * 3 for name in "ab"}, start_s=6.0)
+    comparing, told = compared(scripted, 3, budget_s=budget_s)
+    assert [one.passes for one in comparing.tests] == [passes] * 2
+    assert comparing.elapsed_s <= budget_s
+    minutes, seconds = re.search(r"of each test: about (\d+):(\d+)", told[1]).groups()
+    before_s = 6 + PROCESS_S
+    assert 60 * int(minutes) + int(seconds) == int(comparing.elapsed_s - before_s)
+
+
+def test_without_time_for_a_pass_it_is_told_which_budget_would_do() -> None:
+    def scripted():
+        return Scripted({"a": [0.01] * 2}, start_s=6.0)
+
+    comparing, told = compared(scripted(), 2, budget_s=20)
+    assert (comparing.tests, len(told)) == ([], 1)
+    found = re.search(r"and 0:12 of the budget of 0:20 is left \((.*?)m ", comparing.stopped)
+    budget_s = 60 * int(found[1].removeprefix("--budget="))
+    comparing, _ = compared(scripted(), 2, budget_s=budget_s)
+    assert [one.passes for one in comparing.tests] == [LOOKS[0]]
+    assert comparing.elapsed_s <= budget_s
 
 
 def test_further_looks_leave_the_later_tests_their_first() -> None:
@@ -345,7 +394,7 @@ def test_tests_that_turn_out_to_measure_nothing_are_passed_over() -> None:
     comparing, told = compared(scripted, 2)
     assert [one.nodeid for one in comparing.tests] == ["c"]
     assert comparing.left_out == []
-    assert told[1].startswith("test 1 of 1, c")
+    assert told[2].startswith("test 1 of 1, c")
 
 
 def test_more_releases_than_may_take_turns_at_once_are_linked() -> None:
@@ -353,8 +402,8 @@ def test_more_releases_than_may_take_turns_at_once_are_linked() -> None:
     comparing, told = compared(scripted, 6)
     (test,) = comparing.tests
     assert statuses(test) == ["no-change", "no-change", "regression", "no-change", "no-change"]
-    whole = comparing.processes * PROCESS_S
-    assert f"about {int(whole // 60)}:{int(whole % 60):02}, and more" in told[0]
+    to_come_s = (comparing.processes - 1) * PROCESS_S  # without that in the current tree
+    assert f"about {int(to_come_s // 60)}:{int(to_come_s % 60):02}, and more" in told[1]
 
 
 def test_the_table_tells_each_step_and_what_changed_there() -> None:
@@ -552,7 +601,8 @@ def test_releases_are_measured_beside_the_current_tree(
         (one["from"], one["to"], len(one["commits"])) for one in over_the_gap
     }
     assert found["failing"] == [{"test": test["test"], "status": "regression"}]
-    assert "1 test at 4 releases, 6 passes: about " in err
+    assert "1 test at 4 releases: " in err
+    assert "6 passes of each test: about " in err
     assert "pass 1 of 6" in err
     assert git(project.path, "worktree", "list").count("\n") == 0
     assert "▼ regression" in page.read_text()
@@ -588,9 +638,15 @@ def test_ctrl_c_prints_the_tests_that_are_complete(project, eventually, no_lefto
         (["v1.0", "v1.2", "--html=/no/such/page.html"], "/no/such/page.html cannot be written"),
         (["v1.0", "v1.2", "--", "-k", "nothing"], "what pytest selects measures nothing"),
         (["v1.0", "v1.2", "--", "--no-such-option"], "ended by itself, with exit code 4"),
+        (
+            ["v1.0", "v1.2", "--", "nosuch.py"],
+            "pytest did not find what it is to run; pytest printed: ERROR: file or directory not "
+            "found: nosuch.py",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) -> None:
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err.splitlines()[-1]
+    assert "test session starts" not in err

@@ -185,6 +185,24 @@ def test_without_the_commit_saved_runs_stand_and_say_what_would_help(project, co
     assert summary.count("not measured side by side: ") == 1
 
 
+@pytest.mark.parametrize("commit", ["clean", "dirty", "none", "file"])
+def test_off_promises_no_more_than_could_be_done(project, commit):
+    def other(data):
+        if commit != "clean":
+            data["commit_info"] = (
+                None if commit == "none" else {**data["commit_info"], "dirty": True}
+            )
+
+    edit_saved(project, other)
+    if commit == "file":
+        (saved,) = project.path.glob(".benchmarks/*/0001*")
+        saved.write_text(saved.read_text()[:300])
+    project.script = slower(0.01)
+    told = flat(gate(project, "--tf-threads-duet=off"))
+    assert "--tf-threads-duet=off keeps to the saved runs" in told
+    assert ("side by side with the baseline's commit" in told) is (commit == "clean")
+
+
 def test_a_failure_beside_the_baseline_fails_the_test(project):
     project.script = lambda process: (
         ValueError("flaky") if not process.is_baseline and process.number == 4 else 0.01
