@@ -122,7 +122,7 @@ def judge_duet(
         )
         for metric in METRICS
     }
-    throughput, cpu_efficiency = (
+    verdicts = [
         conclude(
             Judged(
                 test=test,
@@ -132,14 +132,17 @@ def judge_duet(
                 against=against,
                 ratio=ratios[metric],
                 other_log_ratio=other.log_ratio,
-                remedies=_remedies(ratios[metric], len(pairs), errors.passed),
+                remedies=_remedies(len(pairs)),
             ),
             policy.tolerance[metric],
             errors,
             BEYOND,
         )
         for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
-    )
+    ]
+    if len(pairs) >= LOOKS[-1]:
+        verdicts = _with_wider_tolerance(verdicts, ratios, errors.passed)
+    throughput, cpu_efficiency = verdicts
     return (
         _by_duet(throughput, ratios, len(pairs), hypotheses, interpreters),
         _by_duet(cpu_efficiency, ratios, len(pairs), hypotheses, interpreters),
@@ -285,15 +288,35 @@ def _by_duet(
     )
 
 
-def _remedies(ratio: LogRatio, pairs: int, pass_error: float) -> tuple[str, ...]:
+def _remedies(pairs: int) -> tuple[str, ...]:
     if pairs < LOOKS[-1]:
         return (f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]}",)
-    lowest = ratio.log_ratio - ratio.half_width(1 - pass_error)
-    would_pass = math.ceil(-100 * change_from_log(lowest))  # in whole percent, as people write it
-    remedies = [
+    return (
         f"{pairs} pairs did not decide it, nor would a few more: measure on a quieter machine, or "
-        "each process for longer (--benchmark-max-time)"
+        "each process for longer (--benchmark-max-time)",
+    )
+
+
+def _with_wider_tolerance(
+    verdicts: Sequence[Verdict], ratios: Mapping[str, LogRatio], pass_error: float
+) -> list[Verdict]:
+    """With the advice to tolerate as much, in one value for the test, as its open verdicts need."""
+    tolerances = {}
+    for one in verdicts:
+        tolerances[one.metric] = f"{100 * one.tolerance:g}%"
+        if one.status == "inconclusive":
+            ratio = ratios[one.metric]
+            lowest = change_from_log(ratio.log_ratio - ratio.half_width(1 - pass_error))
+            whole = math.ceil(-100 * lowest)  # as people write it
+            if whole >= 100:
+                return list(verdicts)
+            tolerances[one.metric] = f"{whole}%"
+    value = ",".join(f"{metric}={share}" for metric, share in tolerances.items())
+    advice = (
+        "tolerate more: it would have passed with a tolerance of "
+        f"{value} (--tf-threads-tolerance, or `tolerance` of the marker)"
+    )
+    return [
+        replace(one, advice=(*one.advice, advice)) if one.status == "inconclusive" else one
+        for one in verdicts
     ]
-    if would_pass < 100:
-        remedies.append(f"or tolerate more: --tf-threads-tolerance={would_pass}% would have passed")
-    return tuple(remedies)

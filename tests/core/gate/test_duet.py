@@ -293,7 +293,7 @@ def test_after_the_last_look_more_pairs_are_no_advice():
     assert "quieter machine" in quieter
     assert "--benchmark-max-time" in quieter
     # What it names does pass, and one percent less does not.
-    share = int(tolerate.partition("--tf-threads-tolerance=")[2].partition("%")[0])
+    share = int(tolerate.partition("throughput=")[2].partition("%")[0])
     for percent, status in ((share, "pass"), (share - 1, "inconclusive")):
         policy = Policy({"throughput": percent / 100, "cpu_efficiency": 0.05})
         assert statuses(pairs_around(0, 12, spread=0.2), policy=policy)[0] == status

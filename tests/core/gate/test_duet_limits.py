@@ -1,6 +1,7 @@
 """All that a duet's verdict says, how far ahead it sees, and what must hold for any pairs."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -162,11 +163,28 @@ def test_stored_pairs_count_by_their_degrees_of_freedom():
 
 
 def test_advice_where_pairs_are_left_and_where_none_are():
-    def advice(spread, count, policy=POLICY):
-        noise = [spread * (-1) ** n for n in range(count)]
-        found = duet([Pair(one, 0.0) for one in noise], policy=policy)[0]
-        assert found.status == "inconclusive"
-        return found.advice
+    def advice(spread, count, efficiency=0.0, tolerance=POLICY.tolerance):
+        noise = [(-1) ** n for n in range(count)]
+        found = duet(
+            [Pair(spread * one, efficiency * one) for one in noise],
+            policy=POLICY.with_tolerance(tolerance),
+        )
+        assert found[0].status == "inconclusive"
+        if efficiency:
+            assert found[1].advice == found[0].advice
+        return found[0].advice
+
+    def would_pass(spread):
+        ratio = mean_ratio([spread * (-1) ** n for n in range(12)], interpreters=INTERPRETERS)
+        lowest = 1 - math.exp(ratio.log_ratio - student_t(1 - 0.7 * 0.05, ratio.dof) * ratio.sd)
+        return math.ceil(100 * lowest)
+
+    def tolerate(throughput, cpu_efficiency):
+        return (
+            "tolerate more: it would have passed with a tolerance of "
+            f"throughput={throughput}%,cpu_efficiency={cpu_efficiency}% (--tf-threads-tolerance, "
+            "or `tolerance` of the marker)"
+        )
 
     assert advice(0.1, 11) == ("more pairs: the duet ended after 11 of at most 12",)
     quieter = (
@@ -174,12 +192,20 @@ def test_advice_where_pairs_are_left_and_where_none_are():
         "process for longer (--benchmark-max-time)"
     )
     for spread in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
-        ratio = mean_ratio([spread * (-1) ** n for n in range(12)], interpreters=INTERPRETERS)
-        lowest = 1 - math.exp(ratio.log_ratio - student_t(1 - 0.7 * 0.05, ratio.dof) * ratio.sd)
-        share = math.ceil(100 * lowest)
-        tolerate = f"or tolerate more: --tf-threads-tolerance={share}% would have passed"
-        assert advice(spread, 12) == (quieter, tolerate)
+        assert advice(spread, 12) == (quieter, tolerate(would_pass(spread), 10))
+    # What passes keeps its tolerance, and what is open too is in the same value.
+    tolerance = {"throughput": 0.05, "cpu_efficiency": 0.125}
+    assert advice(0.2, 12, tolerance=tolerance) == (quieter, tolerate(would_pass(0.2), 12.5))
+    assert advice(0.2, 12, 0.4) == (quieter, tolerate(would_pass(0.2), would_pass(0.4)))
     assert advice(15.0, 12) == (quieter,)
+
+
+def test_a_tolerance_that_is_advised_passes():
+    pairs = [Pair(0.2 * (-1) ** n, 0.3 * (-1) ** n) for n in range(12)]
+    (*_, advice), _ = (one.advice for one in duet(pairs))
+    shares = re.findall(r"(\w+)=([0-9.]+)%", advice)
+    wider = POLICY.with_tolerance({metric: float(share) / 100 for metric, share in shares})
+    assert [one.status for one in duet(pairs, policy=wider)] == ["pass", "pass"]
 
 
 def test_how_far_a_verdict_is_foreseen():
