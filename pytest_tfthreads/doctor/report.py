@@ -47,8 +47,8 @@ def verdict(found: Examination) -> str:
         return f"{'fit' if found.is_fit else 'not fit'} for {decision(found.fitness)}"
     asked = tolerance_text(found.tolerance)
     if found.seconds:
-        return f"not fit for {asked}: measuring came to nothing, see above"
-    state = "nothing found against it" if found.is_fit else "not fit, see above"
+        return f"not fit for {asked}: measuring came to nothing"
+    state = "nothing found against it" if found.is_fit else "not fit"
     return f"{state}; whether a loss of {asked} can be detected was not measured"
 
 

@@ -147,6 +147,12 @@ def preload_failure(trace: str, log: str = "") -> Failure:
     return Failure("preload", _with_sections(headline, [("traceback", trace), ("stderr", log)]))
 
 
+INTERPRETER_DIED = (
+    "The interpreter that starts measuring processes died while a process was running: killed from "
+    "outside, or by the test, which may signal its parent or all processes of its user."
+)
+
+
 def interpreter_failure(what: str, log: str) -> Failure:
     """The interpreter that starts measuring processes has gone or never came up."""
     return Failure("interpreter", _with_sections(what, [("its stderr", log)]))
@@ -187,10 +193,12 @@ def _headline(ending: Ending) -> tuple[FailureKind, str]:
         )
     name = _signal_name(-ending.code)
     if -ending.code == signal.SIGKILL and ending.oom_kills != 0:
-        sure = "" if ending.oom_kills else "probably "
+        by = "by the kernel for lack of memory"
+        if not ending.oom_kills:
+            by = f"probably {by} (unless the test, or somebody else, sent the signal)"
         return "out-of-memory", (
-            f"The measuring process was killed by SIGKILL, {sure}by the kernel for lack of memory, "
-            f"{after}. Use a smaller batch, or give the machine or its cgroup more memory."
+            f"The measuring process was killed by SIGKILL, {by}, {after}. Use a smaller batch, or "
+            "give the machine or its cgroup more memory."
         )
     return "crashed", f"The measuring process was killed by {name} {after}."
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pytest_tfthreads.core.layout import Layout, Ready
 from pytest_tfthreads.engine import failure
 from pytest_tfthreads.engine.answers import Answers
-from pytest_tfthreads.engine.failure import Ending, Failure, KilledFor
+from pytest_tfthreads.engine.failure import INTERPRETER_DIED, Ending, Failure, KilledFor
 from pytest_tfthreads.engine.interleaving import Cpus, CpuSets
 from pytest_tfthreads.engine.interpreter import Interpreter, unlinked_file
 from pytest_tfthreads.engine.order import Order, SentOrder, Start
@@ -146,9 +146,7 @@ class MeasuringProcess:
         try:
             gone = process.follow(self._time_left_s, pulse)
         except ConnectionClosedError:
-            self.result = process.interpreter.failure(
-                "The interpreter that starts measuring processes died while one was running."
-            )
+            self.result = process.interpreter.failure(INTERPRETER_DIED)
             return False
         if self._time_left_s is not None:
             self._time_left_s -= process.run_s

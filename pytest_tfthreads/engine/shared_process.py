@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_tfthreads.engine import reply as replies
-from pytest_tfthreads.engine.failure import Failure
+from pytest_tfthreads.engine.failure import INTERPRETER_DIED, Failure
 from pytest_tfthreads.engine.interleaving import Cpus
 from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
 from pytest_tfthreads.engine.order import Step
@@ -61,7 +61,7 @@ class SharedProcess(MeasuringProcess):
             process.answers.tell_step(None)
             has_ended = process.interrupt(_TAKE_DOWN_S)
         except ConnectionClosedError:  # its interpreter died, and the process with that
-            return "The interpreter that starts measuring processes died while one was running."
+            return INTERPRETER_DIED
         if not has_ended:
             return (
                 f"{_TAKE_DOWN_S:g} s after Ctrl-C the test was still running, or fixtures were "

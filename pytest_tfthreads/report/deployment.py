@@ -31,6 +31,12 @@ def render(deployment: Deployment, advice: Sequence[str], warnings: Sequence[str
         remarks.append(
             f"measured under the terms {deployment.terms}: set the same, for they are not set here"
         )
+    if as_ == "env" and (count := len(deployment.instances)) > 1:
+        cpus = " and ".join(_cpus(one, ",") for one in deployment.instances)
+        remarks.append(
+            f"measured as {count} processes at once, each with these settings, on CPUs {cpus}: "
+            "start as many (the format shell does)"
+        )
     if deployment.unset:
         remarks.append(f"not set, for the number is TensorFlow's choice: {_all(deployment.unset)}")
     if deployment.data_threads:

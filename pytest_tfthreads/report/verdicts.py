@@ -219,7 +219,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
     return (
         one_line(verdict.test),
         verdict.configuration,
-        metric_unit(verdict.metric),
+        metric_unit(verdict.metric, one_line(verdict.unit)),
         NOTHING if verdict.baseline is None else number(verdict.baseline.value),
         number(verdict.now.value),
         _change(verdict),

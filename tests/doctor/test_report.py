@@ -78,7 +78,7 @@ def test_not_fit(examined):
 
 
 def test_without_measuring():
-    assert render(LOOKED_AT)[-1].startswith("not fit, see above; whether a loss of 5 %")
+    assert render(LOOKED_AT)[-1].startswith("not fit; whether a loss of 5 %")
     fine = replace(LOOKED_AT, machine=(MACHINE[0],))
     assert render(fine)[-1].startswith("nothing found against it; whether a loss of 5 %")
     assert fine.is_fit

@@ -44,7 +44,7 @@ def test_table():
     name, _, cells = lines[2].partition("  ")
     assert name.endswith("test_x[intra2-inter1]")
     assert cells.split() == [
-        "2×1", "units/s", "1,000", "690", "−31", "%", "[−38,", "−24]", "from", "12", "%",
+        "2×1", "images/s", "1,000", "690", "−31", "%", "[−38,", "−24]", "from", "12", "%",
         "saved", "runs", "regression",
     ]  # fmt: skip
     assert lines[3].endswith("pass")
