@@ -18,6 +18,16 @@ def test_forks_a_preloaded_interpreter(suite):
     assert "fresh" not in measured["extra_info"]["tf_threads"]["flags"]
 
 
+def test_forks_where_asyncio_acts_in_forks(suite, monkeypatch):
+    monkeypatch.setenv("FAKE_TF_ASYNCIO", "1")
+    in_test = "def test_it(benchmark):\n    assert 'asyncio' in sys.modules"
+    suite.write("import sys\n" + BENCHMARK.replace("def test_it(benchmark):", in_test))
+    result, benchmarks = suite.results()
+    result.assert_outcomes(passed=1)
+    (measured,) = benchmarks.values()
+    assert measured["extra_info"]["tf_threads"]["start"] == "fork"
+
+
 def test_fresh_on_demand(suite):
     result, benchmarks = suite.write(BENCHMARK).results("--tf-threads-start=fresh")
     result.assert_outcomes(passed=1)

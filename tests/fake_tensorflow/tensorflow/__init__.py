@@ -6,9 +6,10 @@ Variables of the environment make it misbehave:
 FAKE_TF_BROKEN: the import fails; FAKE_TF_EAGER_THREAD: importing it starts a thread;
 FAKE_TF_STARTED: importing it starts the runtime; FAKE_TF_IGNORES_INTRA: the intra-op pool has one
 thread too many; FAKE_TF_FAILING_OPS: ops raise; FAKE_TF_DISK_FULL: the profiler cannot write.
+FAKE_TF_ASYNCIO: it imports asyncio, as the real one does, which is a sixth of the CPU time that
+the interpreter of a run needs to be ready; from Python 3.12 on asyncio acts in forks.
 """
 
-import asyncio  # noqa: F401 - as the real one does; from Python 3.12 on asyncio acts in forks
 import contextlib
 import functools
 import itertools
@@ -25,6 +26,9 @@ __version__ = "0.0-fake"
 
 if os.environ.get("FAKE_TF_BROKEN"):
     raise ImportError("libtensorflow_cc.so.2: cannot open shared object file")
+
+if os.environ.get("FAKE_TF_ASYNCIO"):
+    import asyncio  # noqa: F401
 
 _state = SimpleNamespace(intra=0, inter=0, started=False, devices=1)
 
