@@ -200,7 +200,8 @@ class Comparing:
     def _progress(self, begun: Begun, done: int, until: int, members: int) -> None:
         is_new = not (self.tests and self.tests[-1].nodeid == begun.nodeid)
         to_come = len(self.left_out) - is_new
-        left_s = self._seconds_of(until - done, members) + to_come * self._first_s(LOOKS[0])
+        left_s = self._seconds_of(until - done, members) + self._to_start_s(until)
+        left_s += to_come * self._first_s(LOOKS[0])
         self.tell(
             f"test {len(self.tests) + is_new} of {self._count}, {begun.nodeid}: pass {done + 1} of "
             f"{until}, about {clock(left_s)} left"
