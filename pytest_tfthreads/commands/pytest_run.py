@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import socket
 import subprocess
@@ -41,6 +42,7 @@ _RAN = (0, 1, 6)  # pytest's exit codes where all tests were run; 6: too many wa
 _USAGE_ERROR = 4  # also for a test that is not there
 _NO_TESTS = 5
 _ERROR = "ERROR: "  # begins what pytest refuses, after which no test is run
+_RULE = "=="
 _END_OF_HEADER = "collected "
 
 _Kind = TypeVar("_Kind")
@@ -272,26 +274,27 @@ class PytestRun:
 
     def _tail(self) -> str:
         """The last lines that pytest has printed, as the end of a message."""
-        told = self._printed()
-        return f"; pytest printed: {' / '.join(told)}" if told else ""
-
-    def _printed(self) -> list[str]:
-        """The last lines that pytest has printed: its own error alone, or all after its header."""
         self._output.seek(0)
-        text = self._output.read().decode(errors="replace")
-        lines = [printable(line.strip()) for line in text.splitlines() if line.strip()]
-        of_error = (place for place, line in enumerate(lines) if line.startswith(_ERROR))
-        after_header = (
-            place + 1 for place, line in enumerate(lines) if line.startswith(_END_OF_HEADER)
-        )
-        begin = next(of_error, None) or next(after_header, 0)
-        return lines[begin:][-_MOST_LINES:]
+        told = last_words(self._output.read().decode(errors="replace"))
+        return f"; pytest printed: {' / '.join(told)}" if told else ""
 
 
 _WHAT_MEASURES = (
     "a test that is marked with tf_threads and uses the fixture benchmark or tf_benchmark does; "
     "mark it, or name another"
 )
+
+
+def last_words(text: str) -> list[str]:
+    """Of what pytest has printed: its own error, or else the last lines after its header."""
+    lines = [printable(line.strip()) for line in text.splitlines() if line.strip()]
+    # The error may come before the header, for it is on another stream.
+    errors = itertools.dropwhile(lambda line: not line.startswith(_ERROR), lines)
+    error = [*itertools.takewhile(lambda line: not line.startswith(_RULE), errors)]
+    if error:
+        return error[:_MOST_LINES]
+    ends = [place for place, line in enumerate(lines, 1) if line.startswith(_END_OF_HEADER)]
+    return lines[ends[0] if ends else 0 :][-_MOST_LINES:]
 
 
 def _decoded(kind: type[_Kind], message: Mapping[str, Any], name: str) -> _Kind:

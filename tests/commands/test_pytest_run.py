@@ -7,7 +7,7 @@ import pytest
 
 from pytest_tfthreads.commands import pytest_run
 from pytest_tfthreads.commands.errors import CommandError
-from pytest_tfthreads.commands.pytest_run import PytestRun
+from pytest_tfthreads.commands.pytest_run import PytestRun, last_words
 from pytest_tfthreads.commands.releases_run import Comparing
 from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Ended, Found, Place, Selected
 from pytest_tfthreads.core.decode import encode
@@ -83,3 +83,22 @@ def test_tests_that_pytest_did_not_come_to_are_told(compared, exit_code):
 def test_tests_that_turn_out_to_measure_nothing_are_no_loss(compared, exit_code):
     comparing = compared(Begun("a", 1.0), FOUND, exit_code=exit_code)
     assert (comparing.left_out, comparing.stopped) == ([], "")
+
+
+HEADER = ["===== test session starts =====", "platform linux", "collected 1 item"]
+ENDS = ["===== no tests ran in 0.03s ====="]
+REFUSED = ["ERROR: not found: a.py::b", "(no match in any of [<Module a.py>])"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ([*HEADER, *ENDS, *REFUSED], REFUSED),
+        ([*REFUSED, *HEADER, *ENDS], REFUSED),
+        ([*HEADER, "a.py F", *ENDS], ["a.py F", *ENDS]),
+        ([f"line {number}" for number in range(20)], [f"line {number}" for number in range(8, 20)]),
+        ([], []),
+    ],
+)
+def test_last_words_are_pytests_error_or_what_comes_after_its_header(printed, told) -> None:
+    assert last_words("\n\n".join(printed)) == told
