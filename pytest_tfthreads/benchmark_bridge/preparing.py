@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pytest_tfthreads.benchmark_bridge.cprofile_dump import hold_dump
+from pytest_tfthreads.system.originals import ORIGINALS
 
 # What pytest-benchmark's session does once for the whole run, in the pytest process.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
@@ -50,10 +50,10 @@ def try_timers_briefly() -> None:
 
 def precision_s(timer: Callable[[], float]) -> float | None:
     """The smallest of a hundred steps of a timer; None if it stands still for a second."""
-    deadline_s = time.monotonic() + 1.0
+    deadline_s = ORIGINALS.monotonic() + 1.0
     steps_s: list[float] = []
     before_s = timer()
-    while len(steps_s) < _TIMER_STEPS and time.monotonic() < deadline_s:
+    while len(steps_s) < _TIMER_STEPS and ORIGINALS.monotonic() < deadline_s:
         now_s = timer()
         if now_s > before_s:
             steps_s.append(now_s - before_s)

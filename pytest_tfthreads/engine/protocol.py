@@ -7,11 +7,11 @@ can be built only from what these classes hold.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from json import dumps, loads  # a test may put others into the module
 from typing import Any, Literal
 
 # A measuring process ends with this code where it could not answer.
@@ -95,7 +95,7 @@ class Connection:
 
     def send(self, kind: MessageKind, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Raises `ConnectionClosedError` where nobody listens, and `MessageTooLargeError`."""
-        line = json.dumps({"kind": kind, **body}, default=_plain).encode() + b"\n"
+        line = dumps({"kind": kind, **body}, default=_plain).encode() + b"\n"
         if len(line) > MAX_MESSAGE_BYTES:
             raise MessageTooLargeError(
                 f"It takes {len(line) / 1e6:,.0f} MB as JSON, and the limit is "
@@ -183,7 +183,7 @@ class Connection:
 
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(line)
+        message = loads(line)
     except (ValueError, RecursionError) as error:
         raise GarbledMessageError(f"a message that is no JSON: {error}") from error
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):

@@ -8,11 +8,9 @@ what it waited since the last reading is not counted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, process_time
 
 from pytest_tfthreads.core.contention import Contention
 from pytest_tfthreads.system.cpu_counters import (
@@ -23,6 +21,7 @@ from pytest_tfthreads.system.cpu_counters import (
     cpu_ticks,
     run_queue_delays_s,
 )
+from pytest_tfthreads.system.originals import ORIGINALS
 
 EVERY_S = 0.1
 """Of own turns: threads are read no more often, and where no turn ends the machine neither."""
@@ -63,7 +62,7 @@ class ContentionMeter:
     def round_over(self, ends_turn: bool) -> None:
         """A round has ended, and perhaps the turn; until `begin` nothing counts then."""
         begun = self._begun
-        if begun is None or not (ends_turn or perf_counter() - begun.wall_s >= EVERY_S):
+        if begun is None or not (ends_turn or ORIGINALS.perf_counter() - begun.wall_s >= EVERY_S):
             return
         now = self._read()
         self._add(begun, now)
@@ -92,10 +91,10 @@ class ContentionMeter:
         return None if all(share is None for share in shares) else Contention(*shares)
 
     def _read(self) -> _Reading:
-        cpus = tuple(sorted(os.sched_getaffinity(0)))
+        cpus = tuple(sorted(ORIGINALS.sched_getaffinity(0)))
         return _Reading(
-            perf_counter(),
-            process_time(),
+            ORIGINALS.perf_counter(),
+            ORIGINALS.process_time(),
             cpus,
             cpu_ticks(self._root, cpus),
             cpu_pressure_s(self._root),

@@ -34,6 +34,7 @@ from pytest_tfthreads.engine.reply import (
 )
 from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.system import linux
+from pytest_tfthreads.system.originals import ORIGINALS
 
 # Above what tests close with os.closerange(3, 256), so that they can still be answered for.
 _SAFE_FD = 500
@@ -53,11 +54,11 @@ def run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
     try:
         _run(sent, fds)
     except MemoryError:  # not even the failure could be put into words
-        os._exit(NO_MEMORY_EXIT_CODE)
+        ORIGINALS.exit_at_once(NO_MEMORY_EXIT_CODE)
 
 
 def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
-    own_pid = os.getpid()
+    own_pid = ORIGINALS.getpid()
     reply_fd, log_fd, *terminal = fds
     connection = Connection(socket.socket(fileno=_moved_up(reply_fd)))
     log_fd = _moved_up(log_fd)
@@ -68,14 +69,14 @@ def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
         reply = _carry_out(sent, connection, terminal)
     except Exception as error:
         reply = Reply(outcome_of_error(error), traceback.format_exc())
-    if os.getpid() == own_pid:  # a fork that came back here has nothing to say
+    if ORIGINALS.getpid() == own_pid:  # a fork that came back here has nothing to say
         with contextlib.suppress(ConnectionClosedError):  # nobody waits any more: nothing to add
             _send(connection, reply)
         # The test's own leftovers are tidied up as at a normal exit, but not the interpreter:
         # taking TensorFlow's threads down is slow and, in a fork, nobody's interest.
         atexit._run_exitfuncs()
         _flush_standard_streams()
-    os._exit(0)
+    ORIGINALS.exit_at_once(0)
 
 
 def _send(connection: Connection, reply: Reply) -> None:

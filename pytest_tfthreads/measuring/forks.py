@@ -7,13 +7,14 @@ run what comes after the test, nor speak on the parent's connection.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 import pytest
+
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 class Forks:
@@ -24,12 +25,12 @@ class Forks:
     """
 
     def __init__(self, flush: Callable[[], None]) -> None:
-        self._pid = os.getpid()
+        self._pid = ORIGINALS.getpid()
         self._flush = flush
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, Any, None]:
-        if os.getpid() != self._pid:  # a test file forks as it is imported
+        if ORIGINALS.getpid() != self._pid:  # a test file forks as it is imported
             self._end(None)
         yield
 
@@ -46,7 +47,7 @@ class Forks:
         self._look_at((yield))
 
     def _look_at(self, outcome: Any) -> None:
-        if os.getpid() != self._pid:
+        if ORIGINALS.getpid() != self._pid:
             self._end(None if outcome.excinfo is None else outcome.excinfo[1])
 
     def _end(self, error: BaseException | None) -> NoReturn:
@@ -55,7 +56,7 @@ class Forks:
             code = _exit_code_of(error)
             self._flush()
         finally:
-            os._exit(code)
+            ORIGINALS.exit_at_once(code)
 
 
 def _exit_code_of(error: BaseException | None) -> int:

@@ -15,7 +15,6 @@ import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from time import perf_counter, process_time
 from typing import Protocol
 
 from pytest_tfthreads.measuring.contention import ContentionMeter
@@ -27,6 +26,7 @@ from pytest_tfthreads.measuring.steering import (
     Steering,
 )
 from pytest_tfthreads.measuring.turns import Turns
+from pytest_tfthreads.system.originals import ORIGINALS
 
 MIN_WARMUP_S = 0.5
 # tf.data's autotuning needs longer than a traced and cached function.
@@ -97,7 +97,7 @@ class Recorder:
         self.min_warmup_s = MIN_WARMUP_S
         self.data_threads: int | None = None
         self.warmup_calls = 0
-        self._timer: Callable[[], float] = perf_counter
+        self._timer: Callable[[], float] = ORIGINALS.perf_counter
         self._watch = watch
         self._turns = turns
         self._reference = reference
@@ -150,11 +150,11 @@ class Recorder:
 
     def __call__(self) -> float:
         self._begin()
-        self.readings.append((perf_counter(), process_time()))
+        self.readings.append((ORIGINALS.perf_counter(), ORIGINALS.process_time()))
         steering = self._steering
         if self._phase is Phase.PREPARING and steering is not None and steering.is_on:
             return self._tell(steering)
-        now_s = self.readings[-1][0] if self._timer is perf_counter else self._timer()
+        now_s = self.readings[-1][0] if self._timer is ORIGINALS.perf_counter else self._timer()
         if len(self.readings) % 2 == 0:
             self._round_over()
         return now_s

@@ -6,7 +6,6 @@ import math
 import os
 import stat
 import sys
-import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +52,7 @@ from pytest_tfthreads.measuring.turns import Turns
 from pytest_tfthreads.names import MEASURING_PLUGIN, PROCESS_ATTRIBUTE
 from pytest_tfthreads.pytest_bridge import collection, interruption, outcomes, raised
 from pytest_tfthreads.pytest_bridge.settled_options import settle_options
+from pytest_tfthreads.system.originals import ORIGINALS
 
 # What the pytest process does for the whole run, and one measuring process must not do again.
 _OPTIONS_OF_THE_RUN: dict[str, Any] = {
@@ -369,7 +369,7 @@ class MeasuringSession:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
         if self._has_called_benchmark:
             pytest.fail(_RUN_AGAIN, pytrace=False)
-        self._first_call_s = time.monotonic()
+        self._first_call_s = ORIGINALS.monotonic()
         outcome = yield
         self._has_called_benchmark = benchmark_fixture.was_called(self._told.fixture)
         if self._traced is not None:

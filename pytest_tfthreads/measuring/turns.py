@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from time import monotonic
 from typing import Any
 
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.layout import Layout, Ready, agree
 from pytest_tfthreads.engine.protocol import Connection
 from pytest_tfthreads.system import linux
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 class Turns:
@@ -58,12 +58,12 @@ class Turns:
 
     def stand_still(self) -> None:
         """Stop this process, with all its threads and children, until pytest lets it go on."""
-        began_s = monotonic()
+        began_s = ORIGINALS.monotonic()
         # A test's own time limit (pytest-timeout's, say) is for the time in which it runs.
         alarm_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
         linux.stop()
         signal.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
-        self.off_turn_s += monotonic() - began_s
+        self.off_turn_s += ORIGINALS.monotonic() - began_s
 
     def _wait_for_others(self, ready: Ready | None) -> Any:
         self.took_part = True

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.system.machine import kernel_text
+from pytest_tfthreads.system.originals import ORIGINALS
 
 ROOT = Path("/")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
@@ -58,7 +59,7 @@ def run_queue_delays_s(root: Path) -> Mapping[str, float] | None:
     tasks = root / "proc/self/task"
     delays, ran = {}, 0
     try:
-        names = os.listdir(tasks)
+        names = ORIGINALS.listdir(tasks)
     except OSError:
         return None
     for name in names:

@@ -13,6 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from pytest_tfthreads.system.originals import ORIGINALS
+
 # A real-time signal that no common library uses; asks a process for the stacks of its threads.
 STACKS_SIGNAL = signal.SIGRTMIN + 7
 
@@ -48,8 +50,8 @@ def kill_children() -> None:
     they are reaped. What cannot be killed, a child that became another user's say, is given up
     after some seconds.
     """
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline_s:
+    deadline_s = ORIGINALS.monotonic() + _PATIENCE_S
+    while ORIGINALS.monotonic() < deadline_s:
         for child in children():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(child, signal.SIGKILL)
@@ -63,12 +65,12 @@ def kill_children() -> None:
 
 def children(pid: int | None = None) -> list[int]:
     """The children of a process, by default this one; none where they cannot be listed."""
-    pid = pid or os.getpid()
+    pid = pid or ORIGINALS.getpid()
     tasks = f"/proc/{pid}/task"
     found: list[int] = []
     try:
-        for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/children") as file:
+        for task in ORIGINALS.listdir(tasks):
+            with ORIGINALS.open(f"{tasks}/{task}/children") as file:
                 found += map(int, file.read().split())
     except OSError:  # it or a thread has ended, or the kernel was built without these files
         return [process for process, parent in _all_processes() if parent == pid]
@@ -118,7 +120,7 @@ def end_of_peer(connection: socket.socket) -> int | None:
 
 def thread_count() -> int:
     """Threads of this process as the kernel sees them, native ones too."""
-    return len(os.listdir(_TASKS))
+    return len(ORIGINALS.listdir(_TASKS))
 
 
 def thread_names() -> Counter[str]:
@@ -128,10 +130,11 @@ def thread_names() -> Counter[str]:
     """
     names: Counter[str] = Counter()
     # The main thread's id is the process's, and in a fork Python may not know that yet.
-    of_python = {str(os.getpid()), *(str(thread.native_id) for thread in threading.enumerate())}
-    for task in sorted(set(os.listdir(_TASKS)) - of_python, key=int):
+    own = str(ORIGINALS.getpid())
+    of_python = {own, *(str(thread.native_id) for thread in threading.enumerate())}
+    for task in sorted(set(ORIGINALS.listdir(_TASKS)) - of_python, key=int):
         # A thread may end between the listing and the reading.
-        with contextlib.suppress(OSError), open(f"{_TASKS}/{task}/comm") as comm:
+        with contextlib.suppress(OSError), ORIGINALS.open(f"{_TASKS}/{task}/comm") as comm:
             names[comm.read().strip()] += 1
     return names
 
@@ -139,7 +142,7 @@ def thread_names() -> Counter[str]:
 @contextlib.contextmanager
 def main_thread_named(name: str) -> Iterator[None]:
     """Give the main thread a name of ours for a while: threads that it starts inherit it."""
-    with open("/proc/self/comm") as comm:
+    with ORIGINALS.open("/proc/self/comm") as comm:
         before = comm.read().strip()
     _rename_main_thread(name)
     try:
@@ -156,7 +159,7 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
     """
     tasks = f"/proc/{pid or 'self'}/task"
     with contextlib.suppress(FileNotFoundError):  # it has ended
-        for task in os.listdir(tasks):
+        for task in ORIGINALS.listdir(tasks):
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task), cpus)
         for child in children(pid):
@@ -171,17 +174,17 @@ def stop() -> None:
 
 def _all_processes() -> Iterator[tuple[int, int]]:
     """All processes of the machine that can be seen, each with its parent."""
-    for name in os.listdir("/proc"):
+    for name in ORIGINALS.listdir("/proc"):
         # One may end between the listing and the reading.
         with contextlib.suppress(OSError):
             if name.isdigit():
-                with open(f"/proc/{name}/stat", "rb") as file:
+                with ORIGINALS.open(f"/proc/{name}/stat", "rb") as file:
                     # The name in parentheses may hold anything, parentheses too.
                     yield int(name), int(file.read().rpartition(b")")[2].split()[1])
 
 
 def _rename_main_thread(name: str) -> None:
-    with open("/proc/self/comm", "w") as comm:
+    with ORIGINALS.open("/proc/self/comm", "w") as comm:
         comm.write(name)
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.threads import CpuCounts
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _SYSFS = Path("/sys/devices/system")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -178,7 +179,7 @@ def kernel_text(file: Path) -> str | None:
     Nothing in it is believed: in a container anything may be mounted there.
     """
     try:
-        with file.open(encoding="utf-8", errors="replace") as text:
+        with ORIGINALS.open(file, encoding="utf-8", errors="replace") as text:
             return text.read(_MOST_CHARACTERS)
     except OSError:
         return None

@@ -1,9 +1,9 @@
 """What takes the place of parts of pytest-benchmark."""
 
 import itertools
-import time
 
 from pytest_tfthreads.benchmark_bridge.preparing import precision_s
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 def test_a_timers_precision_is_its_smallest_step_of_a_hundred():
@@ -19,5 +19,5 @@ def test_a_coarse_timer_is_read_until_it_has_moved():
 
 def test_a_timer_that_stands_still_has_no_precision(monkeypatch):
     seconds = itertools.count(step=0.1)
-    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(ORIGINALS, "monotonic", lambda: next(seconds))
     assert precision_s(lambda: 7.0) is None

@@ -7,6 +7,7 @@ import pytest
 from pytest_tfthreads.measuring import contention as contention_module
 from pytest_tfthreads.measuring.contention import EVERY_S, ContentionMeter
 from pytest_tfthreads.system.cpu_counters import TICK_S
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 class Kernel:
@@ -19,9 +20,9 @@ class Kernel:
         self.waiting_s = 5.0
         self.delays_s = {}
         self.hidden = set()
-        monkeypatch.setattr(contention_module, "perf_counter", lambda: self.wall_s)
-        monkeypatch.setattr(contention_module, "process_time", lambda: self.cpu_s)
-        monkeypatch.setattr(contention_module.os, "sched_getaffinity", lambda pid: {0, 1})
+        monkeypatch.setattr(ORIGINALS, "perf_counter", lambda: self.wall_s)
+        monkeypatch.setattr(ORIGINALS, "process_time", lambda: self.cpu_s)
+        monkeypatch.setattr(ORIGINALS, "sched_getaffinity", lambda pid: {0, 1})
 
     def run(self, wall_s, own=0.0, others=0.0, stolen=0.0, waiting=0.0, **delays):
         """Time passes; shares of one CPU, and of each thread's time."""

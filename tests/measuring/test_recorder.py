@@ -9,11 +9,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_tfthreads.core.layout import Layout, agree
-from pytest_tfthreads.measuring import recorder as recorder_module
-from pytest_tfthreads.measuring import reference as reference_module
 from pytest_tfthreads.measuring.recorder import Recorder
 from pytest_tfthreads.measuring.reference import Reference, UnavailableError
 from pytest_tfthreads.measuring.steering import CalibrationPrecision, RoundPlan, WarmUp
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 class Clock:
@@ -22,9 +21,8 @@ class Clock:
     def __init__(self, monkeypatch):
         self.wall_s = 0.0
         self.cpu_s = 0.0
-        for module in (recorder_module, reference_module):
-            monkeypatch.setattr(module, "perf_counter", lambda: self.wall_s)
-            monkeypatch.setattr(module, "process_time", lambda: self.cpu_s)
+        monkeypatch.setattr(ORIGINALS, "perf_counter", lambda: self.wall_s)
+        monkeypatch.setattr(ORIGINALS, "process_time", lambda: self.cpu_s)
 
     def pass_by(self, wall_s, cpu_s=None):
         self.wall_s += wall_s
@@ -132,7 +130,7 @@ def meter(turns):
 @pytest.fixture
 def recorder(clock, watch, turns, reference, meter):
     recorder = Recorder(watch, turns, reference, meter)
-    recorder.beside(recorder_module.perf_counter)
+    recorder.beside(ORIGINALS.perf_counter)
     return recorder
 
 
@@ -234,7 +232,7 @@ def test_shortest_calls_are_timed_by_the_round(recorder, clock, monkeypatch):
         clock.wall_s += reading_s
         return clock.wall_s
 
-    monkeypatch.setattr(recorder_module, "perf_counter", slow_clock)
+    monkeypatch.setattr(ORIGINALS, "perf_counter", slow_clock)
     recorder.beside(slow_clock)
     iterations, rounds = benchmark(recorder, clock, itertools.repeat(1e-6))
     assert iterations * 1e-6 == pytest.approx(0.005, rel=0.15)
