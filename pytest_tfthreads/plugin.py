@@ -124,8 +124,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         watch.saw(item)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
+@pytest.hookimpl(hookwrapper=True)  # before all that look at marked tests
+def pytest_collection_finish(session: pytest.Session) -> Generator[None, Any, None]:
     # Plugins and conftest files may mark tests when all are collected.
     for item in session.items:
         if _is_marked(item):
@@ -133,6 +133,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
             if not collection.is_assigned(item) and (watch := _assign_case(item)) is not None:
                 watch.saw_late(item)
+    yield
 
 
 def _is_marked(node: Any) -> bool:

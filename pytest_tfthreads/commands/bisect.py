@@ -138,7 +138,11 @@ def _bisect(options: argparse.Namespace) -> int:
         if good.python or bad.python:
             return _tell_causes(options, repository, good, bad, limit)
         state, line = _begun(options, repository, keep, good.rev, bad.rev)
-        found = _found(options, state, line, repository, keep, limit)
+        try:
+            found = _found(options, state, line, repository, keep, limit)
+        except KeyboardInterrupt:
+            tell("interrupted: `pytest-tfthreads bisect --continue` goes on")
+            raise
     except RevisionError as error:
         raise CommandError(str(error)) from error
     if options.json:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_tfthreads.core.gate.budget import parse_budget
-from pytest_tfthreads.core.tolerance import parse_tolerance
+from pytest_tfthreads.core.gate.verdict import NOTHING
+from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -55,14 +56,14 @@ def add_fail_on(parser: argparse.ArgumentParser, what: str, known: Sequence[str]
         type=functools.partial(_to_statuses, known=known),
         default=frozenset({"regression"}),
         metavar="LIST",
-        help=f"{what}, of {', '.join(known)} (default: regression)",
+        help=f"{what}, of {', '.join(known)}; or {NOTHING} (default: regression)",
     )
 
 
 def _to_tolerance(text: str) -> dict[str, float]:
     """The type of --tolerance."""
     try:
-        return parse_tolerance(text)
+        return parse_tolerance(text, OPTION_SYNTAX)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -77,10 +78,10 @@ def to_budget(text: str) -> float:
 
 def _to_statuses(text: str, known: Sequence[str]) -> frozenset[str]:
     """What --fail-on lists, of those that are `known`."""
-    found = frozenset(one.strip() for one in text.split(","))
+    found = frozenset(one.strip() for one in text.split(",") if text != NOTHING)
     if unknown := sorted(found - set(known)):
         raise argparse.ArgumentTypeError(
-            f"{', '.join(map(repr, unknown))}: not in {', '.join(known)}"
+            f"{', '.join(map(repr, unknown))} is none of {', '.join((*known, NOTHING))}"
         )
     return found
 

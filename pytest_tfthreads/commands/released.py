@@ -13,6 +13,7 @@ from pytest_tfthreads.core.format import plural
 from pytest_tfthreads.core.variants.released import Release
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.names import PYTHON
+from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.revision.tags import (
@@ -53,6 +54,7 @@ def named(texts: Sequence[str], last: int | None, directory: Path) -> Named:
             finder.notes.append(f"{release.name} is {first.name}, and is measured once")
     if len(releases) < 2:
         only = "".join(f", and this names only {one.name}" for one in releases.values())
+        only += f" ({'; '.join(finder.notes)})" if finder.notes else ""
         raise CommandError(
             f"releases are compared with each other{only}: name two or more, such as v1.0 HEAD, "
             f"v1.0..HEAD (all tags between), --last=5 HEAD, or {PYTHON}PATH {CURRENT} (the current "
@@ -92,7 +94,8 @@ class _Finder:
                 "fetch --tags), or name revisions"
             )
         if len(found) < count:
-            self.notes.append(f"HEAD's history has {plural(len(found), 'tagged commit')} only")
+            tagged = plural(len(found), "tagged commit")
+            self.notes.append(f"HEAD's history has {tagged} only{self._of_shallow}")
         return [_tagged(one) for one in found[-count:]]
 
     def note_changes(self, releases: Sequence[Release]) -> None:
@@ -108,6 +111,16 @@ class _Finder:
     @functools.cached_property
     def _repository(self) -> Repository:
         return Repository.holding(self.directory)
+
+    @functools.cached_property
+    def _of_shallow(self) -> str:
+        """What to add to an answer that a shallow clone gives."""
+        if not Clone.of(self._repository.top).is_shallow:
+            return ""
+        return (
+            ", as far as this shallow clone knows: `git fetch --unshallow --tags` brings the whole "
+            "history and its tags"
+        )
 
     @functools.cached_property
     def _head(self) -> str | None:
@@ -138,10 +151,12 @@ class _Finder:
         top = self._repository.top
         if ids[0] != ids[1] and not is_ancestor(top, *ids):
             turned = f": write {last}..{first}" if is_ancestor(top, *reversed(ids)) else ""
-            raise RevisionError(f"{first} is no ancestor of {last or _HEAD}{turned}")
+            raise RevisionError(
+                f"{first} is no ancestor of {last or _HEAD}{turned or self._of_shallow}"
+            )
         between = [_tagged(one) for one in tags_between(top, *ids) if one.commit.id not in ids]
         if not between:
-            self.notes.append(f"{text}: there is no tag between the two")
+            self.notes.append(f"{text}: there is no tag between the two{self._of_shallow}")
         return [ends[0], *between, ends[1]]
 
     def _commit(self, rev: str) -> str:

@@ -37,5 +37,5 @@ def _share(value: object, syntax: str) -> float:
     found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     share = float(found[1]) / 100 if found else 0.0
     if not 0 < share < 1:
-        raise ValueError(f"{quoted(value)} is no share between 0% and 100%; use {syntax}")
+        raise ValueError(f"{quoted(value)} is no share above 0% and below 100%; use {syntax}")
     return share

@@ -192,11 +192,13 @@ class RunResults:
             *(f"{nodeid}: no trace: it measures nothing" for nodeid in self._untraced),
         ]
 
-    def judgement(self, policy: Policy) -> list[str]:
+    def judgement(self, policy: Policy, was_interrupted: bool) -> list[str]:
         """Lines of text: a table of verdicts for each host, or that there are none.
 
         What failed its test by the policy has told its reasons there.
         """
+        if was_interrupted and not self.verdicts:
+            return ["the run was interrupted before a test was judged"]
         groups = self._verdicts_by_host
         if len(groups) <= 1:
             return report_verdicts.render(self.verdicts, policy.fail_on) or [

@@ -184,7 +184,9 @@ class SessionResults:
         if self._must_judge() and not was_refused:
             told = [*self._notes, *self._run_results.notes_of_judgement]
             notes = [f"  {note}" for note in told]
-            judgement = self._run_results.judgement(self._settings.policy)
+            judgement = self._run_results.judgement(
+                self._settings.policy, was_interrupted=exitstatus == pytest.ExitCode.INTERRUPTED
+            )
             lines += [*([""] if lines else []), *judgement, *notes]
         lines += self._run_results.advice(self._settings.seed, verbose=verbose)
         if traces := [*self._run_results.traces(), *self._why_no_traces()]:

@@ -376,8 +376,17 @@ class MeasuringSession:
             self._traced.finish()
         if outcome.excinfo is None:
             self._take_sample(item)
-        if self._sample is not None and not self._runtime.verify_again():
-            self.recorder.flags.append("unverified")
+        if self._sample is not None and (problem := self._look_again()):
+            outcome.force_exception(pytest.fail.Exception(problem, pytrace=False))
+
+    def _look_again(self) -> str:
+        """Why the test must not count, for it has changed what was asked for; nothing if it may."""
+        try:
+            if not self._runtime.verify_again():
+                self.recorder.flags.append("unverified")
+        except runtime.MisconfiguredError as error:
+            return f"{replies.MISCONFIGURED}: {error}"
+        return ""
 
     def _take_sample(self, item: pytest.Item) -> None:
         record = extracting.extract(item.config, self._options)

@@ -174,6 +174,13 @@ def _case(item: pytest.Item, override: Sequence[ThreadConfig]) -> Case | None:
     cases = cases_of(item, override)
     if len(cases) > 1:
         ids = ", ".join(case.id for case in cases)
+        if isinstance(item, pytest.Function):
+            raise ConfigError(
+                "configurations",
+                f"this test was marked (item.add_marker) after pytest had made its parameters, and "
+                f"it asks for several ({ids}); give it one, or mark it in its file, or its class "
+                "or module (pytestmark)",
+            )
         raise ConfigError(
             "configurations",
             f"pytest cannot parametrise this kind of test (a doctest, a test of another plugin), "

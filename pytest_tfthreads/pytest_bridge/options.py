@@ -241,7 +241,7 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-fail-on",
             "LIST",
             "with --benchmark-compare: which verdicts fail a test, of regression, inconclusive, "
-            "no-baseline, not-comparable (default: regression)",
+            "no-baseline, not-comparable; or none, to report only (default: regression)",
         ),
         (
             "tf-threads-budget",
@@ -430,7 +430,7 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def _policy(config: pytest.Config) -> Policy:
-    from pytest_tfthreads.core.gate.verdict import FAILING
+    from pytest_tfthreads.core.gate.verdict import FAILING, NOTHING
     from pytest_tfthreads.core.threads import ConfigError
     from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
 
@@ -443,9 +443,10 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, str(error)) from error
     verdicts, name = _value(config, "tf_threads_fail_on")
     if verdicts is not None:
-        fail_on = frozenset(one.strip() for one in verdicts.split(","))
+        fail_on = frozenset(one.strip() for one in verdicts.split(",") if verdicts != NOTHING)
         if unknown := sorted(fail_on - set(FAILING)):
-            raise ConfigError(name, f"{', '.join(map(repr, unknown))}: not in {', '.join(FAILING)}")
+            known = ", ".join((*FAILING, NOTHING))
+            raise ConfigError(name, f"{', '.join(map(repr, unknown))} is none of {known}")
         policy = replace(policy, fail_on=fail_on)
     return policy
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 import sys
 import textwrap
 import time
@@ -138,6 +140,9 @@ def passed(reports: Sequence[pytest.TestReport]) -> bool:
     return all(report.passed or not is_final(report) for report in reports)
 
 
+_OF_SYNTAX = re.compile(r'File "(.*)", line ([0-9]+)')
+
+
 def in_a_line(report: pytest.TestReport) -> str:
     """Why a phase of a test did not pass, in a line."""
     return f"{report.when} {report.outcome}: {reason_of(report)}"
@@ -156,6 +161,8 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
         # Of a process that failed: a headline of several lines, then what it has left behind.
         headline = itertools.takewhile(lambda line: not line.startswith("--- "), lines)
         lines = [textwrap.shorten(" ".join(headline), _LINE_LENGTH, placeholder=" …")]
+    if raised and (place := _OF_SYNTAX.match(raised[0])):  # the error itself comes last
+        return f"{raised[-1]} ({os.path.basename(place[1])}, line {place[2]})"
     return (raised or lines or [""])[0]
 
 

@@ -395,11 +395,12 @@ def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
     def ended(signal_number, *arguments):
         """The command's exit code, ended by this signal when the first candidate is measured."""
         command = [sys.executable, "-m", "pytest_tfthreads", "bisect", *arguments]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         project.victim.write_text(f"{process.pid} {signal_number.value}")
-        code = process.wait(timeout=300)
+        told = process.communicate(timeout=300)[1]
         assert not project.victim.exists()
-        return code
+        assert ("bisect --continue` goes on" in told) is (signal_number == signal.SIGINT)
+        return process.returncode
 
     begin = [TEST, "--good=v1.0", "--", "--benchmark-max-time=0.15", "-pno:cacheprovider"]
     assert ended(signal.SIGINT, *begin) == 130

@@ -136,7 +136,7 @@ def test_head_is_not_the_current_tree_where_that_has_changes(git) -> None:
         (["..v1.0"], None, r"\.\.v1.0: this is no range of releases: write FIRST\.\.LAST"),
         (["v1.0...v1.2"], None, "this is no range"),
         (["python=/no/such", "."], None, "python=/no/such: there is no interpreter"),
-        ([f"python={sys.executable}", "."], None, rf"this names only python={sys.executable}:"),
+        ([f"python={sys.executable}", "."], None, rf"names only python={sys.executable} \(\. is"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_of_the_argument(git, texts, last, words) -> None:
@@ -159,3 +159,18 @@ def test_a_history_without_tags_has_no_last_ones(git) -> None:
             named([], 2, git.top)
     finally:
         git("checkout", "--quiet", "--force", "main")
+
+
+def test_a_shallow_clone_is_named_where_history_or_tags_are_missing(git, tmp_path) -> None:
+    def clone(*arguments):
+        command = ["git", *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+
+    shallow = tmp_path / "shallow"
+    clone("clone", "--quiet", "--depth=1", "--branch=v1.2", f"file://{git.top}", str(shallow))
+    clone("-C", str(shallow), "fetch", "--quiet", "--depth=1", "origin", "tag", "v1.0")
+    advice = "shallow clone knows: `git fetch --unshallow --tags`"
+    with pytest.raises(CommandError, match=rf"v1.0 is no ancestor of HEAD, as far .* {advice}"):
+        named(["v1.0..HEAD"], None, shallow)
+    with pytest.raises(CommandError, match=rf"names only v1.2 \(HEAD's history has .*{advice}"):
+        named([], 2, shallow)

@@ -634,7 +634,7 @@ def test_ctrl_c_prints_the_tests_that_are_complete(project, eventually, no_lefto
         (["v1.0", "v9"], "v9: the repository"),
         (["v1.0", "v1.2", "--budget=soon"], "is no time"),
         (["--last=none"], "is no number of tags"),
-        (["v1.0", "v1.2", "--fail-on=all"], "'all': not in regression, open, unmeasured"),
+        (["v1.0", "v1.2", "--fail-on=all"], "'all' is none of regression, open, unmeasured, none"),
         (["v1.0", "v1.2", "--html=/no/such/page.html"], "/no/such/page.html cannot be written"),
         (["v1.0", "v1.2", "--", "-k", "nothing"], "what pytest selects measures nothing"),
         (["v1.0", "v1.2", "--", "--no-such-option"], "ended by itself, with exit code 4"),

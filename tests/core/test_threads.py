@@ -214,7 +214,7 @@ def test_grids_pairs_and_ids():
         ((), {"timeout": float("nan")}, "timeout", "more than 0"),
         ((), {"timeout": float("inf")}, "timeout", "more than 0"),
         ((), {"timeout": "5"}, "timeout", "more than 0"),
-        ((), {"tolerance": 5}, "tolerance", "5 is no share between 0% and 100%"),
+        ((), {"tolerance": 5}, "tolerance", "5 is no share above 0% and below 100%"),
         ((), {"tolerance": "0%"}, "tolerance", "'0%' is no share"),
         ((), {"tolerance": "120%"}, "tolerance", "'120%' is no share"),
         ((), {"tolerance": {}}, "tolerance", "is empty"),

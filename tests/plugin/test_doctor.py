@@ -106,7 +106,7 @@ def test_others_measure(doctor, held_lease):
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (("--tolerance=5",), "no share between 0% and 100%"),
+        (("--tolerance=5",), "no share above 0% and below 100%"),
         (("--seconds=1",), "no number of seconds between 5 and 600"),
         (("--seconds=nan",), "no number of seconds"),
         (("--lease-timeout=inf",), "no number of seconds of 0 or more"),

@@ -138,6 +138,14 @@ def test_tolerance_by_marker_and_by_option(saved):
     compare(saved).assert_outcomes(passed=3)
 
 
+def test_fail_on_nothing_reports_only(saved):
+    saved.ms(30)
+    result = compare(saved, "--tf-threads-fail-on=none")
+    result.assert_outcomes(passed=3)
+    assert "1 regression" in flat(result) or "2 regression" in flat(result)
+    assert compare(saved, "--tf-threads-fail-on=none,regression").ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_fail_on_inconclusive(saved):
     # One saved run cannot tell 5 %, whatever the machine: its drift is not known.
     result = compare(saved, "--tf-threads-fail-on=regression,inconclusive", processes=1)
@@ -327,7 +335,7 @@ def test_step_summary_on_github(saved, monkeypatch):
     [
         ("--tf-threads-tolerance=5", "--tf-threads-tolerance: '5' is no share"),
         ("--tf-threads-tolerance=speed=5%", "--tf-threads-tolerance: 'speed' is neither"),
-        ("--tf-threads-fail-on=everything", "--tf-threads-fail-on: 'everything': not in"),
+        ("--tf-threads-fail-on=everything", "--tf-threads-fail-on: 'everything' is none of"),
     ],
 )
 def test_bad_options(suite, option, message):

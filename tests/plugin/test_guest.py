@@ -266,6 +266,25 @@ def test_a_mark_that_comes_when_all_are_collected_counts(plain):
     plain.run("--tf-threads-processes=1").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("hook", ["itemcollected(item)", "collection_modifyitems(items)"])
+def test_what_is_marked_late_has_one_configuration_and_options_know_it(plain, hook):
+    plain.write(
+        "def test_one(tf_threads): assert tf_threads.intra == 1",
+        conftest=f"""
+        import pytest
+
+        def pytest_{hook}:
+            for one in locals().get("items", [locals().get("item")]):
+                one.add_marker(pytest.mark.tf_threads(2, 1))
+        """,
+    )
+    plain.run("--tf-threads=1x1").assert_outcomes(passed=1, warnings=0)
+    result = plain.run("--tf-threads=1x1,2x1")
+    result.assert_outcomes(failed=1)
+    told = " ".join(result.stdout.str().split())
+    assert "this test was marked (item.add_marker) after pytest had made its parameters" in told
+
+
 def test_options_that_ask_for_nothing_are_checked_and_leave_no_trace(plain):
     plain.write("def test_plain(benchmark): benchmark.pedantic(sum, ([],))")
     result = plain.run("--tf-threads-processes=2", "--tf-threads-duet", "--benchmark-json=out.json")

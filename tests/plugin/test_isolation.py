@@ -301,6 +301,13 @@ def test_an_interrupt_is_told_as_in_plain_pytest(suite, test, lineno, words, sha
     assert lines[end - 2 : end] == [words, f"{suite.path / 'test_it.py'}:{lineno}: {words}"]
 
 
+def test_an_interrupted_gate_does_not_say_that_baselines_are_missing(suite):
+    suite.write("@pytest.mark.tf_threads(1, 1)\ndef test_it(): raise KeyboardInterrupt")
+    result = suite.run("--benchmark-compare", subprocess=True)
+    assert "the run was interrupted before a test was judged" in result.stdout.lines
+    assert "judged nothing" not in result.stdout.str()
+
+
 def test_full_trace_shows_the_way_to_an_interrupt(suite):
     test = "@pytest.mark.tf_threads(intra=1, inter=1)\ndef test_it(stopping): pass"
     suite.write(INTERRUPTING.format(test=test))

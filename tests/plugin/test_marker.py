@@ -170,7 +170,10 @@ def test_marker_on_a_parameter_says_what_to_do(suite):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--tf-threads-tolerance=5", "*'5' is no share between 0% and 100%; use 5%, or through*"),
+        (
+            "--tf-threads-tolerance=5",
+            "*'5' is no share above 0% and below 100%; use 5%, or*",
+        ),
         ("--tf-threads=8", "*--tf-threads: '8' is no configuration; use INTRAxINTER pairs*"),
         ("--tf-threads-processes=0", "*--tf-threads-processes: 0 is no number of processes*"),
         ("--tf-threads-processes=two", "*--tf-threads-processes: 'two' is no number*"),

@@ -185,6 +185,14 @@ def test_without_the_commit_saved_runs_stand_and_say_what_would_help(project, co
     assert summary.count("not measured side by side: ") == 1
 
 
+def test_a_larger_budget_is_not_advised_where_it_would_not_help(project):
+    edit_saved(project, lambda data: data.update(commit_info=None))
+    project.script = slower(0.01)
+    told = flat(gate(project, "--tf-threads-budget=1"))
+    assert "names no commit" in told
+    assert "more would have begun it" not in told
+
+
 @pytest.mark.parametrize("commit", ["clean", "dirty", "none", "file"])
 def test_off_promises_no_more_than_could_be_done(project, commit):
     def other(data):

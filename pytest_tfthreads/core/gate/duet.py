@@ -290,7 +290,10 @@ def _by_duet(
 
 def _remedies(pairs: int) -> tuple[str, ...]:
     if pairs < LOOKS[-1]:
-        return (f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]}",)
+        return (
+            f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]} "
+            "(--tf-threads-max-processes)",
+        )
     return (
         f"{pairs} pairs did not decide it, nor would a few more: measure on a quieter machine, or "
         "each process for longer (--benchmark-max-time)",

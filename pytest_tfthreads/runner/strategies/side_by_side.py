@@ -20,6 +20,8 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.gate import Gate
 from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.runner.baseline import saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import Results
@@ -96,6 +98,10 @@ class SideBySide:
     def _beside(self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate) -> Beside:
         if self._rings.are_interactive:
             return Beside(why=_DEBUGGED)
+        try:
+            saved_commit(gate)
+        except RevisionError as error:  # which more time would not mend
+            return Beside(why=str(error))
         first = self._settings.looks[0]
         if not self._budget.allows_first(first):
             return Beside(why=_out_of_time(self._budget, first))

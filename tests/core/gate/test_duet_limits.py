@@ -186,7 +186,9 @@ def test_advice_where_pairs_are_left_and_where_none_are():
             "or `tolerance` of the marker)"
         )
 
-    assert advice(0.1, 11) == ("more pairs: the duet ended after 11 of at most 12",)
+    assert advice(0.1, 11) == (
+        "more pairs: the duet ended after 11 of at most 12 (--tf-threads-max-processes)",
+    )
     quieter = (
         "12 pairs did not decide it, nor would a few more: measure on a quieter machine, or each "
         "process for longer (--benchmark-max-time)"
