@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tfthreads.core.format import mebibytes
-from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE, NO_MEMORY_EXIT_CODE
+from pytest_tfthreads.engine.protocol import BROKEN_EXIT_CODE, MUTE_EXIT_CODE, NO_MEMORY_EXIT_CODE
 from pytest_tfthreads.engine.reply import Outcome
 
 _EXCERPT_BYTES = 4000
@@ -158,7 +158,7 @@ def interpreter_failure(what: str, log: str) -> Failure:
     return Failure("interpreter", _with_sections(what, [("its stderr", log)]))
 
 
-def _headline(ending: Ending) -> tuple[FailureKind, str]:
+def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
     after = f"after {ending.seconds:.1f} s (peak memory {mebibytes(ending.max_rss_bytes)})"
     if ending.killed_for == "time-out":
         text = (
@@ -185,6 +185,13 @@ def _headline(ending: Ending) -> tuple[FailureKind, str]:
         return "out-of-memory", (
             f"The measuring process got no more memory, not even to report its test, {after}. "
             "Use a smaller batch, or raise the limit of its memory (ulimit -v, RLIMIT_AS)."
+        )
+    if ending.code == BROKEN_EXIT_CODE:
+        return "internal-error", (
+            f"The measuring process could not report its test, and ended {after}: its own code "
+            "failed, as the traceback below says. Does the test take away what pytest or "
+            "pytest-tfthreads need, such as their modules from sys.modules? If not, please report "
+            "it."
         )
     if ending.code >= 0:
         return "exited", (

@@ -18,6 +18,8 @@ from typing import Any, Literal
 MUTE_EXIT_CODE = 70
 # The same where it had no memory to put its answer into words.
 NO_MEMORY_EXIT_CODE = 71
+# The same where something else went wrong with the answer; its log has the traceback.
+BROKEN_EXIT_CODE = 72
 
 # Text of a test that printed 100 MB takes up to six times as much in JSON.
 MAX_MESSAGE_BYTES = 1 << 30

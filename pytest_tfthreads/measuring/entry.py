@@ -21,6 +21,8 @@ from typing import NoReturn
 
 from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.protocol import (
+    BROKEN_EXIT_CODE,
+    MUTE_EXIT_CODE,
     NO_MEMORY_EXIT_CODE,
     Connection,
     ConnectionClosedError,
@@ -55,6 +57,12 @@ def run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
         _run(sent, fds)
     except MemoryError:  # not even the failure could be put into words
         ORIGINALS.exit_at_once(NO_MEMORY_EXIT_CODE)
+    except OSError:  # the socket by which it would have answered is closed
+        ORIGINALS.exit_at_once(MUTE_EXIT_CODE)
+    except Exception:
+        with contextlib.suppress(OSError):
+            os.write(2, traceback.format_exc().encode(errors="replace"))
+        ORIGINALS.exit_at_once(BROKEN_EXIT_CODE)
 
 
 def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:

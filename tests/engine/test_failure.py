@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from pytest_tfthreads.engine.failure import Ending, explain
-from pytest_tfthreads.engine.protocol import MUTE_EXIT_CODE, NO_MEMORY_EXIT_CODE
+from pytest_tfthreads.engine.protocol import BROKEN_EXIT_CODE, MUTE_EXIT_CODE, NO_MEMORY_EXIT_CODE
 
 
 def ending(code, killed_for=None, oom_kills=0):
@@ -28,6 +28,7 @@ def ending(code, killed_for=None, oom_kills=0):
         (-signal.SIGKILL, "descriptors", None, "exited", "The test closed file descriptors"),
         (MUTE_EXIT_CODE, None, 0, "exited", "The test closed file descriptors"),
         (NO_MEMORY_EXIT_CODE, None, 0, "out-of-memory", "got no more memory"),
+        (BROKEN_EXIT_CODE, None, 0, "internal-error", "its own code failed"),
         # It died by itself, and on a machine that stood still we wanted to kill it meanwhile.
         (-signal.SIGABRT, "descriptors", 0, "crashed", "killed by SIGABRT"),
         (-signal.SIGSEGV, "descriptors", None, "crashed", "killed by SIGSEGV"),

@@ -243,3 +243,31 @@ def test_a_shared_process_without_memory_to_look_at_it_takes_no_further_test(sui
         """
     )
     suite.run().assert_outcomes(passed=2, warnings=0)
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_a_process_whose_modules_the_test_takes_away_is_not_accused_of_closing_files(suite, start):
+    suite.write(
+        """
+        import sys
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_takes(benchmark):
+            for name in [one for one in sys.modules if one.startswith("pytest_tfthreads")]:
+                del sys.modules[name]
+            benchmark(int)
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_takes_words(request):
+            def fails(*_, **__):
+                raise RuntimeError("no words")
+            request.config.add_cleanup(lambda: vars(sys.modules[CONNECTION]).update(dumps=fails))
+
+        CONNECTION = "pytest_tfthreads.engine.protocol"
+        """
+    )
+    result = suite.run(f"--tf-threads-start={start}", "--tf-threads-share=off")
+    told = flat(result)
+    assert "closed file descriptors" not in told
+    assert "internal-error: The measuring process could not report its test, and ended" in told
+    assert "RuntimeError: no words" in told
