@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from json import dumps, loads  # a test may put others into the module
 from typing import Any, Literal
 
+from pytest_tfthreads.system.originals import ORIGINALS
+
 # A measuring process ends with this code where it could not answer.
 MUTE_EXIT_CODE = 70
 # The same where it had no memory to put its answer into words.
@@ -105,7 +107,7 @@ class Connection:
             )
         try:
             # Descriptors go with the first byte, the rest follows however large it is.
-            socket.send_fds(self.sock, [line[:1]], list(fds))
+            ORIGINALS.send_fds(self.sock, [line[:1]], list(fds))
             self.sock.sendall(line[1:])
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ConnectionClosedError from error
@@ -124,7 +126,7 @@ class Connection:
         if not self._lines:
             self._check_beginning()  # of what came behind the message before
             try:
-                data, fds, _, _ = socket.recv_fds(self.sock, _CHUNK_BYTES, _MAX_FDS)
+                data, fds, _, _ = ORIGINALS.recv_fds(self.sock, _CHUNK_BYTES, _MAX_FDS)
             except ConnectionResetError as error:
                 raise ConnectionClosedError from error
             if not data:

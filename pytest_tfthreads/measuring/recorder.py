@@ -60,7 +60,7 @@ class Switches:
     @classmethod
     def now(cls) -> Switches:
         # Not psutil: its context switches are those of the main thread alone (psutil#1467).
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        usage = ORIGINALS.getrusage(resource.RUSAGE_SELF)
         return cls(usage.ru_nvcsw, usage.ru_nivcsw)
 
 
@@ -291,7 +291,7 @@ class Recorder:
 
 
 def peak_memory_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return ORIGINALS.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _halves_agree(wall_s: Sequence[float]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import platform
@@ -21,6 +20,7 @@ from pytest_tfthreads.core.op_profile import ROUND, Span
 from pytest_tfthreads.measuring.reference import UnavailableError
 from pytest_tfthreads.measuring.tracing import UntraceableError, UnwrittenTraceError
 from pytest_tfthreads.system import linux
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _POOL_NAME = "tfthreads"  # at most 15 bytes: what Linux keeps of a name
 _INTER_OP_NAME = "tf_Compute"
@@ -352,7 +352,7 @@ def remember_functions() -> None:
 
 
 def _functions_in_sight() -> Iterator[Any]:
-    for found in gc.get_objects():
+    for found in ORIGINALS.get_objects():
         if isinstance(found, tf.types.experimental.PolymorphicFunction):
             yield found
 

@@ -19,6 +19,7 @@ from pytest_tfthreads.measuring import runtime
 from pytest_tfthreads.measuring.interrupt import Interrupt
 from pytest_tfthreads.measuring.session import MeasuringSession, Problem, Told
 from pytest_tfthreads.measuring.target import Target
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _CHANGED = "the test has changed what its process may do, or TensorFlow's threads"
 
@@ -131,4 +132,4 @@ class SharedSession(MeasuringSession):
 def _limits() -> list[tuple[int, int]]:
     """Those of this process, of files, memory and the like: soft and hard."""
     names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
-    return [resource.getrlimit(getattr(resource, name)) for name in names]
+    return [ORIGINALS.getrlimit(getattr(resource, name)) for name in names]

@@ -60,9 +60,9 @@ class Turns:
         """Stop this process, with all its threads and children, until pytest lets it go on."""
         began_s = ORIGINALS.monotonic()
         # A test's own time limit (pytest-timeout's, say) is for the time in which it runs.
-        alarm_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm_s, interval_s = ORIGINALS.setitimer(signal.ITIMER_REAL, 0)
         linux.stop()
-        signal.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
+        ORIGINALS.setitimer(signal.ITIMER_REAL, alarm_s, interval_s)
         self.off_turn_s += ORIGINALS.monotonic() - began_s
 
     def _wait_for_others(self, ready: Ready | None) -> Any:

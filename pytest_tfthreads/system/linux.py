@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -131,7 +130,7 @@ def thread_names() -> Counter[str]:
     names: Counter[str] = Counter()
     # The main thread's id is the process's, and in a fork Python may not know that yet.
     own = str(ORIGINALS.getpid())
-    of_python = {own, *(str(thread.native_id) for thread in threading.enumerate())}
+    of_python = {own, *(str(thread.native_id) for thread in ORIGINALS.threads())}
     for task in sorted(set(ORIGINALS.listdir(_TASKS)) - of_python, key=int):
         # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError), ORIGINALS.open(f"{_TASKS}/{task}/comm") as comm:
@@ -169,7 +168,7 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
 def stop() -> None:
     """Stop this process with all its threads. Returns when somebody has sent SIGCONT."""
     # Sent to the process it would go to the main thread, and another one would run on for a while.
-    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+    ORIGINALS.pthread_kill(ORIGINALS.get_ident(), signal.SIGSTOP)
 
 
 def _all_processes() -> Iterator[tuple[int, int]]:
