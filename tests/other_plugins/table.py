@@ -26,7 +26,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "how-to" / "other-plugins.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 # In one call, and without what they depend on, which would replace the environment's own pytest.
-NEEDED = ["dill", "filelock", "tblib", "parse", "parse-type", "gherkin-official", "Mako", "six"]
+NEEDED = [
+    *("dill", "filelock", "tblib", "parse", "parse-type", "gherkin-official", "Mako", "six"),
+    *("freezegun", "python-dateutil"),
+]
 
 HEAD = """
 import pathlib, random
@@ -220,6 +223,43 @@ def test_work():
 
 @when("work is done")
 def _(benchmark):
+    benchmark(int)
+""",
+        once(outcomes=("1 passed",), rows=1),
+    ),
+    Trial(
+        "pytest-freezer",
+        "Time stands still for the test (freezegun), and not for the measurement",
+        """
+import datetime
+
+@marked
+@pytest.mark.freeze_time("2020-02-02")
+def test_one(benchmark):
+    assert benchmark(datetime.date.today) == datetime.date(2020, 2, 2)
+""",
+        once(outcomes=("1 passed",), rows=1),
+    ),
+    Trial(
+        "pyfakefs",
+        "Files are made up for the test, and not for what looks at its process",
+        """
+@marked
+def test_one(benchmark, fs):
+    fs.create_file("/made/up", contents="x")
+    assert benchmark(pathlib.Path("/made/up").read_text) == "x"
+    assert not pathlib.Path("/proc/self").exists()
+""",
+        once(outcomes=("1 passed",), rows=1),
+    ),
+    Trial(
+        "pytest-mock",
+        "What is mocked is so for the test alone",
+        """
+@marked
+def test_one(benchmark, mocker):
+    for name in ("os.getpid", "os.listdir", "builtins.open", "time.monotonic", "json.dumps"):
+        mocker.patch(name, side_effect=RuntimeError(name))
     benchmark(int)
 """,
         once(outcomes=("1 passed",), rows=1),
