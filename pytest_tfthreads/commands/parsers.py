@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_tfthreads.core.gate.budget import parse_budget
-from pytest_tfthreads.core.gate.verdict import NOTHING
+from pytest_tfthreads.core.gate.failing import FAIL_ON_NOTHING, parse_failing
 from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add_fail_on(parser: argparse.ArgumentParser, what: str, known: Sequence[str]
         type=functools.partial(_to_statuses, known=known),
         default=frozenset({"regression"}),
         metavar="LIST",
-        help=f"{what}, of {', '.join(known)}; or {NOTHING} (default: regression)",
+        help=f"{what}, of {', '.join(known)}; or {FAIL_ON_NOTHING} (default: regression)",
     )
 
 
@@ -78,12 +78,10 @@ def to_budget(text: str) -> float:
 
 def _to_statuses(text: str, known: Sequence[str]) -> frozenset[str]:
     """What --fail-on lists, of those that are `known`."""
-    found = frozenset(one.strip() for one in text.split(",") if text != NOTHING)
-    if unknown := sorted(found - set(known)):
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(map(repr, unknown))} is none of {', '.join((*known, NOTHING))}"
-        )
-    return found
+    try:
+        return parse_failing(text, known)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_formats(parser: argparse.ArgumentParser, what: str, row: str) -> None:

@@ -430,7 +430,8 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def _policy(config: pytest.Config) -> Policy:
-    from pytest_tfthreads.core.gate.verdict import FAILING, NOTHING
+    from pytest_tfthreads.core.gate.failing import parse_failing
+    from pytest_tfthreads.core.gate.verdict import FAILING
     from pytest_tfthreads.core.threads import ConfigError
     from pytest_tfthreads.core.tolerance import OPTION_SYNTAX, parse_tolerance
 
@@ -443,11 +444,10 @@ def _policy(config: pytest.Config) -> Policy:
             raise ConfigError(name, str(error)) from error
     verdicts, name = _value(config, "tf_threads_fail_on")
     if verdicts is not None:
-        fail_on = frozenset(one.strip() for one in verdicts.split(",") if verdicts != NOTHING)
-        if unknown := sorted(fail_on - set(FAILING)):
-            known = ", ".join((*FAILING, NOTHING))
-            raise ConfigError(name, f"{', '.join(map(repr, unknown))} is none of {known}")
-        policy = replace(policy, fail_on=fail_on)
+        try:
+            policy = replace(policy, fail_on=parse_failing(verdicts, FAILING))
+        except ValueError as error:
+            raise ConfigError(name, str(error)) from error
     return policy
 
 

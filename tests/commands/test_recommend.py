@@ -281,6 +281,12 @@ def test_the_script_launches_each_instance_on_its_cpus_and_fails_if_one_does(tmp
     assert re.findall(r": (\d+)\n", done.stdout) == [str(CPU)] * len(TEAM.instances)
 
 
+def test_an_env_file_of_several_processes_says_so():
+    remark = f"# measured as 2 processes at once, each with these settings, on CPUs {CPU} and {CPU}"
+    assert remark in written(TEAM, "env")
+    assert "processes at once" not in written(ONE, "env") + written(TEAM, "shell")
+
+
 def test_a_number_that_is_tensorflows_choice_is_not_set():
     assert "unset TF_NUM_INTRAOP_THREADS\nunset TF_NUM_INTEROP_THREADS" in written(DEFAULT, "shell")
     assert "UnsetEnvironment=TF_NUM_INTRAOP_THREADS" in written(DEFAULT, "systemd")

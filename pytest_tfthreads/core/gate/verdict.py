@@ -70,8 +70,6 @@ STATUSES = (
 )
 """Worst first."""
 FAILING = ("regression", "inconclusive", "no-baseline", "not-comparable")
-NOTHING = "none"
-"""Written instead of a list of these, where nothing is to fail."""
 """Those that may fail a test, if the user says so."""
 SAVED_RUNS = "saved runs"
 SIDE_BY_SIDE = "side by side"
