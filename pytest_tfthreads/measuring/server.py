@@ -132,7 +132,7 @@ def _import_what_sessions_need() -> None:
     """
     import pdb  # noqa: F401
 
-    from pytest_tfthreads.core.gate import budget, verdict  # noqa: F401
+    from pytest_tfthreads.core.gate import budget, failing, verdict  # noqa: F401
     from pytest_tfthreads.measuring import forks, session, shared_session  # noqa: F401
     from pytest_tfthreads.pytest_bridge import unittest_methods  # noqa: F401
 
