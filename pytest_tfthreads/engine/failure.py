@@ -23,6 +23,8 @@ _MACHINERY = re.compile(
 # The file that a Python function called from inside a graph is seen in.
 _PY_FUNCTION = "script_ops.py"
 
+# What is written before an abort for want of memory, by Python up to 3.11 and by C++.
+_NO_MEMORY = ("Cannot recover from MemoryErrors", "std::bad_alloc")
 
 DESCRIPTORS_CLOSED = (
     "The test closed file descriptors that it does not own, pytest's and ours among them. Look for "
@@ -181,7 +183,7 @@ def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
             "exited",
             f"{DESCRIPTORS_CLOSED} Its process could not answer and ended {after}.",
         )
-    if ending.code == NO_MEMORY_EXIT_CODE:
+    if ending.code == NO_MEMORY_EXIT_CODE or _gave_up_for_memory(ending):
         return "out-of-memory", (
             f"The measuring process got no more memory, not even to report its test, {after}. "
             "Use a smaller batch, or raise the limit of its memory (ulimit -v, RLIMIT_AS)."
@@ -208,6 +210,11 @@ def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
             "give the machine or its cgroup more memory."
         )
     return "crashed", f"The measuring process was killed by {name} {after}."
+
+
+def _gave_up_for_memory(ending: Ending) -> bool:
+    """Whether Python or C++ has aborted the process because it got no more memory."""
+    return ending.code == -signal.SIGABRT and any(words in ending.log for words in _NO_MEMORY)
 
 
 def _was_killed_mute(ending: Ending) -> bool:

@@ -25,6 +25,9 @@ INTERRUPTED: Final = "interrupted"  # the test raised KeyboardInterrupt
 INTERNAL_ERROR: Final = "internal-error"  # pytest or a plugin broke
 DESCRIPTORS_CLOSED: Final = "descriptors-closed"  # pytest broke because the test closed its files
 TOO_LARGE: Final = "too-large"  # what the test left for its reports cannot be sent
+OUT_OF_MEMORY: Final = "out-of-memory"  # pytest or a plugin broke for want of memory
+
+_LITTLE_BYTES = 1 << 20  # but more than what an allocator has in store
 
 Outcome = Literal[
     "finished",
@@ -38,11 +41,29 @@ Outcome = Literal[
     "internal-error",
     "descriptors-closed",
     "too-large",
+    "out-of-memory",
 ]
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether this was raised, or something on the way to this, for want of memory."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, MemoryError) or getattr(one, "errno", None) == errno.ENOMEM:
+            return True
+        one = one.__cause__ or one.__context__
+    # Where memory is lacking Python may raise another error instead, such as SystemError.
+    try:
+        bytearray(_LITTLE_BYTES)
+    except MemoryError:
+        return True
+    return False
 
 
 def outcome_of_error(error: BaseException) -> Outcome:
     """Whose fault it is that pytest itself raised this, or that a reply could not be sent."""
+    if lacks_memory(error):
+        return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         return DESCRIPTORS_CLOSED
     if isinstance(error, MessageTooLargeError):

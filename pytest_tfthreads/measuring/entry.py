@@ -31,6 +31,7 @@ from pytest_tfthreads.engine.reply import (
     MISCONFIGURED,
     NO_TENSORFLOW,
     Reply,
+    lacks_memory,
     outcome_of_error,
     unsent,
 )
@@ -55,14 +56,26 @@ def run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
     """Carry out the order and end. `fds`: reply, log, and the terminal's three if any."""
     try:
         _run(sent, fds)
-    except MemoryError:  # not even the failure could be put into words
-        ORIGINALS.exit_at_once(NO_MEMORY_EXIT_CODE)
-    except OSError:  # the socket by which it would have answered is closed
-        ORIGINALS.exit_at_once(MUTE_EXIT_CODE)
-    except Exception:
-        with contextlib.suppress(OSError):
-            os.write(2, traceback.format_exc().encode(errors="replace"))
-        ORIGINALS.exit_at_once(BROKEN_EXIT_CODE)
+    except Exception as error:
+        code = NO_MEMORY_EXIT_CODE  # unless there is memory to find out more
+        try:
+            code = _code_of(error)
+        finally:
+            ORIGINALS.exit_at_once(code)
+
+
+def _code_of(error: Exception) -> int:
+    """The exit code that tells why the process does not answer; what it cannot tell is logged."""
+    if lacks_memory(error):
+        return NO_MEMORY_EXIT_CODE
+    if isinstance(error, OSError):  # the socket by which it would have answered is closed
+        return MUTE_EXIT_CODE
+    try:
+        os.write(2, traceback.format_exc().encode(errors="replace"))
+    except Exception as failed:  # the test may have taken away whatever is needed for words
+        if lacks_memory(failed):
+            return NO_MEMORY_EXIT_CODE
+    return BROKEN_EXIT_CODE
 
 
 def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:

@@ -22,6 +22,7 @@ from pytest_tfthreads.measuring.target import Target
 from pytest_tfthreads.system.originals import ORIGINALS
 
 _CHANGED = "the test has changed what its process may do, or TensorFlow's threads"
+_STARVED = "the test has left no memory to its process"
 
 
 class SharedSession(MeasuringSession):
@@ -107,17 +108,28 @@ class SharedSession(MeasuringSession):
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
-        yield from super().pytest_runtest_call(item)
-        if not self._is_as_at_the_start():
-            item.session.shouldstop = _CHANGED  # so fixtures are taken down with this item
+        is_unchanged = False
+        try:
+            yield from super().pytest_runtest_call(item)
+            is_unchanged = self._is_as_at_the_start()
+        finally:
+            if not is_unchanged:
+                item.session.shouldstop = _CHANGED  # so fixtures are taken down with this item
 
     def _is_as_at_the_start(self) -> bool:
         """Whether the process is still what all its tests asked for: its threads, its limits."""
         try:
             return self._runtime.verify_again() and _limits() == self._limits
-        # By this test, for which it was no mistake; it may have left no memory to look.
-        except (runtime.MisconfiguredError, OSError, MemoryError):
+        # By this test, for which it was no mistake; or the test has left nothing to look with: no
+        # memory, no descriptors.
+        except Exception:
             return False
+
+    def pytest_exception_interact(
+        self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]
+    ) -> None:
+        if call.excinfo is not None and replies.lacks_memory(call.excinfo.value):
+            node.session.shouldstop = _STARVED
 
     def _other_ids(self, items: Iterable[pytest.Item]) -> list[str]:
         path = self._to_run.path

@@ -41,6 +41,10 @@ _HEADLINES: Mapping[Outcome, str] = {
         "pytest, a plugin or pytest-tfthreads itself broke down in the measuring process; the "
         "test is not to blame."
     ),
+    replies.OUT_OF_MEMORY: (
+        "The measuring process got no more memory, and pytest or a plugin broke down for want of "
+        "it. Use a smaller batch, or raise the limit of its memory (ulimit -v, RLIMIT_AS)."
+    ),
     replies.TOO_LARGE: (
         "What is to be reported of this test is too large: what it printed, logged and raised, and "
         "its extra_info and user_properties. Have the test print less, or write to a file."

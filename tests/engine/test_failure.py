@@ -8,7 +8,7 @@ from pytest_tfthreads.engine.failure import Ending, explain
 from pytest_tfthreads.engine.protocol import BROKEN_EXIT_CODE, MUTE_EXIT_CODE, NO_MEMORY_EXIT_CODE
 
 
-def ending(code, killed_for=None, oom_kills=0):
+def ending(code, killed_for=None, oom_kills=0, log=""):
     return Ending(
         code=code,
         seconds=1.0,
@@ -17,7 +17,7 @@ def ending(code, killed_for=None, oom_kills=0):
         inter=2,
         oom_kills=oom_kills,
         output="",
-        log="",
+        log=log,
     )
 
 
@@ -47,3 +47,18 @@ def test_who_is_to_blame(code, killed_for, oom_kills, kind, words):
     failure = explain(ending(code, killed_for, oom_kills))
     assert failure.kind == kind
     assert words in " ".join(failure.message.split())
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "Fatal Python error: _PyErr_NormalizeException: Cannot recover from MemoryErrors while "
+        "normalizing exceptions.",
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+    ],
+)
+def test_an_abort_for_want_of_memory_is_no_crash(log):
+    failure = explain(ending(-signal.SIGABRT, log=log))
+    assert failure.kind == "out-of-memory"
+    assert log in failure.message
+    assert explain(ending(-signal.SIGSEGV, log=log)).kind == "crashed"
