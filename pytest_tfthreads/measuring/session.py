@@ -243,6 +243,8 @@ class MeasuringSession:
             self._told.outcome, self._told.message = replies.MISCONFIGURED, str(error)
         except pytest.skip.Exception as skipped:
             self._told.outcome, self._told.message = replies.SKIPPED, str(skipped)
+        except pytest.exit.Exception:  # pytest ends the session for it
+            raise
         except (Exception, pytest.fail.Exception, SystemExit) as error:
             self._told.outcome = replies.CONFIGURE_FAILED
             problem = Problem.of(error)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from builders import flat
 
 HOOK = """
@@ -121,7 +123,10 @@ def test_a_hook_that_skips_fails_or_ends_the_session(suite, monkeypatch):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["configure-failed: Failed: not today"])
     how("HOW", "exit")
-    suite.run().stdout.fnmatch_lines(["*Exit: not today*"])
+    result = suite.run()
+    result.assert_outcomes(failed=0)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*Exit: not today*"])
 
 
 def test_a_hook_with_an_unknown_argument_is_refused_when_it_is_loaded(suite):
