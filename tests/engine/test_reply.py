@@ -1,5 +1,6 @@
 """Replies, as they travel from a measuring process, and what tests may send in their place."""
 
+import errno
 import json
 import socket
 
@@ -9,6 +10,7 @@ from pytest_tfthreads.core.benchmark_record import BenchmarkRecord
 from pytest_tfthreads.core.decode import DecodeError, encode
 from pytest_tfthreads.core.measurement import Pools, Sample
 from pytest_tfthreads.core.op_profile import OpProfile, OpTime, TraceResult
+from pytest_tfthreads.engine import reply
 from pytest_tfthreads.engine.protocol import Connection
 from pytest_tfthreads.engine.reply import (
     FINISHED,
@@ -16,6 +18,8 @@ from pytest_tfthreads.engine.reply import (
     RaisedError,
     RecordedWarning,
     Reply,
+    lacks_memory,
+    outcome_of_error,
 )
 
 SAMPLE = Sample(
@@ -115,3 +119,40 @@ def test_what_is_no_reply_is_refused_by_the_name_of_its_field(path, value, place
     with pytest.raises(DecodeError) as caught:
         Reply.from_json(data)
     assert str(caught.value).startswith(place)
+
+
+def _raised(first, then=None, cause=False):
+    try:
+        try:
+            raise first
+        except BaseException as error:
+            if then is None:
+                raise
+            if cause:
+                raise then from error
+            raise then  # noqa: B904 - as where an error is raised while another is handled
+    except BaseException as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (_raised(MemoryError()), "out-of-memory"),
+        (_raised(OSError(errno.ENOMEM, "no memory")), "out-of-memory"),
+        (_raised(MemoryError(), SystemError("no exception set")), "out-of-memory"),
+        (_raised(MemoryError(), RuntimeError("of a plugin"), cause=True), "out-of-memory"),
+        (_raised(KeyError(), SystemError("no exception set")), "internal-error"),
+        (_raised(OSError(errno.EBADF, "closed")), "descriptors-closed"),
+        (_raised(OSError(errno.ENOENT, "not there")), "internal-error"),
+    ],
+)
+def test_whose_fault_it_is_that_pytest_itself_raised(error, outcome):
+    assert outcome_of_error(error) == outcome
+
+
+def test_any_error_is_for_want_of_memory_where_not_even_a_little_can_be_had(monkeypatch):
+    error = SystemError("error return without exception set")
+    assert not lacks_memory(error)
+    monkeypatch.setattr(reply, "_LITTLE_BYTES", 1 << 62)
+    assert lacks_memory(error)
