@@ -122,10 +122,7 @@ def render(found: Bisection) -> list[str]:
         where = found.commits[answer.where.after + 1 : answer.where.last + 1]
         name = metric_name(found.metric)
         if not answer.is_certain:
-            lines.append(
-                f"{found.stopped} With {percent(CERTAIN)} probability the change of {name} is in "
-                f"one of these {plural(len(where), 'commit')}:"
-            )
+            lines.append(f"{found.stopped} {_as_far_as_known(found, len(where))}")
         elif len(where) == 1:
             lines.append(f"{_kind(answer)} of {name} is commit ({_certainty(answer)} certain):")
         else:
@@ -158,6 +155,18 @@ def render(found: Bisection) -> list[str]:
         lines += ["", *profiles.render([row], platform.node(), ("after", "before"))]
         lines += found.traces.unwritten
     return lines
+
+
+def _as_far_as_known(found: Bisection, left: int) -> str:
+    """Where the change is, if that is not certain: in one of the commits that are `left`."""
+    commits = plural(left, "commit")
+    if left == len(found.commits) - 1:
+        return f"No commit can be left out yet; {commits} may have done it:"
+    where = "this commit" if left == 1 else f"one of these {commits}"
+    return (
+        f"With {percent(CERTAIN)} probability the change of {metric_name(found.metric)} is in "
+        f"{where}:"
+    )
 
 
 def to_json(found: Bisection) -> dict[str, Any]:

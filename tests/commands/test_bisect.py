@@ -174,6 +174,17 @@ def test_a_budget_ends_it_with_what_is_known_and_it_can_go_on() -> None:
     assert scripted.wishes[before][0][2:], "the ends are not told apart again"
 
 
+def test_a_budget_for_no_commit_in_between_says_that_none_can_be_left_out() -> None:
+    line = line_of(3)
+    scripted = Scripted(line, lambda position: 0.011 if position >= 2 else 0.01)
+    found, _ = searched(line, scripted, budget_s=15)
+    assert {position for wish in scripted.wishes for position in wish[0]} == {0, 3}
+    text = "\n".join(render(found))
+    assert "No commit can be left out yet; 3 commits may have done it:" in text
+    assert all(f"change {number}" in text for number in (1, 2, 3))
+    assert "one of these" not in text
+
+
 def test_an_end_that_cannot_be_measured_is_an_error() -> None:
     line = line_of(4)
     with pytest.raises(CommandError, match="measured at --good: it does not import"):
