@@ -35,6 +35,7 @@ from pytest_tfthreads.engine.reply import (
     outcome_of_error,
     unsent,
 )
+from pytest_tfthreads.measuring import distributions
 from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.originals import ORIGINALS
@@ -151,6 +152,7 @@ def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int])
 
     preparing.leave_git_alone()
     preparing.try_timers_briefly()
+    distributions.lend()
     session = (SharedSession if sent.order.files else MeasuringSession)(sent, connection, own)
     pytest.main(list(call.args), plugins=[session, Forks(_flush_standard_streams), *call.plugins])
     return session.reply()

@@ -32,7 +32,7 @@ from pytest_tfthreads.engine.protocol import (
     ConnectionClosedError,
     MessageKind,
 )
-from pytest_tfthreads.measuring import entry
+from pytest_tfthreads.measuring import distributions, entry
 from pytest_tfthreads.measuring.listener import ListeningSocket
 from pytest_tfthreads.measuring.preloading import Preloading
 from pytest_tfthreads.system import linux
@@ -121,6 +121,7 @@ def _preload_pytest() -> None:
     from pytest_tfthreads.benchmark_bridge import preparing
 
     preparing.preload()
+    distributions.read()
     sys.stdout.flush()  # or every fork would write it once more
     sys.stderr.flush()
 

@@ -36,7 +36,7 @@ from pytest_tfthreads.engine.reply import (
     RecordedWarning,
     Reply,
 )
-from pytest_tfthreads.measuring import runtime
+from pytest_tfthreads.measuring import distributions, runtime
 from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
 from pytest_tfthreads.measuring.reference import OVERDUE_S, Reference
@@ -202,6 +202,7 @@ class MeasuringSession:
     def pytest_load_initial_conftests(
         self, early_config: pytest.Config
     ) -> Generator[None, Any, None]:
+        distributions.take_back()  # pytest has found its plugins
         # As early as any conftest file may look for it.
         setattr(early_config, PROCESS_ATTRIBUTE, self._terms.process)
         outcome = yield

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 BENCHMARK = """
 @pytest.mark.benchmark(warmup=False, max_time=0.001)
 @pytest.mark.tf_threads(intra=1, inter=1)
@@ -134,3 +136,37 @@ def test_only_the_pytest_process_has_a_summary(suite):
     )
     suite.run().assert_outcomes(passed=2)
     assert (suite.path / "summaries").read_text().split() == [str(os.getpid())]
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_a_measuring_process_has_the_plugins_of_the_run_and_reads_for_itself_what_is_installed(
+    suite, start
+):
+    suite.write(
+        """
+        import conftest, importlib.metadata, pathlib
+
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        def test_it(request):
+            plugins = conftest.plugins_of(request.config)
+            assert plugins == pathlib.Path("plugins").read_text()
+            assert "pytest-benchmark" in plugins
+            assert conftest.DISTRIBUTIONS is importlib.metadata.distributions
+            assert conftest.DISTRIBUTIONS.__module__ == "importlib.metadata"
+        """,
+        conftest="""
+        import importlib.metadata, os, pathlib
+
+        DISTRIBUTIONS = importlib.metadata.distributions
+
+        def plugins_of(config):
+            manager = config.pluginmanager
+            known = sorted({one.metadata["Name"] for _, one in manager.list_plugin_distinfo()})
+            return repr((known, sorted(manager.rewrite_hook._must_rewrite)))
+
+        def pytest_configure(config):
+            if "PYTEST_TFTHREADS_PROCESS" not in os.environ:
+                pathlib.Path("plugins").write_text(plugins_of(config))
+        """,
+    )
+    suite.run(f"--tf-threads-start={start}", subprocess=True).assert_outcomes(passed=1)
