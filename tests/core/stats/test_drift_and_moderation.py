@@ -35,6 +35,7 @@ from pytest_tfthreads.core.stats.estimates import (
     log_mean,
     mean_of_ratios,
     moderated_variance,
+    share_spent,
     spread_of,
     spread_with_interval,
     student_p,
@@ -91,6 +92,21 @@ def test_p_values_are_of_one_side():
     assert ratio.p_value(0.1 - limit) == pytest.approx(0.95)
     assert student_p(student_t(0.975, 5.0), 5.0) == pytest.approx(0.05)
     assert student_p(-student_t(0.975, 5.0), 5.0) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "p"), [(-1.0, 1 / 4), (0.0, 1 / 2), (1 / math.sqrt(3), 2 / 3), (1.0, 3 / 4)]
+)
+def test_p_values_near_the_bound(log_ratio, p):
+    """With one degree of freedom, Student's t has the distribution 1/2 + arctan(t) / π."""
+    assert LogRatio(log_ratio + 0.3, 1.0, 1.0).p_value(0.3) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(
+    ("count", "share"), [(1, 0.1), (3, 0.1), (4, 0.3), (6, 0.3), (7, 0.6), (12, 0.6), (13, 0.6)]
+)
+def test_between_two_looks_the_share_is_that_of_the_later_one(count, share):
+    assert share_spent((3, 6, 12), (0.1, 0.3, 0.6), count) == share
 
 
 def test_logarithms_beyond_all_numbers():
@@ -253,6 +269,8 @@ def test_a_difference_by_hand():
     assert found.log_ratio == pytest.approx(math.log(2))
     spread = 1.4826 * math.log(2)
     assert found.se == pytest.approx(math.sqrt(math.pi / 2) * spread / math.sqrt(3))
+    half = difference([2.0, 3.0, 5.0], [1.0, 1.5, 2.5])
+    assert half == Difference(pytest.approx(math.log(1 / 2)), median_se(0.0, 3))
     assert median_se(0.0, 4) == pytest.approx(math.sqrt(math.pi / 2) * BLOCK_SPREAD / 2)
     with pytest.raises(ValueError, match=r"^no block was measured in both members$"):
         difference([1.0], [])
@@ -313,6 +331,19 @@ def test_fewer_than_one_repeated_pass_counts_for_itself_alone():
     expected = 4.0 * 0.026**2 + 0.5 * (a + b)
     assert found.variance == pytest.approx(expected / 4.5 / 2)
     assert contrasts({}, 0) == {}
+
+
+def test_fewer_than_one_repeated_pass_is_as_sure_among_many_members():
+    observed = {
+        ("a", "b"): [Difference(0.0, 0.0), Difference(0.2, 0.0)],
+        ("a", "c"): [Difference(0.0, 0.0)],
+    }
+    assert contrasts(observed, 6)["a", "b"].dof == pytest.approx(0.5 + 4.0)
+    single = {("a", "b"): [Difference(0.3, 0.1)]}
+    expected = 0.026**2 + 2 * 0.1**2
+    for members in (2, 6):
+        found = contrasts(single, members)["a", "b"]
+        assert (found.log_ratio, found.variance, found.dof) == pytest.approx((0.3, expected, 4.0))
 
 
 @pytest.mark.parametrize(("members", "many"), [(6, 1.0), (9, 1.0), (2, 0.2)])
