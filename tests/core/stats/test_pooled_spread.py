@@ -70,9 +70,9 @@ def test_configurations_that_met_the_same_noise_are_no_repetition_of_one_another
 
 
 def test_without_rings_each_configuration_is_a_repetition():
-    first = processes(0.0, 0.1, -0.05)
-    for spread in pooled_spreads([[first, first, first]])[0]:
-        assert spread.dof > 3
+    test = [processes(0.0, 0.1, -0.05) for _ in range(3)]
+    for spread in pooled_spreads([test])[0]:
+        assert spread.dof == pytest.approx(2 + 1 / (1 / 8 + 1 / 4))
 
 
 def test_luck_is_mended_and_noise_of_one_configuration_stays_its_own():
