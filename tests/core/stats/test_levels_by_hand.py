@@ -12,7 +12,9 @@ from properties import tried
 from pytest_tfthreads.core.gate.level import CHANGE_ERROR, present_level
 from pytest_tfthreads.core.stats.change_points import (
     NOISE,
+    ChangePoint,
     Noise,
+    Segment,
     Session,
     Shift,
     noise_of,
@@ -124,6 +126,86 @@ def test_neighbours_that_are_alike_make_means_less_sure():
     of_means = independent.of_points * (1 + alike) / (1 - alike) ** 2
     width = student_t(0.975, independent.dof) * math.sqrt(of_means / 60)
     assert found.levels[0].half_width == pytest.approx(width)
+
+
+def test_two_sessions_tell_something_of_their_noise():
+    default = 0.07**2 + default_within(math.inf)
+    # One difference of 0.2: half its square, and one degree of freedom.
+    expected = moderated_variance(0.02, 1.0, default, NOISE.weight)
+    noise = noise_of(of_points(0.0, 0.2))
+    assert noise == Noise(pytest.approx(expected), pytest.approx(expected), 1.0 + EXPECTED_DOF)
+    # Equal ones correlate by 0, which is above chance: (√2 / 2 - 1) / 2, about -0.15.
+    independent = noise_of(of_points(1.0, 1.0)).of_points
+    assert segmentation(of_points(1.0, 1.0)).noise.of_points == pytest.approx(independent / 0.9)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "alike"),
+    [
+        # Within both levels products of neighbours are half the squares; chance is (√3 - 2) / 12.
+        (0.06, 0.03, 0.5),
+        (0.03, 0.06, 0.5),
+        # Squares below 12 · 0.01² count as that: 6 · 0.007² / 0.0012 is a quarter.
+        (0.007, 0.007, 0.3),
+    ],
+)
+def test_neighbours_are_alike_beyond_chance_within_their_levels(before, after, alike):
+    ups_and_downs = (1, 1, 1, -1, -1, -1)
+    sessions = of_points(
+        *(before * one for one in ups_and_downs), *(0.5 + after * one for one in ups_and_downs)
+    )
+    old, new = Segment(0, 6, 0.0, 0.1), Segment(6, 12, 0.5, 0.1)
+    (shift,) = shifts_between(sessions, [ChangePoint(old, new, 5, 6, Shift(0.5, 0.1, 3.0))])
+    of_means = noise_of(sessions).of_points * (1 + alike) / (1 - alike) ** 2
+    assert shift.variance == pytest.approx(of_means * (1 / 6 + 1 / 6))
+
+
+@pytest.mark.parametrize("sessions", [4, 10])
+@pytest.mark.parametrize("error", [0.05, 0.3])
+def test_a_change_is_shown_from_a_size_on(sessions, error):
+    """Beyond the quantile of Student's t, divided by the places at which a level can begin."""
+    shown = []
+    for step in range(100):
+        size, half = 0.005 * step, sessions // 2
+        found = segmentation(of_points(*[0.0] * half, *[size] * half), error)
+        quantile = student_t(1 - error / 2 / (sessions - 3), found.noise.dof)
+        misfit = size**2 * half / 2
+        assert len(found.changes) == (misfit > quantile**2 * found.noise.of_means)
+        shown.append(len(found.changes))
+    assert (shown[0], shown[-1]) == (0, 1)
+
+
+def test_a_change_lies_where_either_side_has_two_sessions():
+    places = set()
+    for step in range(100):
+        size = 0.005 * step
+        for one in segmentation(of_points(0.0, 0.0, size, size)).changes:
+            places.add((one.after, one.index, one.by))
+    assert places == {(1, 2, 2)}
+
+
+def test_each_change_is_as_sure_as_its_two_levels():
+    found = segmentation(of_points(*repeated((6, 0.0), (8, 1.0), (4, 3.0))))
+    first, second = (one.shift for one in found.changes)
+    assert first == Shift(
+        pytest.approx(1.0), pytest.approx(found.noise.of_means * (1 / 6 + 1 / 8)), found.noise.dof
+    )
+    assert second == Shift(
+        pytest.approx(2.0), pytest.approx(found.noise.of_means * (1 / 8 + 1 / 4)), found.noise.dof
+    )
+
+
+def test_two_sessions_bear_each_other_out_also_at_an_end():
+    steady = [0.01 * (-1) ** number for number in range(12)]
+    for points, index in (([2.0, 2.0, *steady], 2), ([*steady, 2.0, 2.0], 12)):
+        found = segmentation(of_points(*points))
+        assert [one.index for one in found.changes] == [index]
+        assert max(one.log_speed for one in found.levels) == pytest.approx(2.0)
+
+
+def test_of_three_sessions_an_odd_one_counts_as_its_nearer_neighbour():
+    (level,) = segmentation(of_points(0.0, 3.0, 0.03)).levels
+    assert level.log_speed == pytest.approx(0.02)
 
 
 def test_an_odd_session_stands_for_its_nearer_neighbour():
