@@ -13,6 +13,7 @@ from properties import tried
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.core.stats.estimates import Estimate, holm, student_p, student_t
 from pytest_tfthreads.core.stats.moderation import Contrast, Difference, contrasts, difference
+from pytest_tfthreads.core.sweep import comparison
 from pytest_tfthreads.core.sweep.comparison import (
     Candidate,
     Comparison,
@@ -82,6 +83,18 @@ def test_each_ring_is_compared_with_itself_and_each_metric_by_its_clock():
     assert back.estimate.value == pytest.approx(1 / found.cpu_efficiency(*pair).estimate.value)
 
 
+def test_a_ring_in_which_a_clock_stood_still_is_left_out():
+    one = candidate(
+        1, in_ring(0, [1.0] * 4, [1.0, 1.0, 0.0, 0.0]), in_ring(1, [1.0] * 4, [1.0] * 4)
+    )
+    other = candidate(
+        2, in_ring(0, [1.0] * 4, [0.0, 0.0, 1.0, 1.0]), in_ring(1, [0.5] * 4, [1.0] * 4)
+    )
+    found = compare([one, other])
+    assert list(found.wall[one.id, other.id]) == [1]
+    assert found.throughput(other.id, one.id).estimate.value == pytest.approx(2)
+
+
 def test_candidates_of_one_name_are_refused():
     one = candidate(1, in_ring(0, [1.0] * 2, [1.0] * 2))
     with pytest.raises(ValueError, match=r"^two candidates have the same id: \['intra1-inter1'"):
@@ -148,6 +161,17 @@ def test_separation_by_hand():
         },
     )
     assert separate({}) == {}
+
+
+def test_pairs_are_tested_at_the_error_that_is_given():
+    """By chance it would be as far from 1 in 8 % of cases."""
+    gap = 0.2 * student_t(0.96, 5.0)
+    pairs = {("a", "b"): Contrast(gap, 0.04, 5.0, 3, "c")}
+    for error, distinct in ((0.05, False), (0.1, True)):
+        half = 0.2 * student_t(1 - error / 2, 5.0)
+        expected = Estimate(*map(pytest.approx, map(math.exp, (gap, gap - half, gap + half))))
+        found = Ratio(expected, distinct, pytest.approx(1 - error), 3, "c")
+        assert comparison.tested(pairs, error) == {("a", "b"): found}
 
 
 def test_of_links_that_are_alike_the_first_is_taken():

@@ -1,0 +1,287 @@
+"""Single rules of a recommendation by hand: who is chosen, by what it is judged, what is fitted."""
+
+import math
+from dataclasses import replace
+from statistics import fmean
+
+import pytest
+
+from pytest_tfthreads.core.stats.moderation import Difference, expected_variance, median_se
+from pytest_tfthreads.core.stats.scaling import fit
+from pytest_tfthreads.core.sweep.comparison import compare
+from pytest_tfthreads.core.sweep.recommendation import (
+    aliases_among,
+    is_pool_swept,
+    recommend,
+    threads,
+)
+
+CROWDED = ("oversubscribed",)
+GLANCE = ("glance",)
+
+
+@pytest.mark.parametrize(
+    ("intra", "inter", "fields", "expected"),
+    [
+        (2, 4, {}, 4),
+        (4, 2, {}, 4),
+        (2, 1, {"cpus": (0, 1, 2, 3)}, 2),
+        ("auto", 1, {}, 4),
+        ("auto", 1, {"effective": None, "cpus": (0, 1, 2)}, 3),
+        (1, "auto", {"effective": None, "cpus": (0, 1, 2)}, 3),
+        (5, "auto", {"effective": None, "cpus": (0, 1, 2)}, 5),
+    ],
+)
+def test_what_a_configuration_keeps_busy(candidate, intra, inter, fields, expected):
+    assert threads(candidate(intra, inter, **fields)) == expected
+
+
+def chosen(*candidates):
+    return recommend("test", candidates).best.id
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [
+        ({"intra": 4, "inter": 1}, {"intra": 2, "inter": 2}),
+        ({"intra": 2, "inter": 2}, {"intra": 2, "inter": 1}),
+        ({"intra": 2, "inter": 2}, {"intra": 1, "inter": 2}),
+        ({"intra": 2, "inter": 2, "instances": 2}, {"intra": 4, "inter": 1}),
+        ({"intra": 1, "inter": 1, "instances": 3}, {"intra": 2, "inter": 2}),
+        ({"intra": 3, "inter": 1}, {"intra": 1, "inter": 1, "instances": 2}),
+        ({"intra": 1, "inter": 1, "flags": CROWDED}, {"intra": 4, "inter": 4}),
+    ],
+)
+def test_of_those_that_are_tied_the_smaller_is_chosen(candidate, larger, smaller):
+    one, other = candidate(**larger), candidate(**smaller)
+    assert chosen(one, other) == chosen(other, one) == other.id
+
+
+@pytest.mark.parametrize(
+    ("speed", "cost", "is_chosen"),
+    [
+        (1.0, 1.0, False),
+        (1.5, 1.0, True),
+        (1.5, 1.5, True),
+        (1.0, 0.5, True),
+        (0.5, 0.5, False),
+        (1.0, 1.5, False),
+    ],
+)
+def test_an_oversubscribed_one_needs_a_gain_in_the_first_figure_that_differs(
+    candidate, speed, cost, is_chosen
+):
+    usual = candidate(4)
+    crowded = candidate(2, speed=speed, cost=cost, flags=CROWDED)
+    assert chosen(usual, crowded) == (crowded.id if is_chosen else usual.id)
+    # Beside another that loses, too.
+    slow = candidate(1, speed=0.3, cost=3.0, flags=CROWDED)
+    assert chosen(slow, usual, crowded) == (crowded.id if is_chosen else usual.id)
+
+
+@pytest.mark.parametrize(("speed", "is_chosen"), [(0.85, False), (0.95, True)])
+def test_a_glance_is_enough_for_those_within_a_tenth_of_the_fastest(candidate, speed, is_chosen):
+    """A single ring tells neither apart: the smaller would be chosen."""
+    scatter = [1.0, 1.0, 3.0, 3.0, 0.4, 0.4, 1.0, 1.0] * 5
+
+    def both_clocks(one):
+        (sample,) = one.measurement.samples
+        wall_s = tuple(map(math.prod, zip(sample.wall_s, scatter, strict=True)))
+        cpu_s = tuple(map(math.prod, zip(sample.cpu_s, scatter, strict=True)))
+        samples = (replace(sample, wall_s=wall_s, cpu_s=cpu_s),)
+        return replace(one, measurement=replace(one.measurement, samples=samples))
+
+    small = both_clocks(candidate(1, speed=speed, rings=(0,), flags=GLANCE))
+    fastest = candidate(4, rings=(0,))
+    advice = recommend("test", [small, fastest])
+    assert all(one.tied for one in advice.configurations)
+    assert advice.best.id == (small.id if is_chosen else fastest.id)
+    in_full = replace(small, measurement=replace(small.measurement, flags=()))
+    assert chosen(in_full, fastest) == small.id
+
+
+def test_where_each_is_beaten_by_another_the_smallest_is_chosen(candidate):
+    """In two of three blocks the first is faster than the second, it than the third, and so on."""
+
+    def turning(one, place):
+        samples = tuple(
+            replace(
+                sample,
+                wall_s=tuple(1.0 + (block + place) % 3 for block in range(20) for _ in range(2)),
+                cpu_s=(1.0,) * 40,
+            )
+            for sample in one.measurement.samples
+        )
+        return replace(one, measurement=replace(one.measurement, samples=samples))
+
+    rings = tuple(range(8))
+    three = [turning(candidate(4 - place, rings=rings), place) for place in range(3)]
+    comparison = compare(three)
+    ids = [one.id for one in three]
+    for faster, slower in zip(ids, [*ids[1:], ids[0]], strict=True):
+        assert comparison.throughput(faster, slower).above
+    advice = recommend("test", three)
+    assert advice.best.id == "intra2-inter1"
+    assert set(advice.equals) == set(ids)
+
+
+def test_each_is_judged_against_the_best_the_single_and_the_default(candidate):
+    candidates = [
+        candidate(2, speed=1.4, cost=1.1),
+        candidate(4, speed=2.0, cost=1.5),
+        candidate(1, instances=2, speed=1.9, cost=1.2),
+        candidate(1),
+        candidate("auto", "auto", speed=1.5, cost=2.0),
+        candidate(2, 2, speed=1.2, cost=1.6, terms="-X=1"),
+    ]
+    best, single, default = candidates[1].id, candidates[3].id, candidates[4].id
+    comparison, advice = compare(candidates), recommend("test", candidates)
+    assert advice.best.id == best
+    *usual, other = advice.configurations
+    for one in advice.configurations:
+        assert one.throughput_to_best == comparison.throughput(one.id, best)
+        assert one.cpu_efficiency_to_best == comparison.cpu_efficiency(one.id, best)
+    for one in usual:
+        assert one.throughput_to_single == comparison.throughput(one.id, single)
+        assert one.cpu_efficiency_to_single == comparison.cpu_efficiency(one.id, single)
+        assert one.throughput_to_default == comparison.throughput(one.id, default)
+    assert (other.throughput_to_single, other.cpu_efficiency_to_single) == (None, None)
+    assert (other.throughput_to_default, other.parallel_efficiency) == (None, None)
+    assert [round(one.parallel_efficiency.value, 6) for one in usual] == [
+        0.7, 0.5, 0.95, 1.0, 0.375
+    ]  # fmt: skip
+    assert advice.gain.throughput == advice.best.throughput_to_default
+
+
+@pytest.mark.parametrize(("intra", "inter"), [("auto", 1), (1, "auto")])
+def test_pools_that_could_not_be_counted_have_no_parallel_efficiency(candidate, intra, inter):
+    unknown = candidate(intra, inter, effective=None, cpus=(0, 1))
+    one = recommend("test", [candidate(1), unknown]).configurations[1]
+    assert one.throughput_to_single is not None
+    assert one.parallel_efficiency is None
+
+
+def test_names_of_the_same_configuration(candidate):
+    measured = candidate(4)
+    alias, orphan = (
+        replace(candidate(intra), same_as=same)
+        for intra, same in (("physical", measured.id), (2, "gone"))
+    )
+    assert aliases_among([alias, measured, orphan]) == (alias,)
+    # Another name is no measurement that a third one could be the same as.
+    chain = replace(candidate(8), same_as=alias.id)
+    assert aliases_among([alias, measured, chain]) == (alias,)
+    advice = recommend("test", [alias, measured, candidate(1)])
+    assert [one.id for one in advice.configurations] == [measured.id, "intra1-inter1"]
+    assert advice.aliases == (alias,)
+    assert advice.aliases_of(advice.configurations[0]) == [alias]
+    assert advice.aliases_of(advice.configurations[1]) == []
+
+
+def test_a_pool_is_swept_where_its_sizes_differ(candidate):
+    one, two, none = (candidate(1, data_threads=size) for size in (1, 2, None))
+    assert is_pool_swept([one, two])
+    assert is_pool_swept([one, none])
+    assert not is_pool_swept([one, one])
+    assert not is_pool_swept([])
+
+
+# -- what is fitted -------------------------------------------------------------------------------
+
+
+def fitted(candidates, axis="intra"):
+    return next(one for one in recommend("test", candidates).scalings if one.axis == axis)
+
+
+def test_a_law_is_fitted_to_the_log_speeds_of_each_ring(candidate):
+    speeds = {1: 1.0, 2: 1.7, 4: 2.4, 8: 2.5}
+    rings = {1: (0, 1, 2), 2: (0, 1), 4: (0, 2), 8: (1, 2)}
+    found = fitted([candidate(n, speed=speeds[n], rings=rings[n]) for n in speeds])
+    members = [[n for n in speeds if ring in rings[n]] for ring in range(3)]
+    expected_s = expected_variance([Difference(0.0, median_se(0.0, 20))])
+    expected = fit(
+        "intra", 1, [[(n, math.log(speeds[n])) for n in ring] for ring in members], expected_s / 2
+    )
+    assert (found.fixed, found.counts) == (1, (1, 2, 4, 8))
+    for figure in ("contention", "coherency", "efficiency", "farther"):
+        one, other = getattr(found.law, figure), getattr(expected.law, figure)
+        assert one.to_json() == pytest.approx(other.to_json(), rel=1e-4, abs=1e-6)
+
+
+def scattered(one, factors):
+    """The same, its rounds longer by these factors in turns."""
+    samples = tuple(
+        replace(
+            sample,
+            wall_s=tuple(w * factors[n % len(factors)] for n, w in enumerate(sample.wall_s)),
+        )
+        for sample in one.measurement.samples
+    )
+    return replace(one, measurement=replace(one.measurement, samples=samples))
+
+
+def test_what_scatters_in_the_slice_makes_its_law_less_sure(candidate):
+    slice_ = [
+        candidate(1),
+        scattered(candidate(2, speed=1.7), (1.0, 1.0, 1.1, 1.1, 1.3, 1.3)),
+        candidate(4, speed=2.4),
+    ]
+    wall = compare(slice_).wall
+    variance = fmean(expected_variance([*rings.values()]) for rings in wall.values())
+    assert variance > 2 * expected_variance([Difference(0.0, median_se(0.0, 20))])
+    one_two, one_four, two_four = (rings[0].log_ratio for rings in wall.values())
+    # A member's level is the mean of what it has more than each member, itself too.
+    levels = [
+        (1, (one_two + one_four) / 3),
+        (2, (two_four - one_two) / 3),
+        (4, (-one_four - two_four) / 3),
+    ]
+    expected = fit("intra", 1, [levels] * 3, variance / 2)
+    outside = scattered(candidate(2, 2), (1.0, 1.0, 5.0, 5.0, 9.0, 9.0))
+    for candidates in (slice_, [*slice_, outside]):
+        found = fitted(candidates)
+        assert found.law.contention.to_json() == pytest.approx(
+            expected.law.contention.to_json(), rel=1e-4, abs=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("others", "fixed", "counts"),
+    [
+        ([], 2, (1, 2)),
+        ([(4, 2, {})], 2, (1, 2, 4)),
+        ([(4, 1, {})], 2, (1, 2)),
+        ([(1, 1, {}), (2, 1, {})], 1, (1, 2)),
+        ([(1, 1, {}), (2, 1, {}), (4, 2, {})], 2, (1, 2, 4)),
+        ([(4, 2, {"flags": CROWDED})], 2, (1, 2)),
+        ([(4, 2, {"instances": 2})], 2, (1, 2)),
+        ([(4, 2, {"terms": "-X=1"})], 2, (1, 2)),
+        ([("auto", 2, {"effective": None})], 2, (1, 2)),
+        ([(n, "auto", {"effective": None}) for n in (1, 2, 4)], 2, (1, 2)),
+        ([(2, 2, {"terms": "-X=1"}), (4, 2, {"terms": "-X=1"}), (8, 2, {"terms": "-X=1"})], 2,
+         (2, 4, 8)),
+    ],
+)  # fmt: skip
+def test_which_slice_is_fitted(candidate, others, fixed, counts):
+    candidates = [candidate(1, 2), candidate(2, 2)]
+    candidates += [candidate(intra, inter, **fields) for intra, inter, fields in others]
+    scaling = fitted(candidates)
+    assert (scaling.fixed, scaling.counts) == (fixed, counts)
+    turned = [candidate(2, 1), candidate(2, 2)]
+    turned += [candidate(inter, intra, **fields) for intra, inter, fields in others]
+    other = fitted(turned, "inter")
+    assert (other.axis, other.fixed, other.counts) == ("inter", fixed, counts)
+
+
+def test_where_no_slice_can_be_fitted(candidate):
+    crowded = [candidate(n, flags=CROWDED) for n in (1, 2, 4)]
+    (scaling,) = recommend("test", crowded).scalings
+    assert (scaling.fixed, scaling.counts, scaling.law) == (0, (), None)
+    apart = [candidate(2, 2), candidate(1, 1)]
+    intra, inter = recommend("test", apart).scalings
+    assert [(one.axis, one.fixed, one.counts) for one in (intra, inter)] == [
+        ("intra", 1, ()),
+        ("inter", 1, ()),
+    ]
+    teams = [candidate(1), candidate(2, instances=2), candidate(1, 2, instances=2)]
+    assert recommend("test", teams).scalings == ()
