@@ -46,6 +46,12 @@ def test_blocks_are_full_turns_or_the_only_one_begun():
     assert blocks(short, 1.0) == [(0.2, 0.6)]
 
 
+def test_turns_that_were_missed_are_blocks_of_no_time():
+    one = in_ring(0, [1, 1, 2, 2], [3, 3, 4, 4], iterations=1, turns_missed=(2, 0, 4))
+    nothing = (0.0, 0.0)
+    assert blocks(one, 1.0) == [nothing, (1.0, 3.0), nothing, (2.0, 4.0), nothing]
+
+
 def test_a_block_counts_where_all_four_clocks_moved():
     first = [(1.0, 1.0), (1.0, 0.0), (2.0, 4.0), (1.0, 1.0), (9.0, 9.0)]
     second = [(2.0, 6.0), (9.0, 9.0), (4.0, 8.0), (0.0, 9.0)]
@@ -205,6 +211,17 @@ def test_who_cannot_be_compared_with_all_others_is_left_out():
     assert pair.compared == (apart.id, apart_too.id)
     far = compare([one, hub, other, candidate(32, *rings(None))])
     assert far.not_compared == ("intra32-inter1",)
+
+
+def test_of_two_groups_the_better_linked_is_compared():
+    def group(ring, *counts):
+        return [candidate(intra, in_ring(ring, [1.0] * 4, [1.0] * 4)) for intra in counts]
+
+    pair, three = group(5, 1, 16), group(0, 2, 4, 8)
+    for candidates in ([*pair, *three], [*three, *pair]):
+        found = compare(candidates)
+        assert found.compared == tuple(one.id for one in three)
+        assert found.not_compared == tuple(one.id for one in pair)
 
 
 def test_logs_are_of_the_geometric_mean_of_all():
