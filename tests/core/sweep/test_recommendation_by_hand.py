@@ -6,6 +6,7 @@ from statistics import fmean
 
 import pytest
 
+from pytest_tfthreads.core.format import percent
 from pytest_tfthreads.core.stats.moderation import Difference, expected_variance, median_se
 from pytest_tfthreads.core.stats.scaling import fit
 from pytest_tfthreads.core.sweep.comparison import compare
@@ -285,3 +286,155 @@ def test_where_no_slice_can_be_fitted(candidate):
     ]
     teams = [candidate(1), candidate(2, instances=2), candidate(1, 2, instances=2)]
     assert recommend("test", teams).scalings == ()
+
+
+# -- what is said of more threads -----------------------------------------------------------------
+
+NOTHING = "no configuration is measurably faster than 1×1"
+ONE_RING = {"rings": (0,)}
+
+
+def said(*candidates):
+    advice = recommend("test", candidates)
+    return sorted(one for one in advice.limits if one.startswith(("more threads", "whether more")))
+
+
+def most_gain(one, *others):
+    comparison = compare([one, *others])
+    return percent(max(comparison.throughput(each.id, one.id).estimate.high for each in others) - 1)
+
+
+def test_more_threads_do_not_help_where_no_gain_worth_having_is_left(candidate):
+    one, two, four = candidate(1), candidate(2), candidate(4, speed=0.9)
+    (sentence,) = said(one, two, four)
+    gain = most_gain(one, two, four)
+    assert sentence == f"more threads do not help: {NOTHING} (gain: at most {gain})"
+    assert recommend("test", [one, two, four]).limit == "more threads do not help"
+    (sentence,) = said(one, candidate(2, speed=0.5), candidate(4, speed=0.5))
+    assert sentence == f"more threads do not help: {NOTHING} (gain: none)"
+    assert said(one, candidate(2, speed=1.5)) == []
+
+
+def test_more_threads_are_open_where_a_gain_is_not_ruled_out(candidate):
+    one = candidate(1, cost=0.5, **ONE_RING)
+    other = scattered(candidate(2, **ONE_RING), (1.0, 1.0, 1.5, 1.5, 0.6, 0.6))
+    (sentence,) = said(one, other)
+    open_ = "whether more threads help is open"
+    assert sentence == (
+        f"{open_}: {NOTHING}, but a gain of {most_gain(one, other)} is not ruled out; "
+        "--tf-threads-processes=N measures more"
+    )
+    advice = recommend("test", [one, other])
+    assert (advice.limit, advice.undecided) == (open_, advice.limits)
+
+
+def test_a_configuration_that_takes_less_cpu_time_is_recommended_instead(candidate):
+    one, other = candidate(1, cost=1.5), candidate(2, cost=1.0)
+    keyword = "more threads are not known to be faster"
+    assert said(one, other) == [
+        f"{keyword}: {NOTHING} (gain: at most {most_gain(one, other)}); the recommended one takes "
+        "fewer CPU-seconds an item"
+    ]
+    assert recommend("test", [one, other]).limit == keyword
+
+
+def test_one_that_seems_to_be_faster_is_recommended_where_1x1_was_left_at_a_glance(candidate):
+    scatter = (1.0, 1.0, 1.5, 1.5, 0.6, 0.6)
+    one = scattered(candidate(1, speed=0.7, flags=GLANCE, **ONE_RING), scatter)
+    assert said(one, candidate(2, **ONE_RING)) == [
+        "whether more threads help is open: the recommended one seems to be faster than 1×1, but "
+        "not measurably; --tf-threads-processes=N measures more"
+    ]
+
+
+def test_each_of_several_terms_has_its_sentence(candidate):
+    plain = [candidate(1), candidate(2)]
+    other = [candidate(1, terms="-X=1"), candidate(2, terms="-X=1")]
+    sentences = said(*plain, *other)
+    assert [one[: one.index(":")] for one in sentences] == [
+        "more threads do not help (X=1)",
+        "more threads do not help (no other terms)",
+    ]
+    # Where one of them gains, that is not said of it, nor where there is nothing beside 1×1.
+    faster = candidate(4, speed=2.0)
+    assert [one[: one.index(":")] for one in said(*plain, faster, *other)] == [
+        "more threads do not help (X=1)"
+    ]
+    assert [one[: one.index(":")] for one in said(other[0], *plain)] == [
+        "more threads do not help (no other terms)"
+    ]
+
+
+def test_more_instances_are_not_more_threads(candidate):
+    one, two = candidate(1), candidate(2)
+    (sentence,) = said(one, two, candidate(1, instances=2, speed=3.0))
+    gain = most_gain(one, two, candidate(1, instances=2, speed=3.0))
+    assert sentence.startswith(
+        "more threads do not help one instance: no configuration of one instance is measurably "
+        "faster than 1×1 (gain: at most "
+    )
+    assert gain not in sentence
+
+
+# -- what is written ------------------------------------------------------------------------------
+
+
+def ratio_in_json(ratio):
+    if ratio is None:
+        return None
+    return {
+        "value": ratio.estimate.value,
+        "low": ratio.estimate.low,
+        "high": ratio.estimate.high,
+        "distinct": ratio.distinct,
+        "confidence": ratio.confidence,
+        "rings": ratio.rings,
+        "through": ratio.through,
+    }
+
+
+def test_all_of_a_recommendation_is_written(candidate):
+    candidates = [
+        candidate(1, rings=(0, 1, 2, 3)),
+        candidate(2, speed=1.6, cost=1.3, rings=(0, 1)),
+        candidate(4, speed=1.6, cost=1.3, rings=(0, 1), data_threads=3),
+        candidate("auto", "auto", speed=1.4, cost=2.0, rings=(2, 3), effective=None),
+        candidate(1, instances=2, speed=1.6, rings=(0, 1, 2, 3)),
+        candidate(8, rings=(None,)),
+    ]
+    advice = recommend("test", candidates)
+    data = advice.to_json()
+    two, four, team = (candidates[place].id for place in (1, 2, 4))
+    assert data.pop("configurations") == [
+        {
+            "id": one.id,
+            "intra": one.candidate.pools.intra,
+            "inter": one.candidate.pools.inter,
+            **({"data_threads": 3} if one.id == four else {}),
+            "tied": one.id in (two, four, team),
+            "throughput_to_best": ratio_in_json(one.throughput_to_best),
+            "throughput_to_single": ratio_in_json(one.throughput_to_single),
+            "throughput_to_default": ratio_in_json(one.throughput_to_default),
+            "cpu_efficiency_to_best": ratio_in_json(one.cpu_efficiency_to_best),
+            "cpu_efficiency_to_single": ratio_in_json(one.cpu_efficiency_to_single),
+            "parallel_efficiency": one.parallel_efficiency and one.parallel_efficiency.to_json(),
+        }
+        for one in advice.configurations
+    ]
+    assert data == {
+        "schema": 1,
+        "test": "test",
+        "best": team,
+        "tied": [two, four, team],
+        "equals": list(advice.equals),
+        "most_efficient": advice.most_efficient.id,
+        "knee": advice.knee.id,
+        "scalings": [one.to_json() for one in advice.scalings],
+        "limits": list(advice.limits),
+        "limit": advice.limit,
+        "settings": list(advice.settings),
+        "not_compared": ["intra8-inter1"],
+        "front": [one.id for one in advice.front],
+    }
+    assert advice.front
+    assert len(advice.configurations) == 5
