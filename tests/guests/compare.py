@@ -135,6 +135,10 @@ def outcomes(
     """How each test ended, by name; `path` is added to the module path."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
     environment.pop("PYTHONPATH", None)
+    # Of all temporary directories of pytest in one place, runs beside this one remove older ones.
+    temporary = report.parent / "temporary"
+    temporary.mkdir(exist_ok=True)
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(temporary)
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     run = subprocess.run(
