@@ -7,13 +7,15 @@ from statistics import fmean
 import pytest
 
 from pytest_tfthreads.core.format import percent
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.stats.moderation import Difference, expected_variance, median_se
-from pytest_tfthreads.core.stats.scaling import fit
+from pytest_tfthreads.core.stats.scaling import Law, Scaling, fit
 from pytest_tfthreads.core.sweep.comparison import compare
 from pytest_tfthreads.core.sweep.recommendation import (
     aliases_among,
     is_pool_swept,
     recommend,
+    settings,
     threads,
 )
 
@@ -99,6 +101,16 @@ def test_a_glance_is_enough_for_those_within_a_tenth_of_the_fastest(candidate, s
     assert advice.best.id == (small.id if is_chosen else fastest.id)
     in_full = replace(small, measurement=replace(small.measurement, flags=()))
     assert chosen(in_full, fastest) == small.id
+
+
+def test_the_fastest_is_not_the_one_with_the_most_threads(candidate):
+    """A tenth slower than the fastest is too slow, however near to others it is."""
+    scatter = (1.0, 1.0, 3.0, 3.0, 0.4, 0.4, 1.0, 1.0)
+    small, fastest, most = (
+        scattered(candidate(count, speed=speed, rings=(0,), flags=flags), scatter)
+        for count, speed, flags in ((1, 0.85, GLANCE), (4, 1.0, ()), (8, 0.85, ()))
+    )
+    assert chosen(small, fastest, most) == fastest.id
 
 
 def test_where_each_is_beaten_by_another_the_smallest_is_chosen(candidate):
@@ -277,7 +289,7 @@ def test_which_slice_is_fitted(candidate, others, fixed, counts):
 def test_where_no_slice_can_be_fitted(candidate):
     crowded = [candidate(n, flags=CROWDED) for n in (1, 2, 4)]
     (scaling,) = recommend("test", crowded).scalings
-    assert (scaling.fixed, scaling.counts, scaling.law) == (0, (), None)
+    assert (scaling.axis, scaling.fixed, scaling.counts, scaling.law) == ("intra", 0, (), None)
     apart = [candidate(2, 2), candidate(1, 1)]
     intra, inter = recommend("test", apart).scalings
     assert [(one.axis, one.fixed, one.counts) for one in (intra, inter)] == [
@@ -286,6 +298,76 @@ def test_where_no_slice_can_be_fitted(candidate):
     ]
     teams = [candidate(1), candidate(2, instances=2), candidate(1, 2, instances=2)]
     assert recommend("test", teams).scalings == ()
+
+
+# -- which laws are told --------------------------------------------------------------------------
+
+SERIAL = Law(
+    contention=Estimate(0.25, 0.2, 0.3),
+    coherency=Estimate(0.0, 0.0, 0.01),
+    peak=None,
+    most=4,
+    efficiency=Estimate(0.5, 0.45, 0.55),
+    farther=Estimate(2.9, 2.5, 3.2),
+)
+PEAKED = replace(SERIAL, peak=Estimate(3.9, 3.5, 4.4))
+FLAT = replace(SERIAL, contention=Estimate(0.95, 0.9, 1.0))
+
+
+@pytest.fixture(params=["intra", "inter"])
+def along(request, candidate):
+    """Build one with these threads along an axis, and 1 thread of the other pool."""
+
+    def build(moving, fixed=1, **fields):
+        pools = (moving, fixed) if request.param == "intra" else (fixed, moving)
+        return candidate(*pools, **fields)
+
+    build.axis = request.param
+    return build
+
+
+@pytest.fixture
+def is_told(along, monkeypatch):
+    """Whether a law is told that is said to fit these."""
+
+    def told(law, *candidates):
+        found = Scaling(along.axis, 1, (1, 2, 4), law, None if law else "the reason")
+        monkeypatch.setattr(f"{recommend.__module__}.fit", lambda *_: found)
+        return found.sentence in recommend("test", candidates).limits
+
+    return told
+
+
+def test_why_there_is_no_law_is_told(along, is_told):
+    assert is_told(None, along(1), along(2), along(4))
+
+
+def test_a_law_with_a_peak_is_told_where_no_more_threads_are_recommended(along, is_told):
+    """The last number that is useful is 4."""
+    slow = along(8, speed=0.5)
+    for count in (2, 3, 4):
+        assert is_told(PEAKED, slow, along(count, speed=2.0), along(1))
+    assert not is_told(PEAKED, along(1), along(5, speed=2.0), along(2))
+    assert is_told(SERIAL, along(1), along(5, speed=2.0), along(2))
+
+
+def test_a_law_of_no_gain_is_told_where_none_was_measured(along, is_told):
+    flat = [along(1), along(2), along(4)]
+    assert is_told(FLAT, *flat)
+    assert not is_told(FLAT, along(1), along(2, speed=1.5), along(4, speed=1.5))
+    assert not is_told(FLAT, along(4), along(2), along(1, speed=0.5))
+    # What is not of its slice neither bears it out nor denies it.
+    assert is_told(FLAT, *flat, along(2, fixed=2, speed=2.0))
+    assert is_told(FLAT, *flat, along(2, instances=2, speed=2.0))
+    assert is_told(FLAT, *flat, along(1, fixed=2, speed=0.5), along(2, fixed=2))
+
+
+def test_a_law_of_a_gain_is_told_where_one_was_measured_or_one_thread_was_not(along, is_told):
+    assert is_told(SERIAL, along(1), along(2, speed=1.5), along(4, speed=1.5))
+    flat = [along(2), along(4), along(8)]
+    assert not is_told(SERIAL, along(1), *flat)
+    assert is_told(SERIAL, *flat)
+    assert is_told(SERIAL, along(1, fixed=2), *flat)
 
 
 # -- what is said of more threads -----------------------------------------------------------------
@@ -376,6 +458,11 @@ def test_more_instances_are_not_more_threads(candidate):
     assert gain not in sentence
 
 
+def test_nothing_is_said_in_a_few_words_where_nothing_limits(candidate):
+    advice = recommend("test", [candidate(2), candidate(4, speed=1.5)])
+    assert (advice.limit, advice.limits) == ("", ())
+
+
 # -- what is written ------------------------------------------------------------------------------
 
 
@@ -391,6 +478,15 @@ def ratio_in_json(ratio):
         "rings": ratio.rings,
         "through": ratio.through,
     }
+
+
+def test_what_tensorflow_chose_is_passed_over_and_the_other_pool_is_set(candidate):
+    assert settings(candidate("auto", 3)) == (
+        '@pytest.mark.tf_threads(intra="auto", inter=3)',
+        "tf.config.threading.set_inter_op_parallelism_threads(3)",
+        "TF_NUM_INTEROP_THREADS=3",
+        "# intra: nothing to set, the number is TensorFlow's choice",
+    )
 
 
 def test_all_of_a_recommendation_is_written(candidate):
