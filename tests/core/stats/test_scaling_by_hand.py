@@ -1,7 +1,9 @@
 """The scaling law by hand: its intervals by brute force, its words from laws that are given."""
 
+import itertools
 import math
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 
 import pytest
@@ -27,17 +29,24 @@ def law_of(counts, contention, coherency, *offs):
 class BruteForce:
     """Least squares of a ring's logarithms about its own level, and the F limit."""
 
-    def __init__(self, rings):
+    def __init__(self, rings, expected=EXPECTED):
         self.rings = rings
         self.counts = sorted({n for ring in rings for n, _ in ring})
-        found = minimize(
-            lambda one: self.squares(*one),
-            (0.1, 0.02),
-            method="Nelder-Mead",
-            bounds=[(0, 1), (0, 10)],
-            options={"xatol": 1e-10, "fatol": 1e-16, "maxiter": 4000},
+        starts = itertools.product((0.1, 0.8), (0.03, 0.3))
+        found = min(
+            (
+                minimize(
+                    lambda one: self.squares(one[0], one[1] ** 2),
+                    start,
+                    method="Nelder-Mead",
+                    bounds=[(0, 1), (0, math.sqrt(10))],
+                    options={"xatol": 1e-10, "fatol": 1e-16, "maxiter": 4000},
+                )
+                for start in starts
+            ),
+            key=lambda found: found.fun,
         )
-        self.best, least = tuple(found.x), found.fun
+        self.best, least = (found.x[0], found.x[1] ** 2), found.fun
         off = [
             (n, one)
             for ring in rings
@@ -45,7 +54,7 @@ class BruteForce:
         ]
         groups = [[one for n, one in off if n == count] for count in self.counts]
         dof = sum(len(ring) - 1 for ring in rings) - 2 + EXPECTED_DOF
-        variance = (least + EXPECTED_DOF * EXPECTED) / dof
+        variance = (least + EXPECTED_DOF * expected) / dof
         if len(self.counts) > 3:
             of_law = sum(len(one) * fmean(one) ** 2 for one in groups) / (len(self.counts) - 3)
             variance = max(variance, of_law)
@@ -95,6 +104,16 @@ NOISY = (
 MISSED = ((0.01, -0.03, 0.03, -0.01),) * 3
 
 
+def assert_ends_at_the_limit(by_hand, estimate, profile, lowest, highest):
+    """Or at one of these bounds, where the best fit is within the limit."""
+    assert lowest <= estimate.low <= estimate.value <= estimate.high <= highest
+    for bound, end in ((estimate.low, lowest), (estimate.high, highest)):
+        if bound == end:
+            assert profile(bound) <= by_hand.limit
+        else:
+            assert profile(bound) == pytest.approx(by_hand.limit, rel=1e-2)
+
+
 @pytest.mark.parametrize(
     "rings",
     [
@@ -102,8 +121,11 @@ MISSED = ((0.01, -0.03, 0.03, -0.01),) * 3
         law_of((1, 2, 4, 8), 0.1, 0.02, *MISSED),
         law_of((1, 2, 4), 0.2, 0.05, (0.0, 0.0, 0.0)),
         [*law_of((1, 2, 4, 8), 0.1, 0.02, *NOISY), *law_of((2, 8), 0.1, 0.02, (0.01, 0.03))],
+        law_of((1, 2, 3, 4, 8), 0.1, 0.02, *[(0.01, -0.03, 0.0, 0.03, -0.01)] * 3),
+        law_of((1, 2, 4, 8), 0.1, 0.001, *NOISY),
+        law_of((1, 2, 4, 8), 0.9, 0.3, *NOISY),
     ],
-    ids=["noisy", "no such law", "three", "unequal rings"],
+    ids=["noisy", "no such law", "three", "unequal rings", "five", "no peak", "falling"],
 )
 def test_intervals_end_where_the_best_fit_reaches_the_limit(rings):
     by_hand = BruteForce(rings)
@@ -119,11 +141,7 @@ def test_intervals_end_where_the_best_fit_reaches_the_limit(rings):
         (law.efficiency, lambda one: by_hand.speedup(one * most, most), 0.0, 1.0),
         (law.farther, lambda one: by_hand.speedup(one, 2 * most), 0.0, 2.0 * most),
     ):
-        for bound, end in ((estimate.low, lowest), (estimate.high, highest)):
-            if bound == end:
-                assert profile(bound) <= by_hand.limit
-            else:
-                assert profile(bound) == pytest.approx(by_hand.limit, rel=1e-2)
+        assert_ends_at_the_limit(by_hand, estimate, profile, lowest, highest)
     assert (law.peak is None) == (law.coherency.low == 0)
     if law.peak is not None:
         contention, coherency = by_hand.best
@@ -135,6 +153,53 @@ def test_intervals_end_where_the_best_fit_reaches_the_limit(rings):
 def test_some_of_these_laws_have_a_peak():
     exact = law_of((1, 2, 4, 8), 0.1, 0.02, *NOISY)
     assert fit("intra", 1, exact, EXPECTED).law.peak is not None
+
+
+def test_no_more_than_all_work_is_serial():
+    """Two threads have 85 % of the throughput of one, and four 76.5 %: σ would be above 1."""
+    rings = [[(1, 0.0), (2, math.log(0.85)), (4, math.log(0.765))]] * 3
+    by_hand = BruteForce(rings)
+    law = fit("intra", 1, rings, EXPECTED).law
+    assert law.contention.value == law.contention.high == 1
+    assert (law.peak.value, law.peak.low) == (0, 0)
+    assert_ends_at_the_limit(by_hand, law.contention, by_hand.contention, 0.0, 1.0)
+    assert_ends_at_the_limit(by_hand, law.coherency, by_hand.coherency, 0.0, 10.0)
+    for estimate, threads in ((law.efficiency.scaled(4), 4), (law.farther, 8)):
+        profile = partial(by_hand.speedup, threads=threads)
+        assert_ends_at_the_limit(by_hand, estimate, profile, 0.0, threads)
+
+
+def test_what_scales_without_a_limit_or_not_at_all_is_said_to():
+    linear = fit("inter", 5, law_of((1, 2, 4), 0.0, 0.0, (0, 0, 0)), 0.0)
+    assert (linear.axis, linear.fixed, linear.counts) == ("inter", 5, (1, 2, 4))
+    assert linear.refusal is None
+    nothing, whole, twice = (Estimate(one, one, one) for one in (0.0, 1.0, 8.0))
+    assert linear.law == Law(nothing, nothing, None, 4, whole, twice)
+    flat = fit("intra", 1, law_of((1, 2, 4), 1.0, 0.0, (0, 0, 0)), EXPECTED).law
+    assert (flat.contention.value, flat.coherency.value, flat.most_gain) == (1, 0, 1)
+
+
+def test_a_law_without_noise_is_found_to_seven_places():
+    law = fit("intra", 1, law_of((1, 2, 4, 8), 0.1, 0.02, (0,) * 4), EXPECTED).law
+    assert (law.contention.value, law.coherency.value) == pytest.approx((0.1, 0.02), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("peak", "expected", "is_open"), [(75, 1e-8, False), (75, 1e-7, True), (84, 1e-9, True)]
+)
+def test_a_peak_is_open_above_where_it_may_be_at_ten_times_the_most_threads(
+    peak, expected, is_open
+):
+    """Of at most 8 threads: from 80 on."""
+    rings = law_of((1, 2, 4, 8), 0.1, 0.9 / peak**2, (0,) * 4, (0,) * 4)
+    by_hand = BruteForce(rings, expected)
+    found = fit("intra", 1, rings, expected).law.peak
+    assert found.value == pytest.approx(peak, rel=1e-4)
+    assert by_hand.peak(found.low) == pytest.approx(by_hand.limit, rel=1e-2)
+    assert (by_hand.peak(80) <= by_hand.limit or peak > 80) == is_open
+    assert (found.high is None) == is_open
+    if not is_open:
+        assert by_hand.peak(found.high) == pytest.approx(by_hand.limit, rel=1e-2)
 
 
 def test_a_ring_of_one_number_of_threads_says_nothing():
