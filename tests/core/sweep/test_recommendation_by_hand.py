@@ -103,14 +103,13 @@ def test_a_glance_is_enough_for_those_within_a_tenth_of_the_fastest(candidate, s
     assert chosen(in_full, fastest) == small.id
 
 
-def test_the_fastest_is_not_the_one_with_the_most_threads(candidate):
-    """A tenth slower than the fastest is too slow, however near to others it is."""
+def test_a_glance_is_judged_against_the_fastest_wherever_it_stands(candidate):
     scatter = (1.0, 1.0, 3.0, 3.0, 0.4, 0.4, 1.0, 1.0)
-    small, fastest, most = (
-        scattered(candidate(count, speed=speed, rings=(0,), flags=flags), scatter)
-        for count, speed, flags in ((1, 0.85, GLANCE), (4, 1.0, ()), (8, 0.85, ()))
-    )
-    assert chosen(small, fastest, most) == fastest.id
+    small = scattered(candidate(1, speed=0.85, rings=(0,), flags=GLANCE), scatter)
+    four, eight = candidate(4, rings=(0,)), candidate(8, speed=0.85, rings=(0,))
+    advice = recommend("test", [small, four, eight])
+    assert [one.tied for one in advice.configurations] == [True, True, False]
+    assert advice.best.id == four.id
 
 
 def test_where_each_is_beaten_by_another_the_smallest_is_chosen(candidate):
@@ -397,6 +396,15 @@ def test_more_threads_do_not_help_where_no_gain_worth_having_is_left(candidate):
     assert said(one, candidate(2, speed=1.5)) == []
 
 
+def test_no_gain_is_left_where_an_interval_ends_at_1(candidate):
+    """Holm's test tells apart what the interval of all pairs together would not."""
+    one, other = candidate(1), candidate(2, speed=0.98)
+    candidates = [one, other, candidate(4, speed=0.5)]
+    ratio = compare(candidates).throughput(other.id, one.id)
+    assert (ratio.distinct, ratio.estimate.high) == (True, 1.0)
+    assert said(*candidates) == [f"more threads do not help: {NOTHING} (gain: none)"]
+
+
 def test_more_threads_are_open_where_a_gain_is_not_ruled_out(candidate):
     one = candidate(1, cost=0.5, **ONE_RING)
     other = scattered(candidate(2, **ONE_RING), (1.0, 1.0, 1.5, 1.5, 0.6, 0.6))
@@ -439,9 +447,8 @@ def test_each_of_several_terms_has_its_sentence(candidate):
     ]
     # Where one of them gains, that is not said of it, nor where there is nothing beside 1×1.
     faster = candidate(4, speed=2.0)
-    assert [one[: one.index(":")] for one in said(*plain, faster, *other)] == [
-        "more threads do not help (X=1)"
-    ]
+    for terms in ([*plain, faster, *other], [*other, *plain, faster]):
+        assert [one[: one.index(":")] for one in said(*terms)] == ["more threads do not help (X=1)"]
     assert [one[: one.index(":")] for one in said(other[0], *plain)] == [
         "more threads do not help (no other terms)"
     ]
