@@ -83,6 +83,23 @@ def test_order_among_neighbours_is_reversed_in_every_second_pass():
     assert third != first
 
 
+def test_orders_among_neighbours_are_repeatable():
+    one = plan_neighbours(range(12), passes=3, limit=8, seed="1")
+    assert plan_neighbours(range(12), passes=3, limit=8, seed="1") == one
+    assert plan_neighbours(range(12), passes=3, limit=8, seed="2") != one
+
+
+def test_no_pass_has_no_rings():
+    assert plan_neighbours([0, 1], passes=0, limit=8, seed="1") == []
+
+
+def test_those_left_need_no_shared_member_where_one_ring_is_enough():
+    """Two rings with the first in each, the same reversed, and one of the others alone."""
+    rings = plan_rings([2, 3, 3], limit=2, shared=0, seed="1")
+    assert [sorted(ring) for ring in rings[4:]] == [[1, 2]]
+    assert sorted(sorted(ring) for ring in rings[:2]) == [[0, 1], [0, 2]]
+
+
 def test_rings_of_one_make_no_neighbours():
     with pytest.raises(ValueError, match="nobody meets anybody"):
         plan_neighbours([0, 1], passes=1, limit=1, seed="1")
