@@ -355,6 +355,10 @@ def test_measurements_of_nothing(value):
         ({"cpus": (0,)}, "CPUs of the test: 1 now, 2 then"),
         ({"requested": Pools(1, 1)}, "intra-op threads asked for: 1 now, 2 then"),
         ({"requested": Pools(2, 0)}, "inter-op threads asked for: 0 now, 1 then"),
+        (
+            {"instances": 2, "instance_cpus": ((0,), (1,)), "cpus": (0,)},
+            "instances at once: 2 now, 1 then",
+        ),
         ({"unit": "tokens"}, "unit: tokens now, images then"),
         ({"items": 8}, "items a call: 8 now, 4 then"),
     ],

@@ -160,7 +160,7 @@ def test_what_differs_is_told_in_one_sentence():
         "CPU quota: 1.5 now, none then; items a call: 2 now, 1 then"
     )
     assert why_not_comparable(now, now) is None
-    assert [shown(one) for one in (None, 2.50, 3, "x")] == ["none", "2.5", "3", "x"]
+    assert [shown(one) for one in (None, 2.50, 2.0, 3, "x")] == ["none", "2.5", "2", "3", "x"]
 
 
 def test_runs_in_words():
