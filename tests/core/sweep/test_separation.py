@@ -180,6 +180,13 @@ def test_pairs_are_tested_at_the_error_that_is_given():
         assert comparison.tested(pairs, error) == {("a", "b"): found}
 
 
+def test_a_pair_at_its_very_level_is_told_apart():
+    one = Contrast(0.1, 0.04, 5.0, 3)
+    level = student_p(0.1 / math.sqrt(0.04), 5.0)
+    for error, distinct in ((level, True), (math.nextafter(level, 0.0), False)):
+        assert comparison.tested({("a", "b"): one}, error)["a", "b"].distinct is distinct
+
+
 def test_of_links_that_are_alike_the_first_is_taken():
     def observed(*rings):
         return {
