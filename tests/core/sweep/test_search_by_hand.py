@@ -66,6 +66,12 @@ def test_without_corners_the_first_look_is_at_the_first_four(count, members):
     assert looked(grid, NOTHING_KNOWN) == Look(members, is_glance=True)
 
 
+@pytest.mark.parametrize("teams", [[1], [1, 1, 1]])
+def test_each_configuration_needs_its_number_of_instances(teams):
+    with pytest.raises(ValueError, match="zip"):
+        looked([(1, 1), (2, 1)], NOTHING_KNOWN, teams=teams)
+
+
 # -- the next look --------------------------------------------------------------------------------
 
 
