@@ -10,7 +10,7 @@ from pytest_tfthreads.core.format import percent
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.stats.moderation import Difference, expected_variance, median_se
 from pytest_tfthreads.core.stats.scaling import Law, Scaling, fit
-from pytest_tfthreads.core.sweep.comparison import compare
+from pytest_tfthreads.core.sweep.comparison import Comparison, Ratio, compare
 from pytest_tfthreads.core.sweep.recommendation import (
     aliases_among,
     is_pool_swept,
@@ -416,6 +416,20 @@ def test_more_threads_are_open_where_a_gain_is_not_ruled_out(candidate):
     )
     advice = recommend("test", [one, other])
     assert (advice.limit, advice.undecided) == (open_, advice.limits)
+
+
+def test_a_quarter_is_the_most_that_is_no_gain_worth_having(candidate, monkeypatch):
+    one, two = candidate(1), candidate(2)
+    pair = (two.id, one.id)
+    for most, beginning in (
+        (1.25, "more threads do not help: "),
+        (math.nextafter(1.25, 2.0), "whether more threads help is open: "),
+    ):
+        ratios = {pair: Ratio(Estimate(1.01, 0.9, most), distinct=False, confidence=0.95, rings=1)}
+        known = Comparison((one.id, two.id), (), {}, ratios, ratios, ratios)
+        monkeypatch.setattr(f"{recommend.__module__}.compare", lambda _, known=known: known)
+        (sentence,) = said(one, two)
+        assert sentence.startswith(beginning)
 
 
 def test_a_configuration_that_takes_less_cpu_time_is_recommended_instead(candidate):
