@@ -7,6 +7,8 @@ import pytest
 
 from pytest_tfthreads.core.decode import DecodeError
 from pytest_tfthreads.core.measurement import Pools
+from pytest_tfthreads.core.stats.estimates import Estimate
+from pytest_tfthreads.core.sweep.comparison import Comparison, Ratio
 from pytest_tfthreads.core.sweep.search import (
     NOTHING_KNOWN,
     Look,
@@ -294,6 +296,34 @@ def test_it_is_settled_where_no_other_can_gain_much(candidate, speeds, rings, is
     found = look_back(NOTHING_KNOWN, Look((0, 1), is_glance=True), measured, [])
     assert len(found.alive) == len(speeds)
     assert found.is_settled is is_settled
+
+
+@pytest.fixture
+def found_after(candidate, monkeypatch):
+    """What is known after a look at two between which a comparison says just this."""
+    measured = {0: candidate(1), 1: candidate(2)}
+    ids = tuple(one.id for one in measured.values())
+    before = standing(glanced(0), (0,), centre=0, hub=0)
+
+    def found(first, estimate):
+        ratio = Ratio(estimate, distinct=False, confidence=0.95, rings=1)
+        known = Comparison(ids, (), {}, {(ids[first], ids[1 - first]): ratio}, {}, {})
+        monkeypatch.setattr(f"{look_back.__module__}.compare", lambda _: known)
+        return look_back(before, Look((0, 1), is_glance=True), measured, [])
+
+    return found
+
+
+def test_a_step_has_to_gain_more_than_three_percent(found_after):
+    for gain, centre in ((1.03, 0), (math.nextafter(1.03, 2), 1)):
+        found = found_after(1, Estimate(gain, 0.9, 1.2))
+        assert (found.alive, found.centre) == ((1, 0), centre)
+
+
+def test_no_more_than_five_percent_are_not_worth_a_look(found_after):
+    for most, is_settled in ((1.05, True), (math.nextafter(1.05, 2), False), (None, False)):
+        found = found_after(1, Estimate(0.99, 0.9, most))
+        assert (found.alive, found.is_settled) == ((0, 1), is_settled)
 
 
 # -- grids ----------------------------------------------------------------------------------------
