@@ -182,7 +182,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
     if not comparison.compared:
         return None
     compared = [candidate for candidate in candidates if candidate.id in comparison.compared]
-    choice = _Choice({one.id: one for one in compared}, comparison)
+    choice = _Choice({one.id: one for one in compared})
     tied = _unbeaten(comparison.compared, comparison.throughput)
     best, equals = choice.by(
         comparison.throughput, comparison.cpu_efficiency, _eligible(compared, comparison)
@@ -211,16 +211,16 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         )
         for one in compared
     }
-    scalings = tuple(
+    fitted = [
         _scaling(axis, compared, comparison)
         for axis in ("intra", "inter")
         if len({getattr(one.pools, axis) for one in compared if one.instances == 1}) > 1
-    )
+    ]
     # Two counts are no attempt at a law, so its absence is no news.
     fits = [
-        (scaling.keyword, scaling.sentence)
-        for scaling in scalings
-        if len(scaling.counts) > 2 and _is_borne_out(scaling, compared, comparison, best)
+        (scaling.keyword, f"{scaling.sentence}{_where(terms, compared)}")
+        for scaling, terms in fitted
+        if len(scaling.counts) > 2 and _is_borne_out(scaling, terms, compared, comparison, best)
     ]
     limits = [*_no_gain(compared, comparison, singles, best), *fits]
     return Recommendation(
@@ -230,7 +230,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         equals=tuple(equals),
         most_efficient=configurations[most_efficient],
         knee=configurations[knee],
-        scalings=scalings,
+        scalings=tuple(scaling for scaling, _ in fitted),
         limits=tuple(sentence for _, sentence in limits),
         limit=next((keyword for keyword, _ in limits if keyword), ""),
         settings=settings(
@@ -266,7 +266,6 @@ class _Choice:
     """How one configuration is chosen among those compared."""
 
     candidates: Mapping[str, Candidate]
-    comparison: Comparison
 
     def by(
         self, first: _OfPair, second: _OfPair, eligible: Sequence[str] | None = None
@@ -358,7 +357,7 @@ def settings(candidate: Candidate, sets_pools: bool = True) -> tuple[str, ...]:
 
 
 def _eligible(compared: Sequence[Candidate], comparison: Comparison) -> list[str]:
-    """All, but for those that a search only glanced at and found to be a tenth slower or more.
+    """All, but for those that a search only glanced at and found to be more than a tenth slower.
 
     A glance tells little apart, and being small is no reason to recommend what was left behind.
     """
@@ -427,9 +426,7 @@ def _no_gain(
         if not ratios or any(ratio.above for ratio in ratios):
             continue
         most = max(ratio.estimate.high or 0.0 for ratio in ratios)
-        where = ""
-        if len({one.terms for one in compared}) > 1:
-            where = f" ({terms.lstrip('-') or 'no other terms'})"
+        where = _where(terms, compared)
         of_one = " of one instance" if any(one.instances > 1 for one in compared) else ""
         nothing = f"no configuration{of_one} is measurably faster than 1×1"
         bound = f"at most {percent(most - 1)}" if most > 1 else "none"
@@ -452,10 +449,21 @@ def _no_gain(
     return sentences
 
 
+def _where(terms: str, compared: Sequence[Candidate]) -> str:
+    """Under which terms something holds, for a sentence; nothing where all have the same."""
+    if len({one.terms for one in compared}) == 1:
+        return ""
+    return f" ({terms.lstrip('-') or 'no other terms'})"
+
+
 def _is_borne_out(
-    scaling: Scaling, compared: Sequence[Candidate], comparison: Comparison, best: str
+    scaling: Scaling,
+    terms: str,
+    compared: Sequence[Candidate],
+    comparison: Comparison,
+    best: str,
 ) -> bool:
-    """Whether the measured differences say what the fitted law says.
+    """Whether the measured differences say what the law says that was fitted under these terms.
 
     The law smooths over all thread counts of its slice. A sentence of it beside a recommendation
     that pairs of configurations were told apart for must not deny that recommendation.
@@ -468,7 +476,9 @@ def _is_borne_out(
     if useful is not None and getattr(chosen.pools, scaling.axis) > useful:
         return False
     along = [
-        one for one in compared if one.instances == 1 and _fixed(one, scaling.axis) == scaling.fixed
+        one
+        for one in compared
+        if one.terms == terms and one.instances == 1 and _fixed(one, scaling.axis) == scaling.fixed
     ]
     ones = [one.id for one in along if getattr(one.pools, scaling.axis) == 1]
     gains = any(
@@ -486,8 +496,13 @@ def _fixed(candidate: Candidate, axis: str) -> int:
     return candidate.pools.inter if axis == "intra" else candidate.pools.intra
 
 
-def _scaling(axis: str, compared: Sequence[Candidate], comparison: Comparison) -> Scaling:
-    """Fit along the slice with the most thread counts, then with the fewest fixed threads."""
+def _scaling(
+    axis: str, compared: Sequence[Candidate], comparison: Comparison
+) -> tuple[Scaling, str]:
+    """Fit along the slice with the most thread counts, then with the fewest fixed threads.
+
+    With the terms under which these were measured.
+    """
     other = "inter" if axis == "intra" else "intra"
     slices: dict[tuple[str, int], dict[str, int]] = {}
     for one in compared:
@@ -496,8 +511,8 @@ def _scaling(axis: str, compared: Sequence[Candidate], comparison: Comparison) -
         if moving > 0 and fixed > 0 and is_within and one.instances == 1:
             slices.setdefault((one.terms, fixed), {})[one.id] = moving
     if not slices:
-        return fit(axis, 0, [], 0.0)
-    (_, fixed), counts = min(
+        return fit(axis, 0, [], 0.0), ""
+    (terms, fixed), counts = min(
         slices.items(), key=lambda item: (-len({*item[1].values()}), item[0][1])
     )
     shared = {
@@ -506,9 +521,9 @@ def _scaling(axis: str, compared: Sequence[Candidate], comparison: Comparison) -
         if pair[0] in counts and pair[1] in counts
     }
     if not shared:
-        return fit(axis, fixed, [], 0.0)
+        return fit(axis, fixed, [], 0.0), terms
     variance = fmean(expected_variance([*rings.values()]) for rings in shared.values())
-    return fit(axis, fixed, _ring_levels(shared, counts), variance / 2)
+    return fit(axis, fixed, _ring_levels(shared, counts), variance / 2), terms
 
 
 def _ring_levels(shared: dict[Pair, Any], counts: dict[str, int]) -> list[list[tuple[int, float]]]:

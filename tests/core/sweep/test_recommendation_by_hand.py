@@ -332,7 +332,9 @@ def is_told(along, monkeypatch):
     def told(law, *candidates):
         found = Scaling(along.axis, 1, (1, 2, 4), law, None if law else "the reason")
         monkeypatch.setattr(f"{recommend.__module__}.fit", lambda *_: found)
-        return found.sentence in recommend("test", candidates).limits
+        several = len({one.terms for one in candidates}) > 1
+        where = " (no other terms)" if several else ""
+        return f"{found.sentence}{where}" in recommend("test", candidates).limits
 
     return told
 
@@ -359,6 +361,8 @@ def test_a_law_of_no_gain_is_told_where_none_was_measured(along, is_told):
     assert is_told(FLAT, *flat, along(2, fixed=2, speed=2.0))
     assert is_told(FLAT, *flat, along(2, instances=2, speed=2.0))
     assert is_told(FLAT, *flat, along(1, fixed=2, speed=0.5), along(2, fixed=2))
+    assert is_told(FLAT, *flat, along(1, terms="-X=1", speed=2.0))
+    assert is_told(FLAT, *flat, along(2, terms="-X=1", speed=2.0))
 
 
 def test_a_law_of_a_gain_is_told_where_one_was_measured_or_one_thread_was_not(along, is_told):
@@ -367,6 +371,17 @@ def test_a_law_of_a_gain_is_told_where_one_was_measured_or_one_thread_was_not(al
     assert not is_told(SERIAL, along(1), *flat)
     assert is_told(SERIAL, *flat)
     assert is_told(SERIAL, along(1, fixed=2), *flat)
+    # Neither is one thread under other terms that one thread, nor a gain over it a gain.
+    assert is_told(SERIAL, *flat, along(1, terms="-X=1"))
+    assert not is_told(SERIAL, along(1), *flat, along(2, terms="-X=1", speed=1.5))
+
+
+def test_a_law_says_under_which_terms_it_was_fitted_where_there_are_several(candidate):
+    named = [candidate(count, terms="-X=1-Y=2") for count in (1, 2, 4)]
+    (sentence,) = (one for one in recommend("test", named).limits if one.startswith("intra-op"))
+    assert sentence.endswith("times one thread")
+    with_another = recommend("test", [*named, candidate(1), candidate(2)]).limits
+    assert f"{sentence} (X=1-Y=2)" in with_another
 
 
 # -- what is said of more threads -----------------------------------------------------------------
