@@ -47,11 +47,14 @@ Outcome = Literal[
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether this was raised, or something on the way to this, for want of memory."""
+    seen: list[BaseException] = []
     one: BaseException | None = error
-    while one is not None:
-        if isinstance(one, MemoryError) or getattr(one, "errno", None) == errno.ENOMEM:
+    # A test may have made a ring of causes.
+    while one is not None and not any(one is another for another in seen):
+        if isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno == errno.ENOMEM):
             return True
-        one = one.__cause__ or one.__context__
+        seen.append(one)
+        one = one.__context__ if one.__cause__ is None else one.__cause__
     # Where memory is lacking Python may raise another error instead, such as SystemError.
     try:
         bytearray(_LITTLE_BYTES)

@@ -40,7 +40,9 @@ def lend() -> None:
 
 
 def take_back() -> None:
-    importlib.metadata.distributions = _find
+    # A plugin may have put another function there meanwhile.
+    if importlib.metadata.distributions is _distributions:
+        importlib.metadata.distributions = _find
 
 
 def _distributions(**context: Any) -> Iterable[Distribution]:

@@ -151,6 +151,24 @@ def test_whose_fault_it_is_that_pytest_itself_raised(error, outcome):
     assert outcome_of_error(error) == outcome
 
 
+def test_a_ring_of_causes_has_an_end():
+    first, second = KeyError("first"), KeyError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert not lacks_memory(first)
+    second.__cause__ = MemoryError()
+    assert lacks_memory(first)
+
+
+def test_an_error_that_counts_as_false_is_looked_behind():
+    class Empty(Exception):
+        def __len__(self):
+            return 0
+
+    outer, inner = KeyError("outer"), Empty()
+    outer.__cause__, inner.__context__ = inner, MemoryError()
+    assert lacks_memory(outer)
+
+
 def test_any_error_is_for_want_of_memory_where_not_even_a_little_can_be_had(monkeypatch):
     error = SystemError("error return without exception set")
     assert not lacks_memory(error)

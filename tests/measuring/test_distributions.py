@@ -66,6 +66,15 @@ def test_taken_back_it_is_as_before(lent):
     assert importlib.metadata.distributions is FIND
 
 
+def test_what_a_plugin_has_put_there_meanwhile_stays(lent, monkeypatch):
+    def own():
+        return iter(())
+
+    monkeypatch.setattr(importlib.metadata, "distributions", own)
+    distributions.take_back()
+    assert importlib.metadata.distributions is own
+
+
 def test_nothing_is_lent_where_nothing_was_read(monkeypatch):
     monkeypatch.setattr(distributions, "_read", {})
     distributions.lend()
