@@ -9,6 +9,7 @@ import importlib.util
 import itertools
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -181,8 +182,13 @@ def _resource(name: str) -> str:
 
 
 def _plotly_js() -> str:
+    # plotly 6.0 changes how all warnings of the process look, and which are shown.
+    look = warnings.formatwarning
     try:
-        from plotly.offline import get_plotlyjs
+        with warnings.catch_warnings():
+            from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise LibraryMissingError(MISSING_LIBRARY) from error
+    finally:
+        warnings.formatwarning = look
     return str(get_plotlyjs())

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -184,6 +186,26 @@ def test_a_run_of_a_single_configuration(content, monkeypatch):
     monkeypatch.setattr(page, "_plotly_js", lambda: "")
     lone = RunContent(when="some day", source="x", subjects=content.subjects[-1:])
     assert "some day" in Document(render(lone).decode()).texts["header"]
+
+
+def test_plotly_does_not_change_how_warnings_look(tmp_path):
+    folder = tmp_path / "plotly"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "offline.py").write_text(
+        "import warnings\n"
+        "warnings.formatwarning = lambda *_: 'as plotly has it'\n"
+        "warnings.simplefilter('ignore')\n"
+        "def get_plotlyjs(): return 'the library'\n"
+    )
+    code = (
+        "import warnings; before = warnings.formatwarning, warnings.filters[:]\n"
+        "from pytest_tfthreads.report import page\n"
+        "assert page._plotly_js() == 'the library'\n"
+        "assert before == (warnings.formatwarning, warnings.filters)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_without_plotly(content, monkeypatch):
