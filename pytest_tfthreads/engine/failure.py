@@ -23,7 +23,7 @@ _MACHINERY = re.compile(
 # The file that a Python function called from inside a graph is seen in.
 _PY_FUNCTION = "script_ops.py"
 
-# What is written before an abort for want of memory, by Python up to 3.11 and by C++.
+# What is written before an abort for want of memory, by Python and by C++.
 _NO_MEMORY = ("Cannot recover from MemoryErrors", "std::bad_alloc")
 
 DESCRIPTORS_CLOSED = (

@@ -27,7 +27,7 @@ DESCRIPTORS_CLOSED: Final = "descriptors-closed"  # pytest broke because the tes
 TOO_LARGE: Final = "too-large"  # what the test left for its reports cannot be sent
 OUT_OF_MEMORY: Final = "out-of-memory"  # pytest or a plugin broke for want of memory
 
-_LITTLE_BYTES = 1 << 20  # but more than what an allocator has in store
+_LITTLE_BYTES = 1 << 20  # a process without so much can do nothing useful
 
 Outcome = Literal[
     "finished",

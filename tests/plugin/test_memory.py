@@ -193,4 +193,4 @@ def test_a_shared_process_in_which_memory_was_lacking_takes_no_further_test(suit
     )
     outcomes = suite.run().parseoutcomes()
     assert outcomes.get("failed", outcomes.get("errors")) == 1
-    assert outcomes["passed"] == 3 if where == "teardown" else 2
+    assert outcomes["passed"] == (3 if where == "teardown" else 2)
