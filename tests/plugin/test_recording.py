@@ -305,10 +305,10 @@ def test_options_of_the_command_line_keep_their_meaning(suite):
 def test_default_warm_up_and_rounds(suite):
     suite.write(
         """
-        import time
+        from exact_time import sleep
         @pytest.mark.tf_threads(intra=1)
         def test_it(benchmark):
-            benchmark(time.sleep, 0.0005)
+            benchmark(sleep, 0.0005)
         """
     )
     result, benchmarks = suite.results("--benchmark-max-time=0.7")

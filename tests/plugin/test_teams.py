@@ -33,11 +33,13 @@ def test_instances_have_cpus_of_their_own_and_move_on_together(suite, capsys):
     suite.write(
         NUMBER
         + """
+from exact_time import sleep
+
 @pytest.mark.tf_threads(1, 1, instances=[1, 2])
 def test_pinned(benchmark, tmp_path):
     cpus = []
     def work():
-        time.sleep(0.02)
+        sleep(0.02)
         cpus.append(sorted(os.sched_getaffinity(0)))
     benchmark.pedantic(work, rounds=32)
     log("pinned", [cpus, str(tmp_path)])
