@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -13,7 +15,7 @@ from pytest_tfthreads.revision import overlay, submodules
 from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
-from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned
+from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned, still_held
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import Found, Repository
 
@@ -26,7 +28,8 @@ _INDEX = "index"
 class Checkout:
     """A revision of the repository that holds the current tree, until it is closed.
 
-    It lives in a private temporary directory. What a killed run leaves is removed by the next.
+    It lives in a private temporary directory. What an interrupt leaves of it is removed when the
+    process ends, and what a killed run leaves by the next run.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Checkout:
         commit = found.commit
         notes = list(notes_of(repository, found) if beside_current else found.notes)
         notes += clean_up_leftovers()
+        _clean_up_at_exit()
         try:
             place = PrivateDirectory.make()
         except OSError as error:
@@ -143,6 +147,19 @@ def clean_up_leftovers() -> list[str]:
     return [complaint for place in leftovers if (complaint := _try_to_remove(place))]
 
 
+@functools.cache
+def _clean_up_at_exit() -> None:
+    """Ctrl-C may come at any moment, also while a directory is made or removed."""
+    atexit.register(_clean_up)
+
+
+def _clean_up() -> None:
+    """Without words: what cannot be removed is told by the next run, which tries again."""
+    for place in still_held():
+        _try_to_remove(place)
+    clean_up_leftovers()  # among them one that was made, and not locked yet
+
+
 @dataclass(frozen=True)
 class _Registration:
     """Where git has written down that a worktree is: kept beside it, for whoever cleans up."""
@@ -190,6 +207,7 @@ def _remove(place: PrivateDirectory) -> None:
     """The files first, the registration next, the rest last: so it can be done again.
 
     `git worktree prune` would also forget the user's own worktrees on a disk that is not mounted.
+    An interrupt leaves the directory held: then it is removed when the process ends.
     """
     try:
         registration = _Registration.read(place.path)
@@ -199,12 +217,15 @@ def _remove(place: PrivateDirectory) -> None:
             # Twice --force: git locks one that it is just making.
             ask_worktree(registration.common, "remove", "--force", "--force", str(tree))
         _remove_files(place.path)
+    except RevisionError:
+        place.release()
+        raise
     except OSError as error:
+        place.release()
         raise RevisionError(
             f"the temporary directory {place.path} cannot be removed: {error}"
         ) from error
-    finally:
-        place.release()
+    place.release()
 
 
 def _try_to_remove(place: PrivateDirectory) -> str:

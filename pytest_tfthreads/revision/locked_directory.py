@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import tempfile
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,9 +108,14 @@ def _locked(path: Path, wait: bool) -> PrivateDirectory | None:
 
 
 def _give_up_copies() -> None:
-    for place in tuple(_held):
+    for place in still_held():
         place.release()
 
 
-_held: weakref.WeakSet[PrivateDirectory] = weakref.WeakSet()
+def still_held() -> tuple[PrivateDirectory, ...]:
+    """Those of this process that nobody has released."""
+    return tuple(_held)
+
+
+_held: set[PrivateDirectory] = set()
 os.register_at_fork(after_in_child=_give_up_copies)

@@ -357,6 +357,47 @@ def test_nothing_is_left_of_a_checkout_that_is_interrupted(tree, temp, monkeypat
     assert nothing_left(tree, temp)
 
 
+_INTERRUPTED = """
+import shutil, sys, tempfile
+from pathlib import Path
+from pytest_tfthreads.revision import checkout as module, locked_directory
+
+where = sys.argv[2]
+holder, name = {
+    "made": (locked_directory.tempfile, "mkdtemp"),
+    "locked": (locked_directory, "_locked"),
+    "files": (module.shutil, "rmtree"),
+    "git": (module, "ask_worktree"),
+    "released": (module, "_try_to_remove"),
+}[where]
+original = getattr(holder, name)
+
+def once(*args, **kwargs):
+    if where != "released":
+        original(*args, **kwargs)
+    setattr(holder, name, original)
+    raise KeyboardInterrupt
+
+if where in ("made", "locked", "git"):
+    setattr(holder, name, once)
+with module.Checkout.make(Path(sys.argv[1]), "v1.0", trusted=True):
+    setattr(holder, name, once)
+    if where == "released":
+        raise RuntimeError
+raise SystemExit("nobody was interrupted")
+"""
+
+
+@pytest.mark.parametrize("where", ["made", "locked", "files", "git", "released"])
+def test_what_an_interrupt_leaves_goes_when_the_process_ends(tree, temp, where):
+    """The moments at which nobody who could remove it is there to do so."""
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, str(tree.path), where], capture_output=True, text=True
+    )
+    assert "KeyboardInterrupt" in done.stderr, done.stderr
+    assert nothing_left(tree, temp)
+
+
 @pytest.mark.parametrize("child", [(), ("fork",)])
 def test_what_a_killed_run_left_is_removed_by_the_next(tree, temp, holders, child):
     killed = holders(tree, *child)
