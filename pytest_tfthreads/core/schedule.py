@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 def plan_rings(
@@ -15,11 +15,19 @@ def plan_rings(
 
     `processes[i]` is how many processes the i-th configuration gets, one in each pass. A pass is
     one ring, or, where there are more than `limit` configurations, several that all have the
-    `shared` one among them, by which the others can be compared. The orders are random, drawn
-    from `seed`, but each second pass reverses the order of the one before. A member that was set
-    up first is 1 to 4 % slower, so each is before every other as often as after.
+    `shared` one among them, by which the others can be compared. Where that one gets fewer
+    processes than others do, the one that gets the most stands in for it in the later passes. The
+    orders are random, drawn from `seed`, but each second pass reverses the order of the one
+    before. A member that was set up first is 1 to 4 % slower, so each is before every other as
+    often as after.
     """
-    return _planned(processes, seed, lambda members: _divided(members, limit, shared))
+    lasting = max(range(len(processes)), key=processes.__getitem__)
+
+    def divided(members: Sequence[int], passes: range) -> list[list[int]]:
+        is_there = processes[shared] >= passes.stop
+        return _divided(members, limit, shared if is_there else lasting)
+
+    return _planned(processes, seed, divided)
 
 
 def plan_neighbours(
@@ -35,26 +43,40 @@ def plan_neighbours(
     """
     if limit < 2:
         raise ValueError(f"in rings of {limit} nobody meets anybody")
-    rings = _planned([passes] * len(members), seed, lambda places: _overlapping(places, limit))
+    rings = _planned([passes] * len(members), seed, lambda places, _: _overlapping(places, limit))
     a_pass = len(rings) // passes if passes else 1
     named = [tuple(members[place] for place in ring) for ring in rings]
     return [named[start : start + a_pass] for start in range(0, len(named), a_pass)]
 
 
 def _planned(
-    processes: Sequence[int], seed: str, divide: Callable[[Sequence[int]], list[list[int]]]
+    processes: Sequence[int],
+    seed: str,
+    divide: Callable[[Sequence[int], range], list[list[int]]],
 ) -> list[tuple[int, ...]]:
+    """`divide(members, passes)`: the rings that these members form in these one or two passes."""
     draw = random.Random(seed)  # noqa: S311  # nosec B311 # repeatable, no secret
+    most = max(processes)
     rings: list[tuple[int, ...]] = []
-    orders: list[list[int]] = []
-    for number in range(max(processes)):
-        here = [index for index, count in enumerate(processes) if count > number]
-        if number % 2 == 0:
-            orders = [draw.sample(ring, len(ring)) for ring in divide(here)]
-        else:
-            orders = [[index for index in order[::-1] if index in here] for order in orders]
-        rings += [tuple(order) for order in orders if order]
+    for number in range(0, most, 2):
+        passes = range(number, min(number + 2, most))
+        members = [index for index, count in enumerate(processes) if count > number]
+        orders = [draw.sample(ring, len(ring)) for ring in divide(members, passes)]
+        rings += map(tuple, orders)
+        if len(passes) == 2:
+            still_there = {index for index in members if processes[index] > number + 1}
+            rings += _without_doubles(
+                tuple(index for index in order[::-1] if index in still_there) for order in orders
+            )
     return rings
+
+
+def _without_doubles(rings: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Nobody is in a ring alone who is in another one as well; no ring is empty."""
+    there = [ring for ring in rings if ring]
+    met = {index for ring in there if len(ring) > 1 for index in ring}
+    alone = dict.fromkeys(ring for ring in there if len(ring) == 1 and ring[0] not in met)
+    return [ring for ring in there if len(ring) > 1] + list(alone)
 
 
 def _overlapping(members: Sequence[int], limit: int) -> list[list[int]]:

@@ -100,6 +100,24 @@ def test_those_left_need_no_shared_member_where_one_ring_is_enough():
     assert sorted(sorted(ring) for ring in rings[:2]) == [[0, 1], [0, 2]]
 
 
+def test_where_the_shared_one_gets_fewer_processes_another_stands_in():
+    """Or, in the passes without it, its neighbours would be measured with nobody in common."""
+    rings = plan_rings([1, 3, 3, 4, 3], limit=3, shared=0, seed="1")
+    first, later = rings[:2], rings[2:]
+    assert all(3 in ring for ring in rings)
+    assert [0 in ring for ring in first].count(True) == 1
+    assert not any(0 in ring for ring in later)
+    assert sorted(map(sorted, later)) == [[1, 3, 4], [1, 3, 4], [2, 3], [2, 3], [3]]
+    # In the last of all passes nobody has to be there for the next.
+    assert all(1 in ring for ring in plan_rings([1, 1, 1], limit=2, shared=1, seed="1"))
+
+
+def test_who_is_left_alone_in_a_ring_is_not_measured_for_that():
+    rings = plan_rings([2, 1, 2, 1, 2], limit=3, shared=0, seed="2")
+    assert len(rings) == 3
+    assert set(rings[2]) == {0, 2, 4}
+
+
 def test_rings_of_one_make_no_neighbours():
     with pytest.raises(ValueError, match="nobody meets anybody"):
         plan_neighbours([0, 1], passes=1, limit=1, seed="1")

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from properties import tried
@@ -26,13 +26,30 @@ def test_all_get_their_processes_in_rings_that_are_no_larger_than_allowed(group)
     rings = plan_rings(processes, limit, shared, seed)
     assert plan_rings(processes, limit, shared, seed) == rings
     counts = Counter(itertools.chain(*rings))
+    in_all_rings_of_a_pass = {shared, processes.index(max(processes))}
     for index, wanted in enumerate(processes):
-        if index != shared:
-            assert counts[index] == wanted
-    assert counts[shared] >= processes[shared]
+        assert counts[index] >= wanted
+        assert index in in_all_rings_of_a_pass or counts[index] == wanted
     for ring in rings:
         assert 1 <= len(ring) <= limit
         assert len(set(ring)) == len(ring)
+
+
+@tried(200)
+@given(groups())
+def test_any_two_share_a_ring_or_a_member_as_often_as_both_are_measured(group):
+    processes, limit, shared, seed = group
+    assume(limit > 1)
+    rings = plan_rings(processes, limit, shared, seed)
+    for one, other in itertools.combinations(range(len(processes)), 2):
+        others = set(range(len(processes))) - {one, other}
+        linked = sum(min(met(rings, one, it), met(rings, other, it)) for it in others)
+        assert met(rings, one, other) + linked >= min(processes[one], processes[other])
+
+
+def met(rings, one, other):
+    """In how many rings these two were."""
+    return sum({one, other} <= set(ring) for ring in rings)
 
 
 @tried(200)
