@@ -269,8 +269,11 @@ class _Profiles:
     ) -> Estimate:
         from scipy.optimize import brentq
 
+        # The minimum is found to so many digits, and hardly any noise may be less than the rest.
+        limit = max(self.limit, squares(best))
+
         def above(value: float) -> float:
-            return squares(value) - self.limit
+            return squares(value) - limit
 
         low, high = (
             bound if above(bound) <= 0 else float(brentq(above, bound, best, xtol=1e-6))

@@ -41,6 +41,17 @@ def test_parameters_are_recovered_exactly_without_noise(contention, coherency):
         assert law.peak.value == pytest.approx(math.sqrt((1 - contention) / coherency), rel=2e-2)
 
 
+@pytest.mark.parametrize("variance", [0.0, 1e-20, 1e-14, 1e-12])
+@pytest.mark.parametrize(
+    ("contention", "coherency"), [(0.31, 0.0), (0.1, 0.03), (0.0, 0.0), (0.02, 0.002), (0.5, 0.5)]
+)
+def test_hardly_any_noise_is_less_than_the_digits_of_the_fit(contention, coherency, variance):
+    measured = rings(contention, coherency, (1, 2, 4, 8), noise=math.sqrt(variance))
+    law = fit("intra", 1, measured, variance).law
+    assert law.contention.low <= law.contention.value <= law.contention.high
+    assert law.contention.value == pytest.approx(contention, abs=2e-3)
+
+
 def test_the_level_of_a_ring_says_nothing():
     same = rings(0.3, 0.01, (1, 2, 4))
     moved = [[(n, log + 5 * index) for n, log in ring] for index, ring in enumerate(same)]
