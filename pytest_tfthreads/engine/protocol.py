@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from pytest_tfthreads.system.originals import ORIGINALS
 
-# A measuring process ends with this code where it could not answer.
-MUTE_EXIT_CODE = 70
+# A measuring process ends with this code where it could not answer. It is none of those that tests
+# and libraries are likely to end with: small ones, sysexits.h's 64 to 78, shells' from 126 on.
+MUTE_EXIT_CODE = 186
 # The same where it had no memory to put its answer into words.
-NO_MEMORY_EXIT_CODE = 71
+NO_MEMORY_EXIT_CODE = 187
 # The same where something else went wrong with the answer; its log has the traceback.
-BROKEN_EXIT_CODE = 72
+BROKEN_EXIT_CODE = 188
 
 # Text of a test that printed 100 MB takes up to six times as much in JSON.
 MAX_MESSAGE_BYTES = 1 << 30

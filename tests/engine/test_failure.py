@@ -1,5 +1,6 @@
 """Why a process ended without an answer, and whose fault that is said to be."""
 
+import os
 import signal
 
 import pytest
@@ -34,6 +35,10 @@ def ending(code, killed_for=None, oom_kills=0, log=""):
         (-signal.SIGSEGV, "descriptors", None, "crashed", "killed by SIGSEGV"),
         (-signal.SIGKILL, "descriptors", 1, "out-of-memory", "by the kernel for lack of memory"),
         (3, "descriptors", 0, "exited", "exited early, with code 3"),
+        # Those of sysexits.h are the test's own.
+        (os.EX_SOFTWARE, None, 0, "exited", "exited early, with code 70"),
+        (os.EX_OSERR, None, 0, "exited", "exited early, with code 71"),
+        (os.EX_OSFILE, None, 0, "exited", "exited early, with code 72"),
         # What came before its end explains the end, by whatever the process was ended.
         (-signal.SIGABRT, "garbled", 0, "garbled", "The test wrote to a file descriptor"),
         (-signal.SIGABRT, "time-out", 0, "timed-out", "The measuring process hung"),
