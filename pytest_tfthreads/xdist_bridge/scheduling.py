@@ -8,6 +8,7 @@ Without such groups they see what they always do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from pytest_tfthreads.core.threads import without_case
@@ -267,7 +268,8 @@ class _Worker:
 
     def send(self, indices: Sequence[int]) -> None:
         self.queue += indices
-        self.node.send_runtest_some(indices)
+        with _unless_it_has_died():
+            self.node.send_runtest_some(indices)
 
     def send_runtest_some(self, indices: Sequence[int]) -> None:
         tests = []
@@ -280,4 +282,14 @@ class _Worker:
             self.send(tests)
 
     def send_steal(self, indices: Sequence[int]) -> None:
-        self.node.send_steal([index for unit in indices for index in self._units.left(unit)])
+        asked_back = [index for unit in indices for index in self._units.left(unit)]
+        with _unless_it_has_died():
+            self.node.send_steal(asked_back)
+
+
+def _unless_it_has_died() -> AbstractContextManager[None]:
+    """What is sent to a dead worker raises OSError until pytest-xdist has noticed its death.
+
+    Then its tests are dealt anew, so nothing is lost. pytest-xdist itself would end the run.
+    """
+    return suppress(OSError)

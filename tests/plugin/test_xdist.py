@@ -435,6 +435,7 @@ class Node:
     def __init__(self, name):
         self.gateway = SimpleNamespace(id=name)
         self.shutting_down = False
+        self.is_dead = False
         self.told = []
         self.asked_back = []
 
@@ -443,10 +444,16 @@ class Node:
 
     def send_runtest_some(self, indices):
         assert not self.shutting_down
+        self._reach()
         self.told += indices
 
     def send_steal(self, indices):
+        self._reach()
         self.asked_back += indices
+
+    def _reach(self):
+        if self.is_dead:
+            raise OSError("cannot send to <Channel closed>")
 
 
 class Dealing:
@@ -533,6 +540,25 @@ def test_groups_are_dealt_whole(kind, shuffled):
     assert dealing.run_all() == sorted(ids)
     assert dealing.whole_groups()
     assert dealing.scheduler.tests_finished
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ran_before", [None, 1])
+def test_a_worker_that_has_died_and_is_still_sent_tests(kind, ran_before):
+    """pytest-xdist may deal to a worker, or ask it for tests, before it has noticed its death."""
+    ids = MARKED + PLAIN
+    dealing = Dealing(kind, ids, collected=1)
+    doomed, other = dealing.nodes
+    doomed.is_dead = ran_before is None
+    dealing.scheduler.add_node_collection(other, ids)
+    dealing.scheduler.schedule()
+    if ran_before:
+        dealing.run(doomed, ran_before)
+        doomed.is_dead = True
+    dealing.run(other)  # it is out of tests, and those of the dead one may be asked for
+    lost = dealing.replace(doomed)
+    assert lost in ids
+    assert dealing.run_all() == sorted({*ids} - {lost})
 
 
 @pytest.mark.parametrize("kind", KINDS)
