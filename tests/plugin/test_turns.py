@@ -210,6 +210,7 @@ def test_one_that_hangs_is_killed_and_the_others_go_on(suite):
     suite.write(
         """
         import time
+        from exact_time import sleep
 
         @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)], timeout=3)
         def test_busy(benchmark, tf_threads):
@@ -217,7 +218,7 @@ def test_one_that_hangs_is_killed_and_the_others_go_on(suite):
 
             def step():
                 calls.append(1)
-                time.sleep(0.006)
+                sleep(0.006)
                 if tf_threads.intra == 2 and len(calls) > 90:
                     time.sleep(3600)
 
@@ -257,7 +258,8 @@ def test_time_limits_count_own_turns_only(suite):
 def test_a_member_that_is_killed_off_turn(suite):
     suite.write(
         """
-        import os, pathlib, signal, time
+        import os, pathlib, signal
+        from exact_time import sleep
 
         @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)])
         def test_busy(benchmark, tf_threads):
@@ -265,7 +267,7 @@ def test_a_member_that_is_killed_off_turn(suite):
 
             def step():
                 calls.append(1)
-                time.sleep(0.006)
+                sleep(0.006)
                 if tf_threads.intra == 1:
                     pathlib.Path("victim").write_text(str(os.getpid()))
                 elif len(calls) > 90 and os.path.exists("victim"):
