@@ -114,8 +114,8 @@ def _left_out(error: BaselineError) -> None:
 
 def _nothing(storage: Path) -> CommandError:
     return CommandError(
-        f"there is no saved run in {storage}; make one with --benchmark-save, or name the "
-        "directory of others with --storage"
+        f"there is no saved run in {storage.absolute()}; make one with --benchmark-save, or name "
+        "the directory of others with --storage"
     )
 
 

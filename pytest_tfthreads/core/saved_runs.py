@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pytest_tfthreads.core.comparable import kinship, why_not_comparable
+from pytest_tfthreads.core.comparable import conditions, kinship, why_not_comparable
 from pytest_tfthreads.core.decode import (
     FLATTENED,
     Count,
@@ -25,7 +25,8 @@ from pytest_tfthreads.core.decode import (
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Verdict
-from pytest_tfthreads.core.measurement import SCHEMA, Measurement, Pools
+from pytest_tfthreads.core.hosts import Host
+from pytest_tfthreads.core.measurement import SCHEMA, Measurement, Pools, Sample
 from pytest_tfthreads.core.op_profile import Trace, Traces
 from pytest_tfthreads.core.sweep.comparison import Candidate
 from pytest_tfthreads.core.threads import ConfigError, Configuration, ThreadConfig, ThreadCount
@@ -87,6 +88,36 @@ class StoredMeasurement:
         )
 
 
+def _place(measurement: Measurement) -> tuple[Host, dict[str, Any]]:
+    """Where, and under which conditions, it was made."""
+    return Host.of(measurement), conditions(measurement)
+
+
+def _together(stored: Sequence[StoredMeasurement]) -> StoredMeasurement:
+    """Measurements of one test in one place at one time: as if one had had all the processes."""
+    *_, last = stored
+    if len(stored) == 1:
+        return last
+    samples: list[Sample] = []
+    for one in stored:
+        first = 1 + max((sample.ring or 0 for sample in samples), default=-1)
+        samples += [
+            sample if sample.ring is None else replace(sample, ring=first + sample.ring)
+            for sample in one.measurement.samples
+        ]
+    return replace(
+        last,
+        measurement=replace(
+            last.measurement,
+            samples=tuple(samples),
+            flags=tuple(dict.fromkeys(flag for one in stored for flag in one.measurement.flags)),
+            spreads=None,  # that of all these processes is not known
+        ),
+        verdicts=tuple(verdict for one in stored for verdict in one.verdicts),
+        pairs=tuple(pair for one in stored for pair in one.pairs),
+    )
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """One saved run of a suite."""
@@ -114,16 +145,21 @@ class StoredRun:
     def closest(self, test: str, now: Measurement) -> StoredMeasurement | None:
         """The measurement of a test to compare with: comparable, and of the most similar place.
 
-        Of those that are alike the last; where none is comparable, the last of all.
+        Of those that are alike the last; where none is comparable, the last of all. Workers in one
+        place count as more processes of one measurement.
         """
-        return max(
-            reversed(self.tests.get(test, ())),
+        stored = self.tests.get(test, ())
+        if not stored:
+            return None
+        closest = max(
+            reversed(stored),
             key=lambda one: (
                 why_not_comparable(now, one.measurement) is None,
                 kinship(now, one.measurement),
             ),
-            default=None,
         )
+        place = _place(closest.measurement)
+        return _together([one for one in stored if _place(one.measurement) == place])
 
     @property
     def title(self) -> str:

@@ -61,6 +61,10 @@ class Environment:
 
         Raises `EnvironmentUnfitError`, and of this environment `OwnEnvironmentError`.
         """
+        if not python:
+            raise EnvironmentUnfitError(
+                "python= has to name an interpreter, or the directory of a virtual environment"
+            )
         path = Path(python).expanduser()
         if path.is_dir():  # a virtual environment
             path = path / "bin" / "python"

@@ -476,6 +476,14 @@ class MeasuringSession:
     ) -> None:
         self._told.outcome = replies.outcome_of_error(excinfo.value)
         self._told.message, self._told.reason = str(excrepr), _in_a_line(excinfo.value)
+        if isinstance(excinfo.value, SystemExit) and self._item is None:
+            # pytest lets it pass where it imports modules, but here it is the module's doing.
+            self._told.outcome = replies.NOT_COLLECTED
+            module = self._to_run.path
+            since_module = excinfo.getrepr(
+                style="short", tbfilter=lambda info: info.traceback.cut(path=module)
+            )
+            self._told.message = str(since_module)
 
     def pytest_enter_pdb(self) -> None:
         if not self._call.interactive:

@@ -23,6 +23,7 @@ from pytest_tfthreads.core.format import (
     with_bounds,
 )
 from pytest_tfthreads.core.gate.verdict import (
+    SIDE_BY_SIDE,
     STATUSES,
     Verdict,
     judged_nothing,
@@ -180,14 +181,38 @@ def _notes(ordered: Sequence[Verdict], told: Collection[str] = ()) -> list[str]:
         notes += [f"{words}: {piece} ({tests})" for piece, tests in advice.items()]
     lonely = _tests_by_text((one.no_duet, one.test) for one in ordered if one.no_duet)
     notes += [f"not measured side by side: {why} ({tests})" for why, tests in lonely.items()]
-    notes += [
-        f"judged against {baseline}"
-        for baseline in dict.fromkeys(one.judged_against for one in ordered)
-        if baseline
-    ]
+    notes += _baselines(ordered)
     if any(verdict.corrected for verdict in ordered):
         notes.append("changes are corrected by the reference workload measured beside each test")
+    if any(map(_differs_from_its_figures, ordered)):
+        notes.append(
+            "changes side by side are medians over neighbouring turns; Baseline and Now are of all "
+            "rounds of these pairs, with what disturbed one side, and may differ by more or less"
+        )
     return notes
+
+
+def _baselines(verdicts: Sequence[Verdict]) -> list[str]:
+    """What was judged against what: each baseline once, with its metric where it is not of both."""
+    metrics: dict[str, dict[str, None]] = {}
+    for one in verdicts:
+        if one.judged_against:
+            metrics.setdefault(one.judged_against, {})[metric_name(one.metric)] = None
+    of_all = {metric_name(one.metric) for one in verdicts}
+    return [
+        f"judged against {baseline}"
+        if len(metrics) == 1 or set(its) == of_all
+        else f"judged against {baseline} ({', '.join(its)})"
+        for baseline, its in metrics.items()
+    ]
+
+
+def _differs_from_its_figures(verdict: Verdict) -> bool:
+    """Whether the change of a duet is another one, for the reader, than that of its two speeds."""
+    if verdict.change is None or verdict.baseline is None or verdict.judged_by != SIDE_BY_SIDE:
+        return False
+    of_figures = verdict.now.value / verdict.baseline.value - 1
+    return abs(of_figures - verdict.change.value) > verdict.tolerance
 
 
 def open_verdicts(verdicts: Sequence[Verdict]) -> list[str]:

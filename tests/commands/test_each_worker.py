@@ -41,6 +41,34 @@ def test_compare_judges_all(runs, command):
     assert verdicts[f"{TEST}@gw0", "throughput"] != "regression"
 
 
+def test_workers_in_one_place_are_one_baseline_of_all_their_processes(storage, command):
+    """As in `history`; which worker was the last to save says nothing."""
+    for first, second in ((80.0, 120.0), (120.0, 80.0)):
+        before = storage.save(
+            **{
+                "a@gw0": measured_by(storage, "gw0", first),
+                "a@gw1": measured_by(storage, "gw1", second),
+            }
+        )
+        now = storage.save(
+            **{
+                "a@gw0": measured_by(storage, "gw0", 98.0),
+                "a@gw1": measured_by(storage, "gw1", 97.0),
+            }
+        )
+        code, out, _ = command("compare", before, now, "--json")
+        judged = [one for one in json.loads(out) if one["metric"] == "throughput"]
+        assert code == 0
+        assert [one["test"] for one in judged] == [f"{TEST}@gw0", f"{TEST}@gw1"]
+        assert [one["now"]["value"] for one in judged] == [
+            pytest.approx(98, abs=1),
+            pytest.approx(97, abs=1),
+        ]
+        for one in judged:
+            assert one["baseline"]["value"] == pytest.approx(98, abs=3)
+            assert one["baseline"]["low"] < 90
+
+
 def test_report_shows_all(runs, command, tmp_path):
     page = tmp_path / "page.html"
     assert command("report", *runs, "-o", page)[0] == 0

@@ -182,7 +182,7 @@ def test_values_that_no_report_can_be_made_of(command, tmp_path, place, value, t
 def test_errors_in_a_line(command, tmp_path, monkeypatch):
     code, _, _, err = command()
     assert (code, err.count("\n")) == (2, 1)
-    assert "there is no saved run in .benchmarks" in err
+    assert f"there is no saved run in {Path.cwd() / '.benchmarks'}" in err
     run = save(tmp_path / "a.json", "2026-11-02")
     code, _, _, err = command(run, "-o", "none/there.html")
     assert (code, err.count("\n")) == (2, 1)

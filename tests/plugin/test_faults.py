@@ -377,6 +377,27 @@ def test_ids_that_change_from_process_to_process(suite):
         assert "must collect the same tests" in flat(result)
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_module_that_ends_the_interpreter_is_not_collected(suite, is_shared):
+    """In pytest itself SystemExit passes where a module is imported, and ends the run."""
+    suite.write(
+        f"""
+        import os, sys
+        if "PYTEST_TFTHREADS_PROCESS" in os.environ:
+            sys.exit(3)
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_it({"" if is_shared else "benchmark"}):
+            {"pass" if is_shared else "benchmark(len, ())"}
+        """
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["not-collected: SystemExit: 3", "test_it.py:5: in <module>"])
+    result.stdout.no_fnmatch_line("*_pytest*")
+    assert "same tests" not in flat(result)
+
+
 def test_the_error_of_a_conftest_file_comes_first(suite):
     suite.write(AFTER, conftest="import os\nif 'PYTEST_TFTHREADS_PROCESS' in os.environ: 1 / 0")
     result = suite.run(subprocess=True)

@@ -54,6 +54,32 @@ def test_table():
     assert text.count("judged against 0001_x.json") == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "judged_by", "is_said"),
+    [
+        (-0.27, "side by side", False),  # within the tolerance of 690 ÷ 1,000
+        (-0.25, "side by side", True),
+        (0.013, "side by side", True),
+        (0.013, "saved runs", False),  # other words are for the correction
+    ],
+)
+def test_a_change_that_is_not_that_of_the_two_speeds_is_explained(change, judged_by, is_said):
+    one = verdict(change=Change(change, -0.9, 9.0), judged_by=judged_by)
+    assert ("medians over neighbouring turns" in " ".join(render([one]))) is is_said
+
+
+def test_a_baseline_of_one_metric_alone_says_of_which():
+    speed = verdict(judged_against="the mean of 12 runs")
+    efficiency = verdict(metric="cpu_efficiency", judged_against="the mean of 8 runs")
+    text = "\n".join(render([speed, efficiency]))
+    assert "judged against the mean of 12 runs (throughput)" in text
+    assert "judged against the mean of 8 runs (CPU efficiency)" in text
+    both = [verdict(metric=metric) for metric in ("throughput", "cpu_efficiency")]
+    assert "commit abc)\n" in "\n".join([*render(both), ""])
+    other = [verdict(test="b", metric=one.metric, judged_against="0002.json") for one in both]
+    assert "(throughput" not in "\n".join(render([*both, *other]))
+
+
 def test_narrow_whatever_the_names():
     long = "test_" + "y" * 200 + "[intraphysical-inter2]"
     lines = render(

@@ -291,7 +291,7 @@ def _by_duet(
 def _remedies(pairs: int) -> tuple[str, ...]:
     if pairs < LOOKS[-1]:
         return (
-            f"more pairs: the duet ended after {pairs} of at most {LOOKS[-1]} "
+            f"more pairs: the duet ended after {pairs}, and up to {LOOKS[-1]} may help "
             "(--tf-threads-max-processes)",
         )
     return (

@@ -30,7 +30,7 @@ _HOW = (
     (
         "Verdicts",
         "regression: a loss beyond the tolerance that is certain. pass: such a loss is ruled out. "
-        "inconclusive: neither; “detectable” is the loss that would have been seen.",
+        "inconclusive: neither; “Finds a loss” is the loss that would have been seen.",
     ),
 )
 

@@ -126,7 +126,7 @@ def test_one_pair_or_two_know_little_of_their_spread():
         assert statuses(pairs_around(-0.1, count)) == ["inconclusive"] * 2
         assert statuses(pairs_around(math.log(0.5), count)) == ["regression"] * 2
     assert duet(pairs_around(0, 2))[0].advice == (
-        "more pairs: the duet ended after 2 of at most 12 (--tf-threads-max-processes)",
+        "more pairs: the duet ended after 2, and up to 12 may help (--tf-threads-max-processes)",
     )
 
 

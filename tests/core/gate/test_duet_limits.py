@@ -187,7 +187,7 @@ def test_advice_where_pairs_are_left_and_where_none_are():
         )
 
     assert advice(0.1, 11) == (
-        "more pairs: the duet ended after 11 of at most 12 (--tf-threads-max-processes)",
+        "more pairs: the duet ended after 11, and up to 12 may help (--tf-threads-max-processes)",
     )
     quieter = (
         "12 pairs did not decide it, nor would a few more: measure on a quieter machine, or each "
