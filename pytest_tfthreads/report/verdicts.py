@@ -211,8 +211,9 @@ def _differs_from_its_figures(verdict: Verdict) -> bool:
     """Whether the change of a duet is another one, for the reader, than that of its two speeds."""
     if verdict.change is None or verdict.baseline is None or verdict.judged_by != SIDE_BY_SIDE:
         return False
-    of_figures = verdict.now.value / verdict.baseline.value - 1
-    return abs(of_figures - verdict.change.value) > verdict.tolerance
+    before = verdict.baseline.value
+    expected = before * (1 + verdict.change.value)
+    return abs(verdict.now.value - expected) > verdict.tolerance * before
 
 
 def open_verdicts(verdicts: Sequence[Verdict]) -> list[str]:

@@ -1,5 +1,7 @@
 """Verdicts as text."""
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_tfthreads.core.gate.verdict import Change, Verdict
@@ -66,6 +68,9 @@ def test_table():
 def test_a_change_that_is_not_that_of_the_two_speeds_is_explained(change, judged_by, is_said):
     one = verdict(change=Change(change, -0.9, 9.0), judged_by=judged_by)
     assert ("medians over neighbouring turns" in " ".join(render([one]))) is is_said
+    # A verdict may come from a process of whom nothing is believed.
+    nothing = replace(one, baseline=Estimate(0.0, None, None))
+    assert ("medians over" in " ".join(render([nothing]))) is (judged_by == "side by side")
 
 
 def test_a_baseline_of_one_metric_alone_says_of_which():
