@@ -379,7 +379,7 @@ def test_ids_that_change_from_process_to_process(suite):
 
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_a_module_that_ends_the_interpreter_is_not_collected(suite, is_shared):
-    """In pytest itself SystemExit passes where a module is imported, and ends the run."""
+    """Later releases of pytest let SystemExit pass where they import a module, and end the run."""
     suite.write(
         f"""
         import os, sys
@@ -393,7 +393,7 @@ def test_a_module_that_ends_the_interpreter_is_not_collected(suite, is_shared):
     )
     result = suite.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["not-collected: SystemExit: 3", "test_it.py:5: in <module>"])
+    result.stdout.fnmatch_lines(["not-collected: *SystemExit: 3", "test_it.py:5: in <module>"])
     result.stdout.no_fnmatch_line("*_pytest*")
     assert "same tests" not in flat(result)
 
