@@ -131,7 +131,8 @@ def test_no_hook_of_ours_is_called_for_a_test_that_runs(plain):
 
 
 def scrubbed(result):
-    text = re.sub(r"\d+\.\d+s|\d\d:\d\d:\d\d|0x[0-9a-f]+", "", result.outlines_and_errors)
+    took = r"\d+\.\d+s|\d\d:\d\d:\d\d|\(time in [mun]?s\)"
+    text = re.sub(rf"{took}|0x[0-9a-f]+", "", result.outlines_and_errors)
     return re.sub(r"(?m)^plugins: .*$", "", text)
 
 
