@@ -30,6 +30,7 @@ from pytest_tfthreads.engine.protocol import (
 from pytest_tfthreads.engine.reply import (
     MISCONFIGURED,
     NO_TENSORFLOW,
+    NOT_COLLECTED,
     Reply,
     lacks_memory,
     outcome_of_error,
@@ -91,6 +92,12 @@ def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
         reply = _carry_out(sent, connection, terminal)
     except Exception as error:
         reply = Reply(outcome_of_error(error), traceback.format_exc())
+    except SystemExit as error:
+        if ORIGINALS.getpid() != own_pid:
+            raise
+        # pytest lets it pass where a conftest.py or a plugin is imported.
+        reason = f"SystemExit: {error}"
+        reply = Reply(NOT_COLLECTED, traceback.format_exc(), reason=reason)
     if ORIGINALS.getpid() == own_pid:  # a fork that came back here has nothing to say
         with contextlib.suppress(ConnectionClosedError):  # nobody waits any more: nothing to add
             _send(connection, reply)

@@ -477,7 +477,7 @@ class MeasuringSession:
         self._told.outcome = replies.outcome_of_error(excinfo.value)
         self._told.message, self._told.reason = str(excrepr), _in_a_line(excinfo.value)
         if isinstance(excinfo.value, SystemExit) and self._item is None:
-            # pytest lets it pass where it imports modules, but here it is the module's doing.
+            # Later releases of pytest let it pass where they import a module, whose doing it is.
             self._told.outcome = replies.NOT_COLLECTED
             module = self._to_run.path
             since_module = excinfo.getrepr(

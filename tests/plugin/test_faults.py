@@ -398,6 +398,22 @@ def test_a_module_that_ends_the_interpreter_is_not_collected(suite, is_shared):
     assert "same tests" not in flat(result)
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_conftest_file_that_ends_the_interpreter_is_named(suite, is_shared):
+    suite.write(
+        f"""
+        @pytest.mark.tf_threads(1, 1)
+        def test_it({"" if is_shared else "benchmark"}):
+            {"pass" if is_shared else "benchmark(len, ())"}
+        """,
+        conftest="import os, sys\nif 'PYTEST_TFTHREADS_PROCESS' in os.environ: sys.exit(3)",
+    )
+    result = suite.run(subprocess=True)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["not-collected: SystemExit: 3", "*conftest.py*line 2*"])
+    assert "closed file descriptors" not in flat(result)
+
+
 def test_the_error_of_a_conftest_file_comes_first(suite):
     suite.write(AFTER, conftest="import os\nif 'PYTEST_TFTHREADS_PROCESS' in os.environ: 1 / 0")
     result = suite.run(subprocess=True)
