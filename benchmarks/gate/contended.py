@@ -20,12 +20,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from pytest_tfthreads.core.comparable import History
@@ -34,14 +35,11 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import read_run
 from pytest_tfthreads.core.tolerance import METRICS
 
-TESTS = """\
-import pytest
+PRODUCT = """\
 import tensorflow as tf
 
-pytestmark = pytest.mark.tf_threads(intra=2, inter=1)
 
-
-def test_small_ops(benchmark):
+def small_ops():
     @tf.function
     def step(x):
         for _ in range(50):
@@ -49,29 +47,63 @@ def test_small_ops(benchmark):
         return x
 
     x = tf.ones((8, 8))
-    benchmark(lambda: step(x).numpy())
+    return lambda: step(x).numpy()
 
 
-def test_dense(benchmark):
+def dense():
     model = tf.keras.Sequential([tf.keras.layers.Dense(256, activation="relu") for _ in range(4)])
     step = tf.function(model)
     x = tf.ones((64, 256))
-    benchmark(lambda: step(x).numpy())
+    return lambda: step(x).numpy()
 
 
-def test_convolutions(benchmark):
+def convolutions():
     kernel = tf.ones((3, 3, 16, 16)) / 144
     step = tf.function(lambda x: tf.nn.conv2d(x, kernel, 1, "SAME"))
     x = tf.ones((8, 48, 48, 16))
-    benchmark(lambda: step(x).numpy())
+    return lambda: step(x).numpy()
+
+
+def numbers():
+    found = tf.data.Dataset.range(100_000).map(lambda n: tf.cast(n, tf.float32) ** 0.5)
+    return found.batch(256).prefetch(2)
+"""
+TESTS = """\
+import product
+import pytest
+
+pytestmark = pytest.mark.tf_threads(intra=2, inter=1)
+
+
+def test_small_ops(benchmark):
+    benchmark(product.small_ops())
+
+
+def test_dense(benchmark):
+    benchmark(product.dense())
+
+
+def test_convolutions(benchmark):
+    benchmark(product.convolutions())
 
 
 def test_pipeline(tf_benchmark):
-    numbers = tf.data.Dataset.range(100_000).map(lambda n: tf.cast(n, tf.float32) ** 0.5)
-    tf_benchmark.dataset(numbers.batch(256).prefetch(2), batches=20, threads=2)
+    tf_benchmark.dataset(product.numbers(), batches=20, threads=2)
 """
+FILES = {
+    "src/product.py": PRODUCT,
+    "tests/test_it.py": TESTS,
+    "pytest.ini": "[pytest]\npythonpath = src\n",
+    ".gitignore": ".benchmarks\n__pycache__\nout.json\n",
+}
 LOADS = (0, 1, 2)
-_BUSY = "while True: pass"
+_BUSY = """\
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(100_000):
+        pass
+"""
 
 Run = Mapping[str, Measurement]
 """By test."""
@@ -132,9 +164,10 @@ def main(runs: int, builds: int, options: Sequence[str]) -> None:
 
 
 def make_repository(top: Path) -> None:
-    """The tests, committed."""
-    (top / "test_it.py").write_text(TESTS)
-    (top / ".gitignore").write_text(".benchmarks\nout.json\n")
+    """The product and its tests, committed."""
+    for name, text in FILES.items():
+        (top / name).parent.mkdir(exist_ok=True)
+        (top / name).write_text(text)
     git = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *arguments], cwd=top, check=True)
@@ -221,25 +254,32 @@ def counts(statuses: Iterator[str]) -> str:
 
 
 def print_live(top: Path, builds: int, options: Sequence[str]) -> None:
-    """Of the command itself: builds that failed, and verdicts by the rule that judged."""
-    print("| saved beside | judged beside | builds that failed | verdicts |")
-    print("| --- | --- | --- | --- |")
+    """Of the command itself: builds that failed, and verdicts by the rule that judged.
+
+    Ends the program where what is open could not be measured side by side.
+    """
+    print("| saved beside | judged beside | builds that failed | verdicts | seconds a build |")
+    print("| --- | --- | --- | --- | --- |")
     for saved in LOADS:
         for load in LOADS:
-            failed, verdicts = 0, []
+            failed, verdicts, seconds = 0, [], []
             for _ in range(builds):
+                begun_s = time.monotonic()
                 with busy_loops(load):
                     found = run(top, [f"--benchmark-compare={saved + 1:04}", *options])
+                seconds.append(time.monotonic() - begun_s)
                 of_build = [
                     verdict
                     for one in found
                     for verdict in one["extra_info"]["tf_threads"]["verdicts"]
                 ]
+                if problems := {one["no_duet"] for one in of_build} - {""}:
+                    sys.exit(f"not measured side by side: {', '.join(sorted(problems))}")
                 failed += any(one["status"] == "regression" for one in of_build)
                 verdicts += of_build
             told = counts(f"{one['status']} ({one['judged_by']})" for one in verdicts)
-            print(f"| {saved} | {load} | {failed} of {builds} | {told} |")
-            sys.stdout.flush()
+            took = f"{median(seconds):.0f}"
+            print(f"| {saved} | {load} | {failed} of {builds} | {told} | {took} |", flush=True)
 
 
 def _given(arguments: Sequence[str]) -> tuple[int, int, list[str]]:

@@ -1,10 +1,11 @@
 """How unsure a comparison is where other programs ran beside one side and not beside the other.
 
 Saved runs were measured at another time, and so in other company. Other programs hold CPUs back,
-which costs the wall time of threads that wait for them. They also share caches, and threads that
-wait for work spin where a CPU is free, so that CPU time changes too, up or down. By how much
-depends on the test, so nothing is corrected: the comparison is less sure, and more so the more the
-company differs. Side by side both revisions have the same company.
+which costs the wall time of threads that wait for them. They also change what work costs, up or
+down: caches are shared, threads that wait for work spin where a CPU is free, and CPUs of which none
+is idle may be faster. By how much depends on the test and on the machine, so nothing is corrected:
+the comparison is less sure, and more so the more the company differs. Side by side both revisions
+have the same company.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import math
 
 from pytest_tfthreads.core.contention import CONTENDED, Contention
 
-EFFICIENCY_SPREAD = 1.0
-"""Spread of the log of CPU efficiency for each whole of the CPUs that others took more or less: the
-root mean square over four tests beside busy loops (1.4, 1.1, 0.8 and 0.5)."""
+WORK_SPREAD = 1.0
+"""Spread of the log of what work costs, for each whole of the CPUs that others took more or less:
+the root mean square over four tests beside busy loops (1.4, 1.1, 0.8 and 0.5 of CPU efficiency; all
+four did less beside them). On another day two of the tests did more: 0.7 and 0.3 of throughput that
+nobody held back."""
 THROUGHPUT_SPREAD = 1.4
 """Spread of the log of throughput for each unit of the log of the CPUs' share that others did not
 hold back: the root mean square over the same tests (1.6, 1.3, 1.2 and 1.3)."""
@@ -23,20 +26,32 @@ _LEAST_LEFT = 0.02
 """Others never hold back all: the process had some time, or nothing would have been measured."""
 
 
-def spread_by_others(metric: str, now: Contention | None, then: Contention | None) -> float:
+def spread_by_others(
+    metric: str,
+    now: Contention | None,
+    then: Contention | None,
+    cores_used: float,
+    waits_are_corrected: bool,
+) -> float:
     """Spread of the log ratio of a speed now / then that others may have made.
 
-    Of CPU efficiency by what others took; of throughput by what others held back, for a test whose
-    threads never wait (one that sleeps, say) loses none to busy neighbours. 0 where that is the
-    same now and then, and where one of the two does not know what others took.
+    What work costs may have changed with what others took, and throughput with it, as far as the
+    threads work: a test that sleeps has no work that could cost more, and `cores_used` tells.
+    Throughput also changes with what others held back, unless a reference workload that waited as
+    much has corrected that. 0 where company is the same now and then, and where one of the two does
+    not know what others took.
     """
     taken = _taken(now, then)
     if now is None or then is None or taken is None:
         return 0.0
+    work = WORK_SPREAD * abs(taken[0] - taken[1])
     if metric == "cpu_efficiency":
-        return EFFICIENCY_SPREAD * abs(taken[0] - taken[1])
+        return work
+    work *= min(1.0, cores_used)
+    if waits_are_corrected:
+        return work
     left_now, left_then = (max(_LEAST_LEFT, 1 - (one.held_back or 0.0)) for one in (now, then))
-    return THROUGHPUT_SPREAD * abs(math.log(left_now / left_then))
+    return max(work, THROUGHPUT_SPREAD * abs(math.log(left_now / left_then)))
 
 
 def differ(now: Contention | None, then: Contention | None) -> bool:

@@ -448,14 +448,14 @@ def _compared(metric: str, now: Measurement, history: History, drifts: Drifts) -
     measured = fmean(log_speeds(now.samples, metric)) - fmean(
         fmean(log_speeds(samples[place], metric)) for place in chosen
     )
-    if correction != BY_WALL:
-        then = [one for place in chosen for one in samples[place]]
-        company = mean_of(one.contention for one in then if one.contention is not None)
-        spread = spread_by_others(metric, now.contention, company)
-        if correction == BY_BOTH:
-            told = wall_time_lost(now.samples, anchor_of(then))
-            spread = max(spread, CONTENTION_SHARE * abs(told))
-        prediction = _less_sure(prediction, spread)
+    then = [one for place in chosen for one in samples[place]]
+    company = mean_of(one.contention for one in then if one.contention is not None)
+    cores_used = max(fmean(one.cores_used for one in each) for each in (now.samples, then))
+    spread = spread_by_others(metric, now.contention, company, cores_used, correction == BY_WALL)
+    if correction == BY_BOTH:
+        told = wall_time_lost(now.samples, anchor_of(then))
+        spread = max(spread, CONTENTION_SHARE * abs(told))
+    prediction = _less_sure(prediction, spread)
     return _Compared(prediction, measured, correction, tuple(usable[place] for place in chosen))
 
 

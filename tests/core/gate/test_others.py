@@ -41,14 +41,37 @@ def verdicts(now, then):
     return dict(zip(METRICS, found, strict=True))
 
 
+def spread(metric, now, then, cores_used=2.0, waits_are_corrected=False):
+    return spread_by_others(metric, now, then, cores_used, waits_are_corrected)
+
+
+@pytest.mark.parametrize("waits_are_corrected", [False, True])
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_more_the_company_differs_the_less_sure(metric):
-    spreads = [spread_by_others(metric, beside(share), beside(0.0)) for share in SHARES]
+def test_the_more_the_company_differs_the_less_sure(metric, waits_are_corrected):
+    spreads = [
+        spread(metric, beside(share), beside(0.0), waits_are_corrected=waits_are_corrected)
+        for share in SHARES
+    ]
     assert spreads[0] == 0
     assert all(one < other for one, other in itertools.pairwise(spreads))
-    other_way = [spread_by_others(metric, beside(0.0), beside(share)) for share in SHARES]
+    other_way = [
+        spread(metric, beside(0.0), beside(share), waits_are_corrected=waits_are_corrected)
+        for share in SHARES
+    ]
     assert spreads == pytest.approx(other_way)
     assert all(map(math.isfinite, spreads))
+
+
+def test_what_others_take_moves_throughput_as_far_as_the_threads_work():
+    """By the whole of it where one core or more is busy; what is waited for is another matter."""
+    taken = replace(beside(0.5), runqueue_share=0.0), replace(beside(0.0), runqueue_share=0.0)
+    works = [spread("throughput", *taken, cores_used=cores) for cores in (0.02, 0.5, 1.0, 2.0)]
+    assert works == pytest.approx([0.01, 0.25, 0.5, 0.5])
+    assert spread("cpu_efficiency", *taken, cores_used=0.02) == pytest.approx(0.5)
+    held_back = beside(0.5), beside(0.0)
+    waits = 1.4 * math.log(2)
+    assert spread("throughput", *held_back) == pytest.approx(waits)
+    assert spread("throughput", *held_back, waits_are_corrected=True) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -64,7 +87,7 @@ def test_the_more_the_company_differs_the_less_sure(metric):
     ],
 )
 def test_company_that_is_alike_or_not_known_changes_nothing(metric, now, then):
-    assert spread_by_others(metric, now, then) == 0
+    assert spread(metric, now, then) == 0
     assert not differ(now, then)
     for reference_s in (None, 0.001):
         with_company, without = (
@@ -84,7 +107,7 @@ def test_time_that_went_to_other_machines_is_company_too():
     assert Contention(others_share=0.1).taken == pytest.approx(0.1)
     assert Contention(runqueue_share=0.1, steal_share=0.4).taken is None
     assert Contention(others_share=0.9, steal_share=0.4).taken == 1
-    assert spread_by_others("cpu_efficiency", stolen, beside(0.5)) == pytest.approx(0)
+    assert spread("cpu_efficiency", stolen, beside(0.5)) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("reference_s", [None, 0.001])
@@ -110,13 +133,30 @@ def test_a_loss_far_beyond_what_company_explains_is_still_found():
     assert found["cpu_efficiency"].status == "regression"
 
 
-def test_a_reference_that_stands_for_the_test_has_corrected_throughput():
-    """It needs as many CPUs as the test, so it has lost as much to others."""
-    found = verdicts(
-        measured(50, reference_s=0.002, company=beside(0.5)),
-        measured(100, reference_s=0.001, company=beside(0.0)),
+def test_a_reference_that_stands_for_the_test_has_corrected_what_threads_waited():
+    """It needs as many CPUs as the test, so it has waited as long."""
+    now = measured(50, reference_s=0.002, company=beside(0.5))
+    alike, other = (
+        verdicts(now, measured(100, reference_s=0.001, company=beside(share)))["throughput"]
+        for share in (0.5, 0.0)
     )
-    assert found["throughput"].status == "pass"
+    assert alike.status == "pass"
+    assert other.change.value == alike.change.value == pytest.approx(0)
+
+
+@pytest.mark.parametrize("cores", [1.0, 2.0])
+@pytest.mark.parametrize(("now", "then"), [(0.0, 0.5), (0.5, 0.0)])
+def test_a_reference_does_not_say_what_work_costs_beside_others(now, then, cores):
+    """Small ops were 41 % faster beside a busy loop, and the reference workload was slower."""
+    slower = verdicts(
+        measured(78, cores, 0.0009, beside(now)), measured(100, cores, 0.001, beside(then))
+    )
+    assert slower["throughput"].corrected
+    assert slower["throughput"].status == "inconclusive"
+    faster = verdicts(
+        measured(128, cores, 0.0011, beside(now)), measured(100, cores, 0.001, beside(then))
+    )
+    assert faster["throughput"].status == "inconclusive"
 
 
 def test_throughput_without_a_reference_fails_nobody_who_had_half_of_the_cpus():
@@ -128,7 +168,7 @@ def test_throughput_without_a_reference_fails_nobody_who_had_half_of_the_cpus():
 def test_a_test_whose_threads_never_waited_lost_no_throughput_to_others():
     """One that sleeps, beside programs that take all that it leaves of the CPUs."""
     then = replace(beside(0.95), runqueue_share=0.001)
-    found = verdicts(measured(80, company=beside(0.0)), measured(company=then))
+    found = verdicts(measured(80, 0.02, company=beside(0.0)), measured(100, 0.02, company=then))
     assert found["throughput"].status == "regression"
     assert found["cpu_efficiency"].status == "inconclusive"
 

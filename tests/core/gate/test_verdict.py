@@ -93,7 +93,7 @@ def test_a_verdict_that_is_open_or_fails_names_who_else_was_running():
     noisy = around(100, 0.1)
     for speed, history, status in (
         (100, History((noisy,)), "inconclusive"),
-        (50, quiet_history(), "regression"),
+        (5, quiet_history(), "regression"),
     ):
         for shares, words in (
             ((0.38, quiet), [now]),
