@@ -378,6 +378,7 @@ class _Compared:
     prediction: Prediction
     measured_log_ratio: float
     correction: str
+    spread_by_others: float
     members: tuple[int, ...]  # of the history
 
 
@@ -415,6 +416,7 @@ def _prepare(
             advice=("the baseline is due for renewal: save this run with --benchmark-save",),
             remedies=_remedies(
                 one.prediction,
+                one.spread_by_others,
                 len(history.measurements),
                 len(now.samples),
                 min(_measured_s(now), _measured_s(history.measurements[-1])),
@@ -456,7 +458,8 @@ def _compared(metric: str, now: Measurement, history: History, drifts: Drifts) -
         told = wall_time_lost(now.samples, anchor_of(then))
         spread = max(spread, CONTENTION_SHARE * abs(told))
     prediction = _less_sure(prediction, spread)
-    return _Compared(prediction, measured, correction, tuple(usable[place] for place in chosen))
+    members = tuple(usable[place] for place in chosen)
+    return _Compared(prediction, measured, correction, spread, members)
 
 
 def _level_of(
@@ -586,8 +589,10 @@ def _shift(judged: Judged) -> str:
 
 
 def _remedies(
-    prediction: Prediction, runs: int, processes: int, measured_s: float
+    prediction: Prediction, by_others: float, runs: int, processes: int, measured_s: float
 ) -> tuple[str, ...]:
+    if by_others**2 > prediction.variance / 2:  # nothing else would help
+        return ("a saved run beside which other programs took as much of the CPUs as now",)
     remedies = []
     if measured_s < ENOUGH_S:
         remedies.append(

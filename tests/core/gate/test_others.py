@@ -184,3 +184,20 @@ def test_an_open_verdict_tells_of_company_that_held_nothing_back():
         in verdict.reason
     )
     assert verdict.reason.count("other programs") == 1
+
+
+@pytest.mark.parametrize("reference_s", [None, 0.001])
+@pytest.mark.parametrize("metric", METRICS)
+def test_where_company_differs_only_a_saved_run_in_the_same_company_would_help(metric, reference_s):
+    alike, other = (
+        verdicts(
+            measured(96, reference_s=reference_s, company=beside(now)),
+            measured(reference_s=reference_s, company=beside(0.5)),
+        )[metric]
+        for now in (0.5, 0.0)
+    )
+    assert alike.status == other.status == "inconclusive"
+    assert other.advice == (
+        "a saved run beside which other programs took as much of the CPUs as now",
+    )
+    assert not any("other programs" in one for one in alike.advice)
