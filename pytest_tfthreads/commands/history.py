@@ -80,6 +80,7 @@ _COLUMNS = (
     "change_low",
     "change_high",
     "side_by_side",
+    "others_taken",
 )
 
 
@@ -168,6 +169,7 @@ def _json(timeline: Timeline) -> dict[str, Any]:
                         **{metric: point.estimate(metric).to_json() for metric in METRICS},
                         "processes": len(point.speeds[METRICS[0]]),
                         "versions": dict(point.versions),
+                        "others_taken": point.others_taken,
                     }
                     for place, point in line.points.items()
                 ],
@@ -199,6 +201,9 @@ def _json_of_change(found: Found, timeline: Timeline) -> dict[str, Any]:
         "change": _shift(found.change.shift),
         "side_by_side": found.change.is_measured,
         "reference": None if found.reference is None else _shift(found.reference),
+        "others_taken": None
+        if found.others_taken is None
+        else dict(zip(("before", "after"), found.others_taken, strict=True)),
         "after_run": found.earlier,
         "by_run": found.later,
         "likely_run": found.likely,
@@ -252,4 +257,5 @@ def _rows(timeline: Timeline) -> Iterator[list[Cell]]:
                             change.is_measured,
                         )
                     ),
+                    point.others_taken,
                 ]

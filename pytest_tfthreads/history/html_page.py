@@ -7,7 +7,14 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_tfthreads.core.format import metric_name, one_line, signed_percent, with_bounds
+from pytest_tfthreads.core.contention import CONTENDED
+from pytest_tfthreads.core.format import (
+    metric_name,
+    one_line,
+    percent,
+    signed_percent,
+    with_bounds,
+)
 from pytest_tfthreads.core.stats.change_points import Segmentation, Shift
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.series import Line, Point, Run
@@ -19,6 +26,7 @@ from pytest_tfthreads.history.timeline import (
     commits_words,
     line_words,
     machine_words,
+    others_words,
     run_name,
     unit_words,
     versions_words,
@@ -42,7 +50,8 @@ _HOW_TO_READ = (
     "Intervals are of 95 %. A change that was measured side by side has that size, whatever saved "
     "runs say; its band is green. Any other lies between the two runs with 95 % confidence. The "
     "reference workload is measured beside each test. Where the reference workload moves too, the "
-    "machine or TensorFlow has changed, not the code."
+    "machine or TensorFlow has changed, not the code. Where other programs took more or less of "
+    "the granted CPUs than before, suspect them first: they make a test slower or faster."
 )
 _SHORT_ID = 7
 
@@ -79,7 +88,8 @@ def _changes(timeline: Timeline) -> str:
     rows = [
         [
             [_change(one) for one in group]
-            + [_shift(one.reference, "reference") for one in group[:1] if one.reference],
+            + [_shift(one.reference, "reference") for one in group[:1] if one.reference]
+            + [*dict.fromkeys(map(others_words, group))],
             [test, f"line {name}"],
             [
                 timeline.title(timeline.runs[earlier]),
@@ -344,6 +354,8 @@ def _hover(timeline: Timeline, run: Run, point: Point, metric: str) -> str:
         timeline.title(run),
         versions,
     ]
+    if point.others_taken is not None and point.others_taken >= CONTENDED:
+        lines.append(f"other programs took {percent(point.others_taken)} of the granted CPUs")
     if point.regressed:
         lines.append("judged a regression when it was saved")
     return "<br>".join(html.escape(one_line(line)) for line in lines if line)

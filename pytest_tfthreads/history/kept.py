@@ -44,6 +44,7 @@ class _Figures:
     regressed: Annotated[bool, Renamed("x")] = False
     reference_speeds: Annotated[tuple[_Speed, ...], Renamed("r")] = ()
     spreads: Annotated[Mapping[str, Spread], Renamed("w")] = field(default_factory=dict)
+    others_taken: Annotated[NotNegative | None, Renamed("o")] = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.throughput) == len(self.cpu_efficiency):
@@ -73,6 +74,7 @@ def _to_json(run: Run) -> Any:
                 point.regressed,
                 point.reference_speeds,
                 point.spreads,
+                point.others_taken,
             )
             for point in several
         )
@@ -115,6 +117,7 @@ def _point(hows: list[_How], figures: _Figures) -> Point:
         regressed=figures.regressed,
         reference_speeds=figures.reference_speeds,
         spreads=figures.spreads,
+        others_taken=figures.others_taken,
     )
 
 

@@ -49,6 +49,7 @@ class Point:
     `place` says on which host and with which versions it was measured. `measured_s` is how long a
     process measured. `reference_speeds` are calls a second of the reference workload, one a
     process; none where a process had none. `spreads`: by metric, where the run recorded them.
+    `others_taken` is the share of the granted CPUs that other programs took; `None`: not known.
     """
 
     machine: Facts
@@ -61,6 +62,7 @@ class Point:
     regressed: bool
     reference_speeds: tuple[float, ...] = ()
     spreads: Mapping[str, Spread] = field(default_factory=dict)
+    others_taken: float | None = None
 
     def estimate(self, metric: str) -> Estimate:
         """The speed with its 95 % interval over processes, as the run recorded it."""
@@ -250,6 +252,19 @@ def reference_shifts(line: Line, changes: Sequence[ChangePoint]) -> list[Shift |
     return [*shifts_between(sessions, changes)]
 
 
+def others_around(line: Line, change: ChangePoint) -> tuple[float, float] | None:
+    """The share of the granted CPUs that other programs took, on the old and the new level.
+
+    Means of the runs that know; `None` where a level has no such run.
+    """
+    shares = [point.others_taken for point in line.points.values()]
+    before, after = (
+        [share for share in shares[level.start : level.stop] if share is not None]
+        for level in (change.old, change.new)
+    )
+    return (fmean(before), fmean(after)) if before and after else None
+
+
 def version_changes(earlier: Point, later: Point) -> list[tuple[str, str, str]]:
     """What differs of the software beside the code under test: name, before, after."""
     return [
@@ -282,6 +297,7 @@ def _by_place(points: Sequence[tuple[int, Point]]) -> list[tuple[Facts, dict[int
 def _joined(first: Point, second: Point) -> Point:
     """Two measurements in one place at one time: as if one had had all the processes."""
     references = (first.reference_speeds, second.reference_speeds)
+    others = [one.others_taken for one in (first, second) if one.others_taken is not None]
     return replace(
         first,
         speeds={name: (*one, *second.speeds[name]) for name, one in first.speeds.items()},
@@ -289,6 +305,7 @@ def _joined(first: Point, second: Point) -> Point:
         regressed=first.regressed or second.regressed,
         reference_speeds=sum(references, ()) if all(references) else (),
         spreads={},
+        others_taken=fmean(others) if others else None,
     )
 
 
@@ -296,6 +313,7 @@ def _point(measurement: Measurement, regressed: bool) -> Point:
     samples, spreads = measurement.samples, measurement.spreads
     references = [sample.reference_wall_s for sample in samples]
     machine, of_test = line_of(measurement)
+    company = measurement.contention
     return Point(
         machine=machine,
         conditions=of_test,
@@ -314,6 +332,7 @@ def _point(measurement: Measurement, regressed: bool) -> Point:
         spreads={}
         if spreads is None
         else {"throughput": spreads.throughput, "cpu_efficiency": spreads.cpu_efficiency},
+        others_taken=None if company is None else company.taken,
     )
 
 

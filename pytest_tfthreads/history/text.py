@@ -18,6 +18,7 @@ from pytest_tfthreads.history.timeline import (
     commits_words,
     line_words,
     machine_words,
+    others_words,
     run_name,
     unit_words,
     versions_words,
@@ -32,6 +33,10 @@ _MOST_RELEASES = 6
 _REFERENCE = (
     "reference: how the workload moved that is measured beside each test; what moves it is the "
     "machine, or TensorFlow"
+)
+_OTHERS = (
+    "other programs: what they took of the granted CPUs before and after the change; they make a "
+    "test slower or faster, so suspect them before the code"
 )
 
 
@@ -49,6 +54,8 @@ def render(timeline: Timeline) -> list[str]:
         lines += _place(timeline, list(group))
     if any(found.reference is not None for found in timeline.found):
         lines.append(_REFERENCE)
+    if any(map(others_words, timeline.found)):
+        lines.append(_OTHERS)
     return lines
 
 
@@ -121,6 +128,7 @@ def _place(timeline: Timeline, group: Sequence[Found]) -> list[str]:
             unit_words(found.line, found.metric),
             f"{found.line.test}, {line_words(found.line, timeline.machines[found.line.machine])}",
             _reference(found),
+            others_words(found),
             _how(timeline, found),
         ]
         for found in group

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pytest_tfthreads.core.format import metric_unit, one_line, plural
+from pytest_tfthreads.core.contention import CONTENDED
+from pytest_tfthreads.core.format import metric_unit, one_line, percent, plural
 from pytest_tfthreads.core.stats.change_points import ChangePoint, Segmentation, Shift
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.commits import Between, Commits
@@ -21,6 +22,7 @@ from pytest_tfthreads.history.series import (
     Line,
     Point,
     Run,
+    others_around,
     reference_shifts,
     version_changes,
 )
@@ -34,6 +36,7 @@ class Found:
 
     `earlier`, `later` and `likely` (the first run of the new level) are places of runs. `versions`
     are name, before and after. `reference` is how the reference workload moved meanwhile.
+    `others_taken` is the share of the granted CPUs that other programs took, before and after.
     """
 
     line: Line
@@ -45,6 +48,7 @@ class Found:
     commits: Between | None
     versions: tuple[tuple[str, str, str], ...]
     reference: Shift | None
+    others_taken: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Timeline:
             commits=between,
             versions=tuple(version_changes(points[change.after], points[change.by])),
             reference=reference,
+            # What was measured side by side had the same company on both sides.
+            others_taken=None if change.is_measured else others_around(line, change),
         )
 
 
@@ -164,6 +170,16 @@ def commits_words(found: Found, timeline: Timeline) -> str:
 def versions_words(found: Found) -> str:
     """Which versions changed, if any."""
     return ", ".join(one_line(f"{name} {old} → {new}") for name, old, new in found.versions)
+
+
+def others_words(found: Found) -> str:
+    """What other programs took before and after, if that differs enough to be told."""
+    if found.others_taken is None:
+        return ""
+    before, after = found.others_taken
+    if abs(after - before) < CONTENDED:
+        return ""
+    return f"other programs {percent(before)} → {percent(after)}"
 
 
 def letter(index: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads import cli
+from pytest_tfthreads.core.contention import Contention
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 
 MACHINE = {
@@ -23,8 +24,11 @@ MACHINE = {
 }
 
 
-def measured(speed, unit="images", spread=0.01, rng=None, reference_s=None, **machine):
-    """Two processes of about so many images a second, half as many a CPU-second."""
+def measured(speed, unit="images", spread=0.01, rng=None, reference_s=None, others=None, **machine):
+    """Two processes of about so many images a second, half as many a CPU-second.
+
+    `others` is the share of the CPUs that other programs took; by default it is not known.
+    """
     rng = rng or random.Random(1)
     samples = []
     for _ in range(2):
@@ -33,6 +37,7 @@ def measured(speed, unit="images", spread=0.01, rng=None, reference_s=None, **ma
             Sample(
                 (wall_s,) * 4, (2 * wall_s,) * 4, 1, 50, 0.1, 1, 3, 4, (0, 1),
                 reference_wall_s=reference_s,
+                contention=None if others is None else Contention(0.0, others, 0.0, 0.0),
             )
         )  # fmt: skip
     measurement = Measurement(

@@ -147,6 +147,54 @@ def test_a_change_of_the_machine_moves_the_reference_workload_too(storage, comma
         assert change["reference"]["low"] < -0.2 < change["reference"]["high"]
 
 
+def test_a_change_says_what_other_programs_took_before_and_after(storage, command, tmp_path):
+    for run in range(20):
+        beside = run >= 10
+        storage.save(
+            **{
+                TEST: storage.of(140.0 if beside else 100.0, others=0.48 if beside else 0.02),
+                OTHER: storage.of(140.0 if beside else 100.0, others=0.04 if beside else 0.02),
+            }
+        )
+    page = tmp_path / "history.html"
+    _, out, _ = command("history", "--html", page, "--storage", storage.path)
+    assert re.search(rf"{re.escape(TEST)}, A +other programs 2.0 % → 48 %", out)
+    assert not re.search(rf"{re.escape(OTHER)}, A +other programs", out)
+    assert "suspect them before the code" in out
+    html = page.read_text()
+    assert "other programs 2.0 % → 48 %" in html
+    assert "other programs took 48 % of the granted CPUs" in html
+    assert "other programs took 4.0 %" not in html
+
+    _, out, _ = command("history", TEST, "--json", "--storage", storage.path)
+    data = json.loads(out)
+    assert [one["others_taken"] for one in data["lines"][0]["points"]] == [0.02] * 10 + [0.48] * 10
+    for change in data["changes"]:
+        assert change["others_taken"] == pytest.approx({"before": 0.02, "after": 0.48})
+    _, out, _ = command("history", TEST, "--csv", "--storage", storage.path)
+    rows = [*csv.DictReader(out.splitlines())]
+    assert [row["others_taken"] for row in rows] == (["0.02"] * 10 + ["0.48"] * 10) * 2
+
+
+def test_of_company_those_runs_tell_that_know_it(storage, command):
+    company = {9: 0.0, 12: 0.5}
+    for run in range(20):
+        storage.save(a=storage.of(140.0 if run >= 10 else 100.0, others=company.get(run)))
+    _, out, _ = command("history", "--json", "--storage", storage.path)
+    changes = json.loads(out)["changes"]
+    assert [one["others_taken"] for one in changes] == [{"before": 0.0, "after": 0.5}] * 2
+
+
+def test_where_one_level_knows_of_no_company_nothing_is_said(storage, command):
+    for run in range(20):
+        storage.save(a=storage.of(140.0 if run >= 10 else 100.0, others=0.5 if run >= 10 else None))
+    _, out, _ = command("history", "--storage", storage.path)
+    assert "+40 %" in out
+    assert "other programs" not in out
+    _, out, _ = command("history", "--json", "--storage", storage.path)
+    assert [one["others_taken"] for one in json.loads(out)["changes"]] == [None, None]
+
+
 def test_one_test_for_other_programs(storage, command):
     fill(storage)
     code, out, _ = command("history", "test_step", "--json", "--storage", storage.path)

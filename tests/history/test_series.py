@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 import builders
+from pytest_tfthreads.core.contention import Contention
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.node_ids import close_names, matcher
@@ -204,3 +205,14 @@ def test_workers_on_one_host_are_one_session_of_more_processes():
     (line,) = lines_of([run("2026-01-01", t=[measurement(FARM[0]), slower])])
     assert line.points[0].speeds["throughput"] == (40.0, 40.0, 20.0)
     assert line.points[0].reference_speeds == ()
+
+
+def test_company_of_workers_on_one_host_is_their_mean():
+    first, second, unaware = (
+        measurement(FARM[0], samples=(replace(SAMPLE, contention=company),))
+        for company in (Contention(others_share=0.1), Contention(0.0, 0.3, 0.1), None)
+    )
+    (line,) = lines_of([run("2026-01-01", t=[first, second])])
+    assert line.points[0].others_taken == pytest.approx(0.25)
+    (line,) = lines_of([run("2026-01-01", t=[unaware, first])])
+    assert line.points[0].others_taken == pytest.approx(0.1)
