@@ -46,15 +46,19 @@ class Launcher:
     def settle(self, keys: Iterable[tuple[Home, Env]]) -> None:
         """Wait until these interpreters, and all others, are ready or have come to nothing.
 
-        They import while nobody measures: who is about to measure waits here first.
+        They import while nobody measures: who is about to measure waits here first. What this
+        process shares others may have meanwhile: an interpreter may be in line behind somebody who
+        waits to measure. Raises `LeaseTimeoutError` where it is not had again.
         """
         for home, env in keys:
             self.prepare(home, env)
-        for interpreter in self._interpreters.values():
-            if interpreter.is_dead:
-                continue
-            with contextlib.suppress(ConnectionClosedError, TimeoutError):  # who needs it is told
-                interpreter.wait_until_ready()
+        with self._leases.paused():
+            for interpreter in self._interpreters.values():
+                if interpreter.is_dead:
+                    continue
+                # Who needs it is told.
+                with contextlib.suppress(ConnectionClosedError, TimeoutError):
+                    interpreter.wait_until_ready()
 
     def preload(self, home: Home, env: Env, wish: Preload, sys_path: Sequence[str]) -> None:
         """Have an interpreter that is ready import modules of the project, while nobody measures.

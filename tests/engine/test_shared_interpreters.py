@@ -1,5 +1,6 @@
 """One interpreter for several users: who meets whom, and that it ends with the last of them."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -25,13 +26,15 @@ FAKE_TENSORFLOW = Path(__file__).parents[1] / "fake_tensorflow"
 
 
 LINES_UP = """
-import sys
+import sys, time
 from pathlib import Path
 from pytest_tfthreads.system.leases.queue import Ticket, Want
 
 ticket = Ticket(Path(sys.argv[1]), Want())
 print(ticket.advance(), flush=True)
-sys.stdin.read()
+while not ticket.advance():
+    time.sleep(0.01)
+ticket.close()
 """
 
 STAYS = """
@@ -164,17 +167,28 @@ def test_who_has_a_lease_waits_for_no_interpreter_that_waits_for_it(
     enter, home, leases, tmp_path, kind
 ):
     launcher = Launcher("auto", leases, str(tmp_path))
-    with getattr(leases, kind)("a test"):
+    lock = str(leases.folder() / "lock")
+    command = [sys.executable, "-c", LINES_UP, lock]
+    with contextlib.ExitStack() as test:
+        test.enter_context(getattr(leases, kind)("a test"))
         # It wants to measure: whoever comes after it waits, as it does itself.
-        lock = str(leases.folder() / "lock")
-        command = [sys.executable, "-c", LINES_UP, lock]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as measurer:
-            assert measurer.stdout.readline() == b"False\n"
-            other = enter()  # it imports when the test is over
-            launcher.settle([(home, ())])
-            assert not other.has_gone
-            measurer.communicate()
-    other.wait_until_ready()
+        measurer = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert measurer.stdout.readline() == b"False\n"
+        other = enter()  # it imports when nobody measures
+        launcher.settle([(home, ())])
+        (settled,) = launcher._interpreters.values()
+        assert not settled.broken  # as it is where it had no lease in time
+        assert leases.is_held
+        assert leases.is_measuring == (kind == "exclusive")
+        if kind == "exclusive":
+            assert measurer.poll() is None
+        else:  # it measured while the test, which shares the machine, did nothing but wait
+            measurer.wait(60)
+        assert not other.has_gone
+        test.close()
+        other.wait_until_ready()
+        measurer.communicate()
+    assert not other.broken
     launcher.close()
     other.close()
 
