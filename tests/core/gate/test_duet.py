@@ -1,6 +1,7 @@
 """Side by side: what a pair says, how the pairs are judged, and the rates on recorded pairs."""
 
 import itertools
+import json
 import math
 import random
 from statistics import fmean, variance
@@ -28,6 +29,7 @@ from pytest_tfthreads.core.gate.duet import (
 from pytest_tfthreads.core.gate.pairs import Pair, pair_of
 from pytest_tfthreads.core.gate.verdict import MARGIN, METRICS, Policy
 from pytest_tfthreads.core.stats.estimates import share_spent, student_t
+from repository import RECORDINGS, program
 
 
 def in_turns(wall_s, cpu_s=None, ring=0, **fields):
@@ -324,6 +326,28 @@ def test_rates_on_recorded_pairs(replay):
             )
             assert min(five.regression) >= 0.85
             assert min(ten.regression) >= 0.98
+
+
+def test_shorter_pairs_are_those_that_were_recorded_and_less_sure(replay):
+    shorter = program("gate/shorter_pairs.py")
+    rng = random.Random(5)
+    drawn = [shorter.draw(rng) for _ in range(200)]
+    for case in shorter.WITHOUT_TF_DATA:
+        whole = json.loads((RECORDINGS / "unchanged_pairs.json").read_text())["cases"][case]
+        for number, pair in enumerate(whole["pairs"]):
+            assert shorter.recorded(case, number, 1) == [pair[0], pair[4]]
+    found = {
+        share: [replay.rules.duet(shorter.duet_of(one, share), 26) for one in drawn]
+        for share in (0.25, 1)
+    }
+    needed = {share: fmean(one[2] for one in results) for share, results in found.items()}
+    assert needed[1] + 0.5 < needed[0.25]
+    assert shorter.spread(1, 0) < shorter.spread(0.25, 0)
+    # Fewer seconds a pair, and nearly as many a duet: most of a pair's time is no round.
+    took = {
+        share: shorter.seconds(drawn, [one[2] for one in found[share]], share) for share in found
+    }
+    assert took[0.25] > 0.6 * took[1]
 
 
 @pytest.mark.parametrize("spread", [0.06, 0.12, 0.25])
