@@ -256,7 +256,8 @@ def counts(statuses: Iterator[str]) -> str:
 def print_live(top: Path, builds: int, options: Sequence[str]) -> None:
     """Of the command itself: builds that failed, and verdicts by the rule that judged.
 
-    Ends the program where a build measured nothing side by side of what was open.
+    Why a build failed is told on stderr. Ends the program where a build measured nothing side by
+    side of what was open.
     """
     print("| saved beside | judged beside | builds that failed | verdicts | seconds a build |")
     print("| --- | --- | --- | --- | --- |")
@@ -276,7 +277,10 @@ def print_live(top: Path, builds: int, options: Sequence[str]) -> None:
                 problems = {one["no_duet"] for one in of_build} - {""}
                 if problems and all(one["judged_by"] == "saved runs" for one in of_build):
                     sys.exit(f"not measured side by side: {', '.join(sorted(problems))}")
-                failed += any(one["status"] == "regression" for one in of_build)
+                regressions = [one for one in of_build if one["status"] == "regression"]
+                for one in regressions:
+                    print(f"{one['test']}, {one['judged_by']}: {one['reason']}", file=sys.stderr)
+                failed += bool(regressions)
                 verdicts += of_build
             told = counts(f"{one['status']} ({one['judged_by']})" for one in verdicts)
             took = f"{median(seconds):.0f}"
