@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def test_the_tutorial_can_be_followed_to_its_end(reader, alone):
+def test_the_tutorial_can_be_followed_to_its_end(reader):
     reader.follow((ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"))
     assert [command.split()[0] for command in reader.ran if command.startswith("pytest")] == [
         "pytest-tfthreads",
@@ -26,7 +26,7 @@ def test_the_tutorial_can_be_followed_to_its_end(reader, alone):
     assert "git bisect run pytest -q --tf-threads-duet=v1.0" in reader.ran
 
 
-def test_the_example_of_readme_runs_as_pasted_and_shows_what_is_printed(reader, alone):
+def test_the_example_of_readme_runs_as_pasted_and_shows_what_is_printed(reader):
     reader.follow((ROOT / "README.md").read_text(encoding="utf-8"))
     assert reader.ran == ["pytest test_features.py"]
 
