@@ -50,8 +50,9 @@ _HOW_TO_READ = (
     "Intervals are of 95 %. A change that was measured side by side has that size, whatever saved "
     "runs say; its band is green. Any other lies between the two runs with 95 % confidence. The "
     "reference workload is measured beside each test. Where the reference workload moves too, the "
-    "machine or TensorFlow has changed, not the code. Where other programs took more or less of "
-    "the granted CPUs than before, suspect them first: they make a test slower or faster."
+    "machine or TensorFlow has changed, not the code. What other programs, and processes that the "
+    "test starts, took of the granted CPUs stands there where it changed: that alone makes a test "
+    "slower or faster."
 )
 _SHORT_ID = 7
 

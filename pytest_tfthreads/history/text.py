@@ -35,8 +35,8 @@ _REFERENCE = (
     "machine, or TensorFlow"
 )
 _OTHERS = (
-    "other programs: what they took of the granted CPUs before and after the change; they make a "
-    "test slower or faster, so suspect them before the code"
+    "other programs: what they, and processes that the test starts, took of the granted CPUs "
+    "before and after the change; that alone makes a test slower or faster"
 )
 
 
