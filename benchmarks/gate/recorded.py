@@ -22,14 +22,15 @@ STORED_PAIRS = 5
 """So many of a case's recorded pairs are saved runs in a replay; the others are measured anew."""
 
 
-def _cases(name: str) -> dict[str, Any]:
+def recording(name: str) -> dict[str, Any]:
+    """What a file holds, by case."""
     cases: dict[str, Any] = json.loads((_DATA / name).read_text(encoding="utf-8"))["cases"]
     return cases
 
 
-_FIGURES = _cases("sessions.json")
-_ROUNDS = _cases("session_rounds.json")
-_PAIRS = _cases("unchanged_pairs.json")
+_FIGURES = recording("sessions.json")
+_ROUNDS = recording("session_rounds.json")
+_PAIRS = recording("unchanged_pairs.json")
 
 
 def figures(case: str) -> dict[str, dict[str, list[list[float]]]]:

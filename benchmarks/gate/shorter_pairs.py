@@ -12,16 +12,13 @@ start, warm-up and turns, as `python benchmarks/overhead/where.py` printed.
 
 from __future__ import annotations
 
-import json
 import random
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from statistics import fmean, median, stdev
-from typing import Any
 
 import rules
-from recorded import WITHOUT_TF_DATA, Duet
+from recorded import WITHOUT_TF_DATA, Duet, recording
 from rules import LOOKS
 
 from pytest_tfthreads.core.gate.pairs import Pair
@@ -30,10 +27,8 @@ BESIDE_S = 2.2
 SUITE = 26  # hypotheses
 MORE_WORK = 1.05
 SEED = 4
-_RECORDED: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "recordings" / "shortened_pairs.json").read_text(encoding="utf-8")
-)
-SHARES: list[float] = _RECORDED["shares"]
+SHARES = (0.125, 0.25, 0.5, 1)  # of the rounds, in the order of the recording
+_PAIRS = recording("shortened_pairs.json")
 
 Drawn = Sequence[tuple[str, int, int]]
 """Of each pair the workload, the number, and the sign."""
@@ -42,13 +37,13 @@ Drawn = Sequence[tuple[str, int, int]]
 def draw(rng: random.Random) -> Drawn:
     """Which pairs a duet consists of."""
     case = rng.choice(WITHOUT_TF_DATA)
-    numbers = range(len(_RECORDED["cases"][case]["pairs"]))
+    numbers = range(len(_PAIRS[case]["pairs"]))
     return [(case, rng.choice(numbers), rng.choice((-1, 1))) for _ in range(LOOKS[-1])]
 
 
 def recorded(case: str, number: int, share: float) -> list[float]:
     """The log ratios of a pair by wall and by CPU time, from this share of its rounds."""
-    found: list[float] = _RECORDED["cases"][case]["pairs"][number][SHARES.index(share)]
+    found: list[float] = _PAIRS[case]["pairs"][number][SHARES.index(share)]
     return found
 
 
@@ -64,14 +59,14 @@ def spread(share: float, metric: int) -> float:
     """Standard deviation between the pairs of a workload: the median over workloads."""
     spreads = []
     for case in WITHOUT_TF_DATA:
-        numbers = range(len(_RECORDED["cases"][case]["pairs"]))
+        numbers = range(len(_PAIRS[case]["pairs"]))
         spreads.append(stdev(recorded(case, number, share)[metric] for number in numbers))
     return median(spreads)
 
 
 def seconds(drawn: Sequence[Drawn], pairs: Sequence[int], share: float) -> float:
     """Mean seconds of these duets, each after so many pairs."""
-    rounds_s = [_RECORDED["cases"][one[0][0]]["rounds_s"] for one in drawn]
+    rounds_s = [_PAIRS[one[0][0]]["rounds_s"] for one in drawn]
     return fmean(
         count * (BESIDE_S + 2 * share * whole_s)
         for count, whole_s in zip(pairs, rounds_s, strict=True)
@@ -98,8 +93,8 @@ def row(drawn: Sequence[Drawn], share: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _percent(found: Any) -> float:
-    return 100 * fmean(map(float, found))
+def _percent(found: Iterable[bool]) -> float:
+    return 100 * fmean(found)
 
 
 def main(count: int) -> None:

@@ -53,6 +53,7 @@ Each test has a line for each machine (CPU model, CPUs and quota). The chance th
 shown of code and machines that have not changed is 5 % for all lines together. --csv: level is that
 of the runs around; change, with its interval, stands in the first run of a new level. Steps that
 `releases` has measured side by side replace what saved runs say of them (side_by_side).
+others_taken is the share of the granted CPUs that other programs took while the run measured.
 
 exit code: 0, or 2 where no saved run or test is found, or a library is missing
 """

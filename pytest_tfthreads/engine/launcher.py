@@ -46,9 +46,9 @@ class Launcher:
     def settle(self, keys: Iterable[tuple[Home, Env]]) -> None:
         """Wait until these interpreters, and all others, are ready or have come to nothing.
 
-        They import while nobody measures: who is about to measure waits here first. What this
-        process shares others may have meanwhile: an interpreter may be in line behind somebody who
-        waits to measure. Raises `LeaseTimeoutError` where it is not had again.
+        They import while nobody measures: who is about to measure waits here first. A shared lease
+        of this process is given up meanwhile, because an interpreter may be in line behind somebody
+        who waits to measure. Raises `LeaseTimeoutError` where that lease cannot be had again.
         """
         for home, env in keys:
             self.prepare(home, env)

@@ -51,8 +51,8 @@ _HOW_TO_READ = (
     "runs say; its band is green. Any other lies between the two runs with 95 % confidence. The "
     "reference workload is measured beside each test. Where the reference workload moves too, the "
     "machine or TensorFlow has changed, not the code. What other programs, and processes that the "
-    "test starts, took of the granted CPUs stands there where it changed: that alone makes a test "
-    "slower or faster."
+    "test starts, took of the granted CPUs stands there where it changed: that alone can make a "
+    "test slower or faster."
 )
 _SHORT_ID = 7
 

@@ -36,7 +36,7 @@ _REFERENCE = (
 )
 _OTHERS = (
     "other programs: what they, and processes that the test starts, took of the granted CPUs "
-    "before and after the change; that alone makes a test slower or faster"
+    "before and after the change; that alone can make a test slower or faster"
 )
 
 
