@@ -36,7 +36,7 @@ from pytest_tfthreads.engine.reply import (
     outcome_of_error,
     unsent,
 )
-from pytest_tfthreads.measuring import distributions
+from pytest_tfthreads.measuring import distributions, generated
 from pytest_tfthreads.names import PROCESS_VARIABLE
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.originals import ORIGINALS
@@ -88,6 +88,7 @@ def _run(sent: SentOrder, fds: Sequence[int]) -> NoReturn:
     _quiet_standard_streams(log_fd)
     faulthandler.register(linux.STACKS_SIGNAL, file=log_fd, all_threads=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    atexit.register(generated.remove_bytecode)
     try:
         reply = _carry_out(sent, connection, terminal)
     except Exception as error:

@@ -35,7 +35,10 @@ def recorded(benchmarks, name):
     return benchmarks[name]["extra_info"]["tf_threads"]
 
 
-def test_grid_with_tensors_of_modules_and_conftest_files(suite):
+def test_grid_with_tensors_of_modules_and_conftest_files(suite, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     suite.pytester.makeconftest("import tensorflow as tf\nX = tf.constant(1.0)\n")
     result, benchmarks = run(
         suite,
@@ -71,6 +74,8 @@ def test_grid_with_tensors_of_modules_and_conftest_files(suite):
             assert not set(measured["flags"]) - OF_THE_MACHINE
     for noise in ("oneDNN", "cuda", "cpu_feature_guard", "absl::InitializeLog"):
         assert noise not in result.stdout.str() + result.stderr.str()
+    # AutoGraph writes a module and its bytecode for the lambda, in each of twelve processes.
+    assert not list(temporary.iterdir())
 
 
 def test_automatic_pools_are_counted_and_traces_say_which_ops_ran(suite):
