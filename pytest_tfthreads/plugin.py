@@ -127,12 +127,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(hookwrapper=True)  # before all that look at marked tests
 def pytest_collection_finish(session: pytest.Session) -> Generator[None, Any, None]:
     # Plugins and conftest files may mark tests when all are collected.
+    late, watch = [], None
     for item in session.items:
         if _is_marked(item):
             from pytest_tfthreads.pytest_bridge import collection
 
-            if not collection.is_assigned(item) and (watch := _assign_case(item)) is not None:
-                watch.saw_late(item)
+            if not collection.is_assigned(item):
+                watch = _assign_case(item)
+                late.append(item)
+    if watch is not None:
+        watch.saw_late(session, late)
     yield
 
 

@@ -7,7 +7,7 @@ it, and has no hook that is called for each test that runs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -125,12 +125,16 @@ class Watch:
         parts.results.saw_marked()
         parts.marked_tests.saw_marked(item)
 
-    def saw_late(self, item: pytest.Item) -> None:
-        """A test was marked after it was collected; `pytest_collection_finish` is running."""
+    def saw_late(self, session: pytest.Session, items: Iterable[pytest.Item]) -> None:
+        """These tests were marked after they were collected, and have their configurations now.
+
+        `pytest_collection_finish` is running, and calls no hooks that are registered meanwhile.
+        """
         was_there = self._parts is not None
-        self.saw(item)
+        for item in items:
+            self.saw(item)
         if self._parts is not None and not was_there:
-            self._parts.marked_tests.pytest_collection_finish(item.session)
+            self._parts.marked_tests.pytest_collection_finish(session)
 
     def _saw_in_a_worker(self) -> None:
         self._bring_in(self._session).results.saw_marked()

@@ -277,14 +277,16 @@ class MarkedTests:
 
     def _plan(self, items: Sequence[pytest.Item]) -> None:
         """Settle how long the gate may measure, and say how long it will."""
-        foreseen = self._foreseen(items)
-        if not foreseen:
-            return
+        measuring = [item for item in items if benchmark_items.measures(item)]
+        foreseen = self._foreseen(measuring)
         process_s = fmean(
-            Pace.of_budget(benchmark_settings.budget_s(item)).process_s for item in items
+            Pace.of_budget(benchmark_settings.budget_s(item)).process_s
+            for item in measuring or items
         )
         workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
         budget = self.isolation().plan(foreseen, process_s, 1 / workers)
+        if not foreseen:
+            return
         looks = self._settings.looks
         if self._settings.duet is not None:
             pairs = looks[-1] - looks[0]

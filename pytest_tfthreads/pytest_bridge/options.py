@@ -31,8 +31,8 @@ MARKER_HELP = (
     "instances: how many processes run at once, each on CPUs of its own: a number, a symbol, "
     '"fill" (as many as find CPUs of their own), or a list; configs: pairs (intra, inter), or '
     "triples with instances, instead; cpus: CPUs that each process is pinned to, or "
-    '"all"; env: variables set before TensorFlow is imported; processes: fresh processes a '
-    "measurement; timeout: seconds for one process; tolerance: the loss of "
+    '"all"; env: variables set before TensorFlow is imported; processes: measuring '
+    "processes of each configuration; timeout: seconds for one process; tolerance: the loss of "
     'speed that is tolerated against saved runs, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
@@ -176,7 +176,7 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-processes",
             "N",
-            f"fresh processes a measurement (default: {defaults.processes})",
+            f"measuring processes of each configuration (default: {defaults.processes})",
         ),
         (
             "tf-threads-max-processes",
@@ -217,9 +217,9 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-group",
             "N",
-            "at most so many configurations of a test are alive at once and take turns; of more, "
-            "several groups share one. 1: measure them one after the other (default: "
-            f"{defaults.group})",
+            "at most so many configurations of a test are alive at once and take turns (a ring); "
+            "more of them are divided into several rings that share one. 1: measure them one after "
+            f"the other (default: {defaults.group})",
         ),
         (
             "tf-threads-turn",

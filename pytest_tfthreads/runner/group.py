@@ -332,10 +332,11 @@ class Isolation:
         return benchmark_items.measures(item) or collection.group_of(item) in self._found_to_measure
 
     def _run(self, of_items: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
+        # Of tests that nobody knew to measure, nothing is reserved.
         foreseen = [
-            self._foreseen.get(item_run.item.nodeid, item_run.processes) for item_run in of_items
+            self._foreseen[one.item.nodeid] for one in of_items if one.item.nodeid in self._foreseen
         ]
-        self._budget.begin(sum(foreseen), len(of_items))
+        self._budget.begin(sum(foreseen), len(foreseen))
         item_runs = self._measured_once(of_items)
         for one in item_runs:
             if benchmark_items.is_missing(one.item):
