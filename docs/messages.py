@@ -15,7 +15,7 @@ KINDS = {
     "Markers, options and ini keys": ("ConfigError", "UsageError", "ArgumentTypeError"),
     "Revisions and checkouts": ("RevisionError",),
     "The other environment of a duet": ("EnvironmentUnfitError", "OwnEnvironmentError"),
-    "Saved runs": ("BaselineError",),
+    "Saved runs": ("BaselineError", "NotOursError"),
     "Commands": ("CommandError", "OutputError"),
     "TensorFlow's threads": ("MisconfiguredError",),
     "Traces": ("UntraceableError", "UnwrittenTraceError", "_NoTraceError", "_NotStoredError"),

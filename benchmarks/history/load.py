@@ -31,8 +31,9 @@ from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
 from pytest_tfthreads.system.run_index import read_condensed
 start_s = time.perf_counter(), time.process_time()
 storage = Storage(Path(sys.argv[-1]), next(Path(sys.argv[-1]).iterdir()).name)
-runs = read_condensed(storage.latest(ENOUGH_FOR_DRIFT))
-runs += read_condensed(storage.latest_elsewhere(ENOUGH_FOR_DRIFT))
+runs = []
+for files in (storage.of_this_kind(), *storage.of_other_kinds()):
+    runs += read_condensed(files[-ENOUGH_FOR_DRIFT:])
 end_s = time.perf_counter(), time.process_time()
 print(end_s[0] - start_s[0], end_s[1] - start_s[1], file=sys.stderr)
 print(runs)

@@ -16,13 +16,13 @@ _COMPARED = pytest.StashKey[Any]()  # what pytest-benchmark was to compare with
 class SavedRuns:
     """Files of saved runs, oldest first; the last is the one to compare with.
 
-    `elsewhere` are those of other machines and other Pythons, which are of use where `files` hold
-    nothing that can be compared. `named`: the user chose the last one. `problem`: why there is
+    `elsewhere` are those of each other kind of machine or Python, which are of use where `files`
+    hold nothing that can be compared. `named`: the user chose the last one. `problem`: why there is
     none, in words. `mistake`: what is wrong with the user's choice, and what to write instead.
     """
 
     files: tuple[Path, ...] = ()
-    elsewhere: tuple[Path, ...] = ()
+    elsewhere: tuple[tuple[Path, ...], ...] = ()
     named: bool = False
     problem: str = ""
     mistake: str = ""
@@ -50,21 +50,21 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
     from pytest_tfthreads.core.saved_runs import BaselineError
-    from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
+    from pytest_tfthreads.core.storage import Storage
 
     found = Storage(Path(storage.path), storage.default_machine_id)
     if session.compare is True or session.compare in ([], None):
-        latest, elsewhere = found.latest(ENOUGH_FOR_DRIFT), found.latest_elsewhere(ENOUGH_FOR_DRIFT)
+        own, elsewhere = found.of_this_kind(), found.of_other_kinds()
         problem = f"there is no saved run in {storage}; make one with --benchmark-save"
         return SavedRuns(
-            tuple(latest), tuple(elsewhere), problem="" if latest or elsewhere else problem
+            tuple(own), tuple(map(tuple, elsewhere)), problem="" if own or elsewhere else problem
         )
     text = str(session.compare)
     try:
         last = found.find(text)[-1]
     except BaselineError as error:
         return SavedRuns(named=True, mistake=_mistake(text, str(error)))
-    return SavedRuns((*found.before(last, ENOUGH_FOR_DRIFT), last), named=True)
+    return SavedRuns((*found.before(last), last), named=True)
 
 
 def useless(config: pytest.Config, problem: str) -> str:

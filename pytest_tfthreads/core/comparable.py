@@ -87,6 +87,16 @@ def shown(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def is_of_this_python(now: Measurement, then: Measurement) -> bool:
+    """Whether both ran under one feature release of Python, such as 3.12."""
+    mine, theirs = (one.machine.get("python") for one in (now, then))
+    return _feature_release(mine) == _feature_release(theirs)
+
+
+def _feature_release(version: object) -> object:
+    return version.split(".")[:2] if isinstance(version, str) else version
+
+
 def kinship(now: Measurement, then: Measurement) -> int:
     """How many things are the same of the two that need not be."""
     return sum(now.machine.get(key) == then.machine.get(key) for key in _KINSHIP)

@@ -47,6 +47,13 @@ class BaselineError(ValueError):
         super().__init__(printable(message))
 
 
+class NotOursError(BaselineError):
+    """A run of pytest-benchmark in which nothing was measured by this plugin.
+
+    Nothing is wrong with it: suites with and without marked tests may share a directory.
+    """
+
+
 @dataclass(frozen=True)
 class StoredMeasurement:
     """A test in a saved run: what was measured, and what was found.
@@ -68,6 +75,11 @@ class StoredMeasurement:
     @property
     def has_regressed(self) -> bool:
         return any(verdict.status == "regression" for verdict in self.verdicts)
+
+    @property
+    def was_found_tolerable(self) -> bool:
+        """Whether each verdict was decided, and none is a regression."""
+        return all(verdict.status in ("pass", "improvement") for verdict in self.verdicts)
 
     @property
     def named(self) -> str:
@@ -211,7 +223,10 @@ def short_commit(commit: str | None, dirty: bool) -> str:
 
 
 def read_run(path: Path, loads: Loads = json.loads) -> StoredRun:
-    """Read a saved run; raises `BaselineError` for whatever is wrong with the file."""
+    """Read a saved run; raises `BaselineError` for whatever is wrong with the file.
+
+    `NotOursError` where nothing is wrong, but nothing was measured by this plugin.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -250,7 +265,7 @@ def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
             raise BaselineError(f"{label}: {benchmark.fullname}: {error}") from error
         tests.setdefault(test, []).append(stored)
     if not tests:
-        raise BaselineError(
+        raise NotOursError(
             f"{label}: none of its benchmarks was measured by pytest-tfthreads; mark the tests "
             "with @pytest.mark.tf_threads and save a run with --benchmark-save"
         )

@@ -26,26 +26,33 @@ class Storage:
     root: Path
     own: str | None = None
 
-    def latest(self, most: int) -> list[Path]:
-        """The numbered runs with the highest numbers of this process's kind, oldest first."""
-        return [path for path in self._numbered() if self._is_own(path)][-most:]
+    def of_this_kind(self) -> list[Path]:
+        """The numbered runs of this process's kind, oldest first."""
+        return [path for path in self._numbered() if self._is_own(path)]
 
-    def latest_elsewhere(self, most: int) -> list[Path]:
-        """The same of all other directories: so many of each, directory by directory."""
+    def of_other_kinds(self) -> list[list[Path]]:
+        """The same of each other directory."""
         directories: dict[Path, list[Path]] = {}
         for path in self._numbered():
             if not self._is_own(path):
                 directories.setdefault(path.parent, []).append(path)
-        return [path for found in directories.values() for path in found[-most:]]
+        return [*directories.values()]
 
-    def before(self, run: Path, most: int) -> list[Path]:
-        """The numbered runs of its directory with lower numbers than this one, oldest first."""
-        if run not in self._numbered():
+    def before(self, run: Path) -> list[Path]:
+        """The numbered runs of its directory with lower numbers than this one, oldest first.
+
+        `run` may be named by another path than the storage has for it, such as a relative one.
+        """
+        numbered = self._numbered()
+        place = run.parent.resolve()
+        known = [path for path in numbered if path.name == run.name]
+        own = next((path for path in known if path.parent.resolve() == place), None)
+        if own is None:
             return []
-        earlier = [path for path in self._numbered() if path.name < run.name]
-        if self._is_own(run):
-            return [path for path in earlier if self._is_own(path)][-most:]
-        return [path for path in earlier if path.parent == run.parent][-most:]
+        earlier = [path for path in numbered if path.name < own.name]
+        if self._is_own(own):
+            return [path for path in earlier if self._is_own(path)]
+        return [path for path in earlier if path.parent == own.parent]
 
     def every_run(self) -> list[Path]:
         """All files, directory by directory."""

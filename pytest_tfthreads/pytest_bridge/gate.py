@@ -6,7 +6,8 @@ It judges by them, or, in a duet, by the baseline that was measured side by side
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.op_profile import Trace
-from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
+from pytest_tfthreads.core.saved_runs import BaselineError, NotOursError, StoredRun
+from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT
 from pytest_tfthreads.core.threads import Case
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.system.run_index import read_condensed
@@ -75,19 +77,27 @@ class Gate:
         if briefing is not None and briefing.baseline is not None:
             return cls._told(briefing.baseline, policy, hypotheses * briefing.copies)
         saved = comparing.saved_runs(config)
-        runs, problems = _read(saved.files)
-        others, others_problems = _read(saved.elsewhere)
-        others.sort(key=lambda run: run.moment)
-        problem, mistake = saved.problem, saved.mistake
-        if saved.files and saved.files[-1] in problems:
-            problem = problems.pop(saved.files[-1])
-        elif others_problems and not (runs or others):
-            problem = others_problems.pop(saved.elsewhere[-1])
+        own = _read(saved.files, ENOUGH_FOR_DRIFT + saved.named)
+        elsewhere = [_read(files, ENOUGH_FOR_DRIFT) for files in saved.elsewhere]
+        others = sorted((run for one in elsewhere for run in one.runs), key=lambda run: run.moment)
+        problem, mistake = saved.problem or own.last_problem, saved.mistake
+        if saved.named:
+            problem = own.not_ours.get(saved.files[-1], problem) if saved.files else problem
+        elif not problem and not own.runs and not others:
+            whys = (one.last_problem for one in elsewhere)
+            unmarked = (why for one in (*elsewhere, own) for why in one.not_ours.values())
+            problem = next(filter(None, whys), "") or [*unmarked][-1]
         if saved.named and problem:
             mistake = comparing.useless(config, problem)
-        notes = [*others_problems.values(), *problems.values()]
+        notes = [why for one in (*elsewhere, own) for why in one.problems if why != problem]
         return cls(
-            policy, hypotheses, [*others, *runs], saved.named, mistake or problem, mistake, notes
+            policy,
+            hypotheses,
+            [*others, *own.runs],
+            saved.named,
+            mistake or problem,
+            mistake,
+            notes,
         )
 
     @classmethod
@@ -174,11 +184,37 @@ def _pairs(count: int) -> str:
     return "1 pair" if count == 1 else f"{count} pairs"
 
 
-def _read(files: Sequence[Path]) -> tuple[list[StoredRun], dict[Path, str]]:
-    runs, problems = [], {}
-    for file, found in zip(files, read_condensed(files), strict=True):
-        if isinstance(found, BaselineError):
-            problems[file] = str(found)
-        else:
-            runs.append(found)
-    return runs, problems
+@dataclass(frozen=True)
+class _Files:
+    """What is in the latest files of one directory, each oldest first.
+
+    `problems` say why files cannot be used, `last_problem` why the last of ours cannot. `not_ours`
+    are runs of suites without marked tests, in words; nothing is wrong with those.
+    """
+
+    runs: Sequence[StoredRun]
+    problems: Sequence[str]
+    last_problem: str
+    not_ours: Mapping[Path, str]
+
+
+def _read(files: Sequence[Path], most: int) -> _Files:
+    """The latest files, so many at most, beside those of suites without marked tests."""
+    latest: list[StoredRun | BaselineError] = []
+    not_ours: dict[Path, str] = {}
+    for end in range(len(files), 0, -most):
+        paths = files[max(0, end - most) : end]
+        for path, found in reversed([*zip(paths, read_condensed(paths), strict=True)]):
+            if isinstance(found, NotOursError):
+                not_ours[path] = str(found)
+            else:
+                latest.append(found)
+        if len(latest) >= most:
+            break
+    latest = latest[:most][::-1]
+    return _Files(
+        runs=[one for one in latest if not isinstance(one, BaselineError)],
+        problems=[str(one) for one in latest if isinstance(one, BaselineError)],
+        last_problem=str(latest[-1]) if latest and isinstance(latest[-1], BaselineError) else "",
+        not_ours=dict(reversed(not_ours.items())),
+    )

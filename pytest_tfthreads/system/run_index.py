@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.core.decode import DecodeError, decode
-from pytest_tfthreads.core.saved_runs import BaselineError, Loads, StoredRun, read_run
+from pytest_tfthreads.core.saved_runs import BaselineError, Loads, NotOursError, StoredRun, read_run
 from pytest_tfthreads.system.file_index import read_through_index
 
-_SCHEMA = 4
+_SCHEMA = 5
 """Of all forms. To be raised with every change of what a form holds, or of how files are read."""
 _VERSIONS = f"{_SCHEMA}, pytest-tfthreads {__version__}, Python {platform.python_version()}"
 """Python's is among them because the last bits of a sum, and errors in JSON, are Python's."""
@@ -37,10 +37,14 @@ class Form(Generic[_Run]):
 
 @dataclass(frozen=True)
 class _Kept:
-    """Either is there: what is kept of a run, or what is wrong with the file."""
+    """Either is there: what is kept of a run, or what is wrong with the file.
+
+    `is_ours`: the file is no use, though nothing is wrong with it, where this is false.
+    """
 
     run: Any = None
     problem: str | None = None
+    is_ours: bool = True
 
 
 def read_indexed(
@@ -57,12 +61,14 @@ def read_indexed(
         # That a file cannot be opened is not in the file.
         if isinstance(found.__cause__, OSError) or not problem.startswith(start):
             return None
-        return json.dumps({"problem": problem.removeprefix(start)})
+        is_ours = not isinstance(found, NotOursError)
+        return json.dumps({"problem": problem.removeprefix(start), "is_ours": is_ours})
 
     def from_text(path: Path, text: str) -> _Run | BaselineError:
         kept = decode(_Kept, form.loads(text))
         if kept.problem is not None:
-            return BaselineError(f"{path}: {kept.problem}")
+            kind = BaselineError if kept.is_ours else NotOursError
+            return kind(f"{path}: {kept.problem}")
         return form.from_json(str(path), kept.run)
 
     return read_through_index(f"{form.name} {_VERSIONS}", paths, read, to_text, from_text)

@@ -1,5 +1,7 @@
 """Which saved runs there are, and which a name means."""
 
+from pathlib import Path
+
 import pytest
 
 from pytest_tfthreads.core.saved_runs import BaselineError
@@ -83,17 +85,30 @@ def test_a_directory_is_no_run(root):
         Storage(root / "new").find("0001")
 
 
-def test_the_latest_and_those_before(root):
+def test_those_of_each_kind_and_those_before(root):
     storage = Storage(root, OWN)
-    assert names(root, storage.latest(1)) == [FILES[1]]
-    assert names(root, storage.latest(9)) == [*FILES[:2]]
-    assert names(root, storage.latest_elsewhere(1)) == [FILES[4], FILES[6]]
-    assert names(root, storage.before(root / FILES[1], 9)) == [FILES[0]]
-    assert names(root, storage.before(root / FILES[6], 9)) == [FILES[5]]
-    assert storage.before(root / FILES[2], 9) == []
+    assert names(root, storage.of_this_kind()) == [*FILES[:2]]
+    assert [names(root, one) for one in storage.of_other_kinds()] == [
+        [FILES[3], FILES[4]],
+        [FILES[5], FILES[6]],
+    ]
+    assert names(root, storage.before(root / FILES[1])) == [FILES[0]]
+    assert names(root, storage.before(root / FILES[6])) == [FILES[5]]
+    assert storage.before(root / FILES[2]) == []
     (root / "0009_root.json").write_text("{}")
-    assert names(root, storage.latest(1)) == ["0009_root.json"]
+    assert names(root, storage.of_this_kind()) == [*FILES[:2], "0009_root.json"]
     assert len(storage.every_run()) == len(FILES) + 1
+
+
+def test_a_run_may_be_named_by_another_path_than_the_storage_has(root, monkeypatch):
+    monkeypatch.chdir(root)
+    (root / "link").symlink_to(root)
+    for name in (FILES[1], f"link/{FILES[1]}", str(root / "link" / FILES[1])):
+        assert names(root, Storage(root, OWN).before(Path(name))) == [FILES[0]]
+    elsewhere = root / "elsewhere" / FILES[1]
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_text("{}")
+    assert Storage(root, OWN).before(elsewhere) == []
 
 
 def test_what_looks_like_tests(root, monkeypatch):

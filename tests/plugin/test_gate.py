@@ -1,6 +1,7 @@
 """--benchmark-compare judges by saved runs: what fails, what does not, and what is said."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -8,6 +9,7 @@ import warnings
 import pytest
 
 from builders import flat
+from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT
 
 # Their CPU time is next to nothing, and nothing is made of it. Nor do they need a warm-up.
 SUITE = """
@@ -198,6 +200,8 @@ def move_to_another_python(saved):
     other = saved.file.parent.with_name("Linux-CPython-3.9-64bit")
     saved.file.parent.rename(other)
     saved.file = other / saved.file.name
+    text = re.sub(r'"python": "3[.\d]+"', '"python": "3.9.1"', saved.file.read_text())
+    saved.file.write_text(text)
 
 
 @pytest.mark.parametrize("value", ["", "=0001"])
@@ -221,7 +225,30 @@ def test_runs_of_this_python_come_first(saved):
     result = compare(saved, "-k", "steady")
     assert "judged against" in flat(result)
     assert "0001_own.json" in flat(result)
+    assert "the mean of" not in flat(result)
     assert "0002_broken.json: no JSON" in flat(result)
+
+
+def test_runs_of_suites_without_marked_tests_are_passed_over(saved):
+    """They may share the directory, and be the latest there."""
+    text = saved.file.read_text()
+    unmarked = text.replace('"tf_threads"', '"other"')
+    for number in range(2, 4 + ENOUGH_FOR_DRIFT):
+        (saved.file.parent / f"{number:04}_unmarked.json").write_text(unmarked)
+    for _ in range(2):  # the second time from the index
+        saved.ms(30)
+        result = compare(saved, "-k", "fast")
+        result.assert_outcomes(failed=1)
+        assert "0001_first.json" in flat(result)
+        assert "unmarked.json" not in flat(result).partition("Comparing against benchmarks")[0]
+    (saved.file.parent / "0099_broken.json").write_text("{")
+    result = compare(saved, "-k", "fast")
+    assert "the gate judged nothing" in flat(result)
+    assert "0099_broken.json: no JSON" in flat(result)
+    (saved.file.parent / "0099_broken.json").unlink()
+    result = compare(saved, "--benchmark-compare=0002")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "0002_unmarked.json: none of its benchmarks was measured" in flat(result)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tfthreads.core.comparable import History, why_not_comparable
+from pytest_tfthreads.core.comparable import History, is_of_this_python, why_not_comparable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.suite_drift import machine_of
 from pytest_tfthreads.core.measurement import Measurement
@@ -23,7 +23,8 @@ def history_of(
     Where the user named a run (`named`), the baseline is that of the last run and no other. A run
     in which the test was found to have regressed is passed over, unless it is named, or a later run
     was judged by it because it had been named: so a regression that is to be accepted is accepted
-    by its number.
+    by its number. Runs of other Pythons count only where no run of this Python does: one Python can
+    be much faster than another, and the step between the two is no change of the code.
     """
     if not runs:
         return History((), problem="there is no saved run; make one with --benchmark-save")
@@ -40,6 +41,9 @@ def history_of(
     if not comparable or (named and comparable[-1][0] is not runs[-1]):
         problem = f"{measured[-1][0].title} is not comparable: {reasons[-1]}"
         return History((), problem=problem, status="not-comparable")
+    if not named:
+        of_this = [found for found in comparable if is_of_this_python(now, found[1].measurement)]
+        comparable = of_this or comparable
     run, last = comparable[-1]
     return History(
         tuple(one.measurement for _, one in comparable),
@@ -54,7 +58,7 @@ def history_of(
         beside=frozenset(
             index
             for index, (_, one) in enumerate(comparable)
-            if one.pairs and not one.has_regressed
+            if one.pairs and one.was_found_tolerable
         ),
     )
 

@@ -49,6 +49,20 @@ def numbers(history):
     return [round(one.samples[0].wall_s[0]) for one in history.measurements]
 
 
+def test_runs_of_another_python_count_only_where_none_of_this_one_does():
+    def under(version):
+        return {**NOW.machine, "python": version}
+
+    now = measured(machine=under("3.12.4"))
+    runs = [run(1, machine=under("3.11.9")), run(2, machine=under("3.12.1")), run(3)]
+    assert numbers(history_of(runs, TEST, now)) == [2]
+    assert numbers(history_of(runs, TEST, measured(machine=under("3.11.2")))) == [1]
+    assert numbers(history_of(runs, TEST, measured(machine=under("3.13.0")))) == [1, 2, 3]
+    assert numbers(history_of(runs, TEST, measured(machine=under("3.1.2")))) == [1, 2, 3]
+    # Who names a run of another Python means that run.
+    assert numbers(history_of(runs[:1], TEST, now, named=True)) == [1]
+
+
 def test_all_that_is_known_of_a_history():
     pairs = (Pair(0.0, 0.0),)
     runs = [run(1), run(2, pairs=pairs), run(3, unit="words"), run(4, pairs=pairs, traced=True)]

@@ -89,12 +89,11 @@ def measured(speed, reference_s=0.001):
     )
 
 
-def run(number, speed, regressed=False, named="", pairs=()):
+def run(number, speed, status="pass", named="", pairs=()):
     now = measured(speed)
     judged = Verdict(
-        TEST, "1×1", "throughput", "regression" if regressed else "pass", now.throughput, "calls",
-        0.05, "", named=named,
-    )  # fmt: skip
+        TEST, "throughput", status, "1×1", "calls", now.throughput, 0.05, "", named=named
+    )
     stored = StoredMeasurement(
         TEST, TEST, Configuration("1x1", "1", "1"), now, (judged,), pairs=pairs
     )
@@ -121,7 +120,7 @@ def test_a_slow_run_that_stayed_open_does_not_become_the_baseline():
 
 def test_a_regression_is_accepted_by_naming_its_run():
     steady = [run(number, 100) for number in range(1, 9)]
-    regressed = run(9, 80, regressed=True)
+    regressed = run(9, 80, "regression")
     assert verdict([*steady, regressed], 80).status == "regression"
     named = verdict([*steady, regressed], 80, named=True)
     assert named.status != "regression"
@@ -154,6 +153,9 @@ def test_a_tolerated_loss_that_a_duet_measured_is_accepted():
     slow = [run(number, 85) for number in range(9, 12)]
     slow[0] = run(9, 85, pairs=(Pair(-0.01, -0.01),))
     assert verdict([*steady, *slow], 85).status != "regression"
+    # A duet that a budget had ended before it was decided has found nothing tolerable.
+    slow[0] = run(9, 85, "inconclusive", pairs=(Pair(-0.01, -0.01),))
+    assert verdict([*steady, *slow], 85).status == "regression"
 
 
 def test_one_accepted_step_does_not_blind_the_rule():
