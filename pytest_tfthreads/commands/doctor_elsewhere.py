@@ -28,5 +28,6 @@ def add_to(commands: Commands) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     raise CommandError(
         f"doctor looks at a Linux machine and measures on it, and this is {sys.platform}: "
-        f"{NEEDS_LINUX}. Run it on the machine that is to measure; the commands that only read saved runs work here"
+        f"{NEEDS_LINUX}. Run it on the machine that is to measure; the commands that only read "
+        "saved runs work here"
     )

@@ -181,11 +181,11 @@ class SessionResults:
         lines = self._run_results.measurements(verbose=verbose)
         # Of a run that was refused, pytest's error is all that there is to say.
         was_refused = exitstatus == pytest.ExitCode.USAGE_ERROR and not lines
+        was_interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if self._must_judge() and not was_refused:
-            told = [*self._notes, *self._run_results.notes_of_judgement]
-            notes = [f"  {note}" for note in told]
+            notes = [f"  {note}" for note in self._all_notes()]
             judgement = self._run_results.judgement(
-                self._settings.policy, was_interrupted=exitstatus == pytest.ExitCode.INTERRUPTED
+                self._settings.policy, was_interrupted=was_interrupted
             )
             lines += [*([""] if lines else []), *judgement, *notes]
         lines += self._run_results.advice(self._settings.seed, verbose=verbose)
@@ -202,7 +202,8 @@ class SessionResults:
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
-        for line in [*lines, *self._annotations()]:
+        annotations = [] if was_refused else self._annotations(was_interrupted)
+        for line in [*lines, *annotations]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -262,6 +263,10 @@ class SessionResults:
             )
             self._unwritten[message] = None
 
+    def _all_notes(self) -> list[str]:
+        """What is to be said below the verdicts, by this process and by those that measured."""
+        return list(dict.fromkeys([*self._notes, *self._run_results.notes_of_judgement]))
+
     def _content(self) -> RunContent:
         """For the report, as this run ends."""
         # Not at the top: most runs write none.
@@ -273,11 +278,7 @@ class SessionResults:
                 source=f"tests of {self._config.rootpath.name}",
                 commit=comparing.commit_of(self._config),
                 complete=self._is_complete(),
-                notes=(
-                    *self._notes,
-                    *self._run_results.notes_of_judgement,
-                    *self._leasing.warnings(),
-                ),
+                notes=(*self._all_notes(), *self._leasing.warnings()),
             )
         )
         storage = comparing.storage_of(self._config)
@@ -315,8 +316,10 @@ class SessionResults:
             ]
         return []
 
-    def _annotations(self) -> list[str]:
+    def _annotations(self, was_interrupted: bool) -> list[str]:
         if os.environ.get("GITHUB_ACTIONS") != "true" or not self._must_judge():
+            return []
+        if was_interrupted and not self._run_results.verdicts:
             return []
         return self._run_results.judgement_as_annotations(self._settings.policy, self._notes)
 

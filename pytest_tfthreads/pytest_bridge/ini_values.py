@@ -19,7 +19,8 @@ _SWITCHES = ("tf_threads_duet",)
 def text_of(config: pytest.Config, name: str) -> str | None:
     """The value as the option of the same name takes it; None where nothing is said.
 
-    A boolean switches on, with the option's own default (empty text), or off. Raises `ConfigError`.
+    A boolean switches on, with the option's own default (empty text), or off ("off"). Raises
+    `ConfigError`.
     """
     return _text(_value(config, name), name)
 
@@ -43,7 +44,7 @@ def _text(value: object, name: str) -> str | None:
     if isinstance(value, bool):
         if name not in _SWITCHES:
             raise _unfit(name, value, "a boolean")
-        return "" if value else None
+        return "" if value else "off"
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, list):

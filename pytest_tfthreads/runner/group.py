@@ -25,7 +25,7 @@ from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.attempts import Attempts
 from pytest_tfthreads.pytest_bridge.gate import Gate
-from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.options import BASELINES_COMMIT, Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.abreast import Abreast
@@ -408,15 +408,21 @@ class Isolation:
         """By node id, of those that were run; each is judged by the rule that it was run for."""
         runs: dict[str, IsolatedRun] = {}
         for item_run in (name for one in item_runs for name in one.names):
+            if item_run.is_cut_short:
+                continue
             first = item_run.measured_as
             duet = duets.get(item_run.item.nodeid)
             measured = self._results.measured(item_run, cost, duet)
             if measured is not None and gate is not None:
                 beside = besides.get(item_run.item.nodeid)
                 verdicts = self._verdicts(item_run, measured.measurement, gate, duet, beside)
-                measured = replace(measured, verdicts=verdicts)
+                notes = self._orders.notes
                 if beside is not None and beside.duet is not None:
-                    measured = replace(measured, duet=beside.duet.to_json(), notes=beside.notes)
+                    measured = replace(measured, duet=beside.duet.to_json())
+                    notes += beside.notes
+                elif self._baseline is not None:
+                    notes += tuple(self._baseline.notes)
+                measured = replace(measured, verdicts=verdicts, notes=notes)
             if measured is not None:
                 known = None if first is None else runs[first.item.nodeid].measured
                 if known is not None and known.traces is not None:
@@ -496,7 +502,10 @@ class Isolation:
         if self._baseline is None:
             return judged(test, measurement, item_run, gate, beside)
         assert duet is not None, f"{test} was measured without its baseline"
-        verdicts = gate.judge_duet(test, measurement, item_run.case, duet)
+        verdicts: tuple[Verdict, ...] = gate.judge_duet(test, measurement, item_run.case, duet)
+        if self._settings.duet == BASELINES_COMMIT:
+            named = gate.judge(test, measurement, item_run.case)[0].named
+            verdicts = tuple(replace(verdict, named=named) for verdict in verdicts)
         advice = self._ended.get(item_run.item.nodeid, "")
         return with_advice(verdicts, advice) if advice else verdicts
 

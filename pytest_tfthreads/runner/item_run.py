@@ -80,6 +80,7 @@ class ItemRun:
         self.processes = case.processes or settings.processes
         self.runs: list[Launched] = []
         self.goes_on = True
+        self.is_cut_short = False  # ended before all was known of it that is to be known
         self.ending: BaseException | None = None  # with which it asks the session to end
         self.aliases: list[ItemRun] = []  # the same configuration under other names
         self.measured_as: ItemRun | None = None  # the one of which it is an alias
@@ -203,6 +204,7 @@ class ItemRun:
         What plugins sent, and warnings, are told once, with that one.
         """
         self.measured_as = measured
+        self.is_cut_short = measured.is_cut_short
         self.runs, self.goes_on, self.ending = measured.runs, measured.goes_on, measured.ending
         self._uses_benchmark = measured._uses_benchmark
         self._reports = [

@@ -26,6 +26,11 @@ from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 
 _PAIR = 2  # of a duet
+_NO_COVERAGE = (
+    "tests with the marker do not count for coverage here: they may be measured side by side, and "
+    "only one of the two sides could be traced. They count with --tf-threads-duet=off, and in a "
+    "run without --benchmark-compare and --tf-threads-duet"
+)
 
 
 class Orders:
@@ -46,6 +51,14 @@ class Orders:
     def is_interactive(self) -> bool:
         """Whether tests have the terminal to themselves, for a debugger."""
         return is_interactive(self._config)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the summary should know of how tests are run."""
+        is_left_out = _may_be_in_a_duet(self._config, self._settings) and options_of_run(
+            self._config
+        )
+        return (_NO_COVERAGE,) if is_left_out else ()
 
     def granted(self, item_run: ItemRun) -> int:
         """How many CPUs it runs on."""

@@ -262,6 +262,17 @@ def test_under_xdist(project):
     assert project.leftovers == (0, [])
 
 
+def test_what_is_to_be_known_of_the_other_side_is_told_under_xdist_too(project):
+    (project.path / ".gitignore").write_text("_version.py\n")
+    code = "from work._version import version\n" + product(QUICK_MS)
+    project.write("src/work/__init__.py", code)
+    project.write("tests/test_it.py", TEST.replace("import product", "import work as product"))
+    project.commit("a package")
+    project.write("src/work/_version.py", "version = '1'")
+    assert project.run("--tf-threads-duet=HEAD", "-n2") == 0
+    assert project.told.count("src/work/_version.py: written by a build, and not in git") == 1
+
+
 @pytest.mark.parametrize("path", ["tests", "tests/test_it.py::test_work"])
 def test_run_from_above_the_repository_or_by_a_link(project, path):
     project.write("src/product.py", product(SLOW_MS))

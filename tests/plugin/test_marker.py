@@ -466,6 +466,7 @@ def test_ini_values_of_their_natural_types(suite):
     settings = read(suite, "tf_threads = {intra = [1, 2], inter = 1}\ntf_threads_duet = false")
     assert [config.id for config in settings.configs] == ["intra1-inter1", "intra2-inter1"]
     assert settings.duet is None
+    assert not settings.duet_if_open
     settings = read(suite, "tf_threads = {intra = 1, instances = [1, 'fill']}")
     assert [config.id for config in settings.configs] == [
         "intra1-interauto-x1",

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from builders import flat
+
 SOURCE = """
 @pytest.mark.benchmark(warmup=False, max_time=0.001)
 @pytest.mark.tf_threads(intra=[1, 2])
@@ -127,6 +129,30 @@ def test_coverage_counts_marked_tests_and_leaves_rounds_alone(suite, args, monke
     assert "test_it.py::test_measured[intra1-interauto]|run" in contexts
     assert "test_it.py::test_marked[intra2-interauto]|run" in contexts
     assert "test_it.py::test_in_the_same_process[intra2-interauto]|run" in contexts
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_where_marked_tests_do_not_count_for_coverage_this_is_told_once(suite, args):
+    pytest.importorskip("pytest_cov")
+    suite.write(
+        """
+        import helper
+
+        @pytest.mark.benchmark(max_time=0.001)
+        @pytest.mark.tf_threads(intra=[1, 2])
+        def test_measured(benchmark):
+            benchmark(helper.work)
+        """,
+        helper="def work():\n    a = 1\n    b = a\n    return b\n",
+    )
+    asked = ("--cov=helper", "--cov-report=json", *args)
+    for more, is_told in (((), True), (("--tf-threads-duet=off",), False)):
+        result = suite.run(*asked, "--benchmark-compare", *more, subprocess=True)
+        assert flat(result).count("tests with the marker do not count for coverage") == is_told
+        totals = json.loads((suite.path / "coverage.json").read_text())["totals"]
+        assert (totals["missing_lines"] == 3) is is_told
+    result = suite.run("--benchmark-compare", *args, subprocess=True)  # nobody asks for coverage
+    assert "for coverage" not in flat(result)
 
 
 def test_coverage_run_counts_marked_tests(suite):

@@ -138,6 +138,29 @@ def test_first(benchmark, tf_threads):
     assert len(benchmarks) == 2
 
 
+@pytest.mark.parametrize(
+    "more", [(), ("--tf-threads-search", "--tf-threads=1x1,2x1"), ("--tf-threads-group=1",)]
+)
+def test_what_a_failure_cut_short_is_measured_in_full_if_the_run_goes_on(suite, more):
+    pytest.importorskip("pytest_rerunfailures")
+    suite.write(
+        ATTEMPTS
+        + """
+@pytest.mark.benchmark(warmup=False, max_time=0.001)
+@pytest.mark.tf_threads(intra=[1, 2], inter=1)
+def test_first(benchmark, tf_threads):
+    benchmark(int)
+    assert tf_threads.intra == 2 or attempt("first") > 0
+"""
+    )
+    args = ("--reruns=1", "-x", "--tf-threads-seed=1", *more)
+    result, benchmarks = suite.results(*args, processes=3)
+    assert "failed" not in result.parseoutcomes()
+    processes = [len(one["extra_info"]["tf_threads"]["processes"]) for one in benchmarks.values()]
+    assert len(processes) >= 2
+    assert set(processes) == {3}
+
+
 RECIPE = """
 from _pytest.runner import runtestprotocol
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from importlib.metadata import version
 
 import pytest
@@ -393,6 +394,26 @@ def test_no_annotations_elsewhere(sleeps, monkeypatch):
     assert annotations(compare(sleeps)) == []
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
     assert annotations(compare(sleeps)) == []
+
+
+def test_a_run_that_is_refused_or_interrupted_is_no_gate_that_judged_nothing(sleeps, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = sleeps.run("--benchmark-compare=9999", "--tf-threads-fail-on=no-baseline")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert annotations(result) == []
+    sleeps.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        def test_sleeps():
+            raise KeyboardInterrupt
+        """
+    )
+    result = compare(sleeps)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "the run was interrupted before a test was judged" in flat(result)
+    assert annotations(result) == []
 
 
 def test_notices_and_warnings_on_github(sleeps, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from builders import TWO_TESTS, flat
 from git_projects import git
 from pytest_tfthreads.core.contention import Contention
-from pytest_tfthreads.core.gate.duet import INTERPRETERS
+from pytest_tfthreads.core.gate.duet import INTERPRETERS, LOOKS
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -306,6 +306,91 @@ def test_budget_ends_a_duet_that_is_not_likely_to_close_and_says_what_would_help
     assert statuses == {"inconclusive"}
     assert five.executor.seconds <= 30
     assert "more would have decided it" in told or "did not decide it" in told
+
+
+def test_a_duet_that_is_allowed_more_pairs_may_have_them(five):
+    """Within a budget, for which it would have gone on if it could."""
+    noise = [1.0, 1.05, 0.95, 1.04]
+    five.script = lambda process: 0.01 if process.is_baseline else 0.01 * noise[process.number % 4]
+    result = gate(five, "-k", "[0-", "--tf-threads-budget=10m", "--tf-threads-max-processes=6")
+    (verdict,) = {verdict["pairs_to_decide"] for verdict in five.verdicts.values()}
+    assert 6 < verdict <= LOOKS[-1]
+    assert (
+        f"{PAIRS} pairs did not decide it, and it would take about {verdict}: a larger "
+        f"--tf-threads-max-processes ({LOOKS[-1]} at the most)"
+    ) in flat(result)
+
+
+MIXED = """
+@pytest.mark.tf_threads(1, 1)
+def test_work(benchmark):
+    benchmark(sum, range(10))
+
+@pytest.mark.parametrize("number", range(30))
+@pytest.mark.tf_threads(1, 1)
+def test_result(number):
+    pass
+"""
+
+
+def test_tests_that_measure_nothing_have_no_share_in_the_budget(project):
+    project.uses_benchmark = lambda test: test == "test_work"
+    project.write(MIXED)
+    git(project.path, "commit", "-aqm", "mixed")
+    project.run("--benchmark-save=mixed", processes=FIRST_LOOK).assert_outcomes(passed=31)
+    noise = [1.0, 1.02, 0.98, 1.01]
+    project.script = lambda process: (
+        0.01 if process.is_baseline else 0.0104 * noise[process.number % 4]
+    )
+    for more in ((), ("--tf-threads-share=off",)):
+        result = gate(project, "--tf-threads-budget=40", *more)
+        assert "1 test to judge, about" in flat(result)
+        # A duet of 12 pairs takes 34 s.
+        assert (
+            "--tf-threads-budget"
+            not in flat(result)
+            .partition("test session starts")[2]
+            .partition("within --tf-threads-budget")[2]
+        )
+        assert project.executor.counts["test_work at the baseline", 1, 1] > PAIRS
+
+
+LATE = """
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker("tf_threads")
+"""
+
+
+@pytest.mark.parametrize("wanted", ["--benchmark-compare", "--tf-threads-duet=HEAD"])
+def test_tests_that_are_marked_late_are_planned_for_together(project, wanted):
+    """Also where the first of them is skipped."""
+    source = TWO_TESTS.replace("@pytest.mark.tf_threads(1, 1)", "")
+    project.write("@pytest.mark.skip\ndef test_skipped(benchmark): pass\n" + source)
+    project.pytester.makeconftest(LATE)
+    git(project.path, "add", "conftest.py")
+    git(project.path, "commit", "-aqm", "late")
+    project.run("--benchmark-save=late", processes=FIRST_LOOK).assert_outcomes(passed=2, skipped=1)
+    project.script = lambda process: 0.01 if process.is_baseline else 0.013
+    result = project.run(wanted, processes=FIRST_LOOK)
+    result.assert_outcomes(failed=2, skipped=1)
+    assert "2 tests to judge, about" in flat(result)
+    assert set(judged(project).values()) == {("regression", "side by side")}
+
+
+def test_who_names_a_run_accepts_its_speed_whoever_judges(project):
+    """So that no later run has to name the run again."""
+    project.script = slower(0.2)
+    project.run("--benchmark-save=slow", processes=FIRST_LOOK)
+    for args in (["--benchmark-compare=0002"], ["--benchmark-compare=0002", "--tf-threads-duet"]):
+        project.script = lambda process: 0.0102 if process.is_baseline else 0.0104
+        project.run(*args, processes=FIRST_LOOK)
+        assert project.verdicts[FAST]["judged_by"] == "side by side"
+        assert project.verdicts[FAST]["named"]
+    project.run("--benchmark-compare=0002", "--tf-threads-duet=HEAD", processes=FIRST_LOOK)
+    assert not project.verdicts[FAST]["named"]  # the user has named another baseline
+    gate(project)
+    assert not project.verdicts[FAST]["named"]
 
 
 def test_budget_by_ini_key_and_what_is_no_time(scripted):

@@ -53,10 +53,13 @@ def combined(stored: Sequence[Verdict], beside: Sequence[Verdict]) -> tuple[Verd
     """The verdicts that stand, metric by metric.
 
     Those of the duet, but for what saved runs settled and the duet did not refute: a metric that
-    was not asked about may be undecided when the other is decided.
+    was not asked about may be undecided when the other is decided. Who named the saved run has
+    named it for both.
     """
     return tuple(
-        mine if is_open(theirs) or mine.status == "regression" else theirs
+        replace(mine, named=theirs.named)
+        if is_open(theirs) or mine.status == "regression"
+        else theirs
         for theirs, mine in zip(stored, beside, strict=True)
     )
 

@@ -86,6 +86,7 @@ ENOUGH_RUNS = 10
 
 ENOUGH_S = 0.5
 """A process that measured for less may owe its speed to the state that a CPU happened to be in."""
+_NO_CORRECTION = ("measuring side by side (--tf-threads-duet), which needs no correction",)
 
 ChangeOfSpeed = Annotated[float, Within(-1)]
 """As a share; all that can be lost is -1."""
@@ -293,7 +294,9 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
     """
     ratio = judged.ratio
     log_ratio = ratio.log_ratio
-    status = _borne_out(judged, status_of(ratio, tolerance, errors, beyond), tolerance, beyond)
+    corrected = status_of(ratio, tolerance, errors, beyond)
+    status = _borne_out(judged, corrected, tolerance, beyond)
+    is_unbelieved = corrected == "regression" and status == "inconclusive"
     detectable = detectable_loss(ratio, tolerance, errors, beyond)
     shown_width = ratio.half_width(1 - errors.passed)
     change = Change(
@@ -310,13 +313,17 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         unit=judged.now.unit,
         now=_speed(judged.now, judged.metric),
         tolerance=tolerance,
-        reason=_reason(judged, status, change, tolerance, detectable),
+        reason=_unbelieved(judged, change)
+        if is_unbelieved
+        else _reason(judged, status, change, tolerance, detectable),
         judged_against=judged.against,
         baseline=_speed(judged.then, judged.metric),
         change=change,
         detectable=detectable,
         corrected=judged.corrected,
-        advice={"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
+        advice=_NO_CORRECTION
+        if is_unbelieved
+        else {"improvement": judged.advice, "inconclusive": judged.remedies}.get(status, ()),
         rule=_rule(tolerance) if status == "regression" else "",
         measured=change_from_log(judged.measured_log_ratio) if judged.corrected else None,
         named=judged.named,
@@ -513,16 +520,10 @@ def _configuration(measurement: Measurement) -> str:
 def _reason(
     judged: Judged, status: str, change: Change, tolerance: float, detectable: float
 ) -> str:
-    measured = change_from_log(judged.measured_log_ratio)
     if status in ("regression", "improvement"):
         text = _taken_apart(judged, change)
     elif status == "pass":
         text = f"{signed_percent(change.value)}; a loss of {round_percent(tolerance)} is ruled out"
-    elif judged.corrected and change.high < -tolerance < measured:
-        text = (
-            f"{_taken_apart(judged, change)}; but as measured {signed_percent(measured)}, and a "
-            "correction for the machine's speed makes no loss out of nothing"
-        )
     else:
         text = (
             f"{_taken_apart(judged, change)}; too noisy to tell from a tolerated "
@@ -531,6 +532,16 @@ def _reason(
     if status in ("regression", "inconclusive"):
         text += _others(judged)
     return text + _shift(judged)
+
+
+def _unbelieved(judged: Judged, change: Change) -> str:
+    """Why a regression by the corrected speeds is none."""
+    measured = signed_percent(change_from_log(judged.measured_log_ratio))
+    text = (
+        f"{_taken_apart(judged, change)}; but as measured {measured}, and a correction for the "
+        "machine's speed makes no loss out of nothing"
+    )
+    return text + _others(judged) + _shift(judged)
 
 
 def _taken_apart(judged: Judged, change: Change) -> str:

@@ -29,7 +29,9 @@ def shared_of(item_runs: Sequence[ItemRun]) -> int:
 def end_early(item_runs: Sequence[ItemRun]) -> None:
     """Cut off what comes after that which will end the session: pytest.exit(), -x, --maxfail.
 
-    `item_runs` are all configurations of the test, in the order in which pytest reports them.
+    `item_runs` are all configurations of the test, in the order in which pytest reports them. Where
+    the session goes on after all, as it does if a plugin runs what failed again and it passes,
+    those that were cut short are measured anew.
     """
     session = item_runs[0].item.session
     maxfail = session.config.getoption("maxfail")
@@ -38,4 +40,5 @@ def end_early(item_runs: Sequence[ItemRun]) -> None:
         failed += one.counts_as_failed
         if one.ending is not None or (maxfail and failed >= maxfail):
             for later in item_runs[index + 1 :]:
+                later.is_cut_short |= later.goes_on and len(later.runs) < later.processes
                 later.goes_on = False

@@ -54,4 +54,6 @@ def look_again(
                 rings.run(number, chosen)
                 end_early(item_runs)
             number += 1
+        for one in taking_part:
+            one.is_cut_short |= not one.goes_on and is_suspicious(one)
         taking_part = [one for one in taking_part if one.goes_on]

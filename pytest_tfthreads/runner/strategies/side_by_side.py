@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tfthreads.core.gate.budget import Budget
+from pytest_tfthreads.core.gate.duet import LOOKS
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.two_rules import (
     alone,
@@ -81,14 +82,18 @@ class SideBySide:
         found: dict[str, Beside] = {}
         for item_run in item_runs:
             measurement = self._results.measurement(item_run)
-            if measurement is None or not item_run.goes_on:
+            if measurement is None:
                 continue
             stored = [
                 verdict
                 for one in item_run.names
                 for verdict in gate.judge(collection.nodeid_of(one.item), measurement, one.case)
             ]
-            if any(map(is_open, stored)):
+            if not any(map(is_open, stored)):
+                continue
+            if not item_run.goes_on:
+                item_run.is_cut_short = True
+            else:
                 self._budget.open()
                 beside = self._beside(item_run, stored, gate)
                 found |= {one.item.nodeid: beside for one in item_run.names}
@@ -182,6 +187,11 @@ def end_by(budget: Budget, wanted: int | None, done: int, looks: Sequence[int]) 
         return (
             f"{done} pairs did not decide it, nor would many more: measure on a quieter machine, "
             "or each process for longer (--benchmark-max-time)"
+        )
+    if deciding is None and wanted <= LOOKS[-1]:
+        return (
+            f"{done} pairs did not decide it, and it would take about {wanted}: a larger "
+            f"--tf-threads-max-processes ({LOOKS[-1]} at the most)"
         )
     if deciding is None:
         return (

@@ -289,6 +289,14 @@ def test_a_loss_that_only_the_correction_shows_is_said_to_be_one():
         "39 % slower: CPU work +0.0 %, parallelism −39 % (2.0 → 2.0 cores used); but as measured "
         "+0.0 %, and a correction for the machine's speed makes no loss out of nothing"
     )
+    assert found.advice == (
+        "measuring side by side (--tf-threads-duet), which needs no correction",
+    )
+    # So too where the loss may be within the tolerance, but not all of it.
+    found = corrected(-0.06, 0.0, sd=0.01)
+    assert -0.05 < found.change.high < -0.02
+    assert found.status == "inconclusive"
+    assert "makes no loss out of nothing" in found.reason
     # Where a loss was measured, or the interval reaches what is tolerated, it is only noise.
     for one in (corrected(-0.2, -0.2, sd=0.15), corrected(-0.06, 0.0, sd=0.05)):
         assert one.status == "inconclusive"
