@@ -46,7 +46,7 @@ FailureKind = Literal[
     "never-together",
 ]
 """How a process ended that could not tell itself; others are outcomes of replies."""
-KilledFor = Literal["time-out", "descriptors", "garbled", "unreadable", "abandoned"]
+KilledFor = Literal["time-out", "descriptors", "garbled", "unreadable", "stuck", "abandoned"]
 """Why we killed a process, or would have: what it sent is no message, or no answer."""
 # Kinds of ends that a test brings about itself.
 _BY_TEST: tuple[FailureKind, ...] = ("crashed", "timed-out", "out-of-memory", "exited")
@@ -82,6 +82,7 @@ class Ending:
     output: str  # last output that pytest had captured
     log: str  # what went past pytest: fatal tracebacks, stacks, native output
     unreadable: str = ""  # what is wrong with its answer, if that is why
+    stuck: str = ""  # why it could not go on, if that is why
 
 
 WROTE_TO_US = (
@@ -174,6 +175,10 @@ def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
                 "(tensorflow#32454); use inter=2 or more."
             )
         return "timed-out", text
+    if ending.killed_for == "stuck":
+        return "misconfigured", (
+            f"The measuring process could not go on when it was told to, {after}: {ending.stuck}."
+        )
     if ending.killed_for == "garbled":
         return "garbled", f"{WROTE_TO_US} Its process could not answer and ended {after}."
     if ending.killed_for == "unreadable":

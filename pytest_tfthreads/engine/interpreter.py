@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -85,6 +86,9 @@ class Listener(Protocol):
 
     def stopped(self) -> None:
         """All its threads stand still, until it is told to go on."""
+
+    def stuck(self, why: str) -> None:
+        """It was told to go on, and cannot: it stands still for good."""
 
     def ended(self, code: int, max_rss_bytes: int) -> None:
         """It was waited for; nothing of it is left."""
@@ -196,7 +200,8 @@ class Interpreter:
     def _have_guard_go_on(self) -> None:
         """Somebody may have stopped it, even before it had an interpreter to guard."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(PermissionError):  # this process is another user's by now
+                self._process.send_signal(signal.SIGCONT)
 
     def preload(self, wish: Preload, sys_path: Sequence[str]) -> Preloaded:
         """Have it import modules of the project; later, have it look at itself again.
@@ -259,6 +264,8 @@ class Interpreter:
             self._listeners[pid].started(pid)
         elif body["kind"] == "stopped":
             self._listeners[pid].stopped()
+        elif body["kind"] == "stuck":
+            self._listeners[pid].stuck(body["why"])
         else:
             self._listeners.pop(pid).ended(body["code"], body["max_rss_bytes"])
 

@@ -198,6 +198,7 @@ class _Connected:
         self._ran_s = 0.0
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
         self._killed_for: KilledFor | None = None
+        self._stuck = ""  # why it cannot go on
         self._oom_kills = oom_kills()
         with self.answers.theirs as theirs:
             fds = [theirs.fileno(), self._log.fileno(), *terminal]
@@ -214,6 +215,10 @@ class _Connected:
 
     def stopped(self) -> None:
         self._is_stopped = True
+        self._rests_since_s = time.monotonic()
+
+    def stuck(self, why: str) -> None:
+        self._stuck = why
         self._rests_since_s = time.monotonic()
 
     def ended(self, code: int, max_rss_bytes: int) -> None:
@@ -285,7 +290,12 @@ class _Connected:
     @property
     def is_at_rest(self) -> bool:
         """Whether there is nothing to wait for: it stands still, has answered, or never will."""
-        return self._is_stopped or not self.answers.is_open or self._end is not None
+        return (
+            self._is_stopped
+            or bool(self._stuck)
+            or not self.answers.is_open
+            or self._end is not None
+        )
 
     @property
     def is_lost(self) -> bool:
@@ -293,7 +303,8 @@ class _Connected:
         if self.interpreter.is_dead:
             return True
         reply = self.answers.reply
-        return not self.answers.is_open and (reply is None or reply.sample is None)
+        can_say_more = self.answers.is_open and not self._stuck
+        return not can_say_more and (reply is None or reply.sample is None)
 
     def follow(
         self, timeout_s: float | None, pulse: Callable[[], None] | None = None
@@ -324,8 +335,11 @@ class _Connected:
             self.answers.read_all_there_is()
             return
         if self._end is None and self.answers.is_open:
-            self._show_stacks()
-            self._kill("time-out")
+            if self._stuck:
+                self._kill("stuck")
+            else:
+                self._show_stacks()
+                self._kill("time-out")
         # It has answered, or can answer no more: it should be about to end.
         grace_s = _GRACE_S if self.answers.reply is not None else _SILENT_GRACE_S
         self._until(grace_s, lambda: self._end is not None)
@@ -389,6 +403,7 @@ class _Connected:
             max_rss_bytes=max_rss_bytes,
             killed_for=self._killed_for or self.answers.fault,
             unreadable=self.answers.problem,
+            stuck=self._stuck,
             inter=terms.inter or terms.cpu_count,
             oom_kills=None if now is None or self._oom_kills is None else now - self._oom_kills,
             output="\n".join(output for output in outputs if output),

@@ -46,6 +46,7 @@ MessageKind = Literal[
     # an interpreter to pytest, "ready" first:
     "started",
     "stopped",
+    "stuck",
     "ended",
     "preloaded",
     # a measuring process to pytest:

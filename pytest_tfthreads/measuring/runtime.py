@@ -54,9 +54,13 @@ class Runtime:
     def set_pools(self) -> None:
         """Pin the process and set both pools.
 
-        Raises `MisconfiguredError` where the runtime runs already.
+        Raises `MisconfiguredError` where the runtime runs already, or the process may not run on
+        its CPUs.
         """
-        linux.pin(self._cpus)
+        try:
+            linux.pin(self._cpus)
+        except linux.UnmovableError as error:
+            raise MisconfiguredError(f"the process cannot be pinned to {error}") from error
         self._before = linux.thread_names()
         # Until the start, because code that configures TensorFlow may start the runtime too.
         self._naming.enter_context(linux.main_thread_named(_POOL_NAME))

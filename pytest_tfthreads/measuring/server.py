@@ -317,13 +317,20 @@ class Server:
             )
 
     def _continue(self, pid: int, cpus: Sequence[int] | None) -> None:
-        if cpus is not None:
-            linux.pin(cpus, pid)
-        with contextlib.suppress(ProcessLookupError):
-            if os.getpgid(pid) == pid:
-                os.killpg(pid, signal.SIGCONT)
-            else:
-                os.kill(pid, signal.SIGCONT)
+        """Have it go on, on these CPUs; where that cannot be, its client is told and decides."""
+        try:
+            if cpus is not None:
+                linux.pin(cpus, pid)
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(pid) == pid:
+                    os.killpg(pid, signal.SIGCONT)
+                else:
+                    os.kill(pid, signal.SIGCONT)
+        except linux.UnmovableError as error:
+            self._tell(self._measuring[pid].client, "stuck", {"pid": pid, "why": str(error)})
+        except PermissionError:
+            why = "it has become another user's, and cannot be sent SIGCONT"
+            self._tell(self._measuring[pid].client, "stuck", {"pid": pid, "why": why})
 
     def _reap(self) -> None:
         while (change := _change_of_a_child()) is not None:

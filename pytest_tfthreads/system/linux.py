@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from pytest_tfthreads.core.format import ranges
 from pytest_tfthreads.system.originals import ORIGINALS
 
 # A real-time signal that no common library uses; asks a process for the stacks of its threads.
@@ -23,6 +25,20 @@ _TASKS = "/proc/self/task"
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 _PATIENCE_S = 5.0  # for processes that were killed to be gone
 _NAP_S = 0.001
+_WHY_UNMOVABLE = {
+    errno.EINVAL: (
+        "none of them may be used any more: since the run began, its cgroup, its container or its "
+        "affinity mask was given other CPUs"
+    ),
+    errno.EPERM: (
+        "the process is another user's, as it is when a test gives up its rights, and moving it "
+        "takes CAP_SYS_NICE"
+    ),
+}
+
+
+class UnmovableError(Exception):
+    """A process cannot run on the CPUs that it is given; the message says why."""
 
 
 def die_with_parent(parent_pid: int, number: int = signal.SIGKILL) -> None:
@@ -154,15 +170,29 @@ def pin(cpus: Sequence[int], pid: int | None = None) -> None:
     """Pin every thread of a process, and of its children, to these CPUs; new threads inherit it.
 
     Without a `pid` it is this process. Threads that a running process starts meanwhile may escape:
-    stop it first.
+    stop it first. A child that may not be moved, as one of another user, stays where it is. Raises
+    `UnmovableError` where the process itself may not.
     """
-    tasks = f"/proc/{pid or 'self'}/task"
+    try:
+        _pin_threads(cpus, pid)
+    except OSError as error:
+        why = _WHY_UNMOVABLE.get(error.errno or 0, error.strerror)
+        raise UnmovableError(f"CPUs {ranges(cpus)}: {why}") from error
+    _pin_children(cpus, pid)
+
+
+def _pin_threads(cpus: Sequence[int], pid: int | None) -> None:
     with contextlib.suppress(FileNotFoundError):  # it has ended
-        for task in ORIGINALS.listdir(tasks):
+        for task in ORIGINALS.listdir(f"/proc/{pid or 'self'}/task"):
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task), cpus)
-        for child in children(pid):
-            pin(cpus, child)
+
+
+def _pin_children(cpus: Sequence[int], pid: int | None) -> None:
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            _pin_threads(cpus, child)
+        _pin_children(cpus, child)
 
 
 def stop() -> None:

@@ -43,6 +43,7 @@ def ending(code, killed_for=None, oom_kills=0, log=""):
         (-signal.SIGABRT, "garbled", 0, "garbled", "The test wrote to a file descriptor"),
         (-signal.SIGABRT, "time-out", 0, "timed-out", "The measuring process hung"),
         (-signal.SIGKILL, "time-out", 0, "timed-out", "The measuring process hung"),
+        (-signal.SIGKILL, "stuck", 0, "misconfigured", "could not go on when it was told to"),
         (-signal.SIGKILL, None, 1, "out-of-memory", "by the kernel for lack of memory"),
         (-signal.SIGKILL, None, None, "out-of-memory", "probably by the kernel"),
         (-signal.SIGKILL, None, 0, "crashed", "killed by SIGKILL"),

@@ -128,6 +128,25 @@ def test_one_whose_interpreter_was_given_up_elsewhere_is_lost():
     interpreter.close([process])
 
 
+def test_one_that_cannot_go_on_is_lost_and_says_why():
+    interpreter = SharedStub()
+    process = MeasuringProcess(lambda: interpreter, ORDER, None, ())
+    interpreter.tell("stopped")
+    process.set_up_on((0,))
+    process.send_on((1,), None)
+    interpreter.tell("stuck")
+    wait_for_all([process])
+    assert process.is_lost
+    interpreter.tell("ended")
+    assert not process.wait()
+    assert process.result.kind == "misconfigured"
+    assert process.result.message.endswith("CPUs 1: why.")
+    interpreter.close([process])
+
+
+NEWS = {"stopped": b"!", "stuck": b"?", "ended": b"."}
+
+
 class SharedStub:
     """An interpreter of several processes, each of which says that it is ready and stops."""
 
@@ -148,14 +167,26 @@ class SharedStub:
         process.started(len(self._processes))
 
     def tell(self, what, pid=None, **_):
-        """To its processes nothing; of them, that the next one in turn has stopped."""
-        if what == "stopped":
-            self._theirs.send(b"!")
+        """To its processes nothing; of them, that the next one in turn has stopped or is stuck, or
+        that the first one has ended.
+        """
+        if what in NEWS:
+            self._theirs.send(NEWS[what])
 
     def read(self):
-        self.connection.sock.recv(1)
-        running = [one for one in self._processes if not one.is_at_rest]
-        running[0].stopped()
+        news = self.connection.sock.recv(1)
+        if news == NEWS["ended"]:
+            self.measuring[0].close()
+            self._processes[0].ended(-9, 0)
+            return
+        running = next(one for one in self._processes if not one.is_at_rest)
+        if news == NEWS["stopped"]:
+            running.stopped()
+        else:
+            running.stuck("CPUs 1: why")
+
+    def read_until(self, done, seconds):
+        assert done()
 
     def close(self, processes):
         self.is_dead = True

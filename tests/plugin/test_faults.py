@@ -208,6 +208,17 @@ def test_tensorflow_that_was_touched_before(suite, monkeypatch):
     assert "before its threads could be set" in flat(result)
 
 
+def test_cpus_that_were_taken_away_before_a_process_starts(suite, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1020})
+    suite.write("@pytest.mark.tf_threads(intra=1)\ndef test_it(): pass")
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    text = flat(result)
+    assert "misconfigured: " in text
+    assert "cannot be pinned to CPUs 1020: none of them may be used any more" in text
+    assert "Traceback" not in text
+
+
 def test_module_that_collects_otherwise_there(suite):
     suite.write(
         """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,41 @@ def test_busy(benchmark):
     for _, _, (different, size) in stamps(suite):
         assert different >= 2
         assert size == 1
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv") or len(os.sched_getaffinity(0)) == 1,
+    reason="another user's process takes root, and setpriv; to move it takes two CPUs",
+)
+def test_processes_of_other_users_are_no_harm(suite):
+    """As root of a container, which may not move other users' processes (CAP_SYS_NICE)."""
+    suite.write(
+        """
+        import os, subprocess, time
+
+        @pytest.fixture
+        def database():
+            with subprocess.Popen(["sleep", "60"], user=65534) as process:
+                yield
+                process.kill()
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (1, 2)])
+        def test_child(benchmark, database):
+            benchmark(time.sleep, 0.001)
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (1, 2)])
+        def test_itself(benchmark):
+            os.setuid(65534)
+            benchmark(time.sleep, 0.001)
+        """
+    )
+    result = suite.pytester.run(
+        *("setpriv", "--bounding-set=-sys_nice", sys.executable, "-m", "pytest"),
+        *("-p", "no:cacheprovider", "--tf-threads-timeout=60", SHORT),
+    )
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["*CPUs *: the process is another user's*"])
+    result.stdout.no_fnmatch_line("*interpreter that starts measuring processes died*")
 
 
 def test_those_that_end_badly_leave_the_others_to_go_on(suite):

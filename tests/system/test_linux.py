@@ -1,6 +1,10 @@
+import errno
 import os
+import signal
 import subprocess
 import sys
+
+import pytest
 
 from pytest_tfthreads.system import linux
 
@@ -24,3 +28,77 @@ def test_children_are_those_of_a_process_and_not_their_own():
             assert linux.children(grandchild) == []
         finally:
             os.kill(grandchild, 9)
+
+
+@pytest.fixture
+def family():
+    """The ids of a process and of its child, which sleep."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, "a child"], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        child = int(parent.stdout.readline())
+        try:
+            yield parent.pid, child
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def refusing(monkeypatch, error, *refused):
+    """Have the kernel refuse to move these processes, as other users' say."""
+    move = os.sched_setaffinity
+
+    def sched_setaffinity(pid, cpus):
+        if pid in refused:
+            raise OSError(error, os.strerror(error))
+        move(pid, cpus)
+
+    monkeypatch.setattr(os, "sched_setaffinity", sched_setaffinity)
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EINVAL])
+def test_a_child_that_may_not_be_moved_stays_where_it_is(family, monkeypatch, error):
+    parent, child = family
+    before = os.sched_getaffinity(child)
+    refusing(monkeypatch, error, child)
+    one = [min(before)]
+    linux.pin(one, parent)
+    assert os.sched_getaffinity(parent) == set(one)
+    assert os.sched_getaffinity(child) == before
+
+
+def test_children_below_one_that_may_not_be_moved_are_moved(family, monkeypatch):
+    parent, child = family
+    refusing(monkeypatch, errno.EPERM, parent)
+    one = [min(os.sched_getaffinity(child))]
+    monkeypatch.setattr(linux, "children", {None: [parent], parent: [child], child: []}.get)
+    before = os.sched_getaffinity(0)
+    try:
+        linux.pin(one)
+    finally:
+        os.sched_setaffinity(0, before)
+    assert os.sched_getaffinity(child) == set(one)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (errno.EPERM, "the process is another user's"),
+        (errno.EINVAL, "none of them may be used any more"),
+        (errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+)
+def test_why_a_process_itself_cannot_be_moved_is_told(family, monkeypatch, error, why):
+    refusing(monkeypatch, error, family[0])
+    with pytest.raises(linux.UnmovableError, match=f"^CPUs 0-1,3: {why}"):
+        linux.pin([0, 1, 3], family[0])
+
+
+def test_cpus_that_the_machine_lacks_are_refused_by_the_kernel_itself():
+    with pytest.raises(linux.UnmovableError, match=r"^CPUs 1020: none of them"):
+        linux.pin([1020])
+
+
+def test_one_that_has_ended_is_no_matter():
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    linux.pin(os.sched_getaffinity(0), ended.pid)
