@@ -150,7 +150,8 @@ class Interpreter:
         if run:
             where = (home.python, home.cwd, home.sys_path, home.deal)
             what = (*where, flags, preload, takes_projects)
-            ours = rendezvous.meet(rendezvous.address(run, environment, *what), start)
+            name = rendezvous.address(run, environment, *what)
+            ours = None if name is None else rendezvous.meet(name, start)
         self._is_shared = ours is not None
         if ours is None:
             ours, theirs = socket.socketpair()

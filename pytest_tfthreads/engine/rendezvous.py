@@ -16,7 +16,9 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_tfthreads.system import linux
 
@@ -27,16 +29,24 @@ _LOGIN_SCOPE = re.compile(r"/session-[^/]*\.scope")
 _BACKLOG = 256
 _NAP_S = 0.02
 _PATIENCE_S = 10
+# ENOSYS is musl's answer, whatever the kernel has.
+_NO_SUCH_THING = (errno.ENOENT, errno.ENOSYS)
+_T = TypeVar("_T")
 
 
-def address(run: str, environment: Mapping[str, str], *what: object) -> str:
+def address(run: str, environment: Mapping[str, str], *what: object) -> str | None:
     """The name that workers have in common whose interpreters would be the same.
 
     `what` describes the interpreter beside its `environment`, in JSON's types; what it inherits
-    unseen counts too.
+    unseen counts too. None where some of that is hidden from this process: another worker's may
+    be the same or not.
     """
     variables = {name: text for name, text in environment.items() if name not in _OF_A_LOGIN}
-    known = json.dumps([run, variables, *what, _inherited()], sort_keys=True)
+    try:
+        inherited = _inherited()
+    except OSError:
+        return None
+    known = json.dumps([run, variables, *what, inherited], sort_keys=True)
     return f"\0pytest-tfthreads-{hashlib.sha256(known.encode()).hexdigest()}"
 
 
@@ -78,18 +88,34 @@ def is_own(connection: socket.socket) -> bool:
 
 
 def _inherited() -> list[object]:
-    """What a process has from the one that starts it, beside directory and environment."""
+    """What a process has from the one that starts it, beside directory and environment.
+
+    Raises `OSError` where some of that is hidden.
+    """
     status = Path("/proc/self/status").read_text()
     return [
         [os.getuid(), os.geteuid(), os.getgid(), sorted(os.getgroups())],
         [line for line in status.splitlines() if line.startswith(("Umask", "Cap", "Seccomp"))],
         sorted(os.sched_getaffinity(0)),
-        [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)],
+        [os.getpriority(os.PRIO_PROCESS, 0), _if_any(lambda: os.sched_getscheduler(0))],
         [
             resource.getrlimit(getattr(resource, name))
             for name in sorted(dir(resource))
             if name.startswith("RLIMIT_")
         ],
-        _LOGIN_SCOPE.sub("/session.scope", Path("/proc/self/cgroup").read_text()),
-        [os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES],
+        _LOGIN_SCOPE.sub("/session.scope", _if_any(Path("/proc/self/cgroup").read_text) or ""),
+        {name: _if_any(partial(os.readlink, f"/proc/self/ns/{name}")) for name in _NAMESPACES},
     ]
+
+
+def _if_any(read: Callable[[], _T]) -> _T | None:
+    """What this reads; None where the kernel or the C library has no such thing.
+
+    Nobody differs in it then. Raises `OSError` where the thing is there, but hidden.
+    """
+    try:
+        return read()
+    except OSError as error:
+        if error.errno in _NO_SUCH_THING:
+            return None
+        raise

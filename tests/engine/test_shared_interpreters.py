@@ -1,6 +1,7 @@
 """One interpreter for several users: who meets whom, and that it ends with the last of them."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -253,6 +254,35 @@ def test_who_leaves_a_shared_one_is_not_warned_that_it_still_runs(tmp_path, leas
     )
     assert "still running" not in user.stderr
     all_end([int(user.stdout)])
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOSYS, errno.EACCES])
+@pytest.mark.parametrize("what", ["sched_getscheduler", "/proc/self/cgroup", "/proc/self/ns/uts"])
+def test_what_is_not_there_is_the_same_and_what_is_hidden_may_not_be(
+    enter, monkeypatch, number, what
+):
+    """The C library musl has no sched_getscheduler; sandboxes lack other parts."""
+
+    def unless(read):
+        def maybe(place, *args, **kwargs):
+            if what in (read.__name__, str(place)):
+                raise OSError(number, os.strerror(number), what)
+            return read(place, *args, **kwargs)
+
+        return maybe
+
+    if what == "sched_getscheduler":
+        monkeypatch.setattr(os, what, unless(os.sched_getscheduler))
+    else:
+        monkeypatch.setattr(os, "readlink", unless(os.readlink))
+        monkeypatch.setattr(Path, "read_text", unless(Path.read_text))
+    first, second = enter(), enter()
+    assert started(first)
+    assert (started(second) is None) is (number != errno.EACCES)
+    for one in (first, second):
+        one.wait_until_ready()
+        assert one.forkable
+        one.close()
 
 
 def test_names_that_somebody_else_has_are_left_alone(monkeypatch):
