@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from pytest_tfthreads.commands.saved import named_files
@@ -14,4 +15,4 @@ def commits_of(options: argparse.Namespace) -> Commits:
     """Of the repository that holds the storage, or the first of the files that are named."""
     files = named_files(options)
     place: Path = files[0].parent if files else options.storage
-    return commits_around(place) if place.is_dir() else Commits()
+    return commits_around(place) if os.path.isdir(place) else Commits()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -86,7 +87,7 @@ def _recommend(options: argparse.Namespace) -> int:
 def _is_test(text: str, storage: Path) -> bool:
     """Whether the only argument is a test, since no saved run is meant by it."""
     if "::" in text:
-        return not Path(text).exists()
+        return not os.path.exists(text)
     if not text.strip() or text.isdecimal() or text.endswith(".json"):
         return False
     try:

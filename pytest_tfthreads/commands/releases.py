@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,7 +163,7 @@ def _report(options: argparse.Namespace, over: Over) -> None:
         page = html_report.render(over, failing).encode("utf-8", errors="replace")
         write_page(options.html, page, _HTML)
     storage = options.storage or Path(STORAGE)
-    if options.storage is not None or storage.is_dir():
+    if options.storage is not None or os.path.isdir(storage):
         kept = keep(over, storage)
         if kept is not None:
             tell(f"steps are kept in {kept}, for `pytest-tfthreads history` and reports")

@@ -69,10 +69,15 @@ class Storage:
         if not text.strip():
             raise BaselineError(f"the name of a saved run is empty; {self._what_there_is()}")
         path = Path(text)
-        if path.is_dir():
+        if os.path.isdir(path):  # path.is_dir() raises where it may not look
             raise BaselineError(f"{text} is a directory, no saved run; {self._what_there_is()}")
         *directory, name = path.parts
-        if path.is_file() or len(directory) > 1 or path.is_absolute() or name.endswith(".json"):
+        if (
+            os.path.isfile(path)
+            or len(directory) > 1
+            or path.is_absolute()
+            or name.endswith(".json")
+        ):
             return [path]
         try:
             files = f"{name.rstrip('*')}*.json"

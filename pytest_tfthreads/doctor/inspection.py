@@ -6,6 +6,7 @@ gives `None` where the file is not there: containers and virtual machines hide m
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pytest_tfthreads.doctor.checks import Clock, Facts, Load, Turbo
 from pytest_tfthreads.system.cpu_counters import cpu_ticks
 from pytest_tfthreads.system.machine import (
     Machine,
+    kernel_folders,
     kernel_text,
     parse_cpu_list,
     read_cpuset,
@@ -42,9 +44,9 @@ def read_facts(machine: Machine, root: Path = ROOT) -> Facts:
         cpuset=read_cpuset(root / "sys/fs/cgroup", root / "proc/self/cgroup"),
         physical=machine.counts.physical,
         quota_cpus=machine.quota_cpus,
-        hides_groups=not (root / "proc/self/cgroup").exists(),
+        hides_groups=not os.path.exists(root / "proc/self/cgroup"),
         is_virtual=is_virtual(root),
-        is_container=any((root / mark).exists() for mark in _CONTAINER_MARKS),
+        is_container=any(os.path.exists(root / mark) for mark in _CONTAINER_MARKS),
         siblings=siblings(root, cpus),
         nodes=nodes(root, cpus),
         last_caches=last_caches(root, cpus),
@@ -95,7 +97,7 @@ def last_caches(root: Path, cpus: Sequence[int]) -> tuple[tuple[int, ...], ...] 
     for cpu in cpus:
         levels = {
             level: folder
-            for folder in sorted((root / _CPUS / f"cpu{cpu}/cache").glob("index*"))
+            for folder in kernel_folders(root / _CPUS / f"cpu{cpu}/cache", "index")
             if (level := _text(folder / "level") or "") in _CACHE_LEVELS
         }
         shared = _cpu_list(_text(levels[max(levels)] / "shared_cpu_list")) if levels else None

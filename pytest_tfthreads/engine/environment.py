@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from pytest_tfthreads import __version__
 
@@ -65,11 +64,13 @@ class Environment:
             raise EnvironmentUnfitError(
                 "python= has to name an interpreter, or the directory of a virtual environment"
             )
-        path = Path(python).expanduser()
-        if path.is_dir():  # a virtual environment
-            path = path / "bin" / "python"
-        if not path.is_file():
-            raise EnvironmentUnfitError(f"there is no interpreter {path}")
+        # Not pathlib's: before Python 3.14 its methods raise where a directory above cannot be
+        # searched, and `expanduser` raises where there is no such user.
+        path = os.path.expanduser(python)
+        if os.path.isdir(path):  # a virtual environment
+            path = os.path.join(path, "bin", "python")
+        if not os.path.isfile(path):
+            raise EnvironmentUnfitError(f"there is no interpreter {path}{_why_unseen(path)}")
         # Not resolved: the link in a virtual environment is what makes it one.
         python = os.path.abspath(path)
         try:
@@ -109,3 +110,14 @@ class Environment:
         if os.path.realpath(told["prefix"]) == os.path.realpath(sys.prefix):
             raise OwnEnvironmentError(f"{python} is the environment that runs these tests")
         return cls(python, tuple(told["path"]), version)
+
+
+def _why_unseen(path: str) -> str:
+    """Why nobody can say whether there is such a file, behind a colon; empty where none is."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        return f": {getattr(error, 'strerror', None) or error}"
+    return ""

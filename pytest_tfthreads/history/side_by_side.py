@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,7 +117,8 @@ def read_kept(storage: Path) -> SideBySide:
     """All that is kept beside the saved runs of a storage; nothing where there is none."""
     kept: list[Steps] = []
     problems: list[str] = []
-    for path in sorted(directory_in(storage).glob(f"*{ENDING}")):
+    directory = directory_in(storage)
+    for path in sorted(directory / name for name in _names_in(directory)):
         try:
             kept.append(decode(Steps, json.loads(path.read_text(encoding="utf-8")), str(path)))
         except DecodeError as error:
@@ -129,5 +131,12 @@ def read_kept(storage: Path) -> SideBySide:
 
 def numbers_in(directory: Path) -> set[int]:
     """Of the files that are there."""
-    names = (path.name.removesuffix(ENDING) for path in directory.glob(f"*{ENDING}"))
+    names = (name.removesuffix(ENDING) for name in _names_in(directory))
     return {int(name) for name in names if name.isascii() and name.isdigit()}
+
+
+def _names_in(directory: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(directory) if name.endswith(ENDING)]
+    except OSError:  # there is none, or it cannot be read
+        return []

@@ -71,8 +71,12 @@ class ProfileWish:
             raise ConfigError(
                 name, f"{text!r} is neither a directory nor, for what regressed only, DIR:regressed"
             )
-        path = start / Path(directory).expanduser()
-        if path.exists() and not path.is_dir():
+        try:
+            path = start / Path(directory).expanduser()
+        except RuntimeError as error:
+            user = directory.partition(os.sep)[0]
+            raise ConfigError(name, f"{directory!r}: nobody knows a home of {user}") from error
+        if os.path.exists(path) and not os.path.isdir(path):
             raise ConfigError(name, f"{path} is no directory; name one, or one that can be made")
         return cls(path, only_regressed=not is_plain)
 

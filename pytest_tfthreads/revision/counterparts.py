@@ -65,7 +65,7 @@ class Counterparts:
         return not any(
             one.name in PACKAGE_DIRECTORIES
             or one in self.prefixes
-            or any((one / mark).exists() for mark in _ENVIRONMENT_MARKS)
+            or any(os.path.exists(one / mark) for mark in _ENVIRONMENT_MARKS)
             for one in inside
         )
 

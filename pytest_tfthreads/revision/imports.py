@@ -190,7 +190,7 @@ class Origins:
     def _place_there(self, name: str, file: str | None) -> Path | None:
         """The file that the other revision has for a module; `file` is the current one."""
         counterpart = self.counterparts.counterpart(Path(file)) if file else None
-        if counterpart is not None and counterpart.is_file():
+        if counterpart is not None and os.path.isfile(counterpart):
             return counterpart
         found = (_module_file(directory, name) for directory in self._sources())
         return next((one for one in found if one is not None), None)
@@ -239,7 +239,7 @@ def _missing_module(problem: str) -> str:
 def _module_file(directory: Path, name: str) -> Path | None:
     place = directory.joinpath(*name.split("."))
     candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
 
 
 def _is_compiled(file: str) -> bool:

@@ -89,7 +89,7 @@ def _link_trees(sys_path: Sequence[str]) -> Iterator[Install]:
         for directory, _, files in os.walk(entry):
             for file in files:
                 link = Path(directory, file)
-                if link.suffix == ".py" and link.is_symlink():
+                if link.suffix == ".py" and os.path.islink(link):
                     within = _without_suffix(link.relative_to(entry))
                     places[".".join(within.parts)] = _without_suffix(Path(os.path.realpath(link)))
         yield Install("setuptools (editable_mode=strict)", places)
@@ -100,8 +100,11 @@ def _linked_packages(sys_path: Sequence[str]) -> Iterator[Install]:
     for entry in dict.fromkeys(sys_path):
         if Path(entry).name not in PACKAGE_DIRECTORIES or not os.path.isdir(entry):
             continue
-        with os.scandir(entry) as files:
-            links = [file for file in files if file.is_symlink()]
+        try:
+            with os.scandir(entry) as files:
+                links = [file for file in files if file.is_symlink()]
+        except OSError:  # nothing is imported from what cannot be read
+            continue
         places = {
             Path(link.name).stem: _without_suffix(Path(os.path.realpath(link))) for link in links
         }

@@ -85,7 +85,7 @@ def bring_version_files(counterparts: Counterparts) -> list[Path]:
     for name in git.names(git.ask(counterparts.top, "ls-files", "-z", *options)):
         source = counterparts.top / name
         target = counterparts.counterpart(source)
-        if not _VERSION_FILE.fullmatch(source.name) or not source.is_file() or target is None:
+        if not _VERSION_FILE.fullmatch(source.name) or not os.path.isfile(source) or target is None:
             continue
         if target.parent.is_dir() and not os.path.lexists(target):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ def _why_none(here: Path, words: str) -> str:
             f"this needs a git repository with a tree checked out, and {here} is in one without: "
             f"{words}\nRun it in a clone, or in a tree that `git worktree add` makes, {other}"
         )
-    pointer = next((dot_git for dot_git in _dot_gits(here) if dot_git.is_file()), None)
+    pointer = next((dot_git for dot_git in _dot_gits(here) if os.path.isfile(dot_git)), None)
     if pointer is not None and "not a git repository" in words:
         return (
             f"{pointer} says that the repository is elsewhere, and git finds none there: {words}\n"
@@ -186,7 +187,8 @@ def _why_none(here: Path, words: str) -> str:
 
 
 def _dot_gits(here: Path) -> Iterator[Path]:
-    yield from (parent / ".git" for parent in (here, *here.parents) if (parent / ".git").exists())
+    dot_gits = (parent / ".git" for parent in (here, *here.parents))
+    yield from (dot_git for dot_git in dot_gits if os.path.exists(dot_git))
 
 
 def _quoted(rev: str) -> str:

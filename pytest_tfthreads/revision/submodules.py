@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +35,11 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
                 f"needs. Get it with `git -C {path} fetch{depth} {remote} {pinned}`."
             )
         # Files, and no repository: there is nothing to register and nothing to remove.
-        if target.resolve() != checkout.resolve() / path:
+        real = os.path.realpath(target)  # target.resolve() raises on a loop of links
+        if real != os.path.join(os.path.realpath(checkout), path):
             raise RevisionError(
                 f"commit {commit} has a link on the way to its submodule {path}, which leads to "
-                f"{target.resolve()}: nothing is written there. Compare with another revision."
+                f"{real}: nothing is written there. Compare with another revision."
             )
         target.mkdir(parents=True, exist_ok=True)
         index.unlink(missing_ok=True)
@@ -65,7 +67,7 @@ def _recorded(tree: Path, commit: str) -> Iterator[tuple[Path, str]]:
 
 
 def _is_initialised(path: Path) -> bool:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return False
     found = git.run(path, "rev-parse", "--show-toplevel")
     return found.code == 0 and Path(found.output.removesuffix("\n")) == path

@@ -278,7 +278,11 @@ def _added(sys_path: Sequence[str]) -> list[str]:
 
 def _packages_in(directory: str) -> set[str]:
     """Top-level packages of a directory of the path; none where it cannot be listed."""
-    return {one.parent.name for one in Path(directory).glob("*/__init__.py")}
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return set()
+    return {one for one in names if os.path.isfile(os.path.join(directory, one, "__init__.py"))}
 
 
 def _is_installed(directory: str) -> bool:

@@ -185,10 +185,19 @@ def kernel_text(file: Path) -> str | None:
         return None
 
 
+def kernel_folders(directory: Path, beginning: str) -> list[Path]:
+    """What a directory of the kernel holds under such names; nothing where it cannot be listed."""
+    try:
+        names = ORIGINALS.listdir(directory)
+    except OSError:
+        return []
+    return sorted(directory / name for name in names if name.startswith(beginning))
+
+
 def read_nodes(nodes: Path) -> dict[int, int]:
     """The NUMA node of each CPU, from a tree like /sys/devices/system/node; empty without one."""
     found = {}
-    for folder in nodes.glob("node*"):
+    for folder in kernel_folders(nodes, "node"):
         number = folder.name.removeprefix("node")
         try:
             cpus = parse_cpu_list(kernel_text(folder / "cpulist") or "")

@@ -243,6 +243,7 @@ def test_names_of_one_configuration_are_no_choice(recommend, tmp_path):
         ((TEST, TEST + "y"), (1, 2), ("test_*",), "2 tests were swept; name one of them as TEST"),
         ((TEST,), (1, 2), ("a.py::test_z",), "'a.py::test_z' is not in it"),
         ((TEST,), (1, 2), ("test_z",), "'test_z' is not in it"),
+        ((TEST,), (1, 2), (f"a.py::test_z[{'x' * 300}]",), "is not in it"),
         ((TEST,), (1, 2), ("0002",), "no saved run"),
         ((TEST,), (1, 2), ("",), "the name of a saved run is empty"),
     ],

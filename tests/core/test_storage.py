@@ -72,6 +72,15 @@ def test_names_of_nothing_and_of_several(root, text, message):
         Storage(root, OWN).find(text)
 
 
+def test_a_name_that_no_file_can_have(root):
+    """As one that this user may not look at, the file is taken as it is, or there is none."""
+    name = "x" * 300
+    with pytest.raises(BaselineError, match=r"no saved run in .* matches"):
+        Storage(root).find(name)
+    for text in (f"{name}.json", f"{root}/{name}"):
+        assert [str(path) for path in Storage(root).find(text)] == [text]
+
+
 def test_a_number_that_nobody_says_is_ours_may_be_several(root):
     with pytest.raises(BaselineError, match=rf"name it by {OWN}/0001 or Linux-CPython-3.9-64bit/"):
         Storage(root).find("0001")

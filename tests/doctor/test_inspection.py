@@ -150,3 +150,14 @@ def test_a_cache_of_no_level(write, level):
 def test_words_for_people_cannot_act_on_a_terminal(write):
     name = f"{CPUS}/cpu0/cpufreq/scaling_governor"
     assert inspection.governors(write({name: "fast\x1b[2J\n"}), (0,)) == ("fast?[2J",)
+
+
+@pytest.mark.parametrize("name", ["absent", "x" * 300])
+def test_of_a_machine_that_hides_all_nothing_is_known(tmp_path, name):
+    """A name that no file can have stands for what nobody may look at."""
+    root = tmp_path / name
+    machine = Machine.read(root)
+    facts = inspection.read_facts(machine, root)
+    assert facts.hides_groups
+    assert not facts.is_container
+    assert facts.last_caches is None

@@ -1,5 +1,6 @@
 """Another environment is asked about itself before anything is run in it."""
 
+import errno
 import os
 import sys
 import venv
@@ -76,6 +77,28 @@ def test_what_must_not_be_executed(tmp_path):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(EnvironmentUnfitError, match="there is no interpreter"):
         Environment.probe(str(tmp_path))
+
+
+def test_the_home_of_nobody():
+    with pytest.raises(EnvironmentUnfitError, match=r"there is no interpreter ~nobody_here/venv$"):
+        Environment.probe("~nobody_here/venv")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG])
+def test_what_nobody_may_look_at(tmp_path, monkeypatch, number):
+    """Root may look everywhere, so the kernel's answer is made up; another is a real one."""
+    place = str(tmp_path / ("venv" if number == errno.EACCES else "x" * 300))
+    look = os.stat
+
+    def stat(path, *args, **kwargs):
+        if number == errno.EACCES and str(path).startswith(place):
+            raise PermissionError(number, os.strerror(number), path)
+        return look(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(EnvironmentUnfitError) as error:
+        Environment.probe(place)
+    assert str(error.value) == f"there is no interpreter {place}: {os.strerror(number)}"
 
 
 def test_without_what_the_plugin_needs(environment, tmp_path):

@@ -108,6 +108,7 @@ def test_what_is_kept_is_read_again_and_what_cannot_be_is_named(tmp_path):
     assert "has a change of 0.1 outside [0.2, 0.2]" in kept.problems[6]
     assert all(f"{number:04}.steps" in one for number, one in enumerate(kept.problems, start=2))
     assert read_kept(tmp_path / "absent").steps == ()
+    assert read_kept(tmp_path / ("x" * 300)).steps == ()  # as where nobody may look
 
 
 def test_a_line_of_two_metrics_takes_each_its_own(tmp_path):

@@ -148,11 +148,23 @@ def test_what_is_no_directory_is_refused(text):
         ProfileWish.parse(text, "--tf-threads-profile", Path("start"))
 
 
-def test_a_directory_that_cannot_be_used_is_a_usage_error(suite):
+@pytest.mark.parametrize(
+    ("directory", "message"),
+    [
+        ("test_it.py", "*/test_it.py is no directory; name one*"),
+        ("~nobody_here/x", "'~nobody_here/x': nobody knows a home of ~nobody_here"),
+    ],
+)
+def test_a_directory_that_cannot_be_used_is_a_usage_error(suite, directory, message):
     suite.write("def test_it():\n    pass\n")
-    result = suite.run("--tf-threads-profile=test_it.py")
+    result = suite.run(f"--tf-threads-profile={directory}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--tf-threads-profile: */test_it.py is no directory; name one*"])
+    result.stderr.fnmatch_lines([f"*--tf-threads-profile: {message}"])
+
+
+def test_a_name_that_no_directory_can_have_is_left_to_those_who_make_it():
+    wish = ProfileWish.parse("x" * 300, "--tf-threads-profile", Path("start"))
+    assert wish.directory == Path("start", "x" * 300)
 
 
 def test_names_of_folders_are_safe_and_differ():

@@ -283,6 +283,15 @@ def test_a_link_on_the_way_to_a_submodule_is_not_followed(nested, tmp_path):
     assert not list(outside.iterdir())
 
 
+def test_a_loop_of_links_on_the_way_to_a_submodule_is_refused_too(nested, tmp_path):
+    """By the operating system, whose errors `Checkout.make` puts into words."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / "vendor").symlink_to("vendor")
+    with open(tmp_path / "lock", "w") as lock, pytest.raises(OSError, match=r"links|exists"):
+        submodules.check_out(nested.head, nested.path, checkout, tmp_path / "index", lock.fileno())
+
+
 def test_inside_a_submodule(nested, temp):
     lib = nested.at(nested.path / "vendor/lib")
     with Checkout.make(lib.path, "HEAD~1", trusted=True) as checkout:

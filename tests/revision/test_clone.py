@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -294,3 +295,9 @@ def test_files_without_a_repository(tmp_path, temp):
     (tmp_path / ".git").mkdir()
     with pytest.raises(RevisionError, match=r"an archive or an image without \.git is none"):
         Repository.holding(tmp_path)
+
+
+def test_a_directory_that_cannot_be_looked_at():
+    """A name that no directory can have stands for one that this user may not search."""
+    with pytest.raises(RevisionError, match=r"git finds none in /xxx.*: fatal: "):
+        Repository.holding(Path("/", "x" * 300))

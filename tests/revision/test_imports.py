@@ -93,6 +93,12 @@ def test_code_that_is_new_since_is_no_mistake(counterparts):
     assert origins.newness({"mypkg": modules["mypkg"]}) == ""
 
 
+@pytest.mark.parametrize("file", ["a.py", f"{'x' * 300}/a.py"])
+def test_a_name_that_no_file_can_have_is_no_mistake(counterparts, file):
+    """It stands for what this user may not look at; of a module it may be anything."""
+    assert mistake(counterparts, {"x" * 300: str(counterparts.top / file)}) == ""
+
+
 # -- what is installed ----------------------------------------------------------------------
 
 

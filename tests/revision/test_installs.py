@@ -1,7 +1,9 @@
 """How build backends install a package editable, and that `sys.path` leads to another tree then."""
 
+import errno
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -205,3 +207,14 @@ def test_nothing_is_taken_for_granted_of_other_tools(counterparts):
     odd = ScikitBuildRedirectingFinder({1: None, "a": 2}, None)
     assert all_installs([], {}, [Odd(), Odd, odd]) == ()
     assert Install("x", {}).roots == []
+
+
+def test_installed_packages_that_cannot_be_read_lead_nowhere(tmp_path, monkeypatch):
+    place = tmp_path / "site-packages"
+    place.mkdir()
+
+    def scandir(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert all_installs([str(place)], {}, []) == ()

@@ -211,6 +211,11 @@ def test_what_is_no_list_of_cpus(tmp_path, text):
     assert read_nodes(tmp_path) == {1: 1}
 
 
+def test_nodes_that_cannot_be_listed_are_not_known(tmp_path):
+    assert read_nodes(tmp_path / "absent") == {}
+    assert read_nodes(tmp_path / ("x" * 300)) == {}  # as where nobody may look
+
+
 @pytest.mark.parametrize(
     "text", ["max 1", "1", "", "1 0", "0 1", "-1 100000", "x y", f"{10**400} 1", "1 2 3", "é ²"]
 )
