@@ -15,6 +15,7 @@ _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _ABBREVIATED_ID = re.compile(r"[0-9a-f]{4,63}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DUET = "--tf-threads-duet="
+_BY_MESSAGE = ":/"  # the latest commit whose message has the text that follows
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,13 @@ class Repository:
         return Found(commit, rev, self._rivals(rev) if trusted else ())
 
     def _commit(self, rev: str) -> str | None:
-        answer = run(self.top, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
+        if rev.startswith(_BY_MESSAGE):  # the whole name is, whatever stands at its end
+            found = self._id(rev)
+            return None if found is None else self._id(f"{found}^{{commit}}")
+        return self._id(f"{rev}^{{commit}}")
+
+    def _id(self, rev: str) -> str | None:
+        answer = run(self.top, "rev-parse", "--verify", "--quiet", rev)
         found = answer.output.removesuffix("\n")
         # "^HEAD" is a revision for git, and no commit.
         return found if answer.code == 0 and _FULL_ID.fullmatch(found) else None

@@ -152,6 +152,31 @@ def test_what_is_no_commit_is_told_as_what_it_is(tree):
     assert "it is a blob" in complaint(tree, tree.git("rev-parse", "HEAD:mypkg/core.py"))
 
 
+def test_ways_of_naming_a_commit_that_git_knows(tree):
+    started = tree.git("rev-parse", "v1.0^{commit}")
+    commit = ("commit", "--quiet", "--allow-empty", "-m")
+    tree.git(*commit, "the fix: not ^{commit}")
+    fixed = tree.head
+    tree.git(*commit, "later")
+    for rev in (":/the fix", ":/^the", ":/ fix: not ", "HEAD^{/the fix}", "HEAD^{/!-later}"):
+        assert find(tree, rev).commit == fixed, rev
+        assert find(tree, rev).name == rev
+    assert find(tree, ":/!-later").commit == tree.git("rev-parse", ":/!-later")
+    assert find(tree, "@{1}").commit == fixed
+    tree.git("switch", "--quiet", "-c", "elsewhere", "v1.0")
+    tree.git("switch", "--quiet", "-")
+    assert find(tree, "@{-1}").commit == started
+    assert find(tree, "@{yesterday}").commit
+
+
+def test_what_a_message_or_the_index_does_not_have(tree):
+    assert "has no commit ':/no such text'" in complaint(tree, ":/no such text")
+    assert "has no commit 'HEAD^{/no such text}'" in complaint(tree, "HEAD^{/no such text}")
+    assert "it is a blob" in complaint(tree, ":mypkg/core.py")
+    assert "it is a blob" in complaint(tree, ":0:mypkg/core.py")
+    assert "is no commit id" in complaint(tree, ":/a", trusted=False)
+
+
 def test_no_commit_yet(tree, tmp_path):
     empty = tree.new(tmp_path / "empty")
     assert "no commit at all" in complaint(empty, "HEAD")
