@@ -11,12 +11,18 @@ from typing import NoReturn
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_lines, tell
 from pytest_tfthreads.commands.parsers import Commands, add_command
-from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, read_runs
+from pytest_tfthreads.commands.saved import (
+    RUN_HELP,
+    add_directory,
+    read_backwards,
+    read_runs,
+    whole,
+)
 from pytest_tfthreads.commands.sweeps import advice, groups_of, is_sweep
 from pytest_tfthreads.core.format import one_line, with_bounds
 from pytest_tfthreads.core.node_ids import matcher
-from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
-from pytest_tfthreads.core.storage import ENOUGH_FOR_DRIFT, Storage
+from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
+from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.sweep.deployment import Deployment, deployment_of, differences
 from pytest_tfthreads.core.sweep.recommendation import Recommendation, aliases_among
 from pytest_tfthreads.platforms import can_measure
@@ -107,16 +113,17 @@ def _named(
 
 def _latest(options: argparse.Namespace, test: str | None) -> tuple[StoredRun, Sequence[str]]:
     """The latest run in which the test was swept: later ones may have a single configuration."""
-    options.runs = []
-    before, last = read_runs(options, ENOUGH_FOR_DRIFT)
-    for run in (last, *reversed(before)):
-        found = _swept(run, test)
-        if found:
-            if run is last:
-                return run, found
-            tell(f"the latest sweep is in {run.label}")
-            return read_run(Path(run.label)), found
-    return last, _refuse(last, test)
+    last = with_test = None
+    for run in read_backwards(options.storage):
+        last = last or run
+        if _swept(run, test) and (swept := whole(run)) is not None:
+            if run is not last:
+                tell(f"the latest sweep is in {run.label}")
+            return swept, _swept(swept, test) or _refuse(swept, test)
+        if with_test is None and test is not None and _meant(run, test):
+            with_test = run
+    assert last is not None, "a storage without runs is an error"
+    return last, _refuse(with_test or last, test)
 
 
 def _swept(run: StoredRun, test: str | None) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from pytest_tfthreads.system.run_index import read_condensed
 
 STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
+_AT_ONCE = 30  # files of a directory that are read backwards
 _Summary = TypeVar("_Summary")
 RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
 
@@ -64,22 +66,62 @@ def read_runs(options: argparse.Namespace, most: int) -> tuple[list[StoredRun], 
     if options.runs:
         *before, last = map(read_run, named_files(options))
         return before, last
-    by_directory = itertools.groupby(_stored(options.storage), key=lambda path: path.parent)
-    paths = [path for _, found in by_directory for path in [*found][-most:]]
+    runs = _of_use([path for found in _directories(options.storage) for path in found[-most:]])
+    runs.sort(key=lambda run: run.moment)
+    while runs:
+        if (latest := whole(runs.pop())) is not None:
+            return runs, latest
+    raise _nothing(options.storage)
+
+
+def read_backwards(storage: Path) -> Iterator[StoredRun]:
+    """All runs of a storage, the latest first, which may lack their single rounds.
+
+    Files are read only as far as runs are asked for: a directory's files have rising numbers, so
+    the latest come last by name. Those that are of no use are told on stderr.
+
+    Raises `CommandError` where there is none.
+    """
+    runs = heapq.merge(
+        *map(_backwards, _directories(storage)[::-1]), key=lambda run: run.moment, reverse=True
+    )
+    latest = next(runs, None)
+    if latest is None:
+        raise _nothing(storage)
+    return itertools.chain([latest], runs)
+
+
+def whole(run: StoredRun) -> StoredRun | None:
+    """The run with its single rounds; None where its file was changed or removed meanwhile."""
+    try:
+        return read_run(Path(run.label))
+    except BaselineError as error:
+        _left_out(error)
+        return None
+
+
+def _backwards(paths: Sequence[Path]) -> Iterator[StoredRun]:
+    """The runs of a directory, those that are read at once by time."""
+    for end in range(len(paths), 0, -_AT_ONCE):
+        some = _of_use(paths[max(0, end - _AT_ONCE) : end])
+        some.reverse()  # of the same moment, the one that comes last by name is the latest
+        yield from sorted(some, key=lambda run: run.moment, reverse=True)
+
+
+def _directories(storage: Path) -> list[list[Path]]:
+    """The files of each directory, in the order of their names."""
+    by_directory = itertools.groupby(_stored(storage), key=lambda path: path.parent)
+    return [[*found] for _, found in by_directory]
+
+
+def _of_use(paths: Sequence[Path]) -> list[StoredRun]:
     runs = []
     for one in read_condensed(paths):
         if isinstance(one, BaselineError):
             _left_out(one)
         else:
             runs.append(one)
-    runs.sort(key=lambda run: run.moment)
-    while runs:
-        last = runs.pop()
-        try:
-            return runs, read_run(Path(last.label))
-        except BaselineError as error:  # it was changed or removed meanwhile
-            _left_out(error)
-    raise _nothing(options.storage)
+    return runs
 
 
 def read_summaries(

@@ -1,5 +1,6 @@
 """`pytest-tfthreads recommend`: what it prints is read by the programs that it is for."""
 
+import datetime as dt
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import yaml
 
 from pytest_tfthreads.cli import main
 from pytest_tfthreads.commands import recommend as command_module
+from pytest_tfthreads.commands.saved import whole
 from pytest_tfthreads.core.hosts import Host
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.sweep.deployment import Deployment, differences
@@ -55,7 +57,7 @@ def measured(threads, machine=HERE, factors=(1, 1, 1)):
     return Measurement(pools, pools, (CPU,), "fork", 4, "images", samples, machine)
 
 
-def save(path, tests=(TEST,), counts=(1, 2), machine=HERE, factors=(1, 1, 1)):
+def save(path, tests=(TEST,), counts=(1, 2), machine=HERE, factors=(1, 1, 1), when="2026-11-02"):
     benchmarks = [
         {
             "fullname": f"{test}[intra{count}-inter1]",
@@ -75,7 +77,7 @@ def save(path, tests=(TEST,), counts=(1, 2), machine=HERE, factors=(1, 1, 1)):
         for count in counts
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    run = {"benchmarks": benchmarks, "machine_info": {}, "datetime": "2026-11-02"}
+    run = {"benchmarks": benchmarks, "machine_info": {}, "datetime": when}
     path.write_text(json.dumps(run))
     return str(path)
 
@@ -174,6 +176,73 @@ def test_a_later_run_of_one_configuration_does_not_hide_the_sweep(recommend, tmp
     assert code == 0
     assert json.loads(out)["configuration"] == "intra2-inter1"
     assert "the latest sweep is in .benchmarks/x/0001_sweep.json" in err
+
+
+@pytest.mark.parametrize("named", [(), ("test_x",)])
+def test_a_sweep_is_found_however_many_runs_of_one_configuration_came_later(
+    recommend, tmp_path, named
+):
+    save(tmp_path / ".benchmarks/x/0001_sweep.json")
+    for number in range(2, 70):
+        save(tmp_path / f".benchmarks/x/{number:04}_chosen.json", counts=(2,), when=dated(number))
+    code, out, err = recommend(*named, "--format=json")
+    assert code == 0, err
+    assert json.loads(out)["configuration"] == "intra2-inter1"
+    assert err == "pytest-tfthreads: the latest sweep is in .benchmarks/x/0001_sweep.json\n"
+
+
+def test_of_sweeps_in_several_directories_the_latest_counts(recommend, tmp_path):
+    for number in range(1, 70):
+        counts = {3: (2, 3), 50: (2, 4)}.get(number, (2,))
+        save(tmp_path / f".benchmarks/x/{number:04}_a.json", counts=counts, when=dated(number))
+    save(tmp_path / ".benchmarks/y/0001_sweep.json", when=dated(20))
+    for number in range(2, 70):
+        save(tmp_path / f".benchmarks/y/{number:04}.json", counts=(2,), when=dated(100 + number))
+    _, out, err = recommend("--format=json")
+    assert json.loads(out)["configuration"] == "intra4-inter1"
+    assert "x/0050_a.json" in err
+    (tmp_path / ".benchmarks/x/0050_a.json").unlink()
+    assert "y/0001_sweep.json" in recommend()[2]
+    (tmp_path / ".benchmarks/y/0001_sweep.json").unlink()
+    assert "x/0003_a.json" in recommend()[2]
+
+
+def test_no_older_file_is_read_than_the_sweep_needs(recommend, tmp_path):
+    (tmp_path / ".benchmarks/x").mkdir(parents=True)
+    (tmp_path / ".benchmarks/x/0001_broken.json").write_text("{")
+    for number in range(2, 70):
+        save(tmp_path / f".benchmarks/x/{number:04}_a.json", when=dated(number))
+    assert recommend()[::2] == (0, "")
+    code, _, err = recommend("test_z")
+    assert (code, err.count("left out: .benchmarks/x/0001_broken.json")) == (2, 1)
+
+
+def test_a_test_that_only_older_runs_have_was_not_swept_there(recommend, tmp_path):
+    save(tmp_path / ".benchmarks/x/0001_old.json", [TEST], [1])
+    save(tmp_path / ".benchmarks/x/0002_new.json", ["test_a.py::test_y"], when=dated(9))
+    code, _, err = recommend("test_x")
+    assert (code, "0001_old.json: 'test_x' was not swept" in err) == (2, True), err
+
+
+def test_a_storage_without_runs_is_an_error(recommend, tmp_path):
+    code, out, err = recommend()
+    assert (code, out) == (2, "")
+    assert "there is no saved run in" in err
+
+
+def test_a_sweep_that_is_gone_when_it_is_read_in_full_is_left_out(recommend, tmp_path, monkeypatch):
+    save(tmp_path / ".benchmarks/x/0001_old.json")
+    gone = Path(save(tmp_path / ".benchmarks/x/0002_new.json", when=dated(9)))
+    monkeypatch.setattr(command_module, "whole", lambda run: gone.unlink(True) or whole(run))
+    code, _, err = recommend()
+    assert code == 0, err
+    assert f"left out: {gone.relative_to(tmp_path)}: cannot be read" in err
+    assert "the latest sweep is in .benchmarks/x/0001_old.json" in err
+
+
+def dated(day):
+    """After the day of other runs."""
+    return f"{dt.date(2026, 11, 2) + dt.timedelta(day)}"
 
 
 def _options(directory):
