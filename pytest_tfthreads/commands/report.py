@@ -116,6 +116,7 @@ def _subject(
             tuple(verdicts.get(member.name, ())),
             member.pairs,
             member.traces,
+            took_turns_with_baseline=member.took_turns_with_baseline,
         )
         for member in members
     )

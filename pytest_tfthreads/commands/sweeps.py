@@ -18,8 +18,8 @@ def groups_of(run: StoredRun) -> dict[str, Sequence[StoredMeasurement]]:
 
 
 def is_sweep(members: Sequence[StoredMeasurement]) -> bool:
-    """Those of a duet took turns with their baselines, not with each other."""
-    return len(members) > 1 and not any(one.pairs for one in members)
+    """Whether they took turns with each other, and none with its baseline."""
+    return len(members) > 1 and not any(one.took_turns_with_baseline for one in members)
 
 
 def advice(group: str, members: Iterable[StoredMeasurement]) -> Recommendation | None:

@@ -59,8 +59,10 @@ class StoredMeasurement:
     """A test in a saved run: what was measured, and what was found.
 
     `name` is that of the benchmark in its file. `group` is the same for all configurations of a
-    test. `verdicts` are those of then, `pairs` those of a comparison side by side. `same_as`: id of
-    the configuration as which it was measured, where this is another name of it.
+    test. `verdicts` are those of then, `pairs` those of a comparison side by side.
+    `took_turns_with_baseline`: the measurement is of the processes of those pairs; else it is of
+    others, which took turns with the test's other configurations. `same_as`: id of the
+    configuration as which it was measured, where this is another name of it.
     """
 
     name: str
@@ -71,6 +73,7 @@ class StoredMeasurement:
     pairs: tuple[Pair, ...] = ()
     traces: Traces | None = None
     same_as: str = ""
+    took_turns_with_baseline: bool = False
 
     @property
     def has_regressed(self) -> bool:
@@ -127,6 +130,7 @@ def _together(stored: Sequence[StoredMeasurement]) -> StoredMeasurement:
         ),
         verdicts=tuple(verdict for one in stored for verdict in one.verdicts),
         pairs=tuple(pair for one in stored for pair in one.pairs),
+        took_turns_with_baseline=any(one.took_turns_with_baseline for one in stored),
     )
 
 
@@ -331,8 +335,16 @@ class _Machine:
 
 @dataclass(frozen=True)
 class _Duet:
+    """`took_turns` is not there in runs of earlier versions."""
+
     against: str
     pairs: tuple[Pair, ...]
+    took_turns: bool | None = None
+
+    @property
+    def has_the_measurement(self) -> bool:
+        """Whether the processes of the measurement are those that took turns with the baseline."""
+        return bool(self.pairs) if self.took_turns is None else self.took_turns
 
 
 @dataclass(frozen=True)
@@ -386,6 +398,7 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
         measurement=measurement,
         verdicts=recorded.verdicts,
         pairs=() if recorded.duet is None else recorded.duet.pairs,
+        took_turns_with_baseline=recorded.duet is not None and recorded.duet.has_the_measurement,
         traces=recorded.profile,
         same_as=recorded.same_as,
     )

@@ -284,4 +284,11 @@ class RunResults:
 
 def _as_case(one: MeasuredTest) -> MeasuredCase:
     pairs = tuple(Pair.from_json(pair) for pair in (one.duet or {}).get("pairs", ()))
-    return MeasuredCase(one.nodeid, one.candidate, one.verdicts, pairs, one.traces)
+    return MeasuredCase(
+        one.nodeid,
+        one.candidate,
+        one.verdicts,
+        pairs,
+        one.traces,
+        took_turns_with_baseline=one.took_turns_with_baseline,
+    )

@@ -92,7 +92,7 @@ class MeasuredTest:
         if self.worker:
             recorded["test"] = self.nodeid
         if self.duet is not None:
-            recorded["duet"] = dict(self.duet)
+            recorded["duet"] = {**self.duet, "took_turns": self.took_turns_with_baseline}
         if self.verdicts:
             recorded["verdicts"] = [verdict.to_json() for verdict in self.verdicts]
         if self.traces is not None:

@@ -98,7 +98,11 @@ def subject(test, candidates, statuses=(), pairs=(), search=None, traces=None):
                 verdict(nodeid, one, metric, status, change)
                 for metric in ("throughput", "cpu_efficiency")
             )
-        cases.append(MeasuredCase(nodeid, one, found, tuple(pairs), traces))
+        cases.append(
+            MeasuredCase(
+                nodeid, one, found, tuple(pairs), traces, took_turns_with_baseline=bool(pairs)
+            )
+        )
     compared = recommend(test, candidates) if len(candidates) > 1 and not pairs else None
     return Subject(test, tuple(cases), compared, search)
 

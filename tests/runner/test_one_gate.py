@@ -8,6 +8,7 @@ import pytest
 
 from builders import TWO_TESTS, flat
 from git_projects import git
+from pytest_tfthreads import cli
 from pytest_tfthreads.core.contention import Contention
 from pytest_tfthreads.core.gate.duet import INTERPRETERS, LOOKS
 
@@ -21,6 +22,12 @@ def test_new(benchmark):
     benchmark(sum, range(10))
 """
 )
+SWEEP = """
+@pytest.mark.tf_threads(intra=[1, 2], inter=1)
+def test_sweep(benchmark):
+    benchmark(sum, range(10))
+"""
+BEST = "intra2-inter1"
 FAST, STEADY = "test_fast[intra1-inter1]", "test_steady[intra1-inter1]"
 FIRST_LOOK, PAIRS = 3, 3
 
@@ -96,6 +103,72 @@ def test_weather_fails_no_build_and_a_small_loss_is_found(project):
     assert len(recorded["duet"]["pairs"]) == 2 * PAIRS  # the second look decides
     assert len(recorded["processes"]) == FIRST_LOOK  # the first look: what later runs compare with
     assert not list(project.temporary.glob("*tfthreads*"))
+
+
+@pytest.fixture
+def swept(project):
+    """The repository with a saved run of a test that twice the threads make faster."""
+    project.write(SWEEP)
+    git(project.path, "commit", "-q", "-a", "-m", "a sweep")
+    project.script = lambda process: 0.02 / process.intra
+    project.run("--benchmark-save=second", processes=3).assert_outcomes(passed=2)
+    return project
+
+
+def told(capsys, *command):
+    """What a command makes of saved runs: its exit code, output and complaints."""
+    capsys.readouterr()  # of pytest's runs
+    with pytest.raises(SystemExit) as ending:
+        cli.main([*command])
+    return ending.value.code, *capsys.readouterr()
+
+
+def test_a_sweep_that_is_then_judged_side_by_side_is_a_sweep(swept, capsys):
+    live = gate(swept, "--benchmark-save=third", "--tf-threads-report=live.html")
+    live.assert_outcomes(passed=2)
+    for one in swept.saved["benchmarks"]:
+        recorded = one["extra_info"]["tf_threads"]
+        assert {verdict["judged_by"] for verdict in recorded["verdicts"]} == {"side by side"}
+        assert recorded["duet"]["pairs"]
+        assert recorded["duet"]["took_turns"] is False
+    assert [one["recommendation"]["best"] for one in swept.saved["tf_threads"]["sweeps"]] == [BEST]
+    code, out, err = told(capsys, "recommend", "--format=json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["configuration"] == BEST
+    code, _, err = told(capsys, "report", "-o", "saved.html")
+    assert code == 0, err
+    for page in ("live.html", "saved.html"):
+        text = (swept.path / page).read_text()
+        assert ">Use 2×1<" in text, page
+        assert "The pairs as a table" in text, page
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_configurations_that_took_turns_with_their_baselines_are_no_sweep(swept, capsys, fails):
+    swept.script = lambda process: (
+        ValueError("gone") if fails and process.is_baseline else 0.02 / process.intra
+    )
+    swept.run("--tf-threads-duet=HEAD", "--benchmark-save=third", processes=3)
+    assert swept.saved["tf_threads"]["sweeps"] == []
+    duets = [one["extra_info"]["tf_threads"]["duet"] for one in swept.saved["benchmarks"]]
+    assert [bool(one["problem"]) for one in duets] == [fails] * 2
+    assert [one["took_turns"] for one in duets] == [True] * 2
+    run = max(swept.path.glob(".benchmarks/*/*_third.json"))
+    code, out, err = told(capsys, "recommend", str(run))
+    assert (code, out) == (2, "")
+    assert "no test was swept" in err
+
+
+@pytest.mark.parametrize("duet", ["--benchmark-compare", "--tf-threads-duet=HEAD"])
+def test_why_nothing_is_recommended_is_told_by_the_turns_that_were_taken(swept, duet):
+    swept.write(SWEEP.replace("2]", "'physical/9999']"))  # which is 1 on any machine
+    swept.script = lambda process: 0.02
+    swept.run(duet, "--tf-threads-report=live.html", processes=3)
+    page = (swept.path / "live.html").read_text()
+    is_duet = duet != "--benchmark-compare"
+    assert "The pairs as a table" in page
+    assert ("In a duet each configuration takes turns with its baseline" in page) is is_duet
+    assert ("are the same on this machine, under several names" in page) is not is_duet
 
 
 def test_the_pairs_of_a_duet_have_the_interpreters_of_each_side_in_turn(project):

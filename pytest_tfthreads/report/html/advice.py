@@ -28,7 +28,7 @@ def recommended(subject: Subject) -> Element:
 def _why_not(subject: Subject) -> str:
     if len(subject.cases) == 1:
         return "Measured under one configuration, so there is none to recommend."
-    if any(case.pairs for case in subject.cases):
+    if subject.is_duet:
         return (
             "In a duet each configuration takes turns with its baseline, so they are not "
             "compared with each other."

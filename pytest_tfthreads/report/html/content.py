@@ -35,7 +35,8 @@ class OverReleases:
 class MeasuredCase:
     """One configuration of a test; `verdicts` and `pairs` (of a duet) where it was judged.
 
-    `traces` where they were to be taken, `over` where the test was measured over releases, too.
+    `took_turns_with_baseline`: in the duet, and not with the test's other configurations. `traces`
+    where they were to be taken, `over` where the test was measured over releases, too.
     """
 
     nodeid: str
@@ -44,6 +45,7 @@ class MeasuredCase:
     pairs: tuple[Pair, ...] = ()
     traces: Traces | None = None
     over: OverReleases | None = None
+    took_turns_with_baseline: bool = False
 
     @property
     def measurement(self) -> Measurement:
@@ -62,6 +64,11 @@ class Subject:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         return tuple(verdict for case in self.cases for verdict in case.verdicts)
+
+    @property
+    def is_duet(self) -> bool:
+        """Whether configurations were measured beside their baselines, not beside each other."""
+        return any(case.pairs and case.took_turns_with_baseline for case in self.cases)
 
     @property
     def best(self) -> MeasuredCase | None:

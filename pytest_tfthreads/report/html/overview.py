@@ -103,8 +103,7 @@ def _speeds(subject: Subject) -> list[Element]:
     if best is None:
         text = f"{len(subject.cases)} configurations, "
         # Those of a duet take turns with the other side, which gives verdicts, no recommendation.
-        is_duet = any(case.pairs for case in subject.cases)
-        text += "each beside its baseline" if is_duet else "not compared with one another"
+        text += "each beside its baseline" if subject.is_duet else "not compared with one another"
         return [element("td", text), *(_empty() for _ in range(4))]
     measurement = best.measurement
     throughput, efficiency = measurement.throughput, measurement.cpu_efficiency

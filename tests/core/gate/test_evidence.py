@@ -259,7 +259,7 @@ MAY_BE_MISSING = {
         "confidence",
     },
     "configuration": {"instances"},
-    "duet": set(),
+    "duet": {"took_turns"},
     "effective": set(),
 }
 """By the field that it is in: of older versions, or where there was nothing to record."""
@@ -437,6 +437,24 @@ def test_what_a_trace_says_is_read_from_the_file():
     assert history.trace == Trace(traced.title, None, TRACES.now.profile)
     assert history_of([traced, run("2")], TEST, measurement()).trace is None
     assert Traces.from_json(TRACES.to_json()) == TRACES
+
+
+@pytest.mark.parametrize(
+    ("fields", "took_turns"),
+    [
+        ({}, True),  # of earlier versions
+        ({"pairs": []}, False),
+        ({"took_turns": None}, True),
+        ({"took_turns": True}, True),
+        ({"took_turns": False}, False),
+        ({"took_turns": True, "pairs": []}, True),  # and nothing came of it
+    ],
+)
+def test_whose_turns_the_measurement_took_is_read_from_the_file(fields, took_turns):
+    read = parse_run(json.dumps(saved(duet(**fields))), "x")
+    assert only(read).took_turns_with_baseline is took_turns
+    assert only(read.condensed()).took_turns_with_baseline is took_turns
+    assert not only(run()).took_turns_with_baseline
 
 
 @pytest.mark.parametrize("ours", [measurement().to_json(), duet(pairs=[])], ids=["absent", "empty"])
