@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pytest_tfthreads.core.decode import DecodeError, NotNegative, OneOf, Within, decode, encode
+from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.saved_runs import moment_of
-from pytest_tfthreads.core.stats.change_points import Shift
+from pytest_tfthreads.core.stats.change_points import CONFIDENCE, Shift
+from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR
 from pytest_tfthreads.core.stats.known_changes import Known
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.variants.course import Course
@@ -22,6 +25,8 @@ SCHEMA = 1
 ENDING = ".steps"  # no .json: whatever lists saved runs would take it for one
 _DIRECTORY = "side-by-side"
 _MOST_LOG = 700.0
+_MOST_UNCHANGED = {metric: -math.log1p(-share) for metric, share in Policy().tolerance.items()}
+"""By metric, the logarithm that a step has to be within to be no change that matters."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Step:
     variance: NotNegative
     dof: Annotated[float, Within(0.001)]
     status: Literal["regression", "improvement", "no-change"]
+
+    @property
+    def shift(self) -> Shift:
+        """The same as a change of levels."""
+        return Shift(self.log_ratio, self.variance, self.dof)
 
 
 @dataclass(frozen=True)
@@ -103,9 +113,24 @@ class SideBySide:
             if step.conditions not in conditions or not {step.before, step.after} <= places.keys():
                 continue
             after, by = max(places[step.before]), min(places[step.after])
-            if after < by:
-                shift = Shift(step.log_ratio, step.variance, step.dof)
-                yield Known(after, by, shift, step.status != "no-change")
+            is_change = self._is_change(step)
+            if after < by and is_change is not None:
+                yield Known(after, by, step.shift, is_change)
+
+    def _is_change(self, step: Step) -> bool | None:
+        """None where that is not known.
+
+        `no-change` is by the tolerance of the call of `releases`, which may be any. By a larger
+        one than the history's, a change is one all the same where the step is certainly none of
+        unchanged code; all steps that are kept being chances to err (Bonferroni).
+        """
+        if step.status != "no-change":
+            return True
+        size, shift = abs(step.log_ratio), step.shift
+        if size + shift.half_width(0.5 + CONFIDENCE / 2) < _MOST_UNCHANGED[step.metric]:
+            return False
+        error = FAMILYWISE_ERROR / len(self.steps)
+        return True if size > shift.half_width(1 - error / 2) else None
 
 
 def directory_in(storage: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ pytest.importorskip("ruptures", reason="the extra `report` is not installed")
 
 import builders
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
+from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.history.series import line_of, lines_of, run_of, segmentations_of
 from pytest_tfthreads.history.side_by_side import Step, Steps, directory_in, read_kept
@@ -66,6 +68,36 @@ def test_a_measured_step_stands_between_the_runs_of_its_commits(tmp_path):
     assert changes(tmp_path, runs) == [(1, 3, -0.05, True)]
     write(tmp_path, step("a", "c", 0.001, "no-change"), day=3)
     assert changes(tmp_path, runs) == []
+
+
+def by_a_larger_tolerance(change, half_width):
+    """A step that a call with --tolerance=20% has called none."""
+    of_one = Shift(0.0, variance=1.0, dof=9.0).half_width(0.975)
+    return replace(step("a", "b", change, "no-change"), variance=(half_width / of_one) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "half_width", "then"),
+    [
+        (-0.12, 0.02, [(9, 10, -0.12, True)]),  # certainly a change
+        (0.12, 0.02, [(9, 10, 0.12, True)]),
+        (-0.045, 0.01, [(9, 10, -0.045, True)]),  # beyond the history's tolerance, perhaps
+        (-0.02, 0.06, "found"),  # nobody knows
+        (-0.12, 0.11, "found"),  # the same, where there are so many steps
+        (-0.02, 0.01, []),  # certainly none that matters
+    ],
+)
+def test_what_is_no_change_by_a_larger_tolerance_leaves_no_change_out(
+    tmp_path, change, half_width, then
+):
+    draw = random.Random(1)
+    speeds = [level * math.exp(draw.gauss(0, 0.01)) for level in (100, 70) for _ in range(10)]
+    runs = [run(day, "a" if day <= 10 else "b", one) for day, one in enumerate(speeds, start=1)]
+    found = changes(tmp_path, runs)
+    assert [one[-1] for one in found] == [False]
+    other = step("x", "y", 0.0, "no-change")
+    write(tmp_path, by_a_larger_tolerance(change, half_width), *[other] * 9)
+    assert changes(tmp_path, runs) == (found if then == "found" else then)
 
 
 def test_steps_of_other_lines_commits_and_trees_say_nothing(tmp_path):
