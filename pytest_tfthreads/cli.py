@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from pytest_tfthreads import __version__
 from pytest_tfthreads.commands import bisect, compare, history, listing, recommend, releases, report
 from pytest_tfthreads.commands.errors import CommandError, OutputError
-from pytest_tfthreads.commands.output import flush
+from pytest_tfthreads.commands.output import complain, flush, tell
 from pytest_tfthreads.core.format import one_line
 from pytest_tfthreads.core.saved_runs import BaselineError
 from pytest_tfthreads.core.stats.change_points import ChangesUnavailableError
@@ -23,6 +23,8 @@ USAGE_ERROR = 2
 # As a shell has it: 128 and the signal's number.
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+
+_STANDARD = (0, 1, 2)  # descriptors of input, output and error output
 
 _COMMANDS = (listing, history, compare, report, recommend, releases, bisect)
 _TAKE_PYTESTS = ("bisect", "releases")  # commands that hand on to pytest what follows --
@@ -43,31 +45,52 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code."""
+    _occupy_standard_descriptors()
+    try:
+        sys.exit(_code(arguments))
+    finally:
+        try:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+        except OSError:
+            _forget(sys.stderr)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Else what is opened next gets the number of one that is closed, and children print to it."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor in _STANDARD:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+
+
+def _code(arguments: Sequence[str] | None) -> int:
+    """Run the command; its exit code."""
     try:
         try:
-            code = _run(arguments)
+            return _run(arguments)
         finally:
             flush()  # or it is at exit that a closed pipe is found, and told of
     except BrokenPipeError:
-        _forget_output()
-        sys.exit(CLOSED_PIPE)
+        _forget(sys.stdout)
+        return CLOSED_PIPE
     except OutputError as error:
-        _forget_output()
+        _forget(sys.stdout)
         _tell(str(error))
-        sys.exit(USAGE_ERROR)
+        return USAGE_ERROR
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    sys.exit(code)
+        return INTERRUPTED
 
 
-def _forget_output() -> None:
+def _forget(stream: TextIO | None) -> None:
     """Keep Python from trying again, when it exits, to print what nobody takes."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _tell(error: str) -> None:
-    print(f"pytest-tfthreads: error: {one_line(error)}", file=sys.stderr)
+    tell(f"error: {error}")
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -92,7 +115,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"{self.prog}: error: {one_line(message)} (see {self.prog} -h)\n")
+        complain(f"{self.prog}: error: {one_line(message)} (see {self.prog} -h)")
+        sys.exit(USAGE_ERROR)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -26,7 +27,17 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def tell(what: str) -> None:
     """A line for people on stderr, such as how far the command is."""
-    print(f"pytest-tfthreads: {one_line(what)}", file=sys.stderr, flush=True)
+    complain(f"pytest-tfthreads: {one_line(what)}")
+
+
+def complain(line: str) -> None:
+    """Print to stderr, which may be closed or full, or have nobody who reads it any more.
+
+    That is no reason to lose what was found.
+    """
+    if sys.stderr is not None:  # else `print` would take stdout in its place
+        with contextlib.suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -100,6 +100,38 @@ def test_output_that_cannot_be_written(storage, arguments, shell, told):
     assert (run.returncode, run.stderr) == (2, f"pytest-tfthreads: error: {told}\n")
 
 
+@pytest.mark.parametrize("shell", ["2>&-", "2>&- <&-", "2> /dev/full"])
+def test_what_stderr_does_not_take_is_nowhere_else(storage, shell):
+    storage.save(test_it=1.0)
+    storage.write("0002_broken.json", "{")
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "pytest_tfthreads", *arguments]
+        found = subprocess.run(
+            f"{shlex.join(map(str, command))} {shell}", shell=True, capture_output=True, text=True
+        )
+        return found.returncode, found.stdout, found.stderr
+
+    code, out, err = run("list", "--json", "--storage", storage.path)
+    assert (code, [one["number"] for one in json.loads(out)], err) == (0, [1], "")
+    assert run("list", "--nothing") == (2, "", "")  # by argparse
+    assert run("compare", "one.json") == (2, "", "")
+
+
+def test_a_reader_of_stderr_that_has_ended_takes_no_results_along(storage):
+    storage.save(test_it=1.0)
+    storage.write("0002_broken.json", "{")
+    for arguments, code in (["list", "--storage", storage.path], 0), (["list", "--nothing"], 2):
+        with subprocess.Popen(
+            [sys.executable, "-m", "pytest_tfthreads", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            process.stderr.close()
+            assert (b"nightly" in process.stdout.read()) is (code == 0)
+            assert process.wait() == code
+
+
 def test_output_that_nobody_reads_to_its_end(storage):
     for _ in range(3):
         storage.save(**{f"test_{n}": 1.0 for n in range(300)})

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -625,6 +626,24 @@ def test_ctrl_c_prints_the_tests_that_are_complete(project, eventually, no_lefto
     assert found["not_measured"] == ["test_it.py::test_again[intra1-inter1]"]
     assert found["stopped"] == "interrupted"
     assert git(project.path, "worktree", "list").count("\n") == 0
+
+
+@pytest.mark.parametrize("shell", ["2>&- <&-", "2> >(exec head -n 1 > /dev/null)"])
+def test_tests_are_measured_printed_and_kept_whatever_became_of_stderr(project, shell) -> None:
+    command = [sys.executable, "-m", "pytest_tfthreads", "releases", "v1.0", "v1.2", "--json"]
+    command += [TOLERANT, "--storage=kept", "--", *OF_PYTEST, "-k", "work"]
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(command)} {shell}"],
+        cwd=project.path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    (test,) = json.loads(done.stdout)["tests"]
+    (step,) = test["steps"]["throughput"]
+    assert step["to_previous"]["status"] == "improvement"
+    assert "throughput" in {one.metric for one in read_kept(project.path / "kept").steps}
 
 
 @pytest.mark.parametrize(
