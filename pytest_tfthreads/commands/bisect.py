@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_tfthreads.commands.bisect_sides import COMBINATIONS, Causes, Side, causes, check_places
@@ -29,7 +30,7 @@ from pytest_tfthreads.report.bisection import Bisection, Change, render, to_json
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.line import Line, branch_of
 from pytest_tfthreads.revision.repository import Repository
-from pytest_tfthreads.system.files import why_no_file_in, write_file
+from pytest_tfthreads.system.files import why_no_file_in, why_unwritable, write_file
 from pytest_tfthreads.system.run_index import read_condensed
 
 AT_ONCE = 3
@@ -141,7 +142,10 @@ def _bisect(options: argparse.Namespace) -> int:
         try:
             found = _found(options, state, line, repository, keep, limit)
         except KeyboardInterrupt:
-            tell("interrupted: `pytest-tfthreads bisect --continue` goes on")
+            if keep.latest is not None:
+                tell("interrupted: `pytest-tfthreads bisect --continue` goes on")
+            else:
+                tell("interrupted before anything was measured: nothing is kept of it")
             raise
     except RevisionError as error:
         raise CommandError(str(error)) from error
@@ -224,7 +228,8 @@ def _found(
             at_once = min(AT_ONCE, run.collected.limit - ENDS)
             if at_once < 1:
                 raise CommandError(_TOO_FEW_AT_ONCE)
-            state, stopped = search(state, line, run, keep.write, limit, at_once)
+            with keep.begun(state):
+                state, stopped = search(state, line, run, keep.write, limit, at_once)
             if options.profile and _is_done(state, line):
                 traces = _traced(state, line, run, options.profile)
     return replace(conclusion(state, line, repository, stopped), traces=traces)
@@ -260,6 +265,7 @@ def _begun(
             "name the TEST by its node id, as pytest shows it, such as "
             "'tests/test_it.py::test_it[intra1-inter1]'; or go on with --continue"
         )
+    keep.check()
     bad = named_bad or _COMMIT_OF_HERE
     if good:
         line = Line.between(repository, good, bad)
@@ -272,7 +278,6 @@ def _begun(
         bad=line.commits[-1].id,
         metric=options.metric or METRICS[0],
     )
-    keep.write(state)
     return state, line
 
 
@@ -426,26 +431,51 @@ def _saved_runs(options: argparse.Namespace, test: str) -> Iterator[StoredRun]:
 # -- what is kept ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class StateFile:
-    """The state of the last bisection, in the directory of the repository."""
+    """The state of the last bisection, in the directory of the repository.
+
+    `latest` is what this command has read or written; None while it is still another's.
+    """
 
     path: Path
+    latest: State | None = field(default=None, init=False)
+
+    def check(self) -> None:
+        """Before anything is measured: raises `CommandError` where no state can be written."""
+        if why := why_unwritable(self.path, makes_directories=True):
+            raise CommandError(f"what is found cannot be kept in {self.path}: {why}")
+
+    @contextlib.contextmanager
+    def begun(self, state: State) -> Iterator[None]:
+        """From here on the state is that of this command, though it may be killed.
+
+        Where it ends with nothing measured, as one that cannot be carried out does, the state of
+        the bisection before is put back.
+        """
+        if self.latest is not None:  # it goes on
+            yield
+            return
+        before = self._data()
+        self.write(state)
+        try:
+            yield
+        except (CommandError, KeyboardInterrupt):
+            if before is not None and not (self.latest or state).observed:
+                with contextlib.suppress(CommandError):  # why it ends is worth more
+                    self._write(before)
+                    self.latest = None
+            raise
 
     def write(self, state: State) -> None:
         """Whole or not at all. Raises `CommandError`."""
-        try:
-            self.path.parent.mkdir(exist_ok=True)
-            write_file(self.path, state.to_text().encode())
-        except OSError as error:
-            raise CommandError(
-                f"what was found cannot be kept in {self.path}: {error.strerror}"
-            ) from error
+        self._write(state.to_text().encode())
+        self.latest = state
 
     def read(self) -> State:
         """Raises `CommandError` where there is none."""
         try:
-            return State.from_text(self.path.read_text(encoding="utf-8"))
+            state = State.from_text(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise CommandError(
                 f"there is no bisection to go on with ({self.path}); begin one: bisect TEST "
@@ -455,3 +485,21 @@ class StateFile:
             raise CommandError(
                 f"{self.path} cannot be used: {error}; begin anew: bisect TEST --good=REV"
             ) from error
+        self.latest = state
+        return state
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            write_file(self.path, data)
+        except OSError as error:
+            raise CommandError(
+                f"what was found cannot be kept in {self.path}: {error.strerror}"
+            ) from error
+
+    def _data(self) -> bytes | None:
+        """What is there; None where nothing is, or nothing that can be read."""
+        try:
+            return self.path.read_bytes()
+        except OSError:
+            return None

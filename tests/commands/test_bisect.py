@@ -344,6 +344,58 @@ def test_a_state_that_is_none_is_an_error_that_names_the_file(tmp_path, text) ->
         file.read()
 
 
+def states(tmp_path):
+    """A file with the state of a bisection that was ended, and the state of another."""
+    file = bisect.StateFile(tmp_path / "bisect.json")
+    line = line_of(30)
+    _, before = searched(line, Scripted(line, lambda place: 0.01 + 0.001 * (place > 9)), budget_s=5)
+    file.write(before)
+    return file.path, before, State("another", (), "a", "b", "throughput")
+
+
+def ended(file, ending, state, *later):
+    """Begin with a state, go on to others, and end so; what a kill at the beginning would leave."""
+
+    def run():
+        with file.begun(state):
+            left.append(bisect.StateFile(file.path).read())
+            for one in later:
+                file.write(one)
+            raise ending
+
+    left = []
+    with pytest.raises(ending):
+        run()
+    return left[0]
+
+
+@pytest.mark.parametrize("ending", [CommandError, KeyboardInterrupt])
+def test_a_bisection_that_ends_with_nothing_measured_puts_the_one_before_back(
+    tmp_path, ending
+) -> None:
+    path, before, another = states(tmp_path)
+    text = path.read_bytes()
+    file = bisect.StateFile(path)
+    assert ended(file, ending, another, replace(another, processes=2)) == another
+    assert path.read_bytes() == text
+    assert file.latest is None
+    file = bisect.StateFile(path)
+    ended(file, ending, another, replace(another, observed=before.observed))
+    assert bisect.StateFile(path).read() == replace(another, observed=before.observed)
+    assert file.latest is not None
+
+
+def test_the_first_bisection_and_one_that_goes_on_keep_what_they_have(tmp_path) -> None:
+    path, _, another = states(tmp_path)
+    path.unlink()
+    for _ in ("first", "goes on"):
+        file = bisect.StateFile(path)
+        if path.exists():
+            assert file.read() == another
+        ended(file, KeyboardInterrupt, another)
+        assert bisect.StateFile(path).read() == file.latest == another
+
+
 # -- the command ----------------------------------------------------------------------------------
 
 
@@ -468,6 +520,59 @@ def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) ->
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["test_it.py::test_other", "--good=v1.0"], "ERROR: not found"),
+        ([TEST, "--good=HEAD~2"], "cannot be measured at --good"),
+        ([TEST, "--good=v1.0", "--", "--tf-threads-group=2"], "leaves no place for it"),
+    ],
+)
+def test_what_is_mistyped_leaves_the_bisection_before_as_it_was(
+    project, tmp_path, capsys, arguments, words
+) -> None:
+    kept, _, _ = states(tmp_path)
+    state = project.path / ".git/pytest-tfthreads/bisect.json"
+    state.parent.mkdir()
+    shutil.copy(kept, state)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]
+    assert state.read_bytes() == kept.read_bytes()
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_ctrl_c_while_pytest_collects_keeps_the_bisection_before(
+    project, tmp_path, capsys, monkeypatch, goes_on
+) -> None:
+    _, before, _ = states(tmp_path)
+    state = project.path / ".git/pytest-tfthreads/bisect.json"
+    ends = [git(project.path, "rev-parse", one) for one in ("v1.0", "HEAD")]
+    before = replace(before, test=TEST, good=ends[0], bad=ends[1])
+    bisect.StateFile(state).write(before)
+
+    def interrupted(tests, arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bisect, "PytestRun", interrupted)
+    code, out, err = run(capsys, *(["--continue"] if goes_on else [TEST, "--good=HEAD~3"]))
+    assert (code, out) == (130, "")
+    assert ("bisect --continue` goes on" in err) is goes_on
+    assert ("before anything was measured" in err) is not goes_on
+    assert bisect.StateFile(state).read() == before
+
+
+def test_that_no_state_can_be_written_is_known_before_pytest_starts(
+    project, capsys, monkeypatch
+) -> None:
+    (project.path / ".git/pytest-tfthreads").write_text("no directory")
+    monkeypatch.delattr(bisect, "PytestRun")
+    code, out, err = run(capsys, TEST, "--good=v1.0")
+    assert (code, out) == (2, "")
+    assert "what is found cannot be kept in" in err
+    assert "is no directory" in err
 
 
 def test_without_good_the_latest_saved_run_that_had_not_regressed_is_taken(
