@@ -14,7 +14,7 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines, tell
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
 from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
-from pytest_tfthreads.commands.saved import add_directory
+from pytest_tfthreads.commands.saved import add_directory, current_directory
 from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import Place, Traced
 from pytest_tfthreads.core.bisection import ALIKE, Posterior, Stretch, ends_are_alike, step_of
@@ -132,7 +132,7 @@ def _bisect(options: argparse.Namespace) -> int:
         raise CommandError(f"bisect measures, and this is {sys.platform}: {NEEDS_LINUX}")
     limit = TimeLimit(options.budget)
     try:
-        repository = Repository.holding(Path.cwd())
+        repository = Repository.holding(current_directory())
         _check_directory(options.profile)
         keep = StateFile(repository.common / _DIRECTORY / _STATE)
         good, bad = Side.of(options.good, "--good"), Side.of(options.bad, "--bad")

@@ -93,6 +93,7 @@ def _recommend(options: argparse.Namespace) -> int:
 def _is_test(text: str, storage: Path) -> bool:
     """Whether the only argument is a test, since no saved run is meant by it."""
     if "::" in text:
+        # Not pathlib's, which raises where the name is too long for a file, say.
         return not os.path.exists(text)
     if not text.strip() or text.isdecimal() or text.endswith(".json"):
         return False

@@ -29,7 +29,7 @@ from pytest_tfthreads.commands.pytest_run import PytestRun
 from pytest_tfthreads.commands.released import CURRENT, named
 from pytest_tfthreads.commands.releases_kept import keep
 from pytest_tfthreads.commands.releases_run import WITHOUT_BUDGET, Comparing
-from pytest_tfthreads.commands.saved import STORAGE, to_directory
+from pytest_tfthreads.commands.saved import STORAGE, current_directory, to_directory
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.variants.released import (
@@ -123,7 +123,7 @@ def _releases(options: argparse.Namespace) -> int:
         check_page(options.html, _HTML)
         check_library()
     tolerance = Policy().with_tolerance(options.tolerance).tolerance
-    found = named(options.release, options.last, Path.cwd())
+    found = named(options.release, options.last, current_directory())
     for note in found.notes:
         tell(note)
     interpreters = _interpreters(len(found.releases))
@@ -201,7 +201,7 @@ def _changed(
 def _with_commits(changed: Changed, before: Release, after: Release) -> Changed:
     """Raises nothing: what is not known of commits is left out."""
     try:
-        repository = Repository.holding(Path.cwd())
+        repository = Repository.holding(current_directory())
         head = repository.head
         ids = [head if one.commit is None else one.commit.id for one in (before, after)]
         if ids[0] is None or ids[1] is None:
@@ -214,7 +214,7 @@ def _with_commits(changed: Changed, before: Release, after: Release) -> Changed:
             has_changes=(before.commit is None or after.commit is None) and repository.is_changed,
             versions=changed.versions,
         )
-    except RevisionError as error:
+    except (CommandError, RevisionError) as error:
         tell(f"what lies between {changed.earlier} and {changed.later} is not known: {error}")
         return changed
 

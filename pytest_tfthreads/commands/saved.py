@@ -155,12 +155,31 @@ def _left_out(error: BaselineError) -> None:
 
 
 def _nothing(storage: Path) -> CommandError:
+    where = storage if storage.is_absolute() else current_directory() / storage
     return CommandError(
-        f"there is no saved run in {storage.absolute()}; make one with --benchmark-save, or name "
+        f"there is no saved run in {where}; make one with --benchmark-save, or name "
         "the directory of others with --storage"
     )
 
 
 def to_directory(text: str) -> Path:
-    """The type of --storage."""
-    return Path(text.removeprefix(_FILE_SCHEME))
+    """The type of --storage: a directory that need not be there."""
+    path = Path(text.removeprefix(_FILE_SCHEME))
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # the name is too long, or this user may not look there
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from error
+    return path
+
+
+def current_directory() -> Path:
+    """Raises `CommandError` where somebody has removed it."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise CommandError(
+            f"the current directory cannot be found: {error.strerror}; change into one that is "
+            "there"
+        ) from error

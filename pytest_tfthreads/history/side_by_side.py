@@ -143,7 +143,11 @@ def read_kept(storage: Path) -> SideBySide:
     kept: list[Steps] = []
     problems: list[str] = []
     directory = directory_in(storage)
-    for path in sorted(directory / name for name in _names_in(directory)):
+    try:
+        names = _names_in(directory)
+    except OSError as error:  # this user may not look there
+        return SideBySide(problems=(f"{directory} cannot be used: {error}",))
+    for path in sorted(directory / name for name in names):
         try:
             kept.append(decode(Steps, json.loads(path.read_text(encoding="utf-8")), str(path)))
         except DecodeError as error:
@@ -156,12 +160,16 @@ def read_kept(storage: Path) -> SideBySide:
 
 def numbers_in(directory: Path) -> set[int]:
     """Of the files that are there."""
-    names = (name.removesuffix(ENDING) for name in _names_in(directory))
+    try:
+        names = [name.removesuffix(ENDING) for name in _names_in(directory)]
+    except OSError:  # who writes there is told why that cannot be
+        return set()
     return {int(name) for name in names if name.isascii() and name.isdigit()}
 
 
 def _names_in(directory: Path) -> list[str]:
+    """Of a directory that need not be there; raises `OSError` where nobody may look."""
     try:
         return [name for name in os.listdir(directory) if name.endswith(ENDING)]
-    except OSError:  # there is none, or it cannot be read
+    except (FileNotFoundError, NotADirectoryError):
         return []

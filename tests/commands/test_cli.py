@@ -52,6 +52,41 @@ def test_what_is_wrong_is_said_in_one_line(command, arguments, message):
     assert message in err
 
 
+@pytest.mark.parametrize("name", ["list", "history", "report", "recommend", "releases", "bisect"])
+def test_a_storage_that_cannot_be_looked_at_is_an_error(command, name):
+    code, out, err = command(name, f"--storage={'x' * 300}")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "argument --storage: xxx" in err
+    assert "cannot be read: File name too long" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["list"], ["history"], ["report"], ["recommend"], ["releases", "v1", "v2"]),
+        ["bisect", "test_it.py::test_it", "--good=v1"],
+    ],
+)
+def test_a_current_directory_that_was_removed_is_an_error(
+    command, tmp_path, monkeypatch, arguments
+):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, out, err = command(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the current directory cannot be found" in err
+
+
+def test_a_storage_elsewhere_needs_no_current_directory(command, storage, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "there is no saved run in" in command("list", "--storage", storage.path)[2]
+    storage.save(test_it=1.0)
+    assert command("list", "--storage", storage.path)[::2] == (0, "")
+
+
 def test_json_or_csv(command):
     code, _, err = command("list", "--json", "--csv")
     assert (code, "not allowed with argument" in err) == (2, True)

@@ -224,6 +224,14 @@ def test_a_test_that_only_older_runs_have_was_not_swept_there(recommend, tmp_pat
     assert (code, "0001_old.json: 'test_x' was not swept" in err) == (2, True), err
 
 
+def test_an_id_that_is_too_long_for_a_file_name_is_a_test(recommend, tmp_path):
+    long = f"{TEST}[{'x' * 300}]"
+    save(tmp_path / ".benchmarks/x/0001_a.json", [long])
+    code, out, err = recommend(long, "--format=json")
+    assert code == 0, err
+    assert json.loads(out)["configuration"] == "intra2-inter1"
+
+
 def test_a_storage_without_runs_is_an_error(recommend, tmp_path):
     code, out, err = recommend()
     assert (code, out) == (2, "")

@@ -143,6 +143,18 @@ def test_what_is_kept_is_read_again_and_what_cannot_be_is_named(tmp_path):
     assert read_kept(tmp_path / ("x" * 300)).steps == ()  # as where nobody may look
 
 
+def test_a_storage_that_cannot_be_looked_at_is_a_problem(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", denied)
+    kept = read_kept(tmp_path)
+    assert kept.steps == ()
+    assert kept.problems == (
+        f"{tmp_path / 'side-by-side'} cannot be used: [Errno 13] Permission denied",
+    )
+
+
 def test_a_line_of_two_metrics_takes_each_its_own(tmp_path):
     runs = [run(1, "a", 100), run(2, "b", 100)]
     write(tmp_path, step("a", "b", -0.1), replace(step("a", "b", 0.2, "improvement"),
