@@ -305,7 +305,9 @@ class MarkedTests:
         """How many processes each item takes, if nothing is suspicious."""
         settings = self._settings
         ours = [item for item in items if case_of(item) is not None and not _runs_here(item)]
-        whole = roles.gets_whole_groups(self._config) and not self._config.getoption("usepdb")
+        whole = roles.gets_whole_groups(self._config) and not self._config.getoption(
+            "usepdb", False
+        )
         aliases = self.isolation().aliases(ours) if whole and ours else set()
         traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
         processes = {}
@@ -344,7 +346,7 @@ class MarkedTests:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        if self._abreast is not None or config.getoption("usepdb"):
+        if self._abreast is not None or config.getoption("usepdb", False):
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]
@@ -426,7 +428,7 @@ def _is_ours(item: pytest.Item) -> bool:
 def _runs_here(item: pytest.Item) -> bool:
     """Items that pytest would not run need no process to be skipped in."""
     config = item.config
-    if config.getoption("setuponly") or config.getoption("setupplan"):
+    if config.getoption("setuponly", False) or config.getoption("setupplan", False):
         return True
     if item.get_closest_marker("skip") is not None:
         return True

@@ -307,7 +307,7 @@ class SessionResults:
         wanted = self._settings.profile
         if wanted is None or not self._run_results.has_measurements:
             return []
-        if self._config.getoption("usepdb") or self._config.getoption("trace"):
+        if self._config.getoption("usepdb", False) or self._config.getoption("trace", False):
             return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
         if wanted.only_regressed and not is_asked_for(self._config, self._settings):
             return [

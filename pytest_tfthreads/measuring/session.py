@@ -362,7 +362,7 @@ class MeasuringSession:
             return
         self._has_lent_captures = True
         lent = [fd for fd in (1, 2) if _is_file(fd)]  # a plugin may have put anything there
-        if lent and item.config.getoption("capture") == "fd":
+        if lent and item.config.getoption("capture", "no") == "fd":
             self._say("capturing", {}, lent)
 
     def _say(self, kind: MessageKind, body: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
@@ -426,11 +426,7 @@ class MeasuringSession:
         assert self._item is not None
         if report.when == "call":
             report.duration -= self._turns.off_turn_s
-        self._told.reports.append(
-            self._item.config.hook.pytest_report_to_serializable(
-                config=self._item.config, report=report
-            )
-        )
+        self._told.reports.append(outcomes.serialized(self._item.config, report))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

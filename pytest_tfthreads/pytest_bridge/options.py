@@ -489,7 +489,9 @@ def _profile(config: pytest.Config) -> ProfileWish | None:
 
 def _abreast(config: pytest.Config) -> int | None:
     descriptor: int | None = config.getoption(_ABREAST, None)
-    if descriptor is not None and (config.getoption("usepdb") or config.getoption("trace")):
+    if descriptor is not None and (
+        config.getoption("usepdb", False) or config.getoption("trace", False)
+    ):
         raise pytest.UsageError(
             "a command measures here, and a debugger (--pdb, --trace) would stop it: leave that out"
         )

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pytest
+from _pytest import reports as pytest_reports
 from _pytest.skipping import evaluate_xfail_marks
 
 from pytest_tfthreads.engine.reply import RecordedWarning
@@ -28,9 +29,18 @@ _TOO_LATE = (
 _FINAL = ("passed", "failed", "skipped")
 
 
+def serialized(config: pytest.Config, report: pytest.TestReport) -> Any:
+    """A report as it becomes JSON."""
+    data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    # The hook is pytest's own plugin's, which `-p no:reports` leaves out, and others' for theirs.
+    return pytest_reports.pytest_report_to_serializable(report) if data is None else data
+
+
 def restore(config: pytest.Config, data: Mapping[str, Any]) -> pytest.TestReport:
     """A report as it was before it became JSON."""
     report = config.hook.pytest_report_from_serializable(config=config, data=data)
+    if report is None:  # as above
+        report = pytest_reports.pytest_report_from_serializable(dict(data))
     assert isinstance(report, pytest.TestReport)
     # JSON knows no tuples, but pytest tells a skip by its being one.
     if isinstance(report.longrepr, list):

@@ -180,9 +180,9 @@ class ProgressLine:
         if type(reporter) is not TerminalReporter or config.get_verbosity() < 0:
             return None
         is_shared = (
-            config.getoption("capture") == "no"
-            or config.getoption("usepdb")
-            or config.getoption("trace")
+            config.getoption("capture", "no") == "no"
+            or config.getoption("usepdb", False)
+            or config.getoption("trace", False)
             or _has_live_logs(config)
         )
         return None if is_shared else reporter

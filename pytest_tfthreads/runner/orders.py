@@ -181,13 +181,13 @@ def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
 
 def is_interactive(config: pytest.Config) -> bool:
     """Whether tests have the terminal to themselves, for a debugger."""
-    return bool(config.getoption("usepdb") or config.getoption("trace"))
+    return bool(config.getoption("usepdb", False) or config.getoption("trace", False))
 
 
 @contextlib.contextmanager
 def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]]:
     """The descriptors that the test may use as its own, where its output is not captured."""
-    if config.getoption("capture") == "no":
+    if config.getoption("capture", "no") == "no":
         yield (0, 1, 2)
         return
     manager = config.pluginmanager.getplugin("capturemanager") if interactive else None
