@@ -310,11 +310,12 @@ def gate_of_a_run(rng: random.Random, room: Room) -> None:
         file = room.path / f"{number:04}_x.json"
         file.write_bytes(text_of(rng, mutated(rng, run, paths)))
         files.append(file)
-    runs, problems = gate._read(files)
-    told = gate.Gate(Policy(), 4, runs, rng.random() < 0.5, notes=[*problems.values()])
+    read = gate._read(files, most=rng.randint(1, len(files)))
+    runs, problems = read.runs, [*read.problems, *read.not_ours.values()]
+    told = gate.Gate(Policy(), 4, runs, rng.random() < 0.5, notes=problems)
     told = gate.Gate._told(told.to_text(), Policy(), 4)
     now, case = measurement(rng), Case(ThreadConfig())
-    texts = [*problems.values()]
+    texts = [*problems]
     found = [told.judge(test, now, case) for test in [*(runs[-1].tests if runs else ()), TEST][:3]]
     for throughput, efficiency in found:
         both = [throughput, efficiency]

@@ -121,10 +121,10 @@ def _leased(leases: Leases, options: argparse.Namespace) -> Iterator[None]:
             stack.enter_context(lease(_PURPOSE))
         except LeaseTimeoutError as error:
             holders = "; ".join(map(str, leases.holders())) or "they have left no note"
+            look_only = "" if options.no_measure else ", or look only (--no-measure)"
             raise CommandError(
                 f"others had the CPUs for all of {options.lease_timeout:g} s ({holders}): wait "
-                "for them or end them, or allow more (--lease-timeout), or look only "
-                "(--no-measure)"
+                f"for them or end them, or allow more (--lease-timeout){look_only}"
             ) from error
         yield
 

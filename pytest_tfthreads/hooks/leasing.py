@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.lease_directory import HOW_TO_CHOOSE
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.system.leases.notes import Holder
 from pytest_tfthreads.xdist_bridge.briefing import UNLEASED, WAITING, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution, show
+
+_LONG_S = 60.0
 
 
 class Leasing:
@@ -89,8 +94,8 @@ class Leasing:
         if briefing is None:
             self._progress.erase()
             show(self._config, f"tf_threads: waiting for the CPUs: {names}")
-        else:  # pytest-xdist's workers have no terminal
-            briefing.tell(WAITING, names)
+        elif not in_front or not all(map(_measures_beside, in_front)):
+            briefing.tell(WAITING, names)  # pytest-xdist's workers have no terminal
 
     def _tell_of_no_leases(self, why: str) -> None:
         briefing = read_briefing(self._config)
@@ -98,3 +103,13 @@ class Leasing:
             self._why_unleased[why] = None
         else:
             briefing.tell(UNLEASED, why)
+
+
+def _measures_beside(holder: Holder) -> bool:
+    """Whether the CPUs are another worker's of this run, which has not had them for long.
+
+    Workers measure one after the other, so each waits for the others all the time.
+    """
+    if time.time() - holder.since_s > _LONG_S:
+        return False
+    return linux.parent_of(holder.pid) == os.getppid()

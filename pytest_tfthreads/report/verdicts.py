@@ -134,7 +134,8 @@ def expectation(tests: int, first_s: float, open_s: float, budget_s: float | Non
 def summary(verdicts: Sequence[Verdict]) -> str:
     """One line of counts; it says so when nothing was judged."""
     if judged_nothing(verdicts):
-        return "the gate judged nothing: no measurement has a baseline to compare with"
+        why = "no measurement has a baseline to compare with" if verdicts else "none was measured"
+        return f"the gate judged nothing: {why}"
     return summary_of(verdicts)
 
 
@@ -222,8 +223,8 @@ def open_verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     if not left:
         return []
     return [
-        f"{len(left)} of {len(verdicts)} verdicts are open ({summary_of(left)}): of these nothing "
-        "is known, neither a loss nor that there is none"
+        f"{len(left)} of {len(verdicts)} verdicts are open ({summary_of(left)}): a loss is "
+        "neither found nor ruled out there"
     ]
 
 

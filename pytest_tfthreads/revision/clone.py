@@ -77,7 +77,9 @@ class Clone:
         if not self.remotes:
             return (
                 "This repository has no remote to fetch it from: add one (`git remote add origin "
-                f"URL`) and fetch, or name another revision, {asked_by}REV."
+                f"URL`) and fetch, or name another revision, {asked_by}REV. A commit that was "
+                "amended, rebased or squashed away comes back by no fetch: save a run of the "
+                "commit that took its place."
             )
         revision = Revision.of(rev)
         if start is not None and not self.is_shallow:

@@ -166,6 +166,16 @@ def main_thread_named(name: str) -> Iterator[None]:
         _rename_main_thread(before)
 
 
+def parent_of(pid: int) -> int | None:
+    """The process that a process is a child of; None where there is no such process any more."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()  # what stands before may be any text
+    except OSError:
+        return None
+    return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else None
+
+
 def pin(cpus: Sequence[int], pid: int | None = None) -> None:
     """Pin every thread of a process, and of its children, to these CPUs; new threads inherit it.
 

@@ -140,7 +140,7 @@ def test_one_that_cannot_go_on_is_lost_and_says_why():
     interpreter.tell("ended")
     assert not process.wait()
     assert process.result.kind == "misconfigured"
-    assert process.result.message.endswith("CPUs 1: why.")
+    assert " ".join(process.result.message.split()).endswith("CPUs 1: why.")
     interpreter.close([process])
 
 

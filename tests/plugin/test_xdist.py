@@ -333,6 +333,20 @@ def test_an_end_ends_workers_and_what_they_measure(suite, eventually, all_end, e
     all_end(started)
 
 
+def test_workers_of_a_run_that_wait_for_each_other_say_nothing(suite):
+    source = """
+        import time
+
+        @pytest.mark.parametrize("number", range(3))
+        @pytest.mark.tf_threads(1, 1)
+        def test_work(benchmark, number):
+            benchmark(time.sleep, 0.01)
+        """
+    result = suite.write(source).run("-n2", "--benchmark-max-time=1", processes=2)
+    result.assert_outcomes(passed=3)
+    assert "waiting for the CPUs" not in result.stdout.str()
+
+
 def test_workers_write_nothing(suite, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(suite.path / "summary.md"))
     arguments = ("-n2", "--benchmark-autosave", "--benchmark-storage=saved", SHORT)

@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,3 +103,13 @@ def test_one_that_has_ended_is_no_matter():
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     linux.pin(os.sched_getaffinity(0), ended.pid)
+
+
+def test_the_parent_of_a_process_whatever_its_name_is(tmp_path):
+    assert linux.parent_of(os.getpid()) == os.getppid()
+    named = tmp_path / ") R 1"
+    named.symlink_to(shutil.which("sleep"))
+    with subprocess.Popen([named, "60"]) as process:
+        assert linux.parent_of(process.pid) == os.getpid()
+        process.kill()
+    assert linux.parent_of(process.pid) is None

@@ -280,10 +280,7 @@ def _by_duet(
         verdict,
         rule=(
             f"side by side, a loss is a regression if it is more than {measured} as measured and "
-            f"more than {certain} for certain ({BEYOND} and {MARGIN} of the tolerance): so a loss "
-            "as large as the tolerance is found. Changes are medians over neighbouring turns, so "
-            "that a disturbance of one side hardly counts; figures on the two sides of an arrow "
-            "are of all rounds, with such disturbances, and may differ by more or less"
+            f"more than {certain} for certain ({BEYOND} and {MARGIN} of the tolerance)"
         ),
     )
 
@@ -303,7 +300,12 @@ def _remedies(pairs: int) -> tuple[str, ...]:
 def _with_wider_tolerance(
     verdicts: Sequence[Verdict], ratios: Mapping[str, LogRatio], pass_error: float
 ) -> list[Verdict]:
-    """With the advice to tolerate as much, in one value for the test, as its open verdicts need."""
+    """With the advice to tolerate as much, in one value for the test, as its open verdicts need.
+
+    Where the other metric has regressed, no such value would have let the test pass.
+    """
+    if any(one.status == "regression" for one in verdicts):
+        return list(verdicts)
     tolerances = {}
     for one in verdicts:
         tolerances[one.metric] = f"{100 * one.tolerance:g}%"

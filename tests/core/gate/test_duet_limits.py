@@ -113,10 +113,7 @@ def test_all_that_is_said_of_a_regression():
     )
     assert throughput.rule == (
         "side by side, a loss is a regression if it is more than 3.5 % as measured and more than "
-        "2 % for certain (0.7 and 0.4 of the tolerance): so a loss as large as the tolerance is "
-        "found. Changes are medians over neighbouring turns, so that a disturbance of one side "
-        "hardly counts; figures on the two sides of an arrow are of all rounds, with such "
-        "disturbances, and may differ by more or less"
+        "2 % for certain (0.7 and 0.4 of the tolerance)"
     )
     assert efficiency.reason == (
         "67 % less a CPU-second: CPU work +200 %, wall time +100 %, "
@@ -195,6 +192,10 @@ def test_advice_where_pairs_are_left_and_where_none_are():
     )
     for spread in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         assert advice(spread, 12) == (quieter, tolerate(would_pass(spread), 10))
+    # Of a test that failed by its other metric no tolerance is named that would have let it pass.
+    slow = duet([Pair(0.2 * (-1) ** n, -0.3 + 0.001 * (-1) ** n) for n in range(12)])
+    assert [one.status for one in slow] == ["inconclusive", "regression"]
+    assert slow[0].advice == (quieter,)
     # What passes keeps its tolerance, and what is open too is in the same value.
     tolerance = {"throughput": 0.05, "cpu_efficiency": 0.125}
     assert advice(0.2, 12, tolerance=tolerance) == (quieter, tolerate(would_pass(0.2), 12.5))
