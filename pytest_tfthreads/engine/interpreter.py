@@ -84,6 +84,9 @@ class Listener(Protocol):
 
     def started(self, pid: int) -> None: ...
 
+    def unstarted(self, why: str) -> None:
+        """It could not be started, and never will be."""
+
     def stopped(self) -> None:
         """All its threads stand still, until it is told to go on."""
 
@@ -258,6 +261,9 @@ class Interpreter:
         if body["kind"] == "preloaded":
             self.preloaded = decode(Preloaded, body["preloaded"])
             self._is_importing = False
+            return
+        if body["kind"] == "unstarted":
+            self._starting.popleft().unstarted(body["why"])
             return
         pid = body["pid"]
         if body["kind"] == "started":

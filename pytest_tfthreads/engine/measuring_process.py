@@ -198,6 +198,7 @@ class _Connected:
         self._ran_s = 0.0
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
         self._killed_for: KilledFor | None = None
+        self._unstarted = ""  # why there is no such process
         self._stuck = ""  # why it cannot go on
         self._oom_kills = oom_kills()
         with self.answers.theirs as theirs:
@@ -212,6 +213,10 @@ class _Connected:
     @property
     def pid(self) -> int | None:
         return self._pid if self._end is None else None
+
+    def unstarted(self, why: str) -> None:
+        self._unstarted = why
+        self.ended(0, 0)
 
     def stopped(self) -> None:
         self._is_stopped = True
@@ -320,6 +325,8 @@ class _Connected:
         self._ran_s += self.run_s
         if self._is_stopped and self._end is None:
             return None
+        if self._unstarted:
+            return Failure("interpreter", f"No process can be started: {self._unstarted}")
         return self._answer() or failure.explain(self._ending())
 
     def _answer(self) -> Reply | None:

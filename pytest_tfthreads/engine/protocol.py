@@ -45,6 +45,7 @@ MessageKind = Literal[
     "preload",
     # an interpreter to pytest, "ready" first:
     "started",
+    "unstarted",
     "stopped",
     "stuck",
     "ended",

@@ -10,6 +10,7 @@ the last one it goes too. Its parent, the guard (`engine/guard`), kills what it 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -254,11 +255,15 @@ class Server:
         kind = body.pop("kind")
         if kind == "run":
             sent = SentOrder.from_json(body)
-            pid = self._fork(sent, fds) if sent.start == "fork" else self._spawn(sent, fds)
-            self._measuring[pid] = _Served(client, sent.order.call.interactive)
+            try:
+                pid = self._fork(sent, fds) if sent.start == "fork" else self._spawn(sent, fds)
+            except OSError as error:  # its client is told, and the processes of others go on
+                self._tell(client, "unstarted", {"why": _why_unstarted(error)})
+            else:
+                self._measuring[pid] = _Served(client, sent.order.call.interactive)
+                self._tell(client, "started", {"pid": pid})
             for fd in fds:
                 os.close(fd)
-            self._tell(client, "started", {"pid": pid})
         elif kind == "preload":
             wish = decode(Preload, body["wish"])
             preloaded = self._preloading.carry_out(wish, body["sys_path"])
@@ -363,6 +368,13 @@ class Server:
         # A new fork may not lead its group yet, and one that shares the terminal never does.
         with contextlib.suppress(PermissionError):  # it has become another user's
             os.kill(pid, signal.SIGKILL)
+
+
+def _why_unstarted(error: OSError) -> str:
+    why = error.strerror or str(error)
+    if error.errno != errno.EAGAIN:
+        return why
+    return f"{why}: as many processes run as may (`ulimit -u`, or pids.max of a container)"
 
 
 def _change_of_a_child() -> os.waitid_result | None:

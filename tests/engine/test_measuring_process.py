@@ -128,6 +128,26 @@ def test_one_whose_interpreter_was_given_up_elsewhere_is_lost():
     interpreter.close([process])
 
 
+def test_one_that_could_not_be_started_says_why():
+    class Full(StubInterpreter):
+        forkable = True
+
+        def start(self, sent, fds, process):
+            super().start(sent, fds, process)
+            self.measuring.close()
+            process._pid = None
+            process.unstarted("no room")
+
+    interpreter = Full()
+    process = MeasuringProcess(lambda: interpreter, ORDER, None, ())
+    assert process.set_up_on((0,)) is None
+    assert process.result.kind == "interpreter"
+    assert process.result.message == "No process can be started: no room"
+    assert process.pid is None
+    process.abandon()
+    interpreter.close()
+
+
 def test_one_that_cannot_go_on_is_lost_and_says_why():
     interpreter = SharedStub()
     process = MeasuringProcess(lambda: interpreter, ORDER, None, ())

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
 from pytest_tfthreads.engine.protocol import Connection
 from pytest_tfthreads.measuring.server import Server, _Served
 
@@ -51,6 +52,41 @@ def answers(client, process, **body):
     for fd in server._ends.values():
         os.close(fd)
     return heard[:-1]
+
+
+@pytest.mark.parametrize(("start", "function"), [("fork", "fork"), ("fresh", "posix_spawn")])
+def test_one_that_cannot_be_started_is_told_and_its_descriptors_are_closed(
+    client, monkeypatch, start, function
+):
+    def refuse(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    ours, theirs = client
+    server = Server([theirs], [], {})
+    server._welcome()
+    ours.receive()
+    order = Order(
+        PytestCall(args=(), argv=("pytest",), invocation_dir="/", sys_path=()),
+        ItemToRun("test_x.py::test_x", "/test_x.py", "::test_x"),
+        Terms(intra=1, inter=1, cpu_count=1),
+    )
+    answering, log = os.pipe()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, refuse)
+        sent = SentOrder(order, start, (0,), 0.0).to_json()
+        server._handle(theirs, {"kind": "run", **sent}, [answering, log])
+    told = ours.receive()[0]
+    assert told["kind"] == "unstarted"
+    assert told["why"].endswith(
+        "as many processes run as may (`ulimit -u`, or pids.max of a container)"
+    )
+    assert not server._measuring
+    for fd in (answering, log):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+    server._selector.close()
+    for fd in server._ends.values():
+        os.close(fd)
 
 
 def test_one_that_goes_on_is_no_news(client, process):
