@@ -30,7 +30,8 @@ def why_unfit(there: ItemRun, here: Mapping[str, str]) -> Unfit | None:
         wrong_path = variant.wrong_path(there.problem, here)
         if wrong_path:
             return Unfit(wrong_path, is_mistake=True)
-        return Unfit(f"the test does not run at {variant.title}: {there.problem}")
+        more = variant.missing_file(there.problem)
+        return Unfit(f"the test does not run at {variant.title}: {there.problem}{more}")
     reply = there.runs[-1].reply
     if reply.sample is None:
         return Unfit(f"the test measures nothing at {variant.title}")

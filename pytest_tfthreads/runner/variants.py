@@ -18,6 +18,7 @@ from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.engine.order import ItemToRun, PytestCall
 from pytest_tfthreads.revision.checkout import Checkout
 from pytest_tfthreads.revision.counterparts import redirected
+from pytest_tfthreads.revision.data_files import missing_file
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.imports import Origins
 from pytest_tfthreads.revision.installs import PACKAGE_DIRECTORIES, all_installs
@@ -58,6 +59,9 @@ class Variant(Protocol):
     def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
         """Why a test that failed there by this problem would run there, or nothing."""
 
+    def missing_file(self, problem: str) -> str:
+        """What is said beside the problem of a file that only the current tree has, or nothing."""
+
     def sameness(self, there: Mapping[str, str]) -> str:
         """Why it ran code of the current side, though nothing is wrong; or nothing."""
 
@@ -87,6 +91,9 @@ class _OfCurrentTree:
         return ""
 
     def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
+        return ""
+
+    def missing_file(self, problem: str) -> str:
         return ""
 
     def sameness(self, there: Mapping[str, str]) -> str:
@@ -169,6 +176,9 @@ class AtRevision:
 
     def wrong_path(self, problem: str, here: Mapping[str, str]) -> str:
         return self._origins.wrong_path(problem, _without_us(here))
+
+    def missing_file(self, problem: str) -> str:
+        return missing_file(problem, self._checkout.counterparts)
 
     def sameness(self, there: Mapping[str, str]) -> str:
         return (

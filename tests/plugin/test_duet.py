@@ -273,6 +273,17 @@ def test_what_is_to_be_known_of_the_other_side_is_told_under_xdist_too(project):
     assert project.told.count("src/work/_version.py: written by a build, and not in git") == 1
 
 
+def test_a_data_file_that_git_ignores_is_named(project):
+    (project.path / ".gitignore").write_text("data\n")
+    reading = "open(__file__.replace('src/product.py', 'data/scale.txt')).read()\n"
+    project.write("src/product.py", reading + product(QUICK_MS))
+    project.commit("reads a file")
+    project.write("data/scale.txt", "1")
+    assert project.run("--tf-threads-duet=HEAD") == 0
+    assert project.verdicts == {"test_work": "no-baseline"}
+    assert "data/scale.txt is in the current tree, but not in git" in project.told
+
+
 @pytest.mark.parametrize("path", ["tests", "tests/test_it.py::test_work"])
 def test_run_from_above_the_repository_or_by_a_link(project, path):
     project.write("src/product.py", product(SLOW_MS))
