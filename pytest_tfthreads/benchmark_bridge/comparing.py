@@ -46,6 +46,10 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     session = getattr(config, "_benchmarksession", None)
     if session is None:
         return SavedRuns(problem="pytest-benchmark is switched off")
+    if not str(config.getoption("benchmark_storage")).strip():
+        return SavedRuns(
+            mistake="--benchmark-storage is empty; perhaps a variable is not set. Or leave it out"
+        )
     storage = session.storage
     if not hasattr(storage, "query"):
         return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")

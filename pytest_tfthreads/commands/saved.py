@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import tell
-from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
+from pytest_tfthreads.core.saved_runs import BaselineError, NotOursError, StoredRun, read_run
 from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.system.run_index import read_condensed
 
@@ -151,20 +151,23 @@ def _stored(storage: Path) -> Sequence[Path]:
 
 
 def _left_out(error: BaselineError) -> None:
-    tell(f"left out: {error}")
+    if not isinstance(error, NotOursError):  # those of other suites are nothing to mend
+        tell(f"left out: {error}")
 
 
 def _nothing(storage: Path) -> CommandError:
     where = storage if storage.is_absolute() else current_directory() / storage
     return CommandError(
-        f"there is no saved run in {where}; make one with --benchmark-save, or name "
-        "the directory of others with --storage"
+        f"there is no saved run in {where} with marked tests; make one with --benchmark-save, or "
+        "name the directory of others with --storage"
     )
 
 
 def to_directory(text: str) -> Path:
     """The type of --storage: a directory that need not be there."""
     path = Path(text.removeprefix(_FILE_SCHEME))
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; perhaps a variable is not set")
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -82,7 +82,7 @@ class Storage:
         try:
             files = f"{name.rstrip('*')}*.json"
             found = self._within(directory[0], files) if directory else self._anywhere(files)
-        except (ValueError, NotImplementedError):  # no glob that there can be
+        except (OSError, ValueError, NotImplementedError):  # no glob or name that there can be
             found = []
         if not directory:
             found = [one for one in found if self._is_own(one)] or found

@@ -91,7 +91,8 @@ class ThreadCount:
             if value.isdecimal():
                 number = _whole_number(value, argument)
                 raise ConfigError(argument, f"{value!r} is text; write the number {number}")
-            raise ConfigError(argument, f"unknown symbol {quoted(value)}; known are {_SYMBOL_HELP}")
+            what = f"unknown symbol {quoted(value)}" if value else "a number or symbol is missing"
+            raise ConfigError(argument, f"{what}; known are {_SYMBOL_HELP}")
         raise ConfigError(
             argument, f"{quoted(value)} is no thread count; use an integer >= 0 or {_SYMBOL_HELP}"
         )

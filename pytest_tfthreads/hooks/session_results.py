@@ -327,10 +327,10 @@ class SessionResults:
 def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
     """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
     file, line, _ = location
-    path = (rootdir / file).resolve()
+    path = Path(os.path.realpath(rootdir / file))  # `resolve` raises on a loop of links
     workspace = os.environ.get("GITHUB_WORKSPACE")
-    if workspace and path.is_relative_to(Path(workspace).resolve()):
-        file = str(path.relative_to(Path(workspace).resolve()))
+    if workspace and path.is_relative_to(os.path.realpath(workspace)):
+        file = str(path.relative_to(os.path.realpath(workspace)))
     return Place(file, None if line is None else line + 1)
 
 

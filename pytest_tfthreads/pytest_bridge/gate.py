@@ -83,7 +83,7 @@ class Gate:
         problem, mistake = saved.problem or own.last_problem, saved.mistake
         if saved.named:
             problem = own.not_ours.get(saved.files[-1], problem) if saved.files else problem
-        elif not problem and not own.runs and not others:
+        elif not (problem or mistake or own.runs or others):
             whys = (one.last_problem for one in elsewhere)
             unmarked = (why for one in (*elsewhere, own) for why in one.not_ours.values())
             problem = next(filter(None, whys), "") or [*unmarked][-1]

@@ -72,6 +72,21 @@ def test_files_that_are_named_and_files_that_are_no_use(storage, command):
     assert "--benchmark-save" in err
 
 
+def test_files_of_suites_without_marked_tests_are_nothing_to_tell_of(storage, command):
+    unmarked = storage.save(a=1.0).read_text().replace('"tf_threads"', '"other"')
+    for path in storage.path.glob("*/*"):
+        path.unlink()
+    storage.write("0001_unmarked.json", unmarked)
+    code, out, err = command("list", "--storage", storage.path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "with marked tests; make one with --benchmark-save" in err
+    storage.save(a=1.0)
+    code, out, err = command("list", "--storage", storage.path)
+    assert (code, out.count("nightly"), err) == (0, 1, "")
+    code, _, err = command("list", "--storage=")
+    assert (code, "the name is empty; perhaps a variable is not set" in err) == (2, True)
+
+
 def test_many_files_are_read_by_several_processes(storage, command, monkeypatch):
     monkeypatch.setattr(reading, "_WORTH_PROCESSES_BYTES", 1)
     monkeypatch.setattr(reading, "_AT_ONCE", 2)

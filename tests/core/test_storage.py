@@ -120,6 +120,12 @@ def test_a_run_may_be_named_by_another_path_than_the_storage_has(root, monkeypat
     assert Storage(root, OWN).before(elsewhere) == []
 
 
+def test_a_name_that_no_file_can_have_is_there_as_little_as_others(root):
+    for name in ("x" * 300, f"{OWN}/{'x' * 300}"):
+        with pytest.raises(BaselineError, match="matches"):
+            Storage(root, OWN).find(name)
+
+
 def test_what_looks_like_tests(root, monkeypatch):
     monkeypatch.chdir(root)
     (root / "test_a.py").touch()

@@ -58,9 +58,9 @@ def test_thread_counts(value, threads):
         (1.5, "1.5 is no thread count"),
         ("8", "'8' is text; write the number 8"),
         ("physcal", "unknown symbol 'physcal'; known are"),
+        ("", "a number or symbol is missing; known are"),
         ("0*physical", "unknown symbol"),
         ("physical/0", "unknown symbol"),
-        ("", "unknown symbol"),
         ({}, "no thread count"),
     ],
 )
@@ -272,7 +272,7 @@ def test_spec(spec, expected):
     [
         ("8", "'8' is no configuration; use INTRAxINTER pairs"),
         ("", "no configuration"),
-        ("8x", "unknown symbol ''"),
+        ("8x", "a number or symbol is missing"),
         ("8x-4", "unknown symbol '-4'"),
         ("8x4x2x1", "'8x4x2x1' is no configuration"),
         ("8x4x", "'' is no symbol for instances"),
@@ -282,7 +282,7 @@ def test_spec(spec, expected):
         ("instances=1;instances=2", "instances is given twice"),
         ("threads=4", "'threads' is none of intra, inter, instances"),
         ("intra=1;intra=2", "intra is given twice"),
-        ("intra=", "unknown symbol ''"),
+        ("intra=", "a number or symbol is missing"),
         ("99999x1", "more than 4096"),
     ],
 )
