@@ -69,7 +69,10 @@ def main(cpus: Sequence[int], seconds: float, parent_pid: int) -> None:
     end_s = perf_counter() + seconds
     while True:
         for cpu in cpus:
-            linux.pin([cpu])
+            try:
+                linux.pin([cpu])
+            except linux.UnmovableError as error:
+                sys.exit(str(error))
             _run_loop(cpu)  # the first one after a move finds cold caches
             visit_end_s = perf_counter() + visit_s
             loops.append(_run_loop(cpu))
