@@ -66,7 +66,8 @@ def read_runs(options: argparse.Namespace, most: int) -> tuple[list[StoredRun], 
     if options.runs:
         *before, last = map(read_run, named_files(options))
         return before, last
-    runs = _of_use([path for found in _directories(options.storage) for path in found[-most:]])
+    directories = map(_backwards, _directories(options.storage))
+    runs = [run for each in directories for run in [*itertools.islice(each, most)][::-1]]
     runs.sort(key=lambda run: run.moment)
     while runs:
         if (latest := whole(runs.pop())) is not None:

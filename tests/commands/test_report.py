@@ -71,6 +71,18 @@ def test_latest_of_the_storage_judged_by_those_before(command, tmp_path):
     assert ">Use 2×1<" in page
 
 
+def test_runs_of_suites_without_marked_tests_are_passed_over(command, tmp_path):
+    unmarked = Path(save(tmp_path / ".benchmarks/x/0001_old.json", "2026-11-01")).read_text()
+    save(tmp_path / ".benchmarks/x/0002_new.json", "2026-11-02", speed=0.3)
+    for number in range(3, 40):
+        file = tmp_path / f".benchmarks/x/{number:04}_other.json"
+        file.write_text(unmarked.replace('"tf_threads"', '"other"'))
+    code, page, out, err = command()
+    assert (code, out) == (0, "Wrote report.html: .benchmarks/x/0002_new.json (2026-11-02)\n")
+    assert err == ""
+    assert "judged against .benchmarks/x/0001_old.json" in page
+
+
 def test_what_releases_has_kept_is_drawn_with_the_tests_that_it_is_of(command, tmp_path):
     storage = tmp_path / ".benchmarks"
     run = save(storage / "x/0001_now.json", "2026-11-01")
