@@ -22,6 +22,9 @@ _MACHINERY = re.compile(
 )
 # The file that a Python function called from inside a graph is seen in.
 _PY_FUNCTION = "script_ops.py"
+_RING_OF_ERRORS = "in _fix_exception_context"
+"""Where Python's contextlib goes round for ever if an error is, by way of others, its own context.
+So it may be with MemoryErrors: Python keeps some of them, to be raised again and again."""
 
 # What is written before an abort for want of memory, by Python and by C++.
 _NO_MEMORY = ("Cannot recover from MemoryErrors", "std::bad_alloc")
@@ -173,6 +176,12 @@ def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
                 " Likely cause: inter=1. A tf.function that is called inside a py_function or "
                 "numpy_function waits for the only inter-op thread, which waits for it "
                 "(tensorflow#32454); use inter=2 or more."
+            )
+        if _RING_OF_ERRORS in ending.log:
+            text += (
+                " Likely cause: no memory was left (ulimit -v, RLIMIT_AS, a cgroup), and Python's "
+                "contextlib went round in the MemoryErrors that followed; use a smaller batch, or "
+                "raise the limit."
             )
         return "timed-out", text
     if ending.killed_for == "stuck":

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +70,26 @@ def test_an_abort_for_want_of_memory_is_no_crash(log):
     assert failure.kind == "out-of-memory"
     assert log in failure.message
     assert explain(ending(-signal.SIGSEGV, log=log)).kind == "crashed"
+
+
+RING = """
+import contextlib, faulthandler, sys
+faulthandler.dump_traceback_later(0.2, exit=True, file=sys.stdout)
+first, second = MemoryError(), MemoryError()
+
+def fail():
+    first.__context__, second.__context__ = second, first
+    raise first
+
+with contextlib.ExitStack() as stack:
+    stack.callback(fail)
+    stack.callback(fail)
+"""
+
+
+def test_a_hang_in_a_ring_of_errors_is_known_by_its_stack():
+    stacks = subprocess.run([sys.executable, "-c", RING], stdout=subprocess.PIPE, text=True).stdout
+    told = " ".join(explain(ending(-signal.SIGKILL, "time-out", log=stacks)).message.split())
+    assert "Likely cause: no memory was left" in told
+    other = explain(ending(-signal.SIGKILL, "time-out", log="in test_x"))
+    assert "Likely cause" not in other.message
