@@ -18,6 +18,7 @@ from pytest_tfthreads.xdist_bridge.briefing import UNLEASED, WAITING, read_brief
 from pytest_tfthreads.xdist_bridge.distribution import Distribution, show
 
 _LONG_S = 60.0
+"""A worker that has the CPUs for longer is told of: perhaps its test hangs."""
 
 
 class Leasing:
