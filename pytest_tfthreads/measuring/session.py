@@ -36,7 +36,7 @@ from pytest_tfthreads.engine.reply import (
     RecordedWarning,
     Reply,
 )
-from pytest_tfthreads.measuring import distributions, runtime
+from pytest_tfthreads.measuring import clean_ups, distributions, runtime
 from pytest_tfthreads.measuring.contention import ContentionMeter
 from pytest_tfthreads.measuring.recorder import Recorder, peak_memory_bytes
 from pytest_tfthreads.measuring.reference import OVERDUE_S, Reference
@@ -197,6 +197,10 @@ class MeasuringSession:
         return traced.result(None if self._benchmark is None else self._benchmark.iterations)
 
     # -- the session ------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_parse(self, pluginmanager: pytest.PytestPluginManager) -> None:
+        clean_ups.take_over(pluginmanager)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(
