@@ -245,3 +245,6 @@ if os.environ.get("FAKE_TF_EAGER_THREAD"):
     _start_thread()
 if os.environ.get("FAKE_TF_STARTED"):
     _start()
+
+# The real one imports them, too: who needs them later finds them, whatever a test has replaced.
+from tensorflow.python.eager import context, execute  # noqa: E402,F401
