@@ -10,6 +10,7 @@ import pytest
 
 _COMPARES = pytest.StashKey[bool]()
 _COMPARED = pytest.StashKey[Any]()  # what pytest-benchmark was to compare with
+_SAVING = ("benchmark_save", "benchmark_autosave")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     found = Storage(Path(storage.path), storage.default_machine_id)
     if session.compare is True or session.compare in ([], None):
         own, elsewhere = found.of_this_kind(), found.of_other_kinds()
-        problem = f"there is no saved run in {storage}; make one with --benchmark-save"
+        is_saved = any(config.getoption(name) for name in _SAVING)
+        mend = "this one is saved as the first" if is_saved else "make one with --benchmark-save"
+        problem = f"there is no saved run in {storage}; {mend}"
         return SavedRuns(
             tuple(own), tuple(map(tuple, elsewhere)), problem="" if own or elsewhere else problem
         )

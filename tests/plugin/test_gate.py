@@ -335,7 +335,20 @@ def test_without_any_saved_run(suite):
     result = compare(suite)
     result.assert_outcomes(passed=3)
     assert "there is no saved run in" in flat(result)
+    assert "make one with --benchmark-save" in flat(result)
     compare(suite, "--tf-threads-fail-on=no-baseline").assert_outcomes(passed=1, failed=2)
+
+
+@pytest.mark.parametrize("options", [("--benchmark-save=one",), ("--benchmark-autosave", "-n1")])
+def test_the_first_run_is_not_told_to_be_saved_if_it_is(suite, options):
+    suite.write(SUITE)
+    (suite.path / "ms").write_text("5")
+    told = flat(compare(suite, *options))
+    assert "no-baseline" in told
+    assert "there is no saved run in" in told
+    assert "; this one is saved as the first" in told
+    assert "make one with" not in told
+    assert len([*suite.path.glob(".benchmarks/*/0001_*.json")]) == 1
 
 
 def test_gate_without_anything_to_judge(saved):
