@@ -1,15 +1,17 @@
 """How often the duet is right on a real repository whose changes are known.
 
-    python benchmarks/gate/live.py [GATES] [--plain]
+    python benchmarks/gate/live.py [GATES] [--plain] [--beside=LOOPS] [OPTION …]
 
 Makes a git repository with a small product and its tests, and for each kind of change GATES times
 (default: 10) asks `pytest --tf-threads-duet=HEAD` whether the changed tree is slower; with --plain
-a run of the baseline is saved first, and `pytest --benchmark-compare` is asked. Prints a
-table of verdicts against what is true, and the seconds that a gate took for each test.
+a run of the baseline is saved first, and `pytest --benchmark-compare` is asked. With --beside so
+many busy loops run beside all of this, the saved run too. OPTIONs go to pytest. Prints a table of
+verdicts against what is true, and the seconds that a gate took for each test.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -18,13 +20,14 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import psutil
+from contended import busy_loops
 
 PRODUCT = """\
 import contextlib
@@ -144,12 +147,12 @@ CHANGES = (
 Verdicts = Mapping[tuple[str, str], dict[str, Any]]  # by test and metric, as recorded
 
 
-def main(gates: int, is_plain: bool) -> None:
+def main(gates: int, is_plain: bool, loops: int, options: Sequence[str]) -> None:
     """Ask in random order, and print the table."""
-    option = "--benchmark-compare" if is_plain else "--tf-threads-duet=HEAD"
+    question = ["--benchmark-compare" if is_plain else "--tf-threads-duet=HEAD", *options]
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, busy_loops(loops):
         make_repository(Path(directory))
         if is_plain:
             save_baseline(Path(directory))
@@ -157,14 +160,15 @@ def main(gates: int, is_plain: bool) -> None:
         random.Random(1).shuffle(rounds)
         for number, change in enumerate(rounds):
             begun_s = time.monotonic()
-            verdicts = gate(Path(directory), change, option)
+            verdicts = gate(Path(directory), change, question)
             tests = {test for test, _ in verdicts}
             seconds[change.name].append((time.monotonic() - begun_s) / len(tests))
             for (test, metric), verdict in verdicts.items():
                 found[change.name, test, metric].append(verdict)
                 told = f"{test} {metric}: {verdict['status']} {verdict['change']}"
                 print(f"{number + 1}/{len(rounds)} {change.name}: {told}", file=sys.stderr)
-    print(f"{gates} gates a change; load at the end {psutil.getloadavg()[0]:.1f}")
+    beside = f" beside {loops} busy loops" if loops else ""
+    print(f"{gates} gates a change{beside}; load at the end {psutil.getloadavg()[0]:.1f}")
     print("| change | test | metric | meant to be | verdicts | median change | seconds a test |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for (name, test, metric), verdicts in sorted(found.items(), key=lambda one: order(one[0][0])):
@@ -202,12 +206,12 @@ def save_baseline(top: Path) -> None:
     subprocess.run([sys.executable, *arguments], cwd=top, check=True, stdout=sys.stderr)
 
 
-def gate(top: Path, change: Change, option: str) -> Verdicts:
-    """Have the gate, by this option, judge the tests of the changed tree."""
+def gate(top: Path, change: Change, question: Sequence[str]) -> Verdicts:
+    """Have the gate, asked by these options, judge the tests of the changed tree."""
     assert change.old in PRODUCT
     (top / "src" / "product.py").write_text(PRODUCT.replace(change.old, change.new, 1))
     out = Path(top / "out.json")
-    arguments = [option, f"--benchmark-json={out}", "-q", "-k", change.test]
+    arguments = [*question, f"--benchmark-json={out}", "-q", "-k", change.test]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=top,
@@ -227,5 +231,9 @@ def gate(top: Path, change: Change, option: str) -> Verdicts:
 
 
 if __name__ == "__main__":
-    given = [one for one in sys.argv[1:] if one != "--plain"]
-    main(int(given[0]) if given else 10, is_plain="--plain" in sys.argv)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("gates", nargs="?", type=int, default=10)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--beside", type=int, default=0, metavar="LOOPS")
+    given, rest = parser.parse_known_args()
+    main(given.gates, given.plain, given.beside, rest)
