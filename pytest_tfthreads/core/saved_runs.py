@@ -99,7 +99,11 @@ class StoredMeasurement:
         """As one of the configurations of its test."""
         configuration = self.configuration
         return Candidate(
-            configuration.id, configuration.threads, self.measurement, same_as=self.same_as
+            configuration.id,
+            configuration.threads,
+            self.measurement,
+            same_as=self.same_as,
+            own_terms=configuration.terms,
         )
 
 

@@ -192,14 +192,16 @@ class Configuration:
     intra: str
     inter: str
     instances: str | None = None  # None: not asked for, or stored by an earlier version
+    terms: str | None = None  # as in `Case`; None: those that the id says
 
     def __post_init__(self) -> None:
         _ = self.threads
 
     @classmethod
-    def named(cls, id: str, threads: ThreadConfig) -> Configuration:
+    def named(cls, id: str, threads: ThreadConfig, terms: str | None = None) -> Configuration:
         instances = None if threads.instances is None else threads.instances.text
-        return cls(id, threads.intra.text, threads.inter.text, instances)
+        own = None if terms == id.removeprefix(threads.id) else terms
+        return cls(id, threads.intra.text, threads.inter.text, instances, own)
 
     @property
     def threads(self) -> ThreadConfig:
@@ -233,6 +235,11 @@ class Case:
     timeout_s: float | None = None
     tolerance: tuple[tuple[str, float], ...] = ()  # by metric; of those left out the default holds
     suffix: str = ""
+    terms: str = ""
+    """What sets `env` and `cpus` apart from those of the test's other cases, for people to read.
+
+    Values of variables, which may be secret, are told only where ids have to tell them.
+    """
 
     @property
     def id(self) -> str:
@@ -603,16 +610,35 @@ def _with_distinct_ids(cases: tuple[Case, ...]) -> tuple[Case, ...]:
             )
             taken.add(case.id)
         distinct.append(case)
-    return tuple(distinct)
+    return _with_terms(distinct)
+
+
+def _with_terms(cases: Sequence[Case]) -> tuple[Case, ...]:
+    terms: dict[object, str] = {}
+    for case in cases:
+        kind = case.env, case.cpus
+        if kind not in terms:
+            in_ids = any(one.suffix for one in cases if (one.env, one.cpus) == kind)
+            text = _suffix(_surroundings(case, with_values=in_ids))
+            texts = (text, *(f"{text}-{number}" for number in range(2, len(cases) + 2)))
+            terms[kind] = next(one for one in texts if one not in terms.values())
+    return tuple(replace(case, terms=terms[case.env, case.cpus]) for case in cases)
+
+
+def _surroundings(case: Case, with_values: bool) -> list[str]:
+    parts = [f"{name}={value}" if with_values else name for name, value in case.env]
+    return parts if case.cpus is None else [*parts, f"cpus={case.cpus}"]
 
 
 def _terms_suffix(case: Case) -> str:
-    parts = [f"{name}={value}" for name, value in case.env]
-    if case.cpus is not None:
-        parts.append(f"cpus={case.cpus}")
+    parts = _surroundings(case, with_values=True)
     if case.processes is not None:
         parts.append(f"processes={case.processes}")
     if case.timeout_s is not None:
         parts.append(f"timeout={case.timeout_s:g}")
     parts += [f"{metric}={share:g}" for metric, share in case.tolerance]
+    return _suffix(parts)
+
+
+def _suffix(parts: Iterable[str]) -> str:
     return "".join("-" + _ID_UNSAFE.sub("_", part) for part in parts)

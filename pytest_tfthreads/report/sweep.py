@@ -127,7 +127,7 @@ def label(candidate: Candidate) -> str:
         symbol = threads.instances.text
         words = plural(candidate.instances, "instance")
         name += f" × {words}" if symbol.isdecimal() else f" × {words} ({symbol})"
-    return " ".join((name, candidate.terms.lstrip("-"))).rstrip()
+    return " ".join((name, candidate.suffix.lstrip("-"))).rstrip()
 
 
 def _table(recommendation: Recommendation) -> list[str]:

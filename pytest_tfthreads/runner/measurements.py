@@ -59,7 +59,11 @@ class MeasuredTest:
         """As one of the configurations of its test."""
         configuration = self.configuration
         return Candidate(
-            configuration.id, configuration.threads, self.measurement, same_as=self.same_as
+            configuration.id,
+            configuration.threads,
+            self.measurement,
+            same_as=self.same_as,
+            own_terms=configuration.terms,
         )
 
     def by(self, worker: str) -> MeasuredTest:
@@ -148,7 +152,8 @@ class Results:
         measurement = self.measurement(item_run)
         if measurement is None:
             return None
-        return Candidate(item_run.case.id, item_run.case.threads, measurement)
+        case = item_run.case
+        return Candidate(case.id, case.threads, measurement, own_terms=case.terms)
 
     def measurement(self, item_run: ItemRun) -> Measurement | None:
         """All its processes together; None if one failed or none measured."""
@@ -213,7 +218,7 @@ class Results:
             nodeid=collection.nodeid_of(item),
             name=item.name,
             group=collection.group_of(item),
-            configuration=Configuration.named(case.id, case.threads),
+            configuration=Configuration.named(case.id, case.threads, case.terms),
             param=None if callspec is None else callspec.id,
             params={
                 **{name: _plain(value) for name, value in parameters.items()},

@@ -468,6 +468,7 @@ FORMS = {
     3: "eaca9a3f10f8a95a",
     4: "4d7b9727993d579a",
     5: "7475e4a3e1fb541a",
+    6: "36c834f83c11db5f",
 }
 """By `run_index._SCHEMA`: a digest of all fields that are kept, and of their types."""
 

@@ -5,10 +5,12 @@ import itertools
 import numpy
 import pytest
 
+from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.threads import (
     AUTO,
     Case,
     ConfigError,
+    Configuration,
     CpuCounts,
     InstanceCount,
     ThreadConfig,
@@ -330,6 +332,44 @@ def test_cases_that_differ_in_their_terms_only_have_ids_of_their_own():
         "intra1-interauto",
         "intra2-interauto",
     ]
+
+
+def terms_of(*markers):
+    cases = select([[case for args, terms in markers for case in parse_marker(args, terms)]], ())
+    return [(case.id, case.terms) for case in cases]
+
+
+def test_terms_are_told_apart_and_values_of_variables_only_where_ids_tell_them():
+    assert terms_of(
+        ((1,), {}),
+        (([2, 4],), {"env": {"TOKEN": "secret"}}),
+        ((8,), {"env": {"TOKEN": "other"}, "cpus": 2, "processes": 5}),
+        ((16,), {"env": {"TOKEN": "third"}}),
+    ) == [
+        ("intra1-interauto", ""),
+        ("intra2-interauto", "-TOKEN"),
+        ("intra4-interauto", "-TOKEN"),
+        ("intra8-interauto", "-TOKEN-cpus=2"),
+        ("intra16-interauto", "-TOKEN-2"),
+    ]
+    assert terms_of((([1, 2],), {"env": {"X": "0"}}), (([2, 4],), {"env": {"X": "1"}})) == [
+        ("intra1-interauto", "-X=0"),
+        ("intra2-interauto-X=0", "-X=0"),
+        ("intra2-interauto-X=1", "-X=1"),
+        ("intra4-interauto", "-X=1"),
+    ]
+    # How it is measured is none of what it is measured under.
+    twins = terms_of(((1,), {"processes": 3}), ((1,), {"processes": 5}))
+    assert twins == [("intra1-interauto-processes=3", ""), ("intra1-interauto-processes=5", "")]
+
+
+def test_terms_are_stored_only_where_the_id_does_not_say_them():
+    threads = ThreadConfig()
+    said = Configuration.named(f"{threads.id}-X=1", threads, "-X=1")
+    assert said.terms is None
+    unsaid = Configuration.named(threads.id, threads, "-X")
+    assert unsaid.terms == "-X"
+    assert [decode(Configuration, encode(one)) for one in (said, unsaid)] == [said, unsaid]
 
 
 @pytest.mark.parametrize(

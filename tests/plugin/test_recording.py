@@ -41,6 +41,7 @@ def test_rows_of_the_json_file(suite):
         "intra": "1",
         "inter": "2",
         "instances": None,
+        "terms": None,
     }
     assert recorded["effective"] == {"intra": 1, "inter": 2}
     assert len(recorded["processes"]) == 2

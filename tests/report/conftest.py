@@ -66,6 +66,11 @@ def candidate(intra, inter, terms="", unit="images", flags=()):
     return Candidate(threads.id + terms, threads, measurement)
 
 
+@pytest.fixture
+def make_candidate():
+    return candidate
+
+
 def verdict(nodeid, one, metric, status, change=None):
     figure = getattr(one.measurement, metric)
     return Verdict(

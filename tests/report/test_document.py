@@ -10,7 +10,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from pytest_tfthreads.core.sweep.recommendation import recommend
 from pytest_tfthreads.report import page
+from pytest_tfthreads.report.html import over_threads
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report.html.document import render
 
@@ -137,6 +139,24 @@ def test_scaling_has_intervals_the_ideal_line_and_the_law(document):
     assert measured["error_y"]["array"][-1] > 0
     assert traces["ideal"]["y"][1] == pytest.approx(8 * traces["ideal"]["y"][0])
     assert traces["fitted law"]["y"][-1] == pytest.approx(measured["y"][-1], rel=0.05)
+
+
+def test_a_law_is_drawn_through_the_points_that_it_was_fitted_to(make_candidate):
+    with_law = [make_candidate(count, 1, "-A=0") for count in (1, 2, 4, 8)]
+    others = [make_candidate(count, 1, "-A=1") for count in (1, 2)]
+    advice = recommend("test", [*with_law, *others])
+    best = next(one for one in advice.configurations if one.candidate.terms == "-A=1")
+    (scaling,) = advice.scalings
+    assert (scaling.terms, scaling.law is None) == ("-A=0", False)
+    (figure,) = over_threads.scaling("x", dataclasses.replace(advice, best=best))
+    assert "Scaling over intra-op threads (A=0)" in figure
+    assert '"customdata":[1,2,4,8]' in figure
+    unfitted = dataclasses.replace(scaling, law=None, refusal="few")
+    (figure,) = over_threads.scaling(
+        "x", dataclasses.replace(advice, best=best, scalings=(unfitted,))
+    )
+    assert "Scaling over intra-op threads (A=1)" in figure
+    assert '"customdata":[1,2]' in figure
 
 
 def test_distributions_show_two_speeds_and_no_more_than_is_seen(document):

@@ -78,6 +78,7 @@ class Law:
 class Scaling:
     """The threads of one pool (`axis`: "intra" or "inter") while the other has `fixed` threads.
 
+    `terms` are those of the configurations through which the law goes, as a `Candidate` has them.
     Either a law, or in words why these points do not identify one.
     """
 
@@ -86,6 +87,7 @@ class Scaling:
     counts: tuple[int, ...]
     law: Law | None
     refusal: str | None
+    terms: str = ""
 
     @property
     def sentence(self) -> str:
@@ -113,6 +115,7 @@ class Scaling:
         return {
             "axis": self.axis,
             "fixed": self.fixed,
+            "terms": self.terms,
             "counts": list(self.counts),
             "sentence": self.sentence,
             "refusal": self.refusal,

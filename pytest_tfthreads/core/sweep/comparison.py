@@ -27,16 +27,22 @@ class Candidate:
     """One configuration of a test; `id` is its `Case.id`.
 
     `same_as`: the id of another one, which this is another name of on the machine that measured.
-    The measurement is that one's.
+    The measurement is that one's. `own_terms`: where they are not those that the id says.
     """
 
     id: str
     threads: ThreadConfig
     measurement: Measurement
     same_as: str = ""
+    own_terms: str | None = None
 
     @property
     def terms(self) -> str:
+        """Its environment and CPUs, as far as the marker says something of them; else empty."""
+        return self.suffix if self.own_terms is None else self.own_terms
+
+    @property
+    def suffix(self) -> str:
         """What its id says beside the threads (environment, CPUs, …); empty where nothing."""
         return self.id.removeprefix(self.threads.id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -212,15 +212,15 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         for one in compared
     }
     fitted = [
-        _scaling(axis, compared, comparison)
+        _scaling(axis, compared, comparison, configurations[best].candidate.terms)
         for axis in ("intra", "inter")
         if len({getattr(one.pools, axis) for one in compared if one.instances == 1}) > 1
     ]
     # Two counts are no attempt at a law, so its absence is no news.
     fits = [
-        (scaling.keyword, f"{scaling.sentence}{_where(terms, compared)}")
-        for scaling, terms in fitted
-        if len(scaling.counts) > 2 and _is_borne_out(scaling, terms, compared, comparison, best)
+        (scaling.keyword, f"{scaling.sentence}{_where(scaling.terms, compared)}")
+        for scaling in fitted
+        if len(scaling.counts) > 2 and _is_borne_out(scaling, compared, comparison, best)
     ]
     limits = [*_no_gain(compared, comparison, singles, best), *fits]
     return Recommendation(
@@ -230,7 +230,7 @@ def recommend(test: str, candidates: Sequence[Candidate]) -> Recommendation | No
         equals=tuple(equals),
         most_efficient=configurations[most_efficient],
         knee=configurations[knee],
-        scalings=tuple(scaling for scaling, _ in fitted),
+        scalings=tuple(fitted),
         limits=tuple(sentence for _, sentence in limits),
         limit=next((keyword for keyword, _ in limits if keyword), ""),
         settings=settings(
@@ -457,13 +457,9 @@ def _where(terms: str, compared: Sequence[Candidate]) -> str:
 
 
 def _is_borne_out(
-    scaling: Scaling,
-    terms: str,
-    compared: Sequence[Candidate],
-    comparison: Comparison,
-    best: str,
+    scaling: Scaling, compared: Sequence[Candidate], comparison: Comparison, best: str
 ) -> bool:
-    """Whether the measured differences say what the law says that was fitted under these terms.
+    """Whether the measured differences say what the law says that was fitted under its terms.
 
     The law smooths over all thread counts of its slice. A sentence of it beside a recommendation
     that pairs of configurations were told apart for must not deny that recommendation.
@@ -478,7 +474,9 @@ def _is_borne_out(
     along = [
         one
         for one in compared
-        if one.terms == terms and one.instances == 1 and _fixed(one, scaling.axis) == scaling.fixed
+        if one.terms == scaling.terms
+        and one.instances == 1
+        and _fixed(one, scaling.axis) == scaling.fixed
     ]
     ones = [one.id for one in along if getattr(one.pools, scaling.axis) == 1]
     gains = any(
@@ -497,11 +495,11 @@ def _fixed(candidate: Candidate, axis: str) -> int:
 
 
 def _scaling(
-    axis: str, compared: Sequence[Candidate], comparison: Comparison
-) -> tuple[Scaling, str]:
-    """Fit along the slice with the most thread counts, then with the fewest fixed threads.
+    axis: str, compared: Sequence[Candidate], comparison: Comparison, terms_of_best: str
+) -> Scaling:
+    """Fit along the slice with the most thread counts, then under the terms of the best one.
 
-    With the terms under which these were measured.
+    Of several such slices, that with the fewest fixed threads.
     """
     other = "inter" if axis == "intra" else "intra"
     slices: dict[tuple[str, int], dict[str, int]] = {}
@@ -511,9 +509,10 @@ def _scaling(
         if moving > 0 and fixed > 0 and is_within and one.instances == 1:
             slices.setdefault((one.terms, fixed), {})[one.id] = moving
     if not slices:
-        return fit(axis, 0, [], 0.0), ""
+        return fit(axis, 0, [], 0.0)
     (terms, fixed), counts = min(
-        slices.items(), key=lambda item: (-len({*item[1].values()}), item[0][1])
+        slices.items(),
+        key=lambda item: (-len({*item[1].values()}), item[0][0] != terms_of_best, item[0][1]),
     )
     shared = {
         pair: rings
@@ -521,9 +520,9 @@ def _scaling(
         if pair[0] in counts and pair[1] in counts
     }
     if not shared:
-        return fit(axis, fixed, [], 0.0), terms
+        return replace(fit(axis, fixed, [], 0.0), terms=terms)
     variance = fmean(expected_variance([*rings.values()]) for rings in shared.values())
-    return fit(axis, fixed, _ring_levels(shared, counts), variance / 2), terms
+    return replace(fit(axis, fixed, _ring_levels(shared, counts), variance / 2), terms=terms)
 
 
 def _ring_levels(shared: dict[Pair, Any], counts: dict[str, int]) -> list[list[tuple[int, float]]]:

@@ -54,10 +54,10 @@ def heat_maps(anchor: str, subject: Subject) -> list[str]:
     kinds: dict[tuple[str, str], list[MeasuredCase]] = {}
     for case in subject.cases:
         instances = "" if _INSTANCES in axes else _instances_given(case.candidate)
-        kinds.setdefault((case.candidate.terms, instances), []).append(case)
+        kinds.setdefault((_kind(case.candidate), instances), []).append(case)
     figures = []
-    for place, ((terms, instances), cases) in enumerate(kinds.items()):
-        notes = ", ".join(filter(None, (instances, terms.lstrip("-"))))
+    for place, ((kind, instances), cases) in enumerate(kinds.items()):
+        notes = ", ".join(filter(None, (instances, kind.lstrip("-"))))
         under = f" ({notes})" if notes else ""
         unit = cases[0].measurement.unit
         best = subject.best
@@ -183,11 +183,11 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
     """Speed-up over 1×1 where that was measured, else over the recommended configuration."""
     axis, other = (("intra", "inter"), ("inter", "intra"))[along.axis == "inter"]
     lines: dict[int, list[tuple[int, Configuration]]] = {}
-    terms = recommendation.best.candidate.terms
+    # The law is drawn through the points that it was fitted to.
+    terms = recommendation.best.candidate.terms if along.law is None else along.terms
     for one in recommendation.configurations:
         threads, fixed = getattr(one.candidate.pools, axis), getattr(one.candidate.pools, other)
-        is_like_best = one.candidate.terms == terms and one.candidate.instances == 1
-        if threads and fixed and is_like_best:
+        if threads and fixed and one.candidate.terms == terms and one.candidate.instances == 1:
             lines.setdefault(fixed, []).append((threads, one))
     lines = {fixed: line for fixed, line in sorted(lines.items()) if len(line) > 1}
     if not lines:
@@ -217,6 +217,8 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
             }
         )
     counts = sorted({threads for line in lines.values() for threads, _ in line})
+    are_several = len({one.candidate.terms for one in recommendation.configurations}) > 1
+    under = f" ({terms.lstrip('-') or 'no other terms'})" if are_several else ""
     fitted = sorted(lines.get(along.fixed) or next(iter(lines.values())), key=lambda one: one[0])
     measured = [(threads, _speed(one, to_single).value) for threads, one in fitted]
     data += _references(along.law, measured, counts)
@@ -241,7 +243,7 @@ def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
                 "ticktext": [f"{tick:g}" for tick in _ticks(lowest, highest)],
             },
         },
-        caption=f"Scaling over {axis}-op threads",
+        caption=f"Scaling over {axis}-op threads{under}",
         details=f"95 % intervals, for all pairs together. {_law_in_words(along, other)}",
     )
 
@@ -330,6 +332,11 @@ def _instances(one: Candidate) -> str:
     """4, or fill (4); 1 where nobody asked."""
     asked, count = one.threads.instances, str(one.instances)
     return count if asked is None or asked.text == count else f"{asked.text} ({count})"
+
+
+def _kind(one: Candidate) -> str:
+    """Its terms, and what else its id says beside the threads."""
+    return one.terms + one.suffix.removeprefix(one.terms)
 
 
 def _instances_given(one: Candidate) -> str:

@@ -283,6 +283,7 @@ def test_a_law_is_written():
     assert data == {
         "axis": "inter",
         "fixed": 2,
+        "terms": "",
         "counts": [1, 2, 4],
         "refusal": None,
         "law": {

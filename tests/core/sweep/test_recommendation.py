@@ -11,6 +11,7 @@ import pytest
 from pytest_tfthreads.core.measurement import Latency
 from pytest_tfthreads.core.stats.scaling import speedup
 from pytest_tfthreads.core.sweep.comparison import compare
+from pytest_tfthreads.core.sweep.deployment import deployment_of
 from pytest_tfthreads.core.sweep.recommendation import recommend, settings
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.report.sweep import label, overview, render
@@ -80,6 +81,21 @@ def test_without_one_by_one(candidate):
     assert advice.configurations[0].parallel_efficiency is None
     assert advice.limits == ()
     assert render(Sweep("test_train", advice))
+
+
+def test_terms_that_no_id_says_are_terms_all_the_same(candidate):
+    default = replace(candidate("auto", "auto"), own_terms="")
+    named = [replace(candidate(count, speed=2.0), own_terms="-X") for count in (1, 2)]
+    assert named[0].suffix == ""
+    advice = recommend("test", [default, *named])
+    assert advice.best.id == "intra1-inter1"
+    assert [one.throughput_to_default is None for one in advice.configurations] == [
+        False,
+        True,
+        True,
+    ]
+    assert advice.settings[-1] == "# measured under the terms X"
+    assert deployment_of(advice).terms == "X"
 
 
 def test_terms_have_a_one_by_one_of_their_own(candidate):

@@ -384,6 +384,16 @@ def test_a_law_says_under_which_terms_it_was_fitted_where_there_are_several(cand
     assert f"{sentence} (X=1-Y=2)" in with_another
 
 
+def test_of_slices_alike_the_law_is_that_of_the_recommended_terms(candidate):
+    plain = [candidate(count) for count in (1, 2, 4)]
+    named = [candidate(count, speed=2.0, terms="-X=1") for count in (1, 2, 4)]
+    for candidates in ([*plain, *named], [*named, *plain]):
+        (scaling,) = recommend("test", candidates).scalings
+        assert scaling.to_json()["terms"] == "-X=1"
+    (scaling,) = recommend("test", [*plain, *named[:2]]).scalings
+    assert scaling.terms == ""
+
+
 # -- what is said of more threads -----------------------------------------------------------------
 
 NOTHING = "no configuration is measurably faster than 1×1"
