@@ -69,7 +69,11 @@ def _shell(deployment: Deployment) -> Lines:
         "trap 'kill $pids 2>/dev/null' INT TERM",
         *(f'taskset -c {_cpus(cpus, ",")} "$@" & pids="$pids $!"' for cpus in deployment.instances),
         "status=0",
-        'for pid in $pids; do wait "$pid" || status=$?; done',
+        "for pid in $pids; do",
+        "    # A signal ends the waiting, and not yet the process.",
+        '    while wait "$pid"; code=$?; kill -0 "$pid" 2>/dev/null; do :; done',
+        '    [ "$code" -eq 0 ] || status=$code',
+        "done",
         'exit "$status"',
     ]
 

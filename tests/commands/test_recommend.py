@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -357,6 +358,33 @@ def test_the_script_launches_each_instance_on_its_cpus_and_fails_if_one_does(tmp
     assert done.returncode == 3
     assert done.stdout.count("2 a  b\n") == len(TEAM.instances)
     assert re.findall(r": (\d+)\n", done.stdout) == [str(CPU)] * len(TEAM.instances)
+
+
+SLOW_TO_END = """
+import os, pathlib, signal, sys, time
+
+def end(*_):
+    time.sleep(0.5 * int(sys.argv[1] == "slow"))
+    pathlib.Path(f"ended {os.getpid()}").touch()
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, end)
+pathlib.Path(f"begun {os.getpid()}").touch()
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="util-linux is not installed")
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_the_script_that_is_ended_waits_until_each_instance_has_ended(tmp_path, shell, eventually):
+    (tmp_path / "launch.sh").write_text(written(TEAM, "shell"), encoding="utf-8")
+    (tmp_path / "serve.py").write_text(SLOW_TO_END)
+    command = [shell, "launch.sh", sys.executable, "serve.py", "slow"]
+    with subprocess.Popen(command, cwd=tmp_path) as script:
+        eventually(lambda: len([*tmp_path.glob("begun *")]) == len(TEAM.instances))
+        script.terminate()
+        assert script.wait(120) == 0
+        assert len([*tmp_path.glob("ended *")]) == len(TEAM.instances)
 
 
 def test_an_env_file_of_several_processes_says_so():
