@@ -99,7 +99,8 @@ def _doctor(options: argparse.Namespace) -> int:
     tolerance = Policy().with_tolerance(options.tolerance).tolerance
     machine = Machine.read()
     leases = Leases(timeout_s=options.lease_timeout, on_wait=_tell_of_waiting)
-    others = [str(holder) for holder in leases.holders()]
+    # To measure, it waits until they have gone.
+    others = [str(holder) for holder in leases.holders()] if options.no_measure else []
     with _leased(leases, options):
         facts = read_facts(machine)
         findings = [*of_machine(facts), of_leases(others, leases.unavailable, HOW_TO_CHOOSE)]

@@ -81,7 +81,7 @@ class Facts:
     cpus: tuple[int, ...]  # those that this process may use
     online: tuple[int, ...] | None  # all of the machine
     cpuset: tuple[int, ...] | None  # those that the cgroup grants
-    physical: int  # cores that this process may use, the quota counted
+    physical: int  # cores that this process may use, without regard to the quota
     quota_cpus: float | None
     hides_groups: bool
     is_virtual: bool | None
@@ -297,8 +297,8 @@ def _nodes(facts: Facts) -> Finding:
         "another node is slower",
         (
             f"keep a process within a node: at most {plural(least, 'thread')} a process, or "
-            f"numactl --cpunodebind=0 --membind=0 pytest …; a configuration that spans nodes is "
-            "flagged `numa`",
+            f"numactl --physcpubind={ranges(facts.nodes[0])} --localalloc pytest …; a "
+            "configuration that spans nodes is flagged `numa`",
         ),
     )
 

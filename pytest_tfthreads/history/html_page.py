@@ -75,7 +75,11 @@ def render(timeline: Timeline) -> str:
         Section("machines", "Machines", _machines(timeline)),
         Section("runs", "Runs", _runs(timeline)),
     ]
-    return page("History of speed", sections)
+    return page(
+        "History of speed",
+        sections,
+        without_figures="All points are in what `pytest-tfthreads history --csv` prints.",
+    )
 
 
 def _changes(timeline: Timeline) -> str:
@@ -176,7 +180,8 @@ def _figure(timeline: Timeline, name: str, lines: Sequence[DrawnLine], metric: s
     layout["xaxis"]["title"] = {"text": "saved runs, by commit and time", "standoff": 12}
     layout["shapes"] = [_place(one) for one in found]
     layout["annotations"] = [_size(one) for one in found]
-    return figure(name, data, layout)
+    about = ", ".join(dict.fromkeys(line.test for line, _ in lines))
+    return figure(name, data, layout, label=f"{metric_name(metric)} of {about}")
 
 
 def _points(

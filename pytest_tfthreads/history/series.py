@@ -353,8 +353,6 @@ def _told_apart(lines: Sequence[tuple[Line, Facts]]) -> list[Line]:
     result = []
     for line, facts in lines:
         alike = seen[line.test, line.machine]
-        distinct = tuple(
-            fact for index, fact in enumerate(facts) if any(one[index] != fact for one in alike)
-        )
+        distinct = tuple(fact for fact in facts if any(fact not in one for one in alike))
         result.append(replace(line, distinct=distinct))
     return result

@@ -42,7 +42,7 @@ def fitted(text: str, columns: int) -> str:
     """The text in so many columns at most."""
     if _columns(text) <= columns:
         return text
-    end = "..."[:columns]
+    text, end = text[:columns], "..."[:columns]  # each character is counted again and again
     while _columns(text) > columns - len(end):
         text = text[:-1]
     return text + end

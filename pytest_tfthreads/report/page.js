@@ -69,15 +69,16 @@
   wide.addEventListener("change", unfold);
   unfold();
 
-  const folded = [...document.querySelectorAll("details.table")];
+  let unfolded = [];
   addEventListener("beforeprint", () => {
     root.classList.add("printing");
-    for (const one of folded) one.open = true;
+    unfolded = [...document.querySelectorAll("details.table:not([open])")];
+    for (const one of unfolded) one.open = true;
     plots.forEach(draw);
   });
   addEventListener("afterprint", () => {
     root.classList.remove("printing");
-    for (const one of folded) one.open = false;
+    for (const one of unfolded) one.open = false;
     redraw();
   });
 

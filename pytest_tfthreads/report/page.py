@@ -40,8 +40,16 @@ class Section:
     kicker: str = ""
 
 
-def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
+def page(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    lead: str = "",
+    without_figures: str = "The tables say the same.",
+) -> str:
     """The whole document; `lead` is HTML that stands below the title.
+
+    `without_figures` says where their content is where JavaScript is off.
 
     It asks for nothing outside of itself, and its policy forbids it to, as it forbids every script
     but the two that belong to it. Raises `LibraryMissingError`.
@@ -64,8 +72,8 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
         f"<title>{name}</title>\n<style>{_resource('page.css')}</style>\n{library}\n</head>\n"
         f'<body>\n<a class="skip" href="#content">Skip to the content</a>\n'
         f"<header>\n<h1>{name}</h1>\n{lead}\n"
-        "<noscript><p>Figures are drawn by JavaScript, which is off here. The tables say the same."
-        f"</p></noscript>\n</header>\n{_contents(sections)}\n"
+        "<noscript><p>Figures are drawn by JavaScript, which is off here. "
+        f"{html.escape(without_figures)}</p></noscript>\n</header>\n{_contents(sections)}\n"
         f'<main id="content">\n{"".join(map(_section, sections))}</main>\n{own}\n</body>\n</html>\n'
     )
 
@@ -109,17 +117,19 @@ def figure(
     *,
     caption: str = "",
     details: str = "",
+    label: str = "",
 ) -> str:
     """The HTML of a figure that plotly draws; `data` and `layout` are plotly's own JSON.
 
     `caption` and `details` are text: what the figure is, and how to read it. To a screen reader the
-    caption is its name. A colour may be a variable of page.css, such as "--series-1": it follows
-    the colour scheme. The width is that of the place where the figure stands.
+    caption is its name, or `label` where no caption is needed. A colour may be a variable of
+    page.css, such as "--series-1": it follows the colour scheme. The width is that of the place
+    where the figure stands.
     """
     spec = json.dumps({"data": _plain(data), "layout": _plain(layout)}, separators=(",", ":"))
     # A "</script>" in a text would end the element, a "<!--" begin another state of the parser.
     spec = spec.replace("<", "\\u003c")
-    escaped, named = html.escape(name), html.escape(caption or name)
+    escaped, named = html.escape(name), html.escape(caption or label or name)
     words = f"<strong>{html.escape(caption)}</strong>" if caption else ""
     if details:
         words += f" <span>{html.escape(details)}</span>"

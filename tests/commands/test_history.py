@@ -117,7 +117,10 @@ def test_a_step_that_was_measured_side_by_side_stands_for_itself(
     assert "0002.steps" in err
     assert re.search(r"−10 % \[.*\]  images/s .*  measured side by side\n", out)
     assert f"{ids[0][:12]}..{ids[1][:12]} (1 commit, v1.1)" in out
-    assert "images/s, measured side by side" in page.read_text()
+    written = page.read_text()
+    assert "images/s, measured side by side" in written
+    assert 'aria-label="throughput of ' in written
+    assert "pytest-tfthreads history --csv" in written.partition("<noscript>")[2]
     _, out, _ = command("history", "--json", "--storage", storage.path)
     (change,) = json.loads(out)["changes"]
     assert change["change"]["value"] == pytest.approx(-0.1)

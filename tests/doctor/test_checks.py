@@ -167,6 +167,7 @@ def test_several_nodes_are_a_warning_that_says_how_many_threads_stay_within_one(
     assert found.status == "warning"
     assert "2 nodes with CPUs 0-1,8-9 / 2-3" in found.value
     assert "at most 2 threads a process" in found.advice[0]
+    assert "numactl --physcpubind=0-1,8-9 --localalloc" in found.advice[0]
     assert named("NUMA nodes").status == "ok"
     assert named("NUMA nodes", nodes=None).status == "unknown"
 

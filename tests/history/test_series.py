@@ -188,6 +188,13 @@ def test_what_several_workers_measured_is_on_lines_of_their_own():
     ]
 
 
+def test_lines_with_other_facts_are_told_apart_by_those_that_they_have():
+    two = [measurement({**MACHINE, "python": version}) for version in ("3.12.1", "3.13.0")]
+    runs = [run("2026-01-01", t=[measurement(unit="elements")]), run("2026-01-02", t=two)]
+    found = [({"Python", "unit"} & {*dict(line.distinct)}, line.runs) for line in lines_of(runs)]
+    assert found == [({"unit"}, (0,)), ({"Python", "unit"}, (1,)), ({"Python", "unit"}, (1,))]
+
+
 def test_versions_tell_lines_apart_only_where_one_run_has_several():
     old, new = ({**FARM[0], "tensorflow": version} for version in ("2.20.0", "2.21.0"))
     updated = [run("2026-01-01", t=[measurement(old)]), run("2026-01-02", t=[measurement(new)])]

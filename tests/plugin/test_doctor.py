@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -37,7 +38,7 @@ def held_lease(suite):
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout.readline() == "held\n"
-        yield
+        yield holder.stdin
         holder.stdin.close()
 
 
@@ -45,13 +46,17 @@ def by_name(findings):
     return {one["name"]: one for one in findings}
 
 
-def test_measuring(doctor, no_leftovers):
+def test_measuring(doctor, no_leftovers, held_lease):
+    others_end = threading.Timer(1, held_lease.close)
+    others_end.start()
     code, out, err = doctor("--json", "--seconds=5", "--intra=2", "--tolerance=20%", "--tests=3")
     told = json.loads(out)
     machine, measured = by_name(told["machine"]), by_name(told["measured"])
     assert machine["TensorFlow"]["value"] == "0.0-fake"
     assert machine["oneDNN"]["status"] == "unknown"
     assert machine["forking"]["status"] == "ok"
+    assert "waiting for the CPUs: pid" in err
+    assert machine["leases"]["value"] == "nobody else measures"
     assert {"CPU speed", "reference kernel", "in turns"} <= set(measured)
     assert told["pairs"] >= 3
     assert (told["intra"], told["tests"]) == (2, 3)

@@ -127,6 +127,13 @@ def test_the_report_in_a_browser(report, eventually):
     report.locator("details.table summary").first.focus()
     report.keyboard.press("Space")
     assert report.locator("details.table table").first.is_visible()
+    opened = "[...document.querySelectorAll('details.table')].map((one) => one.open)"
+    assert report.evaluate(opened).count(True) == 1
+    report.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(report.evaluate(opened))
+    report.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert report.evaluate(opened).index(True) == 0
+    assert report.evaluate(opened).count(True) == 1
     report.locator("button.copy").first.focus()
     report.keyboard.press("Enter")
     report.get_by_role("button", name="Copied").wait_for()

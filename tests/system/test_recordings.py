@@ -5,6 +5,7 @@ then, for teams, the set of each instance.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,9 @@ def test_the_doctor_shows_nodes_and_shared_caches(recorded, tmp_path, name, cpus
 
 def test_the_doctor_shows_what_a_container_hides(recorded, tmp_path):
     _, machine = recorded("container")
+    limited = inspection.read_facts(replace(machine, quota_cpus=1.5), tmp_path)
+    told = {one.name: one.value for one in of_machine(limited)}
+    assert told["CPUs granted"].startswith("3 CPUs on 3 cores")
     write(tmp_path / "proc/self/cgroup", "0::/")
     write(tmp_path / "sys/fs/cgroup/cpuset.cpus.effective", "3,5,7")
     found = {one.name: one for one in of_machine(inspection.read_facts(machine, tmp_path))}
