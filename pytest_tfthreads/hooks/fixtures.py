@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 
 def threads_in_force(config: pytest.Config) -> ThreadsInForce:
     """Those of this measuring process. Where tests are not measured nothing was set: 0 and 0."""
-    if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
+    if _measures_nothing(config):
         return ThreadsInForce(0, 0, tuple(range(os.cpu_count() or 1)))
     session = _session(config)
     terms, pools = session.sent.order.terms, session.effective()
@@ -39,9 +39,15 @@ def benchmark_with_unit(
     config: pytest.Config, benchmark: Any, threads: ThreadsInForce
 ) -> TfBenchmark:
     """`benchmark` with throughput in the user's unit."""
-    if config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN):
+    if _measures_nothing(config):
         return _UnmeasuredBenchmark(benchmark, _Forgotten(), threads)
     return TfBenchmark(benchmark, _session(config).recorder, threads)
+
+
+def _measures_nothing(config: pytest.Config) -> bool:
+    """Whether marked tests have no process: not on this platform, or no test is called at all."""
+    only_sets_up = bool(config.getoption("setuponly", False))
+    return only_sets_up or config.pluginmanager.hasplugin(ELSEWHERE_PLUGIN)
 
 
 class Notes(Protocol):

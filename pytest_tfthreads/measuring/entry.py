@@ -28,6 +28,7 @@ from pytest_tfthreads.engine.protocol import (
     ConnectionClosedError,
 )
 from pytest_tfthreads.engine.reply import (
+    INTERNAL_ERROR,
     MISCONFIGURED,
     NO_TENSORFLOW,
     NOT_COLLECTED,
@@ -162,7 +163,13 @@ def _carry_out(sent: SentOrder, connection: Connection, terminal: Sequence[int])
     preparing.try_timers_briefly()
     distributions.lend()
     session = (SharedSession if sent.order.files else MeasuringSession)(sent, connection, own)
-    pytest.main(list(call.args), plugins=[session, Forks(_flush_standard_streams), *call.plugins])
+    plugins = [session, Forks(_flush_standard_streams), *call.plugins]
+    try:
+        pytest.main(list(call.args), plugins=plugins)
+    except Exception as error:
+        # Where no memory or no descriptor is left, more is to be said.
+        if outcome_of_error(error) != INTERNAL_ERROR or not session.ended_with(error):
+            raise
     return session.reply()
 
 

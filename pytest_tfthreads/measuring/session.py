@@ -106,6 +106,7 @@ class Told:
         self.raised: dict[str, tuple[RaisedError, ...]] = {}
         self.states: list[Mapping[str, Any]] = []
         self.fixture: object = None  # pytest-benchmark's, however the test came by it
+        self.off_turn_s = 0.0  # until the end of the latest subtest
 
 
 class MeasuringSession:
@@ -188,6 +189,22 @@ class MeasuringSession:
             interrupted_at=told.interrupted_at,
             states=tuple(told.states),
         )
+
+    def ended_with(self, error: Exception) -> bool:
+        """Tell what was raised when pytest's session had ended; False: there is no report for it.
+
+        The test has run, and pytest looks then for what it has left behind.
+        """
+        reports = self._told.reports
+        if self._told.outcome != replies.FINISHED or not reports:
+            return False
+        text = f"raised at the end of the test's process:\n{Problem.of(error).text}"
+        for report in reports:
+            if report["outcome"] == "failed":  # the reason may be the same
+                report["sections"] = [*report["sections"], ("tf_threads", text)]
+                return True
+        reports[-1] |= {"outcome": "failed", "longrepr": text}
+        return True
 
     def _problems_of_item(self) -> Sequence[Problem]:
         """Why the item was not collected."""
@@ -308,7 +325,10 @@ class MeasuringSession:
 
     def _lay_out(self, item: pytest.Item) -> None:
         """Give `benchmark` our clock, warm-up and rounds; what the user says keeps its meaning."""
-        settings = benchmark_settings.read_settings(item)
+        try:
+            settings = benchmark_settings.read_settings(item)
+        except (TypeError, ValueError):  # an option that is no number: the fixture itself will tell
+            return
         if settings is None:
             return
         options: dict[str, Any] = {}
@@ -428,7 +448,10 @@ class MeasuringSession:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         assert self._item is not None
-        if report.when == "call":
+        if outcomes.is_of_subtest(report):  # each takes a part of the call's time
+            off_turn_s, self._told.off_turn_s = self._told.off_turn_s, self._turns.off_turn_s
+            report.duration = max(0.0, report.duration - (self._turns.off_turn_s - off_turn_s))
+        elif report.when == "call":
             report.duration -= self._turns.off_turn_s
         self._told.reports.append(outcomes.serialized(self._item.config, report))
 

@@ -100,8 +100,7 @@ class SharedSession(MeasuringSession):
             session._setupstate.teardown_exact(nextitem)
             return step.next_id is None
         # pytest's own limit, so that fixtures of modules are taken down while this item is reported
-        session.config.option.maxfail = 1 if step.ends_if_failed else 0
-        session.testsfailed = 0
+        session.config.option.maxfail = session.testsfailed + 1 if step.ends_if_failed else 0
         session._setupstate.teardown_exact(item)  # where it is not the one that was announced
         self._run(item, nextitem)
         return step.next_id is None or bool(session.shouldfail or session.shouldstop)

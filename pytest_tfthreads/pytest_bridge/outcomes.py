@@ -146,8 +146,20 @@ def is_final(report: pytest.TestReport) -> bool:
     return report.outcome in _FINAL
 
 
+def is_of_subtest(report: pytest.TestReport) -> bool:
+    """Whether it is of a part of a test's call, and the call has a report of its own."""
+    return hasattr(report, "context")
+
+
 def passed(reports: Sequence[pytest.TestReport]) -> bool:
-    return all(report.passed or not is_final(report) for report in reports)
+    """Whether each phase has. A part of a call that was skipped leaves that to the call."""
+    return not any(map(_ends_it, reports))
+
+
+def _ends_it(report: pytest.TestReport) -> bool:
+    if is_of_subtest(report):
+        return report.failed
+    return is_final(report) and not report.passed
 
 
 _OF_SYNTAX = re.compile(r'File "(.*)", line ([0-9]+)')
@@ -179,16 +191,20 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
 def merge(processes: Sequence[Sequence[pytest.TestReport]]) -> list[pytest.TestReport]:
     """One report a phase: of the first process that did not pass, as long as all of them took."""
     deciding = next((reports for reports in processes if not passed(reports)), processes[0])
+    took_s: dict[str | None, float] = dict.fromkeys(_PHASES, 0.0)
+    for report in itertools.chain.from_iterable(processes):
+        if not is_of_subtest(report):
+            took_s[report.when] += report.duration
     for report in deciding:
-        same = [one for reports in processes for one in reports if one.when == report.when]
-        report.duration = sum(one.duration for one in same)
+        if not is_of_subtest(report):
+            report.duration = took_s[report.when]
     return list(deciding)
 
 
 def note_process(reports: Sequence[pytest.TestReport], turn: int) -> None:
     """Say which of a measurement's processes it was that did not pass, if not the first."""
     for report in reports:
-        if turn and not report.passed:
+        if turn and _ends_it(report):
             text = f"in process {turn + 1}; those before it passed"
             report.sections.append(("tf_threads", text))
 

@@ -44,7 +44,7 @@ def rebuilt(described: Described) -> BaseException:
     """An exception that looks like the described one: class, text, attributes, causes."""
     error = _rebuilt_alone(described[0])
     if len(described) > 1:
-        error.__cause__ = rebuilt(described[1:])
+        object.__setattr__(error, "__cause__", rebuilt(described[1:]))
     return error
 
 
@@ -82,17 +82,16 @@ def _rebuilt_alone(told: RaisedError) -> BaseException:
     args = (text,) if told.args is None else told.args
     module, qualname = told.classes[0]
     for base in _classes_here(told.classes):
-        stand_in = type(
-            qualname.rpartition(".")[2],
-            (base,),
-            {"__module__": module, "__qualname__": qualname, "__str__": lambda self: text},
-        )
+        own = {"__module__": module, "__qualname__": qualname, "__str__": lambda self: text}
         try:
-            error = stand_in.__new__(stand_in, *args)
-        except TypeError:  # its class cannot be made of its arguments; a base class can
-            continue
+            stand_in = type(qualname.rpartition(".")[2], (base,), own)
+            error: object = stand_in.__new__(stand_in, *args)
+        # The class is the user's: it may want other arguments, or let nobody derive from it. A base
+        # class may not.
+        except Exception:
+            error = None
         if isinstance(error, BaseException):
-            error.args = args
+            object.__setattr__(error, "args", args)  # its own may refuse, as frozen classes do
             error.__dict__.update(told.attributes)
             return error
     return Exception(text)

@@ -117,7 +117,7 @@ class ItemRun:
             return f"it asks for the end of the session ({told})"
         for reports in self._reports:
             for report in reports:
-                if not report.passed:
+                if not outcomes.passed([report]):
                     return outcomes.in_a_line(report)
         return ""
 

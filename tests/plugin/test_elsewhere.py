@@ -36,9 +36,9 @@ def test_each_was_called_once_or_not_at_all():
 """
 
 
-@pytest.fixture(params=["darwin", "win32"])
+@pytest.fixture
 def elsewhere(request, suite, monkeypatch):
-    monkeypatch.setenv("FOREIGN_PLATFORM", request.param)
+    monkeypatch.setenv("FOREIGN_PLATFORM", getattr(request, "param", "win32"))
     monkeypatch.setenv("PYTHONPATH", str(FOREIGN))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return suite
@@ -51,6 +51,7 @@ def run(suite, *args):
     return suite.pytester.runpytest_subprocess(*loaded, "--capture=sys", "-rA", *args)
 
 
+@pytest.mark.parametrize("elsewhere", ["darwin", "win32"], indirect=True)
 def test_marked_tests_run_unmeasured(elsewhere):
     elsewhere.write(SUITE)
     result = run(elsewhere, "--benchmark-json=out.json")
@@ -79,6 +80,27 @@ def test_or_are_skipped(elsewhere):
             "SKIPPED * tf_threads: measuring needs Linux (--tf-threads-elsewhere=skip)",
         ]
     )
+
+
+def test_doctests_beside_marked_tests_are_none(elsewhere):
+    elsewhere.write(
+        """
+        pytestmark = pytest.mark.tf_threads(1, 1)
+
+        def double(x):
+            \"\"\"
+            >>> double(2)
+            4
+            \"\"\"
+            return 2 * x
+
+        def test_it():
+            pass
+        """
+    )
+    result = run(elsewhere, "--doctest-modules", "--tf-threads-elsewhere=skip")
+    result.assert_outcomes(passed=1, skipped=1)
+    assert str(result.stdout).count("--tf-threads-elsewhere=skip") == 1
 
 
 def test_what_is_wrong_is_told_all_the_same(elsewhere):

@@ -67,7 +67,7 @@ def test_time_out_shows_stacks(suite, start):
         suite,
         "def waits_for_ever():\n    print('waiting')\n    time.sleep(1000)\nwaits_for_ever()",
         f"--tf-threads-start={start}",
-        "--tf-threads-timeout=5",
+        "--tf-threads-timeout=15",
     )
     assert "hung" in text
     assert "in waits_for_ever" in text
@@ -94,7 +94,7 @@ def test_hang_in_a_py_function_names_inter_1(suite):
         "space = {'time': time}\n"
         "exec(code, space)\n"
         "space['call']()",
-        mark="intra=4, inter=1, timeout=3",
+        mark="intra=4, inter=1, timeout=10",
     )
     assert "Likely cause: inter=1" in text
 
@@ -437,3 +437,38 @@ def test_the_error_of_a_conftest_file_comes_first(suite):
     )
     result = suite.run(subprocess=True)
     assert "internal-error: ZeroDivisionError: division by zero" in result.stdout.lines
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_what_is_raised_when_the_session_has_ended_leaves_the_test_its_reports(suite, start):
+    # So pytest does with what a test has left behind, where warnings are errors.
+    suite.write(
+        """
+        pytestmark = pytest.mark.tf_threads(1, 1)
+
+        def test_passes():
+            print("its output")
+
+        def test_fails(request):
+            assert 0, "its own words"
+
+        def test_measured(benchmark):
+            benchmark(int)
+        """,
+        conftest="""
+        import os
+
+        def pytest_unconfigure(config):
+            if "PYTEST_TFTHREADS_PROCESS" in os.environ:
+                raise ResourceWarning("left behind")
+        """,
+    )
+    result = suite.run(f"--tf-threads-start={start}", "--benchmark-max-time=0.01")
+    outcomes = result.parseoutcomes()
+    assert (outcomes["passed"], outcomes["failed"]) == (2, 1)
+    assert outcomes["errors"] == 2  # the test that has failed says so beside its own words
+    told = flat(result)
+    assert "its own words" in told
+    assert "raised at the end of the test's process:" in told
+    assert "ResourceWarning: left behind" in told
+    assert "internal-error" not in told

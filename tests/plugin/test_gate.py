@@ -309,24 +309,54 @@ def test_suites_without_marked_tests_may_name_what_is_not_there(suite, value):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "message", "may_fail"),
     [
-        (lambda text: text[: len(text) // 2], "no JSON, or cut off"),
-        (lambda text: "{}", "no saved run of pytest-benchmark"),
-        (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99 is newer"),
-        (lambda text: text.replace('"wall_s"', '"walls"'), "wall_s is missing"),
-        (lambda text: text.replace('"tf_threads"', '"other"'), "was measured by pytest-tfthreads"),
+        (lambda text: text[: len(text) // 2], "no JSON, or cut off", False),
+        (lambda text: "{}", "no saved run of pytest-benchmark", True),
+        (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99 is newer", False),
+        (lambda text: text.replace('"wall_s"', '"walls"'), "wall_s is missing", False),
+        (
+            lambda text: text.replace('"tf_threads"', '"other"'),
+            "was measured by pytest-tfthreads",
+            True,
+        ),
     ],
 )
-def test_useless_files_are_named_and_never_pass_in_silence(saved, spoil, message):
+def test_useless_files_are_named_and_never_pass_in_silence(saved, spoil, message, may_fail):
     saved.file.write_text(spoil(saved.file.read_text()))
-    result = compare(saved)
+    result = compare(saved, processes=1)
     assert message in flat(result)
     assert "0001_first.json" in flat(result)
     assert "the gate judged nothing" in flat(result)
     assert "Traceback" not in flat(result)
     result.assert_outcomes(passed=3)
-    compare(saved, "--tf-threads-fail-on=no-baseline").assert_outcomes(passed=1, failed=2)
+    if may_fail:
+        failing = compare(saved, "--tf-threads-fail-on=no-baseline", processes=1)
+        failing.assert_outcomes(passed=1, failed=2)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_regression_is_no_failure_that_an_xfail_mark_expects(suite, strict):
+    suite.write(
+        """
+        from exact_time import sleep
+
+        @pytest.mark.benchmark(warmup=False)
+        @pytest.mark.xfail(reason="numbers are wrong", strict=STRICT)
+        @pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
+        def test_fast(tf_benchmark):
+            tf_benchmark(sleep, float(open("ms").read()) / 1000)
+            assert not STRICT
+        """.replace("STRICT", str(strict))
+    )
+    (suite.path / "ms").write_text("5")
+    suite.run(SHORT, "--benchmark-save=first", processes=2).assert_outcomes(
+        xpassed=not strict, xfailed=strict
+    )
+    (suite.path / "ms").write_text("50")
+    result = compare(suite)
+    result.assert_outcomes(failed=not strict, xfailed=strict)
+    assert result.ret == (pytest.ExitCode.OK if strict else pytest.ExitCode.TESTS_FAILED)
 
 
 def test_without_any_saved_run(suite):

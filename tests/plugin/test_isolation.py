@@ -3,6 +3,7 @@
 import re
 import textwrap
 
+import pexpect
 import pytest
 
 
@@ -354,7 +355,9 @@ def test_debugger_gets_the_terminal(suite):
     child.expect("1042")
     child.sendline("c")
     child.expect("1 failed")
-    child.expect(r"\n\$ |EOF|$")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1
 
 
 def test_a_failure_in_a_later_process_says_so(suite):
@@ -421,6 +424,21 @@ def test_setup_plan_and_collect_only_start_nothing(suite, monkeypatch):
     suite.run("--setup-plan").assert_outcomes()
     suite.write(
         """
+        @pytest.mark.tf_threads(intra=[1, 2])
+        def test_it(tf_benchmark, tf_threads, own):
+            assert 0, "it is not called"
+
+        @pytest.fixture
+        def own():
+            print("set up")
+        """
+    )
+    result = suite.run("--setup-only", "-s", "-W", "ignore")
+    result.assert_outcomes()
+    assert result.ret == 0
+    assert result.stdout.str().count("\nset up\n") == 2
+    suite.write(
+        """
         @pytest.mark.skip
         @pytest.mark.tf_threads(intra=[1, 2])
         def test_it(broken):
@@ -428,3 +446,34 @@ def test_setup_plan_and_collect_only_start_nothing(suite, monkeypatch):
         """
     )
     suite.run().assert_outcomes(skipped=2)
+    monkeypatch.delenv("FAKE_TF_BROKEN")
+    suite.write(
+        """
+        import os
+
+        @pytest.mark.skip
+        @pytest.mark.tf_threads(intra=[1, 2])
+        def test_it():
+            assert "PYTEST_TFTHREADS_PROCESS" in os.environ
+        """
+    )
+    suite.run("-p", "no:skipping").assert_outcomes(passed=2)
+
+
+def test_an_option_of_pytest_benchmark_that_is_no_number_is_the_tests_mistake(suite):
+    suite.write(
+        """
+        @pytest.mark.benchmark(max_time="1s")
+        @pytest.mark.tf_threads(intra=1, inter=1)
+        class TestAll:
+            def test_uses_it(self, benchmark):
+                benchmark(int)
+
+            def test_does_not(self):
+                pass
+        """
+    )
+    result = suite.run()
+    result.assert_outcomes(passed=1, errors=1)
+    assert "internal-error" not in result.stdout.str()
+    assert "1s" in result.stdout.str()

@@ -44,7 +44,8 @@ def test_failure_that_is_raised_while_we_wait_is_the_tests(suite):
         def pytest_runtest_protocol(item):
             def fail(*_):
                 pytest.fail("Timeout (>0.5s)")
-            if not item.config.pluginmanager.hasplugin("tfthreads-measuring"):
+            is_here = not item.config.pluginmanager.hasplugin("tfthreads-measuring")
+            if is_here and item.name.startswith("test_slow"):
                 signal.signal(signal.SIGALRM, fail)
                 signal.setitimer(signal.ITIMER_REAL, 0.5)
             yield
@@ -151,8 +152,9 @@ def test_where_marked_tests_do_not_count_for_coverage_this_is_told_once(suite, a
         assert flat(result).count("tests with the marker do not count for coverage") == is_told
         totals = json.loads((suite.path / "coverage.json").read_text())["totals"]
         assert (totals["missing_lines"] == 3) is is_told
-    result = suite.run("--benchmark-compare", *args, subprocess=True)  # nobody asks for coverage
-    assert "for coverage" not in flat(result)
+    if not args:  # nobody asks for coverage
+        result = suite.run("--benchmark-compare", subprocess=True)
+        assert "for coverage" not in flat(result)
 
 
 def test_coverage_run_counts_marked_tests(suite):
@@ -173,14 +175,6 @@ def test_coverage_run_counts_marked_tests(suite):
     assert "100%" in shown.stdout
 
 
-@pytest.mark.parametrize("dist", ["load", "loadfile", "worksteal"])
-def test_xdist_runs_and_records_once(suite, dist):
-    suite.write(SOURCE, helper="def answer():\n    return 42\n")
-    result, benchmarks = suite.results("-n2", f"--dist={dist}", subprocess=True)
-    result.assert_outcomes(passed=3)
-    assert sorted(benchmarks) == ["test_marked[intra1-interauto]", "test_marked[intra2-interauto]"]
-
-
 def test_hooks_of_a_conftest_see_the_reports(suite):
     suite.write(
         SOURCE,
@@ -197,10 +191,55 @@ def test_hooks_of_a_conftest_see_the_reports(suite):
     assert len(here) == 2  # once in the measuring process, once here
 
 
+has_subtests = pytest.mark.skipif(
+    pytest.version_tuple < (9,), reason="pytest has subtests since 9.0"
+)
+
+
+@has_subtests
+def test_a_test_of_which_a_subtest_is_skipped_is_measured(suite):
+    suite.write(
+        """
+        import time, unittest
+
+        @pytest.mark.tf_threads(configs=[(1, 1), (1, 2)])
+        def test_parts(subtests, benchmark):
+            for number in range(5):
+                with subtests.test(i=number):
+                    if number == 2:
+                        pytest.skip("not here")
+                    time.sleep(0.02)
+            benchmark(int)
+            with subtests.test("short"):
+                pass
+
+        @pytest.mark.tf_threads(1, 1)
+        class TestParts(unittest.TestCase):
+            def test_parts(self):
+                for number in range(5):
+                    with self.subTest(i=number):
+                        time.sleep(0.02)
+        """,
+        conftest="""
+        def pytest_runtest_logreport(report):
+            with open("times", "a") as file:
+                print(report.when, hasattr(report, "context"), report.duration, file=file)
+        """,
+    )
+    arguments = ("-p", "no:cacheprovider", "--benchmark-max-time=0.1", "--tf-threads-processes=1")
+    result = suite.pytest(*arguments, "--benchmark-json=out.json")
+    assert result.ret == 0
+    assert "test_parts[intra1-inter1]" in (suite.path / "out.json").read_text()
+    lines = [line.split() for line in (suite.path / "times").read_text().splitlines()]
+    assert all(float(line[2]) >= 0 for line in lines)
+    # unittest's parts have no time of their own, and none is made of the whole.
+    calls = [float(line[2]) for line in lines if line[:2] == ["call", "False"]]
+    assert all(0.1 <= took_s < 30 for took_s in calls)
+
+
+@has_subtests
 @pytest.mark.parametrize("args", [(), ("-n2",)])
 def test_values_of_subtests_are_shown_as_those_of_unmarked_tests(suite, args):
-    if int(pytest.__version__.partition(".")[0]) < 9:
-        pytest.skip("pytest has subtests since 9.0")
     suite.write(
         """
         def fails(subtests):

@@ -548,3 +548,30 @@ def test_a_second_interrupt_does_not_wait_for_fixtures(suite, interrupted):
         conftest=PRESSES,
     )
     assert "KeyboardInterrupt" in interrupted()
+
+
+def test_fixtures_see_how_many_tests_have_failed_as_in_plain_pytest(suite):
+    suite.write(
+        """
+        pytestmark = pytest.mark.tf_threads(1, 1)
+
+        @pytest.fixture(scope="module")
+        def evidence(request):
+            yield
+            with open("failed", "a") as file:
+                print(request.session.testsfailed, file=file)
+
+        def test_one(evidence):
+            assert 0
+
+        def test_two(evidence):
+            assert 0
+
+        def test_three(evidence):
+            pass
+        """
+    )
+    suite.run().assert_outcomes(failed=2, passed=1)
+    assert (suite.path / "failed").read_text() == "2\n"
+    suite.run("--maxfail=2").assert_outcomes(failed=2)
+    assert (suite.path / "failed").read_text() == "2\n2\n"

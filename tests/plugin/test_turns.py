@@ -198,7 +198,9 @@ def test_processes_of_other_users_are_no_harm(suite):
         *("setpriv", "--bounding-set=-sys_nice", sys.executable, "-m", "pytest"),
         *("-p", "no:cacheprovider", "--tf-threads-timeout=60", SHORT),
     )
-    result.assert_outcomes(passed=2, failed=2)
+    outcomes = result.parseoutcomes()
+    # Who is last may go on by itself, but not leave the directory as it was.
+    assert outcomes["failed"] + outcomes.get("errors", 0) == 2
     assert ": the process is another user's, as it is when a test gives up its rights" in flat(
         result
     )

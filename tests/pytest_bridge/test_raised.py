@@ -29,6 +29,27 @@ class Unprintable(Exception):
         raise RuntimeError("no")
 
 
+class Frozen(LookupError):
+    def __setattr__(self, name, value):
+        raise AttributeError("it is frozen")
+
+
+class Numbered(LookupError):
+    def __init_subclass__(cls, *, code):
+        cls.code = code
+
+
+class NotFound(Numbered, code=404):
+    pass
+
+
+class Choosy(LookupError):
+    def __new__(cls, *args):
+        if cls is not Choosy:
+            raise ValueError("nobody derives from it")
+        return super().__new__(cls, *args)
+
+
 def decoded(text):
     return [decode(RaisedError, one) for one in json.loads(text)]
 
@@ -67,6 +88,26 @@ def test_exceptions_look_the_same(error):
     assert isinstance(again, type(error))
     assert type(again).__name__ == type(error).__name__
     assert str(again) == str(error)
+
+
+def test_of_a_frozen_class_all_is_kept():
+    error = Frozen("x")
+    error.__dict__["code"] = 7
+    error.__dict__["__notes__"] = ["a note"]
+    try:
+        raise error from KeyError("cause")
+    except Frozen as raised_error:
+        again = through_json(raised_error)
+    assert isinstance(again, Frozen)
+    assert (again.args, again.code, str(again)) == (("x",), 7, "x")
+    assert isinstance(again.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("error", [NotFound("x"), Choosy("x")], ids=lambda one: type(one).__name__)
+def test_a_class_from_which_nobody_derives_is_stood_for_by_its_base(error):
+    again = through_json(error)
+    assert isinstance(again, LookupError)
+    assert (type(again).__name__, str(again)) == (type(error).__name__, "x")
 
 
 def test_errno_is_kept():
