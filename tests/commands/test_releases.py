@@ -619,7 +619,7 @@ def test_ctrl_c_prints_the_tests_that_are_complete(project, eventually, no_lefto
         )
         eventually(lambda: "test 2 of 2" in log.read_text() or process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, log.read_text()
+        assert process.wait(300) == 130, log.read_text()
         printed.seek(0)
         found = json.load(printed)
     assert [one["test"] for one in found["tests"]] == ["test_it.py::test_work[intra1-inter1]"]

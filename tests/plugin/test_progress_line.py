@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from _pytest import unraisableexception
 
 from pytest_tfthreads.pytest_bridge import progress_line
 
@@ -62,6 +63,21 @@ def test_heartbeat_where_the_cursor_cannot_move(suite):
     assert "\x1b" not in result.stdout.str()
 
 
+@pytest.fixture
+def called_with(bare_pytester):
+    """The configuration of a pytest that was called with options. No run of its own follows."""
+
+    def configured(*options):
+        config = bare_pytester.parseconfigure(*options)
+        # At its end pytest looks several times through all objects, those of the run around it too.
+        key = getattr(unraisableexception, "gc_collect_iterations_key", None)
+        if key is not None:
+            config.stash[key] = 0
+        return config
+
+    return configured
+
+
 @pytest.mark.parametrize(
     ("options", "tells"),
     [
@@ -76,11 +92,10 @@ def test_heartbeat_where_the_cursor_cannot_move(suite):
     ],
 )
 def test_nothing_is_told_where_it_would_be_in_the_way(
-    bare_pytester, monkeypatch, capsys, options, tells
+    called_with, monkeypatch, capsys, options, tells
 ):
     monkeypatch.setattr(progress_line, "HEARTBEAT_EVERY_S", 0)
-    # No run of its own: all that matters is how pytest was called.
-    one = progress_line.ProgressLine(bare_pytester.parseconfigure(*options))
+    one = progress_line.ProgressLine(called_with(*options))
     with one.test("test_x", [], budget_s=1):
         one.expect(processes=2, passes=2)
         with one.ring(1, processes=1):
@@ -92,8 +107,8 @@ def test_nothing_is_told_where_it_would_be_in_the_way(
     assert ("tf_threads: starting a process: test_x\n" in told) == tells
 
 
-def test_what_cannot_be_taken_away_again_is_not_told_at_once(bare_pytester, capsys):
-    one = progress_line.ProgressLine(bare_pytester.parseconfigure())
+def test_what_cannot_be_taken_away_again_is_not_told_at_once(called_with, capsys):
+    one = progress_line.ProgressLine(called_with())
     with one.test("test_x", [], budget_s=1), one.phase("starting a process", at_once=True):
         pass
     assert "tf_threads" not in capsys.readouterr().out

@@ -47,7 +47,7 @@ import os, pathlib, time
 
 def pytest_benchmark_update_json():
     pathlib.Path(f"ready-{os.getpid()}").touch()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list(pathlib.Path.cwd().glob("ready-*"))) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -111,7 +111,7 @@ def test_a_run_killed_while_it_saves_leaves_no_saved_run(suite):
     suite.write(ONE, conftest=WAIT_IN_THE_MIDST)
     (suite.path / "wait").touch()
     with start(suite, "--benchmark-save=killed") as run:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (suite.path / "writing").exists():
             assert run.poll() is None, run.stdout.read()
             assert time.monotonic() < deadline
@@ -180,7 +180,7 @@ def test_json_into_a_pipe(suite):
     os.mkfifo(suite.path / "pipe")
     with start(suite.write(ONE), "--benchmark-json=pipe") as run:
         written = json.loads((suite.path / "pipe").read_text())
-        output = run.communicate(timeout=60)[0]
+        output = run.communicate(timeout=300)[0]
     assert run.returncode == 0, output
     assert len(written["benchmarks"]) == 1
 
@@ -237,7 +237,8 @@ FAILED = [
 
 @pytest.mark.parametrize("args", [(), ("-n2",)], ids=["here", "xdist"])
 def test_failed_tests_leave_no_row_and_are_named(suite, args):
-    suite.write(FAILING).run("--benchmark-save=x", *args, subprocess=True)
+    options = ("--benchmark-save=x", "--benchmark-json=out.json")
+    suite.write(FAILING).run(*options, *args, subprocess=True)
     assert {one["name"] for one in saved(suite)["benchmarks"]} == {
         "test_one[intra1-inter1]",
         "test_fails_under_one[intra1-inter1]",
@@ -245,12 +246,7 @@ def test_failed_tests_leave_no_row_and_are_named(suite, args):
     about = saved(suite)["tf_threads"]
     assert sorted(about["failed"]) == sorted(FAILED)
     assert about["complete"] is True
-
-
-def test_json_says_the_same(suite):
-    suite.write(FAILING).run("--benchmark-save=x", "--benchmark-json=out.json")
-    written = json.loads((suite.path / "out.json").read_text())["tf_threads"]
-    assert written == saved(suite)["tf_threads"]
+    assert json.loads((suite.path / "out.json").read_text())["tf_threads"] == about
 
 
 def test_run_without_failures_is_complete(suite):
@@ -272,7 +268,6 @@ def test_three(benchmark): benchmark(sum, range(100))
     ("second", "args", "failed"),
     [
         ("assert False", ("-x",), ["test_it.py::test_two[intra1-inter1]"]),
-        ("assert False", ("--maxfail=1",), ["test_it.py::test_two[intra1-inter1]"]),
         ("raise KeyboardInterrupt", (), []),
         ("pytest.exit('enough')", (), []),
     ],
@@ -343,15 +338,26 @@ def test_unmarked():
 """
 
 
+@pytest.fixture(scope="module")
+def kept_run():
+    """The file that the first test to need it has measured, for all: path in the suite, text."""
+    return {}
+
+
 @pytest.fixture
-def sleeps(suite):
+def sleeps(suite, kept_run):
     """A suite with a saved run of 5 ms a call."""
     suite.write(SLEEPS)
     suite.ms = lambda ms: (suite.path / "ms").write_text(str(ms))
     suite.ms(5)
-    suite.run("--benchmark-max-time=0.2", "--benchmark-save=first", processes=2).assert_outcomes(
-        passed=2
-    )
+    if not kept_run:
+        result = suite.run("--benchmark-max-time=0.2", "--benchmark-save=first", processes=2)
+        result.assert_outcomes(passed=2)
+        (file,) = (suite.path / ".benchmarks").glob("*/0001_first.json")
+        kept_run.update(path=file.relative_to(suite.path), text=file.read_text())
+    file = suite.path / kept_run["path"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(kept_run["text"])
     return suite
 
 
@@ -366,7 +372,9 @@ def annotations(result):
 
 def test_a_regression_is_in_the_file_with_its_verdicts_and_has_not_failed(sleeps):
     sleeps.ms(40)
-    compare(sleeps, "--benchmark-json=out.json").assert_outcomes(passed=1, failed=1)
+    result = compare(sleeps, "--benchmark-json=out.json")
+    result.assert_outcomes(passed=1, failed=1)
+    assert annotations(result) == []
     written = json.loads((sleeps.path / "out.json").read_text())
     (one,) = written["benchmarks"]
     verdicts = one["extra_info"]["tf_threads"]["verdicts"]
@@ -391,7 +399,6 @@ def test_errors_on_github(sleeps, monkeypatch, args):
 
 def test_no_annotations_elsewhere(sleeps, monkeypatch):
     sleeps.ms(40)
-    assert annotations(compare(sleeps)) == []
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
     assert annotations(compare(sleeps)) == []
 

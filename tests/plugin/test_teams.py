@@ -128,7 +128,7 @@ def test_crash(benchmark):
     work.fail = os.abort
     pedantic(benchmark)
 
-@pytest.mark.tf_threads(1, 1, instances=2, timeout=5)
+@pytest.mark.tf_threads(1, 1, instances=2, timeout=15)
 def test_hang(benchmark):
     work.fail = lambda: time.sleep(1000)
     pedantic(benchmark)

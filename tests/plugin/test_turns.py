@@ -254,7 +254,8 @@ def test_one_that_hangs_is_killed_and_the_others_go_on(suite):
         import time
         from exact_time import sleep
 
-        @pytest.mark.tf_threads(configs=[(1, 1), (2, 1)], timeout=3)
+        @pytest.mark.tf_threads(1, 1)
+        @pytest.mark.tf_threads(2, 1, timeout=8)
         def test_busy(benchmark, tf_threads):
             calls = []
 
@@ -278,13 +279,13 @@ def test_time_limits_count_own_turns_only(suite):
         """
         import signal, time
 
-        @pytest.mark.tf_threads(intra=[1, 2, 3, 4], inter=[1, 2], timeout=4)
+        @pytest.mark.tf_threads(intra=[1, 2, 3, 4], inter=[1, 2], timeout=6)
         def test_busy(benchmark):
             def ring(*_):
                 raise TimeoutError
 
             signal.signal(signal.SIGALRM, ring)
-            signal.setitimer(signal.ITIMER_REAL, 3)
+            signal.setitimer(signal.ITIMER_REAL, 5.5)
             benchmark.pedantic(time.sleep, (0.02,), rounds=40)  # 6.4 s all together
             signal.setitimer(signal.ITIMER_REAL, 0)
         """
@@ -294,7 +295,7 @@ def test_time_limits_count_own_turns_only(suite):
     lines = [line.split()[0] for line in result.outlines if "s call " in line]
     durations_s = [float(line.removesuffix("s")) for line in lines]
     assert len(durations_s) == 8
-    assert max(durations_s) < 4
+    assert max(durations_s) < 6
 
 
 def test_a_member_that_is_killed_off_turn(suite):
@@ -526,7 +527,7 @@ def test_no_round_holds_time_off_turn_in_whatever_thread_it_runs(suite):
 
         @pytest.mark.tf_threads(configs=[(1, 1), (2, 1), (2, 2)])
         def test_busy(benchmark):
-            thread = threading.Thread(target=benchmark, args=(time.sleep, 0.006))
+            thread = threading.Thread(target=benchmark, args=(time.sleep, 0.02))
             thread.start()
             thread.join()
         """
@@ -537,7 +538,7 @@ def test_no_round_holds_time_off_turn_in_whatever_thread_it_runs(suite):
         (process,) = processes(one)
         # Two others have turns of two rounds each in between: held up, every other round would
         # take that long too.
-        held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 5 * 0.006]
+        held_up = [wall_s for wall_s in process["wall_s"] if wall_s > 5 * 0.02]
         assert len(held_up) < len(process["wall_s"]) / 4
 
 

@@ -80,7 +80,7 @@ WAITS_FOR_THE_FOURTH = """
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtestloop():
         yield
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 300
         while name and not pathlib.Path("gw3 has collected").exists():
             assert time.monotonic() < deadline_s
             time.sleep(0.01)
@@ -92,7 +92,7 @@ def takes_turns(benchmark):
     return ring is not None
 
 
-@pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
+@pytest.mark.parametrize("dist", ["load", "loadfile", "loadgroup", "worksteal"])
 def test_configurations_of_a_test_stay_together_and_are_recorded_once(suite, dist):
     suite.write(SUITE)
     result, benchmarks = suite.results("-n2", f"--dist={dist}", SHORT, subprocess=True)

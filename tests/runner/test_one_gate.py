@@ -32,18 +32,29 @@ FAST, STEADY = "test_fast[intra1-inter1]", "test_steady[intra1-inter1]"
 FIRST_LOOK, PAIRS = 3, 3
 
 
+@pytest.fixture(scope="module")
+def kept_project(tmp_path_factory):
+    """Where the first test to need the project keeps a copy for the others."""
+    return tmp_path_factory.mktemp("kept") / "project"
+
+
 @pytest.fixture
-def project(scripted, monkeypatch, tmp_path):
+def project(scripted, kept_project, monkeypatch, tmp_path):
     """A repository with one saved run of two tests, of 10 ms a call and one commit."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     scripted.temporary = tmp_path
+    if kept_project.exists():
+        shutil.copytree(kept_project, scripted.path, dirs_exist_ok=True)
+        git(scripted.path, "update-index", "-q", "--refresh")
+        return scripted
     scripted.pytester.makeini("[pytest]\nfilterwarnings = default\n")
     scripted.write(TWO_TESTS)
     git(scripted.path, "init", "-q", "-b", "main")
     git(scripted.path, "add", "test_it.py", "tox.ini")
     git(scripted.path, "commit", "-q", "-m", "first")
     scripted.run("--benchmark-save=first", processes=3).assert_outcomes(passed=2)
+    shutil.copytree(scripted.path, kept_project)
     return scripted
 
 

@@ -242,7 +242,8 @@ def test_what_goes_wrong_in_tensorflow_is_explained(suite):
     result, benchmarks = run(
         suite,
         """
-        @pytest.mark.tf_threads(intra=1, inter=[1, 2], timeout=15)
+        @pytest.mark.tf_threads(intra=1, inter=1, timeout=15)
+        @pytest.mark.tf_threads(intra=1, inter=2)
         def test_deadlock_with_one_inter_op_thread():
             import tensorflow as tf
 
