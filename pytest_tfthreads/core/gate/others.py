@@ -1,11 +1,12 @@
-"""How unsure a comparison is where other programs ran beside one side and not beside the other.
+"""How unsure a comparison with saved runs is where other programs ran.
 
 Saved runs were measured at another time, and so in other company. Other programs hold CPUs back,
 which costs the wall time of threads that wait for them. They also change what work costs, up or
 down: caches are shared, threads that wait for work spin where a CPU is free, and CPUs of which none
 is idle may be faster. By how much depends on the test and on the machine, so nothing is corrected:
-the comparison is less sure, and more so the more the company differs. Side by side both revisions
-have the same company.
+the comparison is less sure, and more so the more the company differs. Beside others speeds also
+scatter more from one run to the next, which a few saved runs have not taught. Side by side both
+revisions have the same company.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ nobody held back."""
 THROUGHPUT_SPREAD = 1.4
 """Spread of the log of throughput for each unit of the log of the CPUs' share that others did not
 hold back: the root mean square over the same tests (1.6, 1.3, 1.2 and 1.3)."""
+ENOUGH_RUNS = 10
+"""Saved runs from which on more of them teach little."""
 _LEAST_LEFT = 0.02
 """Others never hold back all: the process had some time, or nothing would have been measured."""
 
@@ -52,6 +55,25 @@ def spread_by_others(
         return work
     left_now, left_then = (max(_LEAST_LEFT, 1 - (one.held_back or 0.0)) for one in (now, then))
     return max(work, THROUGHPUT_SPREAD * abs(math.log(left_now / left_then)))
+
+
+def scatter_beside_others(
+    metric: str, now: Contention | None, then: Contention | None, cores_used: float, runs: int
+) -> float:
+    """Spread of the log ratio of a speed now / then that company makes, even where it is the same.
+
+    A tf.data pipeline with two threads took 2.8 times the CPU time for its elements where another
+    program left it both CPUs now and then; beside as much company as then it once took 1.8 times
+    the time. That is as much as company ever makes (`WORK_SPREAD`, of the CPUs that others took
+    where they took more). It counts as long as saved runs have not taught how far speeds scatter
+    here: in full beside one run, no more from `ENOUGH_RUNS` on.
+    """
+    taken = _taken(now, then)
+    if taken is None:
+        return 0.0
+    untaught = max(0.0, 1 - (runs - 1) / (ENOUGH_RUNS - 1))
+    work = WORK_SPREAD * max(taken) * math.sqrt(untaught)
+    return work if metric == "cpu_efficiency" else work * min(1.0, cores_used)
 
 
 def differ(now: Contention | None, then: Contention | None) -> bool:

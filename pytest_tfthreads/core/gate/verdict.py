@@ -46,7 +46,12 @@ from pytest_tfthreads.core.gate.correction import (
     wall_time_lost,
 )
 from pytest_tfthreads.core.gate.level import present_level
-from pytest_tfthreads.core.gate.others import differ, spread_by_others
+from pytest_tfthreads.core.gate.others import (
+    ENOUGH_RUNS,
+    differ,
+    scatter_beside_others,
+    spread_by_others,
+)
 from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.stats.change_points import Session
@@ -81,9 +86,6 @@ MARGIN = 0.4
 much: a change that is just a little beyond the tolerance could then never be reported."""
 REFERENCE_SHIFT = 0.1
 """Changes of the machine's own speed beyond this are worth telling."""
-ENOUGH_RUNS = 10
-"""Saved runs from which on more of them teach little."""
-
 ENOUGH_S = 0.5
 """A process that measured for less may owe its speed to the state that a CPU happened to be in."""
 _NO_CORRECTION = ("measuring side by side (--tf-threads-duet), which needs no correction",)
@@ -464,7 +466,8 @@ def _compared(metric: str, now: Measurement, history: History, drifts: Drifts) -
     if correction == BY_BOTH:
         told = wall_time_lost(now.samples, anchor_of(then))
         spread = max(spread, CONTENTION_SHARE * abs(told))
-    prediction = _less_sure(prediction, spread)
+    scatter = scatter_beside_others(metric, now.contention, company, cores_used, len(usable))
+    prediction = _less_sure(prediction, math.hypot(spread, scatter))
     members = tuple(usable[place] for place in chosen)
     return _Compared(prediction, measured, correction, spread, members)
 
@@ -485,7 +488,7 @@ def _level_of(
 
 
 def _less_sure(prediction: Prediction, spread: float) -> Prediction:
-    """Where others took more or less of the CPUs than then."""
+    """Where other programs ran."""
     more = spread**2
     return replace(
         prediction, variance=prediction.variance + more, between=prediction.between + more

@@ -9,7 +9,12 @@ import pytest
 from builders import measurement, sample
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.contention import Contention
-from pytest_tfthreads.core.gate.others import differ, spread_by_others
+from pytest_tfthreads.core.gate.others import (
+    ENOUGH_RUNS,
+    differ,
+    scatter_beside_others,
+    spread_by_others,
+)
 from pytest_tfthreads.core.gate.verdict import Policy, judge
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -36,8 +41,8 @@ def beside(share):
     return Contention(runqueue_share=share, others_share=share, steal_share=0.0)
 
 
-def verdicts(now, then):
-    found = judge("t", now, History((then,) * RUNS, "a run"), Policy(), 2)
+def verdicts(now, then, runs=RUNS):
+    found = judge("t", now, History((then,) * runs, "a run"), Policy(), 2)
     return dict(zip(METRICS, found, strict=True))
 
 
@@ -99,6 +104,37 @@ def test_company_that_is_alike_or_not_known_changes_nothing(metric, now, then):
         )
         assert with_company[metric].change == without[metric].change
         assert with_company[metric].status == "regression"
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_company_makes_speeds_scatter_until_saved_runs_have_taught_how_far(metric):
+    def scatter(now, then, runs, cores_used=2.0):
+        return scatter_beside_others(metric, beside(now), beside(then), cores_used, runs)
+
+    assert scatter(0.5, 0.5, 1) == scatter(0.1, 0.5, 1) == scatter(0.5, 0.1, 1) == 0.5
+    by_runs = [scatter(0.5, 0.5, runs) for runs in range(1, ENOUGH_RUNS + 2)]
+    assert by_runs == sorted(by_runs, reverse=True)
+    assert by_runs[-2:] == [0.0, 0.0]
+    assert by_runs[-3] > 0
+    assert scatter(0.0, 0.0, 1) == 0
+    assert scatter(0.5, 0.5, 1, cores_used=0.1) == (0.05 if metric == "throughput" else 0.5)
+    assert scatter_beside_others(metric, None, beside(0.5), 2.0, 1) == 0
+    assert scatter_beside_others(metric, beside(0.5), Contention(), 2.0, 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "speed", "cores"),
+    [(0.17, 0.49, 57, 1.6), (0.32, 0.49, 46, 1.25), (0.50, 0.51, 55, 0.97)],
+)
+def test_no_single_run_beside_others_fails_what_company_has_been_seen_to_make(
+    now, then, speed, cores
+):
+    """Unchanged pipelines of tf.data, beside a busy loop and more."""
+    one = measured(speed, cores, company=beside(now))
+    found = verdicts(one, measured(100, 1.0, company=beside(then)), runs=1)
+    assert {verdict.status for verdict in found.values()} == {"inconclusive"}
+    at_rest = verdicts(measured(speed, cores), measured(100, 1.0), runs=1)
+    assert at_rest["cpu_efficiency"].status == "regression"
 
 
 def test_time_that_went_to_other_machines_is_company_too():
