@@ -297,11 +297,11 @@ class SessionResults:
 
     def _is_complete(self) -> bool:
         """Whether all selected tests were run to their end, in whatever process."""
-        session = self._session
-        return session is not None and (
-            self._all_collected
-            and self._ended + len(self._ended_in_workers) >= session.testscollected
-        )
+        if self._session is None or not self._all_collected:
+            return False
+        copies = 1 if self._distribution is None else self._distribution.copies
+        ended = self._ended + len(self._ended_in_workers)
+        return ended >= copies * self._session.testscollected
 
     def _why_no_traces(self) -> list[str]:
         wanted = self._settings.profile

@@ -53,6 +53,7 @@ class Distribution:
         self.before_measuring: Callable[[], None] | None = None
         self._config = config
         self._seed = seed
+        self.copies = 1  # how many workers run each test
         self.why_unleased: dict[str, None] = {}
         self._marked = marked
         self._elsewhere = elsewhere
@@ -105,10 +106,11 @@ class Distribution:
         # Another plugin may bring a scheduler of its own, and workers start before it is asked.
         deciding = self._config.hook.pytest_xdist_make_scheduler.get_hookimpls()
         own = (self, self._config.pluginmanager.get_plugin(_SESSION))
+        self.copies = node.workerinput["workercount"] if self._is_each() else 1
         Briefing(
             seed=self._seed,
             whole_groups=all(one.plugin in own for one in deciding),
-            copies=node.workerinput["workercount"] if self._is_each() else 1,
+            copies=self.copies,
             baseline=self.baseline,
             channel=listen(node, functools.partial(self._hear, node.gateway.id)),
         ).send_to(node)

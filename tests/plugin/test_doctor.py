@@ -47,7 +47,7 @@ def by_name(findings):
 
 
 def test_measuring(doctor, no_leftovers, held_lease):
-    others_end = threading.Timer(1, held_lease.close)
+    others_end = threading.Timer(4, held_lease.close)
     others_end.start()
     code, out, err = doctor("--json", "--seconds=5", "--intra=2", "--tolerance=20%", "--tests=3")
     told = json.loads(out)

@@ -430,13 +430,13 @@ def test_setup_plan_and_collect_only_start_nothing(suite, monkeypatch):
 
         @pytest.fixture
         def own():
-            print("set up")
+            print("own has come")
         """
     )
     result = suite.run("--setup-only", "-s", "-W", "ignore")
     result.assert_outcomes()
     assert result.ret == 0
-    assert result.stdout.str().count("\nset up\n") == 2
+    assert result.stdout.str().count("own has come") == 2
     suite.write(
         """
         @pytest.mark.skip

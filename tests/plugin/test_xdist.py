@@ -128,6 +128,35 @@ def test_where_each_worker_runs_all_tests_each_is_recorded(suite):
         assert [one.candidate.id for one in stored] == [f"intra{intra}-inter1"] * 2
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_each_worker_runs_all_tests_a_run_is_complete_when_all_have(suite, fails):
+    suite.write(
+        """
+        import pathlib, time
+
+        OTHER_HAS_ENDED = pathlib.Path("ended")
+
+        @pytest.mark.tf_threads(1, 1)
+        def test_measured(benchmark):
+            benchmark(int)
+
+        def test_fails_in_one(worker_id):
+            while worker_id == "gw1" and FAILS:
+                if OTHER_HAS_ENDED.exists():
+                    assert 0
+                time.sleep(0.01)
+
+        def test_last(worker_id):
+            OTHER_HAS_ENDED.touch()
+        """.replace("FAILS", str(fails))
+    )
+    run = ("-n2", "--dist=each", "-x", "--benchmark-json=out.json", "--benchmark-max-time=0.01")
+    outcomes = suite.run(*run, subprocess=True).parseoutcomes()
+    assert (outcomes["passed"], outcomes.get("failed")) == ((4, 1) if fails else (6, None))
+    about = json.loads((suite.path / "out.json").read_text())["tf_threads"]
+    assert about["complete"] is not fails
+
+
 def test_a_scheduler_of_somebody_else_is_left_alone(suite):
     suite.write(
         SUITE,
