@@ -61,7 +61,7 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     if session.compare is True or session.compare in ([], None):
         own, elsewhere = found.of_this_kind(), found.of_other_kinds()
         is_saved = any(config.getoption(name) for name in _SAVING)
-        mend = "this one is saved as the first" if is_saved else "make one with --benchmark-save"
+        mend = "this run is saved as the first" if is_saved else "make one with --benchmark-save"
         problem = f"there is no saved run in {storage}; {mend}"
         return SavedRuns(
             tuple(own), tuple(map(tuple, elsewhere)), problem="" if own or elsewhere else problem

@@ -376,7 +376,7 @@ def test_the_first_run_is_not_told_to_be_saved_if_it_is(suite, options):
     told = flat(compare(suite, *options))
     assert "no-baseline" in told
     assert "there is no saved run in" in told
-    assert "; this one is saved as the first" in told
+    assert "; this run is saved as the first" in told
     assert "make one with" not in told
     assert len([*suite.path.glob(".benchmarks/*/0001_*.json")]) == 1
 
