@@ -16,7 +16,7 @@ from pytest_tfthreads.core.bisection import (
     LOOKS,
     Posterior,
     Reading,
-    Ring,
+    RingReadings,
     Stretch,
     ends_are_alike,
     ends_differ,
@@ -43,11 +43,11 @@ def ring(draw, speeds, luck, candidates, spread, number):
         speed = process(position)
         ends = (Difference(speed - end, BLOCK_SE) for end in (good, bad))
         readings.append(Reading(position, *ends))
-    return Ring(Difference(bad - good, BLOCK_SE), tuple(readings))
+    return RingReadings(Difference(bad - good, BLOCK_SE), tuple(readings))
 
 
 def bisect(draw, commits, place, loss, spread):
-    """The answer (None: the ends were not told apart), the rings and the processes."""
+    """The culprit (None: the ends were not told apart), the rings and the processes."""
     speeds = [draw.gauss(0, COMMIT_SPREAD) - loss * (at >= place) for at in range(commits + 1)]
     luck = [
         [draw.gauss(0, BETWEEN / 2**0.5) for _ in range(INTERPRETERS)] for _ in range(commits + 1)
@@ -65,11 +65,11 @@ def bisect(draw, commits, place, loss, spread):
         measure((), due)
     while True:
         posterior = Posterior(commits, rings)
-        if posterior.answer.is_certain or len(rings) >= MOST_RINGS:
+        if posterior.culprit.is_certain or len(rings) >= MOST_RINGS:
             break
         candidates = posterior.candidates(AT_ONCE)
         measure(candidates, PASSES)
-    return posterior.answer, len(rings), sum(2 + len(one.readings) for one in rings)
+    return posterior.culprit, len(rings), sum(2 + len(one.readings) for one in rings)
 
 
 def main():
@@ -84,12 +84,12 @@ def main():
         same = certain = right = rings = processes = 0
         for _ in range(options.bisections):
             place = draw.randint(1, options.commits)
-            answer, some_rings, some = bisect(draw, options.commits, place, options.loss, spread)
+            culprit, some_rings, some = bisect(draw, options.commits, place, options.loss, spread)
             rings, processes = rings + some_rings, processes + some
-            same += answer is None
-            if answer is not None and answer.is_certain:
+            same += culprit is None
+            if culprit is not None and culprit.is_certain:
                 certain += 1
-                right += answer.where == Stretch(place - 1, place)
+                right += culprit.where == Stretch(place - 1, place)
         mean = [count / options.bisections for count in (rings, processes)]
         print(
             f"{spread:15.0%}  {same:14}  {certain:7}  {right:5}  {mean[0]:5.1f}  {mean[1]:9.1f}",

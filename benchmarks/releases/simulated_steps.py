@@ -15,7 +15,7 @@ import random
 from collections import Counter
 
 from pytest_tfthreads.commands.releases_run import Comparing
-from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected
+from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, MeasuredPlaces, Place, Selected
 from pytest_tfthreads.core.measurement import Measurement, Pools, Sample
 from pytest_tfthreads.core.variants.released import Release
 
@@ -57,7 +57,7 @@ class Simulated:
                 samples[place].append(
                     Sample((wall_s,) * 4, (wall_s,) * 4, 1, 5, 0.1, 1, 1, 1, (0,), self.rings, 1)
                 )
-        return Found(
+        return MeasuredPlaces(
             tuple(
                 AtPlace(
                     measurement=Measurement(

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean, variance
 
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, student_p
-from pytest_tfthreads.core.stats.moderation import Difference, Pair, median_se
+from pytest_tfthreads.core.stats.moderation import Difference, IdPair, median_se
 from pytest_tfthreads.core.sweep.comparison import separate
 
 DATA = Path(__file__).parents[2] / "recordings" / "unchanged_pairs.json"
@@ -51,7 +51,7 @@ class Deviation:
 
 
 Group = Mapping[str, Sequence[Deviation]]  # of each configuration, by pass
-Rule = Callable[[Group], dict[Pair, bool]]
+Rule = Callable[[Group], dict[IdPair, bool]]
 
 
 def draw(
@@ -87,12 +87,12 @@ def faster(group: Group, member: str, ratio: float) -> dict[str, list[Deviation]
     return {**group, member: moved}
 
 
-def sweep_rule(group: Group) -> dict[Pair, bool]:
+def sweep_rule(group: Group) -> dict[IdPair, bool]:
     """The plugin's, all configurations in one ring."""
     return _distinct({pair: _differences(group, pair) for pair in itertools.combinations(group, 2)})
 
 
-def linked_rule(group: Group) -> dict[Pair, bool]:
+def linked_rule(group: Group) -> dict[IdPair, bool]:
     """The plugin's, in two rings: the last two names are one configuration, shared by both.
 
     It is another process in each ring; the result is about the first of its names.
@@ -106,10 +106,10 @@ def linked_rule(group: Group) -> dict[Pair, bool]:
     return _distinct(observed)
 
 
-def rounds_rule(group: Group) -> dict[Pair, bool]:
+def rounds_rule(group: Group) -> dict[IdPair, bool]:
     """Naive: every block a sample (with Holm)."""
 
-    def p_value(pair: Pair) -> float:
+    def p_value(pair: IdPair) -> float:
         first, second = group[pair[0]], group[pair[1]]
         mean = fmean(one.mean - other.mean for one, other in zip(first, second, strict=True))
         of_mean = sum(one.sd**2 / one.blocks for one in (*first, *second)) / len(first) ** 2
@@ -118,12 +118,12 @@ def rounds_rule(group: Group) -> dict[Pair, bool]:
     return _holm(group, p_value)
 
 
-def unmoderated_rule(group: Group) -> dict[Pair, bool]:
+def unmoderated_rule(group: Group) -> dict[IdPair, bool]:
     """Naive: a pair's own passes only (with Holm)."""
     return _holm(group, lambda pair: _own_p_value(group, pair))
 
 
-def uncorrected_rule(group: Group) -> dict[Pair, bool]:
+def uncorrected_rule(group: Group) -> dict[IdPair, bool]:
     """Naive: a pair's own passes only, each pair at 5 %."""
     pairs = itertools.combinations(group, 2)
     return {pair: _own_p_value(group, pair) <= FAMILYWISE_ERROR for pair in pairs}
@@ -143,7 +143,7 @@ def power(groups: Sequence[Group], rule: Rule, ratio: float, member: str = "c0")
     return fmean(told)
 
 
-def _differences(group: Group, pair: Pair) -> list[Difference]:
+def _differences(group: Group, pair: IdPair) -> list[Difference]:
     return [
         Difference(
             one.median - other.median,
@@ -153,16 +153,16 @@ def _differences(group: Group, pair: Pair) -> list[Difference]:
     ]
 
 
-def _distinct(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, bool]:
+def _distinct(observed: Mapping[IdPair, Sequence[Difference]]) -> dict[IdPair, bool]:
     return {pair: ratio.distinct for pair, ratio in separate(observed).items()}
 
 
-def _own_p_value(group: Group, pair: Pair) -> float:
+def _own_p_value(group: Group, pair: IdPair) -> float:
     logs = [one.log_ratio for one in _differences(group, pair)]
     return student_p(fmean(logs) / math.sqrt(variance(logs) / len(logs)), len(logs) - 1)
 
 
-def _holm(group: Group, p_value: Callable[[Pair], float]) -> dict[Pair, bool]:
+def _holm(group: Group, p_value: Callable[[IdPair], float]) -> dict[IdPair, bool]:
     by_p = sorted((p_value(pair), pair) for pair in itertools.combinations(group, 2))
     distinct, found = True, {}
     for rank, (p, pair) in enumerate(by_p):

@@ -60,7 +60,7 @@ from pytest_tfthreads.history import text as history_text
 from pytest_tfthreads.history.commits import Commits
 from pytest_tfthreads.history.entries import entry_of
 from pytest_tfthreads.history.series import lines_of, run_of, segmentations_of
-from pytest_tfthreads.history.side_by_side import Step, Steps, directory_in, read_kept
+from pytest_tfthreads.history.side_by_side import CommitStep, KeptCall, directory_in, read_kept
 from pytest_tfthreads.history.timeline import Timeline
 from pytest_tfthreads.pytest_bridge import gate
 from pytest_tfthreads.report import annotations, console, profiles, verdicts
@@ -321,7 +321,9 @@ def gate_of_a_run(rng: random.Random, room: Room) -> None:
         both = [throughput, efficiency]
         texts += verdicts.render(both)
         texts += [verdicts.failure_message(one) for one in both]
-        texts += annotations.render([(one, annotations.Place("x.py")) for one in both], Policy())
+        texts += annotations.render(
+            [(one, annotations.SourcePlace("x.py")) for one in both], Policy()
+        )
         check_markdown(verdicts.markdown(both))
         decode(Verdict, json.loads(json.dumps(throughput.to_json())))
     if runs:
@@ -614,11 +616,13 @@ def steps(rng: random.Random, room: Room) -> None:
     if "steps" not in room.kept:
         line, _ = timeline.lines[0]
         point = next(iter(line.points.values()))
-        kept = Step(
+        kept = CommitStep(
             line.test, line.machine, point.conditions, "throughput", *COMMITS[:2],
             -0.1, 1e-4, 9.0, "regression",
         )  # fmt: skip
-        data = encode(Steps("2026-01-01T00:00:00+00:00", (kept, replace(kept, status="no-change"))))
+        data = encode(
+            KeptCall("2026-01-01T00:00:00+00:00", (kept, replace(kept, status="no-change")))
+        )
         room.kept["steps"] = (data, list(places(data)))
     data, paths = room.kept["steps"]
     (folder / "0001.steps").write_bytes(text_of(rng, mutated(rng, data, paths)))

@@ -26,9 +26,9 @@ from pytest_tfthreads.core.storage import Storage
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.names import NEEDS_LINUX, PYTHON
 from pytest_tfthreads.platforms import can_measure
-from pytest_tfthreads.report.bisection import Bisection, Change, render, to_json
+from pytest_tfthreads.report.bisection import Bisection, ChangeInParts, render, to_json
 from pytest_tfthreads.revision.git import RevisionError
-from pytest_tfthreads.revision.line import Line, branch_of
+from pytest_tfthreads.revision.line import CommitLine, branch_of
 from pytest_tfthreads.revision.repository import Repository
 from pytest_tfthreads.system.files import why_no_file_in, why_unwritable, write_file
 from pytest_tfthreads.system.run_index import read_condensed
@@ -214,7 +214,7 @@ def _tell_causes(
 def _found(
     options: argparse.Namespace,
     state: State,
-    line: Line,
+    line: CommitLine,
     repository: Repository,
     keep: StateFile,
     limit: TimeLimit,
@@ -235,9 +235,9 @@ def _found(
     return replace(conclusion(state, line, repository, stopped), traces=traces)
 
 
-def _traced(state: State, line: Line, run: PytestRun, directory: Path) -> Traced:
+def _traced(state: State, line: CommitLine, run: PytestRun, directory: Path) -> Traced:
     """Traces on both sides of the commit."""
-    where = Posterior(line.count, state.rings(), state.unmeasurable).answer.where
+    where = Posterior(line.count, state.rings(), state.unmeasurable).culprit.where
     tell("taking a trace on each side of it")
     before, after = (Place(line.commits[position].id) for position in (where.after, where.last))
     return run.trace(after, before, directory, "--profile")
@@ -249,7 +249,7 @@ def _begun(
     keep: StateFile,
     good: str | None,
     named_bad: str | None,
-) -> tuple[State, Line]:
+) -> tuple[State, CommitLine]:
     """A new bisection, or the last one again."""
     if options.goes_on:
         named = (options.test, good, named_bad, options.metric, options.pytest_arguments)
@@ -259,7 +259,7 @@ def _begun(
                 "--metric and what follows -- out"
             )
         state = keep.read()
-        return state, Line.between(repository, state.good, state.bad)
+        return state, CommitLine.between(repository, state.good, state.bad)
     if not options.test:
         raise CommandError(
             "name the TEST by its node id, as pytest shows it, such as "
@@ -268,7 +268,7 @@ def _begun(
     keep.check()
     bad = named_bad or _COMMIT_OF_HERE
     if good:
-        line = Line.between(repository, good, bad)
+        line = CommitLine.between(repository, good, bad)
     else:
         line = _from_saved_run(options, repository, bad)
     state = State(
@@ -283,7 +283,7 @@ def _begun(
 
 def search(
     state: State,
-    line: Line,
+    line: CommitLine,
     measuring: Measuring,
     keep: Callable[[State], None],
     limit: TimeLimit,
@@ -329,29 +329,29 @@ def search(
     return state, ""
 
 
-def conclusion(state: State, line: Line, repository: Repository, stopped: str) -> Bisection:
+def conclusion(state: State, line: CommitLine, repository: Repository, stopped: str) -> Bisection:
     """All that is told of a state."""
-    ends = change = answer = branch = None
+    ends = change = culprit = branch = None
     if state.observed:
         whole = Stretch(0, line.count)
         ends = _change(state, line, whole)
         if state.ends_differ == "yes":
             posterior = Posterior(line.count, state.rings(), state.unmeasurable)
-            answer = posterior.answer
-            if answer.is_certain:
-                change = ends if answer.other is None else _change(state, line, answer.where)
+            culprit = posterior.culprit
+            if culprit.is_certain:
+                change = ends if culprit.other is None else _change(state, line, culprit.where)
             else:
-                answer = replace(answer, where=posterior.probable())
-    if answer is None and not stopped:
+                culprit = replace(culprit, where=posterior.probable())
+    if culprit is None and not stopped:
         stopped = _why_no_search(state)
-    if answer is not None and answer.is_certain and answer.where.commits == 1:
-        branch = branch_of(repository, line.commits[answer.where.last])
+    if culprit is not None and culprit.is_certain and culprit.where.commits == 1:
+        branch = branch_of(repository, line.commits[culprit.where.last])
     return Bisection(
         test=state.test,
         metric=state.metric,
         commits=line.commits,
         ends=ends,
-        answer=answer,
+        culprit=culprit,
         change=change,
         branch=branch,
         skipped=state.skipped,
@@ -376,18 +376,18 @@ def _why_no_search(state: State) -> str:
     )
 
 
-def _change(state: State, line: Line, where: Stretch) -> Change:
-    return Change(*(step_of(state.rings(metric), line.count, where) for metric in METRICS))
+def _change(state: State, line: CommitLine, where: Stretch) -> ChangeInParts:
+    return ChangeInParts(*(step_of(state.rings(metric), line.count, where) for metric in METRICS))
 
 
-def _is_done(state: State, line: Line) -> bool:
+def _is_done(state: State, line: CommitLine) -> bool:
     if state.ends_differ != "yes":
         return False
     posterior = Posterior(line.count, state.rings(), state.unmeasurable)
-    return posterior.answer.is_certain
+    return posterior.culprit.is_certain
 
 
-def _of_step(state: State, line: Line, positions: Sequence[int], passes: int) -> str:
+def _of_step(state: State, line: CommitLine, positions: Sequence[int], passes: int) -> str:
     if not positions:
         return f"measuring both ends, {plural(passes, 'ring')}"
     left = Posterior(line.count, state.rings(), state.unmeasurable).probable().commits
@@ -398,14 +398,14 @@ def _of_step(state: State, line: Line, positions: Sequence[int], passes: int) ->
 # -- the good end, where none is named ------------------------------------------------------------
 
 
-def _from_saved_run(options: argparse.Namespace, repository: Repository, bad: str) -> Line:
+def _from_saved_run(options: argparse.Namespace, repository: Repository, bad: str) -> CommitLine:
     """From the latest saved run in which the test had not regressed, and which leads to `bad`."""
     problem = ""
     for run in _saved_runs(options, options.test):
         assert run.commit is not None
         try:
             commit = repository.find(run.commit, trusted=False, asked_by="--good=").commit
-            line = Line.between(repository, commit, bad)
+            line = CommitLine.between(repository, commit, bad)
         except RevisionError as error:
             problem = problem or f" ({run.label}: {one_line(str(error))})"
             continue

@@ -17,7 +17,7 @@ from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.two_causes import LOOKS, Cause, Combination, Effects, combinations
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.names import PYTHON
-from pytest_tfthreads.report.bisection import Shift
+from pytest_tfthreads.report.bisection import RelativeChange
 
 _SENTENCES: dict[Cause, str] = {
     "code": "The code made the difference, and the environment none that matters.",
@@ -98,7 +98,7 @@ class Causes:
         return [
             self.test,
             f"  {metric_name(self.metric)}, bad over good:",
-            *(f"  {name:<18}{Shift.of(ratio)}" for name, ratio in rows),
+            *(f"  {name:<18}{RelativeChange.of(ratio)}" for name, ratio in rows),
             "",
             self.stopped or _SENTENCES[found.cause],
             "",
@@ -112,10 +112,10 @@ class Causes:
             "cause": self.effects[self.metric].cause,
             "effects": {
                 metric: {
-                    "code": Shift.of(one.code).to_json(),
-                    "environment": Shift.of(one.environment).to_json(),
-                    "whole": Shift.of(one.whole).to_json(),
-                    "interaction": Shift.of(one.interaction).to_json(),
+                    "code": RelativeChange.of(one.code).to_json(),
+                    "environment": RelativeChange.of(one.environment).to_json(),
+                    "whole": RelativeChange.of(one.whole).to_json(),
+                    "interaction": RelativeChange.of(one.interaction).to_json(),
                 }
                 for metric, one in self.effects.items()
             },

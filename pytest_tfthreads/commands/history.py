@@ -35,7 +35,7 @@ from pytest_tfthreads.history.series import (
 )
 from pytest_tfthreads.history.side_by_side import read_kept
 from pytest_tfthreads.history.timeline import (
-    Found,
+    DatedChange,
     Timeline,
     line_words,
     run_name,
@@ -192,7 +192,7 @@ def _json(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _json_of_change(found: Found, timeline: Timeline) -> dict[str, Any]:
+def _json_of_change(found: DatedChange, timeline: Timeline) -> dict[str, Any]:
     commits = found.commits
     return {
         "test": found.line.test,

@@ -19,7 +19,7 @@ from pytest_tfthreads.core.abreast import (
     Begun,
     Collected,
     Ended,
-    Found,
+    MeasuredPlaces,
     Place,
     Traced,
     TraceWish,
@@ -51,7 +51,7 @@ _Kind = TypeVar("_Kind")
 class Measuring(Protocol):
     """What measures one test: a `PytestRun`, while that test is its current one."""
 
-    def measure(self, places: Sequence[Place], passes: int) -> Found:
+    def measure(self, places: Sequence[Place], passes: int) -> MeasuredPlaces:
         """So many processes at each of these places, in turns, pass by pass."""
 
 
@@ -174,14 +174,14 @@ class PytestRun:
             )
         return begun
 
-    def measure(self, places: Sequence[Place], passes: int) -> Found:
+    def measure(self, places: Sequence[Place], passes: int) -> MeasuredPlaces:
         """Of the current test, so many processes at each of these places, in turns, pass by pass.
 
         They are given in the order in which they follow each other, see `Wish`. Raises
         `CommandError` also where the project is set up so that places cannot be told apart.
         """
         self._send("wish", encode(Wish(tuple(places), passes)))
-        found = _decoded(Found, self._message(), "found")
+        found = _decoded(MeasuredPlaces, self._message(), "found")
         try:
             found.check()
         except DecodeError as error:

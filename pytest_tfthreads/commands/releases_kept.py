@@ -9,12 +9,12 @@ from pathlib import Path
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.core.variants.course import courses_of
 from pytest_tfthreads.core.variants.released import Over, Release, TestOver
-from pytest_tfthreads.core.variants.steps import Change
+from pytest_tfthreads.core.variants.steps import VariantChange
 from pytest_tfthreads.history.series import line_of
 from pytest_tfthreads.history.side_by_side import (
     ENDING,
-    Step,
-    Steps,
+    CommitStep,
+    KeptCall,
     TestCourse,
     directory_in,
     numbers_in,
@@ -37,7 +37,7 @@ def keep(over: Over, storage: Path) -> Path | None:
     courses = tuple(
         one for test in over.tests if test.nodeid in decided for one in _courses(over, test)
     )
-    data = Steps(dt.datetime.now(dt.timezone.utc).isoformat(), steps, courses).data
+    data = KeptCall(dt.datetime.now(dt.timezone.utc).isoformat(), steps, courses).data
     try:
         directory.mkdir(parents=True, exist_ok=True)
         return write_numbered(directory, ENDING, data, lambda: numbers_in(directory))
@@ -48,7 +48,7 @@ def keep(over: Over, storage: Path) -> Path | None:
         ) from error
 
 
-def _of_test(over: Over, test: TestOver) -> Iterator[Step]:
+def _of_test(over: Over, test: TestOver) -> Iterator[CommitStep]:
     places = {one.name: place for place, one in enumerate(over.releases)}
     for metric, several in test.steps.items():
         for step in several:
@@ -59,8 +59,8 @@ def _of_test(over: Over, test: TestOver) -> Iterator[Step]:
 
 
 def _kept(
-    over: Over, test: TestOver, metric: str, change: Change, earlier: int, later: int
-) -> Iterator[Step]:
+    over: Over, test: TestOver, metric: str, change: VariantChange, earlier: int, later: int
+) -> Iterator[CommitStep]:
     """None where it is open, or one of the two is no commit in the command's own environment."""
     before, after = (_commit(over.releases[place]) for place in (earlier, later))
     measured = [test.at[place].measurement for place in (earlier, later)]
@@ -70,7 +70,7 @@ def _kept(
     if len(lines) == 1:  # else the two would not be on one line of the history either
         (line,) = lines
         ratio = change.log_ratio
-        yield Step(
+        yield CommitStep(
             test.nodeid,
             *line,
             metric,

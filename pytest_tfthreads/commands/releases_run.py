@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.time_limit import TimeLimit
-from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place
+from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, MeasuredPlaces, Place
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.format import clock, plural
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
@@ -28,7 +28,7 @@ _OF_FIRST: Sequence[int] = (*range(LOOKS[0], 1, -_AT_A_TIME), 1)
 """Passes that a first look may have: an odd number would leave orders of set-up unbalanced."""
 
 
-class Run(Protocol):
+class MeasuringRun(Protocol):
     """A run of pytest that measures as it is told; see `pytest_run.PytestRun`."""
 
     @property
@@ -38,7 +38,7 @@ class Run(Protocol):
     def __iter__(self) -> Iterator[Begun]:
         """Each test as it begins; `measure` is then about it."""
 
-    def measure(self, places: Sequence[Place], passes: int) -> Found:
+    def measure(self, places: Sequence[Place], passes: int) -> MeasuredPlaces:
         """So many processes at each of these places, in turns."""
 
 
@@ -64,7 +64,7 @@ class Comparing:
     _start_s: float = field(default=0.0, init=False)  # of an interpreter
     _has_started: int = field(default=0, init=False)  # passes whose interpreters run
 
-    def run(self, run: Run) -> None:
+    def run(self, run: MeasuringRun) -> None:
         """Measure all tests of a run; raises what it raises, when `stopped` says why."""
         self._time = TimeLimit(self.budget_s, self.clock_s)
         collected = run.collected
@@ -118,7 +118,7 @@ class Comparing:
         else:
             self.tell(f"{what}, and more where a step stays open, within {clock(self.budget_s)}")
 
-    def _test(self, run: Run, begun: Begun, until: int) -> None:
+    def _test(self, run: MeasuringRun, begun: Begun, until: int) -> None:
         """With a first look after `until` passes."""
         test = TestOver(begun.nodeid, tuple(AtPlace() for _ in self.releases))
         members = [*range(len(self.releases))]
@@ -147,7 +147,7 @@ class Comparing:
 
     def _measured(
         self,
-        run: Run,
+        run: MeasuringRun,
         test: TestOver,
         members: Sequence[int],
         passes_before: int,

@@ -141,7 +141,7 @@ class AtPlace:
 
 
 @dataclass(frozen=True)
-class Found:
+class MeasuredPlaces:
     """The answer to a wish: its places in their order.
 
     Samples with the same `ring` took turns with each other; no ring has its number twice in a run.
@@ -164,7 +164,7 @@ class Found:
                     raise error.within(f"places[{number}].measurement") from error
 
 
-def by_ring(found: Found) -> Iterator[Mapping[int, Sample]]:
+def by_ring(found: MeasuredPlaces) -> Iterator[Mapping[int, Sample]]:
     """The samples of each ring, by the index of their place."""
     rings: dict[int, dict[int, Sample]] = {}
     for index, place in enumerate(found.places):

@@ -104,7 +104,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Ring:
+class RingReadings:
     """Processes that took turns: both ends (log of the bad one's speed over the good one's), and
     the candidates, if there were any.
     """
@@ -126,7 +126,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Culprit:
     """What is known of the commit that made the largest change.
 
     `where` holds several commits where those between cannot be measured, or not enough was.
@@ -141,7 +141,7 @@ class Answer:
     other: Stretch | None
 
 
-def ends_ratio(rings: Sequence[Ring]) -> LogRatio:
+def ends_ratio(rings: Sequence[RingReadings]) -> LogRatio:
     """Log of the bad end's speed over the good end's, from all rings; raises `ValueError` on none.
 
     A ring is the sample.
@@ -149,7 +149,7 @@ def ends_ratio(rings: Sequence[Ring]) -> LogRatio:
     return mean_ratio([ring.ends.log_ratio for ring in rings], interpreters=INTERPRETERS)
 
 
-def ends_differ(rings: Sequence[Ring]) -> bool:
+def ends_differ(rings: Sequence[RingReadings]) -> bool:
     """Whether the two ends are surely not of the same speed, at the look that is due.
 
     False between two looks.
@@ -161,7 +161,7 @@ def ends_differ(rings: Sequence[Ring]) -> bool:
     return student_p(ratio.log_ratio / ratio.sd, ratio.dof) <= error
 
 
-def ends_are_alike(rings: Sequence[Ring]) -> bool:
+def ends_are_alike(rings: Sequence[RingReadings]) -> bool:
     """Whether the two ends surely differ by less than `ALIKE`, as far as an interval of 95 % tells.
 
     Never after fewer rings than the last look but one has.
@@ -172,7 +172,7 @@ def ends_are_alike(rings: Sequence[Ring]) -> bool:
     return abs(ratio.log_ratio) + ratio.half_width(0.975) < ALIKE
 
 
-def step_of(rings: Sequence[Ring], count: int, where: Stretch) -> LogRatio:
+def step_of(rings: Sequence[RingReadings], count: int, where: Stretch) -> LogRatio:
     """Log of the speed at the end of a stretch over that before it.
 
     Both were measured, or are ends. Raises `ValueError` where one of them was not.
@@ -204,7 +204,7 @@ class Posterior:
     """
 
     def __init__(
-        self, count: int, rings: Sequence[Ring], unmeasurable: Collection[int] = ()
+        self, count: int, rings: Sequence[RingReadings], unmeasurable: Collection[int] = ()
     ) -> None:
         readings = _by_position(rings)
         if count < 1 or not all(0 < position < count for position in readings):
@@ -252,7 +252,7 @@ class Posterior:
         self._histories = {one: weight / total for one, weight in weights.items()}
 
     @property
-    def answer(self) -> Answer:
+    def culprit(self) -> Culprit:
         """The stretch that most probably has the largest change in it, as short as is known."""
         masses = self._masses()
         place = max(range(len(masses)), key=masses.__getitem__)
@@ -267,7 +267,7 @@ class Posterior:
             probability = self._pair_probability(pair)
         other = max(range(len(masses)), key=of_other.__getitem__)
         is_told = others >= SURE_OF_OTHERS and of_other[other] >= SURE_OF_OTHERS
-        return Answer(
+        return Culprit(
             where=self._stretches[place],
             probability=probability,
             is_certain=is_certain,
@@ -436,7 +436,7 @@ def _evenly(positions: Sequence[int], most: int) -> list[int]:
     return [positions[(part + 1) * len(positions) // (most + 1)] for part in range(most)]
 
 
-def _by_position(rings: Sequence[Ring]) -> dict[int, list[Reading]]:
+def _by_position(rings: Sequence[RingReadings]) -> dict[int, list[Reading]]:
     found: dict[int, list[Reading]] = {}
     for ring in rings:
         for reading in ring.readings:

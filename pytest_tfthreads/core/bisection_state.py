@@ -7,8 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from pytest_tfthreads.core.abreast import Found, by_ring, differences
-from pytest_tfthreads.core.bisection import LOOKS, Reading, Ring, ends_are_alike, ends_differ
+from pytest_tfthreads.core.abreast import MeasuredPlaces, by_ring, differences
+from pytest_tfthreads.core.bisection import (
+    LOOKS,
+    Reading,
+    RingReadings,
+    ends_are_alike,
+    ends_differ,
+)
 from pytest_tfthreads.core.decode import Count, DecodeError, NotNegative, OneOf, decode, encode
 from pytest_tfthreads.core.stats.moderation import Difference
 from pytest_tfthreads.core.tolerance import METRICS
@@ -24,8 +30,8 @@ Differ = Literal["yes", "no", "open"]
 class Observed:
     """A ring by throughput and by CPU efficiency."""
 
-    throughput: Ring
-    cpu_efficiency: Ring
+    throughput: RingReadings
+    cpu_efficiency: RingReadings
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class State:
     seconds: NotNegative = 0.0
     schema: Count = SCHEMA
 
-    def rings(self, metric: str | None = None) -> list[Ring]:
+    def rings(self, metric: str | None = None) -> list[RingReadings]:
         """By one metric: by default that of which the change is looked for."""
         return [getattr(one, metric or self.metric) for one in self.observed]
 
@@ -81,7 +87,7 @@ class State:
         done = len(self.observed)
         return next((look - done for look in LOOKS if look > done), 0)
 
-    def after(self, positions: Sequence[int], found: Found, seconds: float) -> State:
+    def after(self, positions: Sequence[int], found: MeasuredPlaces, seconds: float) -> State:
         """With what was measured at both ends and these positions, in `seconds` all together."""
         skipped = [
             Skipped(position, place.problem)
@@ -109,7 +115,7 @@ class State:
         return decode(cls, data)
 
 
-def _observed(positions: Sequence[int], found: Found) -> list[Observed]:
+def _observed(positions: Sequence[int], found: MeasuredPlaces) -> list[Observed]:
     result = []
     for samples in by_ring(found):
         if not {0, 1} <= samples.keys():
@@ -131,5 +137,5 @@ def _observed(positions: Sequence[int], found: Found) -> list[Observed]:
     return result
 
 
-def _ring(ends: Difference, readings: Sequence[Reading]) -> Ring:
-    return Ring(ends, tuple(readings))
+def _ring(ends: Difference, readings: Sequence[Reading]) -> RingReadings:
+    return RingReadings(ends, tuple(readings))

@@ -97,14 +97,7 @@ class StoredMeasurement:
     @property
     def candidate(self) -> Candidate:
         """As one of the configurations of its test."""
-        configuration = self.configuration
-        return Candidate(
-            configuration.id,
-            configuration.threads,
-            self.measurement,
-            same_as=self.same_as,
-            own_terms=configuration.terms,
-        )
+        return Candidate.of(self.configuration, self.measurement, self.same_as)
 
 
 def _place(measurement: Measurement) -> tuple[Host, dict[str, Any]]:

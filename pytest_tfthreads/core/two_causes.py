@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_tfthreads.core.abreast import Found, by_ring, differences
+from pytest_tfthreads.core.abreast import MeasuredPlaces, by_ring, differences
 from pytest_tfthreads.core.gate.duet import BETWEEN, INTERPRETERS, mean_ratio
 from pytest_tfthreads.core.stats.estimates import LogRatio
 from pytest_tfthreads.core.tolerance import METRICS
@@ -75,7 +75,7 @@ class Effects:
         return "code" if code else "environment" if environment else "neither"
 
 
-def combinations(found: Found) -> dict[str, list[Combination]]:
+def combinations(found: MeasuredPlaces) -> dict[str, list[Combination]]:
     """By metric, from places in the order: good code and environment, bad code in the good
     environment, good code in the bad environment, both bad.
     """

@@ -74,7 +74,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Facts:
+class MachineFacts:
     """What the machine shows of itself; `None` where it hides that."""
 
     cpu_model: str
@@ -114,7 +114,7 @@ class Import:
     cuda: bool | None = None
 
 
-def of_machine(facts: Facts) -> list[Finding]:
+def of_machine(facts: MachineFacts) -> list[Finding]:
     """What can be said without measuring."""
     return [
         _cpus(facts),
@@ -182,7 +182,7 @@ def of_tensorflow(imported: Import) -> list[Finding]:
 # -- the machine ------------------------------------------------------------------------
 
 
-def _cpus(facts: Facts) -> Finding:
+def _cpus(facts: MachineFacts) -> Finding:
     where = [facts.cpu_model]
     if facts.is_virtual:
         where.append("a virtual machine")
@@ -200,7 +200,7 @@ def _cpus(facts: Facts) -> Finding:
     return Finding("CPUs granted", "ok", value)
 
 
-def _affinity(facts: Facts) -> Finding:
+def _affinity(facts: MachineFacts) -> Finding:
     if facts.online is None:
         return Finding("affinity", "unknown", f"CPUs {ranges(facts.cpus)}; {_HIDDEN_BY}")
     others = len(set(facts.online) - set(facts.cpus))
@@ -214,7 +214,7 @@ def _affinity(facts: Facts) -> Finding:
     )
 
 
-def _by_whom(facts: Facts) -> str:
+def _by_whom(facts: MachineFacts) -> str:
     """Whether the cgroup grants no more CPUs, or somebody chose among those (taskset)."""
     if facts.cpuset is None or facts.cpuset == facts.online:
         return ""
@@ -223,7 +223,7 @@ def _by_whom(facts: Facts) -> str:
     return f", of {ranges(facts.cpuset)} that the cgroup (the container) grants"
 
 
-def _quota(facts: Facts) -> Finding:
+def _quota(facts: MachineFacts) -> Finding:
     if facts.quota_cpus is None and facts.hides_groups:
         return Finding("quota", "unknown", "there is no /proc/self/cgroup to tell")
     if facts.quota_cpus is None:
@@ -245,7 +245,7 @@ def _quota(facts: Facts) -> Finding:
     )
 
 
-def _hyperthreads(facts: Facts) -> Finding:
+def _hyperthreads(facts: MachineFacts) -> Finding:
     if facts.siblings is None:
         return Finding("hyperthreads", "unknown", f"no CPU topology; {_HIDDEN_BY}")
     shared = [core for core in facts.siblings if len(core) > 1]
@@ -284,7 +284,7 @@ def _hyperthreads(facts: Facts) -> Finding:
     )
 
 
-def _nodes(facts: Facts) -> Finding:
+def _nodes(facts: MachineFacts) -> Finding:
     if facts.nodes is None:
         return Finding("NUMA nodes", "unknown", f"no node is shown; {_HIDDEN_BY}")
     if len(facts.nodes) == 1:
@@ -303,7 +303,7 @@ def _nodes(facts: Facts) -> Finding:
     )
 
 
-def _caches(facts: Facts) -> Finding:
+def _caches(facts: MachineFacts) -> Finding:
     if facts.last_caches is None:
         return Finding("last-level caches", "unknown", f"no cache is shown; {_HIDDEN_BY}")
     groups = " / ".join(map(ranges, facts.last_caches))
@@ -312,7 +312,7 @@ def _caches(facts: Facts) -> Finding:
     return Finding("last-level caches", "ok", value)
 
 
-def _governor(facts: Facts) -> Finding:
+def _governor(facts: MachineFacts) -> Finding:
     if facts.governors is None:
         return Finding(
             "frequency governor",
@@ -330,7 +330,7 @@ def _governor(facts: Facts) -> Finding:
     )
 
 
-def _turbo(facts: Facts) -> Finding:
+def _turbo(facts: MachineFacts) -> Finding:
     if facts.turbo is None:
         return Finding(
             "turbo", "unknown", f"neither intel_pstate/no_turbo nor cpufreq/boost; {_HIDDEN_BY}"
@@ -345,7 +345,7 @@ def _turbo(facts: Facts) -> Finding:
     )
 
 
-def _load(facts: Facts) -> Finding:
+def _load(facts: MachineFacts) -> Finding:
     if facts.load is None:
         return Finding("load", "unknown", "/proc/stat does not tell of these CPUs")
     load, cpus = facts.load, len(facts.cpus)
@@ -367,7 +367,7 @@ def _load(facts: Facts) -> Finding:
     return Finding("load", "bad" if is_bad else "warning", value, tuple(advice))
 
 
-def _clock(facts: Facts) -> Finding:
+def _clock(facts: MachineFacts) -> Finding:
     wall, used = facts.wall_clock, facts.cpu_clock
     source = "" if facts.clocksource is None else f" ({facts.clocksource})"
     value = (

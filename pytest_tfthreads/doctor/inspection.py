@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_tfthreads.core.format import printable
-from pytest_tfthreads.doctor.checks import Clock, Facts, Load, Turbo
+from pytest_tfthreads.doctor.checks import Clock, Load, MachineFacts, Turbo
 from pytest_tfthreads.system.cpu_counters import cpu_ticks
 from pytest_tfthreads.system.machine import (
     Machine,
@@ -34,10 +34,10 @@ _LOOK_S = 0.5
 _STEPS = 200
 
 
-def read_facts(machine: Machine, root: Path = ROOT) -> Facts:
+def read_facts(machine: Machine, root: Path = ROOT) -> MachineFacts:
     """All that is there to be read; watches the CPUs for half a second."""
     cpus = tuple(sorted(cpu for cpu, _ in machine.core_of))
-    return Facts(
+    return MachineFacts(
         cpu_model=machine.cpu_model,
         cpus=cpus,
         online=online_cpus(root),

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.layout import Layout, Ready
-from pytest_tfthreads.engine.order import Step
+from pytest_tfthreads.engine.order import SharedStep
 from pytest_tfthreads.engine.protocol import (
     Connection,
     ConnectionClosedError,
@@ -45,7 +45,7 @@ class Answers:
         with contextlib.suppress(ConnectionClosedError):  # it died off turn, which others will see
             self.connection.send("layout", {"layout": encode(layout)})
 
-    def tell_step(self, step: Step | None) -> None:
+    def tell_step(self, step: SharedStep | None) -> None:
         """Which item comes next; None: none."""
         self.done = None
         with contextlib.suppress(ConnectionClosedError):  # it died meanwhile, which will be seen

@@ -3,7 +3,7 @@
 An order has three parts: how pytest is called (`PytestCall`), which item is to run (`ItemToRun`),
 and how it is to be measured (`Terms`). Whoever sends the order adds what only the sender knows
 (`SentOrder`). Each part is built once, and is never changed. A process that tests share is told its
-items one by one (`Step`).
+items one by one (`SharedStep`).
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Step:
+class SharedStep:
     """One item that a shared process is to run.
 
     `next_id`: the node id of the item that it is told to run afterwards, for which it keeps the

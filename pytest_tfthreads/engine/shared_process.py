@@ -6,7 +6,7 @@ from pytest_tfthreads.engine import reply as replies
 from pytest_tfthreads.engine.failure import INTERPRETER_DIED, Failure
 from pytest_tfthreads.engine.interleaving import Cpus
 from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
-from pytest_tfthreads.engine.order import Step
+from pytest_tfthreads.engine.order import SharedStep
 from pytest_tfthreads.engine.protocol import ConnectionClosedError
 
 # For the fixtures that a process keeps, when the run is interrupted.
@@ -31,7 +31,7 @@ class SharedProcess(MeasuringProcess):
         """Whether it waits for an item. It may have been killed while it stood still."""
         return self.result is None and self._process is not None and self._process.is_there
 
-    def run(self, step: Step, timeout_s: float | None) -> Launched | Failure:
+    def run(self, step: SharedStep, timeout_s: float | None) -> Launched | Failure:
         """Run one item. If `result` is there afterwards, it was the last one."""
         process = self._process
         assert process is not None, "it is asked only while it is there"

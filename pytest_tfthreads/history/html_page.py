@@ -20,7 +20,7 @@ from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.series import Line, Point, Run
 from pytest_tfthreads.history.text import no_change
 from pytest_tfthreads.history.timeline import (
-    Found,
+    DatedChange,
     Timeline,
     commit_words,
     commits_words,
@@ -85,7 +85,7 @@ def render(timeline: Timeline) -> str:
 def _changes(timeline: Timeline) -> str:
     if not timeline.found:
         return markup(element("p", no_change(timeline)))
-    same: dict[tuple[str, str, int, int, int], list[Found]] = {}
+    same: dict[tuple[str, str, int, int, int], list[DatedChange]] = {}
     for found in timeline.found:
         name = line_words(found.line, timeline.machines[found.line.machine])
         place = (found.earlier, found.later, found.likely)
@@ -116,7 +116,7 @@ def _changes(timeline: Timeline) -> str:
     )
 
 
-def _change(found: Found) -> str:
+def _change(found: DatedChange) -> str:
     words = _shift(found.change.shift, unit_words(found.line, found.metric))
     return f"{words}, measured side by side" if found.change.is_measured else words
 
@@ -269,7 +269,7 @@ def _ends(line: Line, start: int, stop: int) -> tuple[float, float]:
     return line.runs[start] - 0.5, line.runs[stop - 1] + 0.5
 
 
-def _place(found: Found) -> dict[str, Any]:
+def _place(found: DatedChange) -> dict[str, Any]:
     """Where the change may lie, as a band; of another colour if it was measured side by side."""
     return {
         "type": "rect",
@@ -286,7 +286,7 @@ def _place(found: Found) -> dict[str, Any]:
     }
 
 
-def _size(found: Found) -> dict[str, Any]:
+def _size(found: DatedChange) -> dict[str, Any]:
     return {
         "xref": "x",
         "yref": "paper",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_tfthreads.core.variants.course import Course
 from pytest_tfthreads.history.series import Facts, line_of
-from pytest_tfthreads.history.side_by_side import SideBySide, read_kept
+from pytest_tfthreads.history.side_by_side import KeptCalls, read_kept
 from pytest_tfthreads.report.html.content import OverReleases, RunContent
 
 _Line = tuple[str, Facts, Facts]
@@ -33,7 +33,7 @@ def with_releases(content: RunContent, storage: Path) -> RunContent:
     return replace(content, subjects=subjects, notes=(*content.notes, *kept.problems))
 
 
-def _latest(kept: SideBySide) -> dict[_Line, OverReleases]:
+def _latest(kept: KeptCalls) -> dict[_Line, OverReleases]:
     found: dict[_Line, OverReleases] = {}
     for call in kept.calls:
         courses: dict[_Line, dict[str, Course]] = {}

@@ -30,7 +30,7 @@ _MOST_UNCHANGED = {metric: -math.log1p(-share) for metric, share in Policy().tol
 
 
 @dataclass(frozen=True)
-class Step:
+class CommitStep:
     """From one commit to a later one, on one machine and under the same conditions.
 
     `log_ratio` is of the later speed over the earlier, with its variance and degrees of freedom.
@@ -67,14 +67,14 @@ class TestCourse:
 
 
 @dataclass(frozen=True)
-class Steps:
+class KeptCall:
     """What one call of `releases` has measured, and decided.
 
     `courses` are those of each test that has a step here, by all metrics, open steps included.
     """
 
     datetime: str
-    steps: tuple[Step, ...]
+    steps: tuple[CommitStep, ...]
     courses: tuple[TestCourse, ...] = ()
     schema: Annotated[int, Within(SCHEMA, SCHEMA)] = SCHEMA
 
@@ -85,14 +85,14 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class KeptCalls:
     """All calls that are kept, the latest first; `problems` are of files that cannot be used."""
 
-    calls: tuple[Steps, ...] = ()
+    calls: tuple[KeptCall, ...] = ()
     problems: tuple[str, ...] = ()
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[CommitStep, ...]:
         """Of all calls, the latest first."""
         return tuple(step for one in self.calls for step in one.steps)
 
@@ -117,7 +117,7 @@ class SideBySide:
             if after < by and is_change is not None:
                 yield Known(after, by, step.shift, is_change)
 
-    def _is_change(self, step: Step) -> bool | None:
+    def _is_change(self, step: CommitStep) -> bool | None:
         """None where that is not known.
 
         `no-change` is by the tolerance of the call of `releases`, which may be any. By a larger
@@ -138,24 +138,24 @@ def directory_in(storage: Path) -> Path:
     return storage / _DIRECTORY
 
 
-def read_kept(storage: Path) -> SideBySide:
+def read_kept(storage: Path) -> KeptCalls:
     """All that is kept beside the saved runs of a storage; nothing where there is none."""
-    kept: list[Steps] = []
+    kept: list[KeptCall] = []
     problems: list[str] = []
     directory = directory_in(storage)
     try:
         names = _names_in(directory)
     except OSError as error:  # this user may not look there
-        return SideBySide(problems=(f"{directory} cannot be used: {error}",))
+        return KeptCalls(problems=(f"{directory} cannot be used: {error}",))
     for path in sorted(directory / name for name in names):
         try:
-            kept.append(decode(Steps, json.loads(path.read_text(encoding="utf-8")), str(path)))
+            kept.append(decode(KeptCall, json.loads(path.read_text(encoding="utf-8")), str(path)))
         except DecodeError as error:
             problems.append(str(error))
         except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{path} cannot be used: {error}")
     latest = sorted(kept, key=lambda one: moment_of(one.datetime), reverse=True)
-    return SideBySide(tuple(latest), tuple(problems))
+    return KeptCalls(tuple(latest), tuple(problems))
 
 
 def numbers_in(directory: Path) -> set[int]:

@@ -13,7 +13,7 @@ from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.history.series import VERSIONS, Line
 from pytest_tfthreads.history.sparkline import sparkline
 from pytest_tfthreads.history.timeline import (
-    Found,
+    DatedChange,
     Timeline,
     commits_words,
     line_words,
@@ -112,7 +112,7 @@ def _row(timeline: Timeline, line: Line, metric: str, segmentation: Segmentation
     ]
 
 
-def _place(timeline: Timeline, group: Sequence[Found]) -> list[str]:
+def _place(timeline: Timeline, group: Sequence[DatedChange]) -> list[str]:
     one = group[0]
     earlier, later = timeline.runs[one.earlier], timeline.runs[one.later]
     lines = [
@@ -136,23 +136,23 @@ def _place(timeline: Timeline, group: Sequence[Found]) -> list[str]:
     return [*lines, *(f"    {row}" for row in table([""] * len(rows[0]), rows, (0,))[2:])]
 
 
-def _reference(found: Found) -> str:
+def _reference(found: DatedChange) -> str:
     shift = found.reference
     return "" if shift is None else f"reference {with_bounds(shift, signed_percent)}"
 
 
-def _how(timeline: Timeline, found: Found) -> str:
+def _how(timeline: Timeline, found: DatedChange) -> str:
     if found.change.is_measured:
         return "measured side by side"
     return "" if _is_plain(found) else _likely(timeline, found)
 
 
-def _is_plain(found: Found) -> bool:
+def _is_plain(found: DatedChange) -> bool:
     change = found.change
     return change.after == change.index - 1 and change.by == change.index
 
 
-def _likely(timeline: Timeline, found: Found) -> str:
+def _likely(timeline: Timeline, found: DatedChange) -> str:
     return f"most likely from {timeline.title(timeline.runs[found.likely])}"
 
 

@@ -31,7 +31,7 @@ _SHORT_ID = 12
 
 
 @dataclass(frozen=True)
-class Found:
+class DatedChange:
     """A change, and what lies between the last run surely before it and the first surely after.
 
     `earlier`, `later` and `likely` (the first run of the new level) are places of runs. `versions`
@@ -69,7 +69,7 @@ class Timeline:
         return {machine: letter(index) for index, machine in enumerate(ordered)}
 
     @cached_property
-    def found(self) -> list[Found]:
+    def found(self) -> list[DatedChange]:
         """All changes, by place."""
         found = []
         for line, segmentations in self.lines:
@@ -100,11 +100,11 @@ class Timeline:
         metric: str,
         change: ChangePoint,
         reference: Shift | None,
-    ) -> Found:
+    ) -> DatedChange:
         runs = line.runs
         earlier, later = runs[change.after], runs[change.by]
         between = self.commits.between(self.runs[earlier].commit, self.runs[later].commit)
-        return Found(
+        return DatedChange(
             line=line,
             metric=metric,
             change=change,
@@ -148,7 +148,7 @@ def unit_words(line: Line, metric: str) -> str:
     return one_line(metric_unit(metric, line.unit))
 
 
-def commits_words(found: Found, timeline: Timeline) -> str:
+def commits_words(found: DatedChange, timeline: Timeline) -> str:
     """The range of commits as git takes it, how many they are, and their tags."""
     earlier, later = timeline.runs[found.earlier], timeline.runs[found.later]
     if earlier.commit is None or later.commit is None:
@@ -167,12 +167,12 @@ def commits_words(found: Found, timeline: Timeline) -> str:
     return f"{words}, with changes beside the {' and the '.join(dirty)}" if dirty else words
 
 
-def versions_words(found: Found) -> str:
+def versions_words(found: DatedChange) -> str:
     """Which versions changed, if any."""
     return ", ".join(one_line(f"{name} {old} → {new}") for name, old, new in found.versions)
 
 
-def others_words(found: Found) -> str:
+def others_words(found: DatedChange) -> str:
     """What other programs took before and after, if that differs enough to be told."""
     if found.others_taken is None:
         return ""

@@ -15,7 +15,7 @@ from pytest_tfthreads.names import COVERAGE_PLUGIN, MARKED_TESTS_PLUGIN, SNAPSHO
 from pytest_tfthreads.pytest_bridge.coverage_data import ReceivedCoverage
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
-from pytest_tfthreads.runner.executor import Executor, Processes
+from pytest_tfthreads.runner.executor import Executor, ProcessExecutor
 from pytest_tfthreads.runner.orders import is_interactive
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
@@ -76,4 +76,4 @@ def executor_of(
         run=roles.shared_run(config),
         shares_terminal=is_interactive(config),
     )
-    return Processes(config, settings, machine, launcher, leases, progress)
+    return ProcessExecutor(config, settings, machine, launcher, leases, progress)

@@ -17,7 +17,7 @@ from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.report import annotations as report_annotations
 from pytest_tfthreads.report import console, profiles, sweep
 from pytest_tfthreads.report import verdicts as report_verdicts
-from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.annotations import SourcePlace
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.runner.measurements import MeasuredTest
 from pytest_tfthreads.runner.payload import PreloadedVariant
@@ -30,12 +30,12 @@ class RunResults:
 
     def __init__(self) -> None:
         self._as_measured: list[MeasuredTest] = []
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, SourcePlace] = {}
         self._failed: dict[str, str] = {}
         self._untraced: dict[str, None] = {}
         self._preloaded: dict[str, PreloadedVariant] = {}
 
-    def add(self, measured: MeasuredTest, place: Place) -> None:
+    def add(self, measured: MeasuredTest, place: SourcePlace) -> None:
         self._as_measured.append(measured)
         self._places[measured.nodeid] = place
 

@@ -20,7 +20,7 @@ from pytest_tfthreads.hooks.run_results import RunResults
 from pytest_tfthreads.pytest_bridge import outcomes
 from pytest_tfthreads.pytest_bridge.gate import is_asked_for
 from pytest_tfthreads.pytest_bridge.options import REGRESSED, Settings
-from pytest_tfthreads.report.annotations import Place
+from pytest_tfthreads.report.annotations import SourcePlace
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.runner.measurements import MeasuredTest
 from pytest_tfthreads.runner.payload import Attached, attached_to
@@ -121,7 +121,7 @@ class SessionResults:
         if not roles.is_worker(self._config):
             saving_of(self._config).guard()
 
-    def _record(self, measured: MeasuredTest, place: Place) -> None:
+    def _record(self, measured: MeasuredTest, place: SourcePlace) -> None:
         """Add it to what this run has found."""
         self._run_results.add(measured, place)
         self._recorded.append(
@@ -324,14 +324,14 @@ class SessionResults:
         return self._run_results.judgement_as_annotations(self._settings.policy, self._notes)
 
 
-def _place(rootdir: Path, location: tuple[str, int | None, str]) -> Place:
+def _place(rootdir: Path, location: tuple[str, int | None, str]) -> SourcePlace:
     """Where a test is, for GitHub: seen from the top of the repository, or else from rootdir."""
     file, line, _ = location
     path = Path(os.path.realpath(rootdir / file))  # `resolve` raises on a loop of links
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if workspace and path.is_relative_to(os.path.realpath(workspace)):
         file = str(path.relative_to(os.path.realpath(workspace)))
-    return Place(file, None if line is None else line + 1)
+    return SourcePlace(file, None if line is None else line + 1)
 
 
 def _has_ended_badly(session: pytest.Session) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from pytest_tfthreads.benchmark_bridge import benchmark_fixture
 from pytest_tfthreads.core.decode import decode
 from pytest_tfthreads.engine import reply as replies
-from pytest_tfthreads.engine.order import Order, SentOrder, Step
+from pytest_tfthreads.engine.order import Order, SentOrder, SharedStep
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
 from pytest_tfthreads.engine.reply import Reply
 from pytest_tfthreads.measuring import runtime
@@ -81,15 +81,15 @@ class SharedSession(MeasuringSession):
     def pytest_unconfigure(self) -> None:
         self._interrupt.listen_no_more()
 
-    def _next_step(self) -> Step | None:
+    def _next_step(self) -> SharedStep | None:
         """Wait for it; None: there is none."""
         self._turns.stand_still()
         self._told = Told()
         self._turns.off_turn_s = 0.0
         body, _ = self._connection.receive()
-        return None if body["step"] is None else decode(Step, body["step"])
+        return None if body["step"] is None else decode(SharedStep, body["step"])
 
-    def _ends_with(self, step: Step, session: pytest.Session) -> bool:
+    def _ends_with(self, step: SharedStep, session: pytest.Session) -> bool:
         """Run an item; whether the session has come to its end with it."""
         self._to_run = step.item
         self._has_called_benchmark = False

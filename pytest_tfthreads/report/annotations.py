@@ -17,7 +17,7 @@ _UNFAILED = {"not-comparable": "warning", "no-baseline": "warning", "improvement
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePlace:
     """Where a test is: its file from the top of the repository, and the line, the first being 1."""
 
     file: str
@@ -29,7 +29,7 @@ class _Annotation:
     kind: str  # error, warning or notice
     title: str
     message: str
-    place: Place | None = None
+    place: SourcePlace | None = None
 
     @property
     def command(self) -> str:
@@ -42,7 +42,7 @@ class _Annotation:
 
 
 def render(
-    judged: Sequence[tuple[Verdict, Place]], policy: Policy, notes: Sequence[str] = ()
+    judged: Sequence[tuple[Verdict, SourcePlace]], policy: Policy, notes: Sequence[str] = ()
 ) -> list[str]:
     """Workflow commands, each a line of its own, worst first, as many of a kind as GitHub shows.
 
@@ -55,7 +55,7 @@ def render(
         message = "\n".join([summary(verdicts), *notes])
         kind = "error" if policy.fails_run(verdicts) else "warning"
         annotations.append(_Annotation(kind, "nothing was judged", message))
-    of_lines: dict[tuple[str, str, Place], list[Verdict]] = {}
+    of_lines: dict[tuple[str, str, SourcePlace], list[Verdict]] = {}
     for verdict, place in sorted(judged, key=lambda one: STATUSES.index(one[0].status)):
         kind = "error" if policy.fails(verdict) else _UNFAILED.get(verdict.status, "")
         if kind:
@@ -68,7 +68,9 @@ def render(
     ]
 
 
-def _of_line(kind: str, status: str, place: Place, verdicts: Sequence[Verdict]) -> _Annotation:
+def _of_line(
+    kind: str, status: str, place: SourcePlace, verdicts: Sequence[Verdict]
+) -> _Annotation:
     """All that is to be said of the tests of one line, each thing once.
 
     A parametrised test is many tests there; and without a baseline both metrics say the same.

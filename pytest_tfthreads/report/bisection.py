@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_tfthreads.core.abreast import Traced
-from pytest_tfthreads.core.bisection import CERTAIN, Answer
+from pytest_tfthreads.core.bisection import CERTAIN, Culprit
 from pytest_tfthreads.core.bisection_state import Skipped
 from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.core.format import (
@@ -27,7 +27,7 @@ _MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Shift:
+class RelativeChange:
     """A relative change with its 95 % interval."""
 
     value: float
@@ -35,7 +35,7 @@ class Shift:
     high: float
 
     @classmethod
-    def of(cls, ratio: LogRatio) -> Shift:
+    def of(cls, ratio: LogRatio) -> RelativeChange:
         half_width = ratio.half_width(0.5 + _CONFIDENCE / 2)
         logs = (ratio.log_ratio, ratio.log_ratio - half_width, ratio.log_ratio + half_width)
         return cls(*map(change_from_log, logs))
@@ -48,7 +48,7 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeInParts:
     """A change of speed, and what it is made of: throughput = cores used ÷ CPU work a call."""
 
     throughput: LogRatio
@@ -65,14 +65,14 @@ class Change:
 
     def __str__(self) -> str:
         return (
-            f"throughput {Shift.of(self.throughput)}: CPU work a call "
+            f"throughput {RelativeChange.of(self.throughput)}: CPU work a call "
             f"{signed_percent(self.cpu_work)}, cores used {signed_percent(self.cores_used)}"
         )
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "throughput": Shift.of(self.throughput).to_json(),
-            "cpu_efficiency": Shift.of(self.cpu_efficiency).to_json(),
+            "throughput": RelativeChange.of(self.throughput).to_json(),
+            "cpu_efficiency": RelativeChange.of(self.cpu_efficiency).to_json(),
             "cpu_work": self.cpu_work,
             "cores_used": self.cores_used,
         }
@@ -82,18 +82,18 @@ class Change:
 class Bisection:
     """All that is told at the end.
 
-    `commits` are the good end, those of which one made the change, and the bad end last. `answer`
+    `commits` are the good end, those of which one made the change, and the bad end last. `culprit`
     is None where the ends do not differ, or it is not known whether they do. `branch`: the ends of
-    the branch that was merged, where the answer is a merge. `stopped`: why it ended without a
-    certain answer. `traces`: on both sides of the answer, and why some could not be stored.
+    the branch that was merged, where the culprit is a merge. `stopped`: why it ended without a
+    certain culprit. `traces`: on both sides of the culprit, and why some could not be stored.
     """
 
     test: str
     metric: str
     commits: Sequence[Commit]
-    ends: Change | None
-    answer: Answer | None
-    change: Change | None
+    ends: ChangeInParts | None
+    culprit: Culprit | None
+    change: ChangeInParts | None
     branch: tuple[str, str] | None
     skipped: Sequence[Skipped]
     rings: int
@@ -104,7 +104,7 @@ class Bisection:
 
     @property
     def is_certain(self) -> bool:
-        return self.answer is not None and self.answer.is_certain
+        return self.culprit is not None and self.culprit.is_certain
 
 
 def render(found: Bisection) -> list[str]:
@@ -115,26 +115,26 @@ def render(found: Bisection) -> list[str]:
         count = plural(len(found.commits) - 1, "commit")
         lines.append(f"  {count}, from good to bad {found.ends}")
     lines.append("")
-    answer = found.answer
-    if answer is None:
+    culprit = found.culprit
+    if culprit is None:
         lines.append(found.stopped)
     else:
-        where = found.commits[answer.where.after + 1 : answer.where.last + 1]
+        where = found.commits[culprit.where.after + 1 : culprit.where.last + 1]
         name = metric_name(found.metric)
-        if not answer.is_certain:
+        if not culprit.is_certain:
             lines.append(f"{found.stopped} {_as_far_as_known(found, len(where))}")
         elif len(where) == 1:
-            lines.append(f"{_kind(answer)} of {name} is commit ({_certainty(answer)} certain):")
+            lines.append(f"{_kind(culprit)} of {name} is commit ({_certainty(culprit)} certain):")
         else:
             lines.append(
-                f"{_kind(answer)} of {name} is in one of these "
-                f"{plural(len(where), 'commit')} ({_certainty(answer)} certain), between which "
+                f"{_kind(culprit)} of {name} is in one of these "
+                f"{plural(len(where), 'commit')} ({_certainty(culprit)} certain), between which "
                 "none can be measured:"
             )
         lines += _listed(where)
         if found.change is not None:
             lines.append(f"  {found.change}")
-        lines += _others(found, answer)
+        lines += _others(found, culprit)
         if found.branch is not None:
             base, tip = found.branch
             lines.append(
@@ -170,7 +170,7 @@ def _as_far_as_known(found: Bisection, left: int) -> str:
 
 
 def to_json(found: Bisection) -> dict[str, Any]:
-    answer = found.answer
+    culprit = found.culprit
     return {
         "test": found.test,
         "metric": found.metric,
@@ -179,18 +179,18 @@ def to_json(found: Bisection) -> dict[str, Any]:
         "commits": len(found.commits) - 1,
         "ends": found.ends and found.ends.to_json(),
         "certain": found.is_certain,
-        "probability": answer and answer.probability,
+        "probability": culprit and culprit.probability,
         "found": []
-        if answer is None
+        if culprit is None
         else [
-            _json_of(one) for one in found.commits[answer.where.after + 1 : answer.where.last + 1]
+            _json_of(one) for one in found.commits[culprit.where.after + 1 : culprit.where.last + 1]
         ],
         "change": found.change and found.change.to_json(),
-        "others": answer and answer.others,
+        "others": culprit and culprit.others,
         "other": []
-        if answer is None or answer.other is None
+        if culprit is None or culprit.other is None
         else [
-            _json_of(one) for one in found.commits[answer.other.after + 1 : answer.other.last + 1]
+            _json_of(one) for one in found.commits[culprit.other.after + 1 : culprit.other.last + 1]
         ],
         "skipped": [
             {"commit": found.commits[one.position].id, "why": one.why} for one in found.skipped
@@ -203,10 +203,10 @@ def to_json(found: Bisection) -> dict[str, Any]:
     }
 
 
-def _others(found: Bisection, answer: Answer) -> list[str]:
-    if answer.other is None:
+def _others(found: Bisection, culprit: Culprit) -> list[str]:
+    if culprit.other is None:
         return []
-    where = found.commits[answer.other.after + 1 : answer.other.last + 1]
+    where = found.commits[culprit.other.after + 1 : culprit.other.last + 1]
     if len(where) == 1:
         return ["There is another change, in commit", *_listed(where)]
     return [
@@ -215,13 +215,13 @@ def _others(found: Bisection, answer: Answer) -> list[str]:
     ]
 
 
-def _kind(answer: Answer) -> str:
-    return "The largest change" if answer.other is not None else "The change"
+def _kind(culprit: Culprit) -> str:
+    return "The largest change" if culprit.other is not None else "The change"
 
 
-def _certainty(answer: Answer) -> str:
+def _certainty(culprit: Culprit) -> str:
     # More digits would claim more than anybody can know of a machine.
-    return f"{min(100 * answer.probability, 99.9):.1f} %"
+    return f"{min(100 * culprit.probability, 99.9):.1f} %"
 
 
 def _listed(commits: Sequence[Commit]) -> list[str]:

@@ -26,8 +26,8 @@ from pytest_tfthreads.core.variants.released import (
     Release,
     TestOver,
 )
-from pytest_tfthreads.core.variants.steps import Change, Step
-from pytest_tfthreads.report.bisection import Shift
+from pytest_tfthreads.core.variants.steps import Step, VariantChange
+from pytest_tfthreads.report.bisection import RelativeChange
 from pytest_tfthreads.report.table import aligned
 
 STATUS_WORDS: Mapping[str, str] = {
@@ -154,16 +154,16 @@ def subjects(commits: Sequence[Commit] | None) -> list[str]:
     return [*([f"{more} earlier ones"] if more else []), *shown]
 
 
-def change_words(change: Change | None) -> str:
+def change_words(change: VariantChange | None) -> str:
     """A change with its interval."""
     if change is None:
         return NOTHING
     return str(shift_of(change))
 
 
-def shift_of(change: Change) -> Shift:
+def shift_of(change: VariantChange) -> RelativeChange:
     """The relative change with its interval."""
-    return Shift(*change.relative)
+    return RelativeChange(*change.relative)
 
 
 def note_of(test: TestOver, release: int) -> str:
@@ -309,7 +309,7 @@ def speed_of(at: AtPlace, metric: str) -> Estimate | None:
     return measurement.throughput if metric == METRICS[0] else measurement.cpu_efficiency
 
 
-def _bounds(estimate: Estimate | Shift | None) -> tuple[Cell, Cell, Cell]:
+def _bounds(estimate: Estimate | RelativeChange | None) -> tuple[Cell, Cell, Cell]:
     if estimate is None:
         return None, None, None
     return estimate.value, estimate.low, estimate.high
@@ -351,7 +351,7 @@ def _json_of_step(step: Step) -> dict[str, Any]:
     }
 
 
-def _json_of_change(change: Change | None) -> dict[str, Any] | None:
+def _json_of_change(change: VariantChange | None) -> dict[str, Any] | None:
     if change is None:
         return None
     return {

@@ -17,7 +17,7 @@ from pytest_tfthreads.core.format import (
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.sweep.comparison import Candidate, Ratio
 from pytest_tfthreads.core.sweep.pipelines import with_pool
-from pytest_tfthreads.core.sweep.recommendation import OPEN, Configuration, Recommendation
+from pytest_tfthreads.core.sweep.recommendation import OPEN, RatedConfiguration, Recommendation
 from pytest_tfthreads.core.sweep.result import Sweep
 from pytest_tfthreads.core.sweep.search import SearchCost
 from pytest_tfthreads.report.table import aligned, table
@@ -152,7 +152,7 @@ def _table(recommendation: Recommendation) -> list[str]:
     return [f"  {line}" for line in aligned(rows, range(1, len(rows[0]) - 1))]
 
 
-def _cells(one: Configuration, recommendation: Recommendation) -> Sequence[str]:
+def _cells(one: RatedConfiguration, recommendation: Recommendation) -> Sequence[str]:
     default = has_default(recommendation)
     verdict = "tied" if one.tied else "slower"
     if one.id == recommendation.best.id:
@@ -269,7 +269,7 @@ def _aims(recommendation: Recommendation) -> list[str]:
     return sentences
 
 
-def _call(one: Configuration) -> str:
+def _call(one: RatedConfiguration) -> str:
     speed = "" if one.throughput_to_best.rings == 0 else f" at {times(one.throughput_to_best)} × "
     speed += "the recommended one's throughput" if speed else ""
     latency = one.candidate.measurement.latency
@@ -277,11 +277,11 @@ def _call(one: Configuration) -> str:
     return f"{label(one.candidate)} ({duration(one.candidate.call_s)} a call{slowest}{speed})"
 
 
-def _names(configurations: Sequence[Configuration]) -> str:
+def _names(configurations: Sequence[RatedConfiguration]) -> str:
     return ", ".join(label(configuration.candidate) for configuration in configurations)
 
 
-def _worth(one: Configuration) -> str:
+def _worth(one: RatedConfiguration) -> str:
     cpu, throughput = times(one.cpu_efficiency_to_best), times(one.throughput_to_best)
     return (
         f"{label(one.candidate)} ({cpu} × the recommended one's, at {throughput} × its throughput)"

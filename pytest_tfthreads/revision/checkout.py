@@ -17,7 +17,7 @@ from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
 from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned, still_held
 from pytest_tfthreads.revision.overlay import Overlay
-from pytest_tfthreads.revision.repository import Found, Repository
+from pytest_tfthreads.revision.repository import NamedCommit, Repository
 
 # What lies in the private directory.
 _TREE = "tree"  # the worktree, in a directory of its own: it has the name of the current tree
@@ -244,7 +244,7 @@ def _remove_files(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def notes_of(repository: Repository, found: Found) -> list[str]:
+def notes_of(repository: Repository, found: NamedCommit) -> list[str]:
     """What people should know of a revision that the current tree is compared with."""
     is_same = repository.head == found.commit
     notes = list(found.notes)

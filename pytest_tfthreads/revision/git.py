@@ -58,7 +58,7 @@ class RevisionError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class GitOutput:
     """What a git command printed, and its own words where it complained."""
 
     code: int
@@ -71,7 +71,7 @@ def run(
     *arguments: str,
     keep_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
-) -> Answer:
+) -> GitOutput:
     """Run git in a directory, never through a shell. `keep_fds` are inherited by it.
 
     Raises `RevisionError` if it cannot be started or does not come to an end.
@@ -97,7 +97,7 @@ def run(
         raise RevisionError(
             f"`git {arguments[0]}` did not end within {_TIMEOUT_S} seconds in {directory}."
         ) from error
-    return Answer(
+    return GitOutput(
         done.returncode, os.fsdecode(done.stdout), done.stderr.decode(errors="replace").strip()
     )
 

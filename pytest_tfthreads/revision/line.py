@@ -13,7 +13,7 @@ from pytest_tfthreads.revision.tags import commit_of, is_ancestor, log
 
 
 @dataclass(frozen=True)
-class Line:
+class CommitLine:
     """Commits, oldest first, each the first parent of the next: the good end to the bad one.
 
     A merge stands for all that it brought.
@@ -22,7 +22,7 @@ class Line:
     commits: tuple[Commit, ...]
 
     @classmethod
-    def between(cls, repository: Repository, good: str, bad: str) -> Line:
+    def between(cls, repository: Repository, good: str, bad: str) -> CommitLine:
         """From two names of commits, which the user has typed.
 
         Raises `RevisionError` where there is no such commit, or the good one is not on the line of

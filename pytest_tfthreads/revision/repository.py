@@ -19,7 +19,7 @@ _BY_MESSAGE = ":/"  # the latest commit whose message has the text that follows
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedCommit:
     """The commit that somebody has named."""
 
     commit: str  # full id
@@ -53,7 +53,7 @@ class Repository:
         """Whether a tracked file, or one in a submodule, differs from the commit."""
         return bool(ask(self.top, "status", "--porcelain", "--untracked-files=no"))
 
-    def find(self, rev: str, trusted: bool, asked_by: str = _DUET) -> Found:
+    def find(self, rev: str, trusted: bool, asked_by: str = _DUET) -> NamedCommit:
         """The commit that `rev` names.
 
         Where `rev` is not trusted it must be an id: a branch of the name would not do. One that is
@@ -83,7 +83,7 @@ class Repository:
                 f"the baseline names commit {rev}, and here this is the name of something else, "
                 f"at commit {commit}. Name a revision: {asked_by}REV."
             )
-        return Found(commit, rev, self._rivals(rev) if trusted else ())
+        return NamedCommit(commit, rev, self._rivals(rev) if trusted else ())
 
     def _commit(self, rev: str) -> str | None:
         if rev.startswith(_BY_MESSAGE):  # the whole name is, whatever stands at its end
@@ -97,7 +97,7 @@ class Repository:
         # "^HEAD" is a revision for git, and no commit.
         return found if answer.code == 0 and _FULL_ID.fullmatch(found) else None
 
-    def _on_a_remote(self, rev: str, asked_by: str) -> Found | None:
+    def _on_a_remote(self, rev: str, asked_by: str) -> NamedCommit | None:
         """The commit, where only a remote has a branch of this name.
 
         Raises `RevisionError` where remotes have different ones.
@@ -123,7 +123,7 @@ class Repository:
                 f"{asked_by}{place}{asked.way}."
             )
         note = f"there is no branch or tag {asked.name} in this clone: {place} is taken for it"
-        return Found(found[place], place + asked.way, (note,))
+        return NamedCommit(found[place], place + asked.way, (note,))
 
     def _rivals(self, rev: str) -> tuple[str, ...]:
         """That a name has several meanings, of which git takes the first."""

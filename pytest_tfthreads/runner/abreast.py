@@ -18,7 +18,7 @@ from pytest_tfthreads.core.abreast import (
     Begun,
     Collected,
     Ended,
-    Found,
+    MeasuredPlaces,
     Place,
     Selected,
     Traced,
@@ -126,7 +126,7 @@ class Abreast:
         measurement_of: Callable[[ItemRun], Measurement | None],
         rings: Rings,
         seed: str,
-    ) -> Found:
+    ) -> MeasuredPlaces:
         self._leave_all_but(wish.places)
         answers: dict[int, AtPlace] = {}
         opened: dict[int, OpenVariant] = {}
@@ -146,7 +146,7 @@ class Abreast:
         for member, (index, variant) in enumerate(opened.items()):
             answer = at_places.at(member, measurement_of)
             answers[index] = replace(answer, notes=tuple(variant.notes))
-        return Found(tuple(answers[index] for index in range(len(wish.places))))
+        return MeasuredPlaces(tuple(answers[index] for index in range(len(wish.places))))
 
     def _trace(
         self, wish: TraceWish, item_run_at: Callable[[Variant], ItemRun], rings: Rings

@@ -19,7 +19,7 @@ from pytest_tfthreads.engine.interleaving import Ring, run_interleaved
 from pytest_tfthreads.engine.interpreter import Env, Home
 from pytest_tfthreads.engine.launcher import Launcher
 from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess
-from pytest_tfthreads.engine.order import Order, Step
+from pytest_tfthreads.engine.order import Order, SharedStep
 from pytest_tfthreads.engine.preload import Preloaded
 from pytest_tfthreads.engine.shared_process import SharedProcess
 from pytest_tfthreads.engine.team import Team
@@ -64,7 +64,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Answers:
+class BatchResult:
     """What each job of a batch came to, in the same order.
 
     `begun_s` is when the first process was ordered (time.time()), `seconds` how long the processes
@@ -84,13 +84,13 @@ class SharedJob:
     """
 
     job: Job
-    step: Step
+    step: SharedStep
     purpose: str
     first_cpu: int
 
 
 @dataclass(frozen=True)
-class SharedAnswer:
+class SharedResult:
     """What became of it.
 
     `was_set_up`: the process came to the item; False where it ended while it collected its files.
@@ -109,10 +109,10 @@ class Executor(Protocol):
     def prepare(self, home: Home, env: Env) -> None:
         """Expect orders for this home and environment; does not wait for anything."""
 
-    def run(self, batch: Batch) -> Answers:
+    def run(self, batch: Batch) -> BatchResult:
         """All jobs of a batch, in turns. Never raises for what goes wrong with a process."""
 
-    def run_shared(self, job: SharedJob) -> SharedAnswer:
+    def run_shared(self, job: SharedJob) -> SharedResult:
         """One item in a process that it shares. Never raises for what goes wrong with a process."""
 
     def end_shared(self) -> Sequence[str]:
@@ -129,7 +129,7 @@ class Executor(Protocol):
         """Leave no process behind."""
 
 
-class Processes:
+class ProcessExecutor:
     """The executor that measures: real processes, on CPUs that are leased for as long."""
 
     def __init__(
@@ -165,7 +165,7 @@ class Processes:
             process.abandon()
         self._launcher.close()
 
-    def run(self, batch: Batch) -> Answers:
+    def run(self, batch: Batch) -> BatchResult:
         """The machine, or where runs are packed the CPUs that they need, is theirs alone."""
         begun_s = time.time()
         try:
@@ -177,9 +177,9 @@ class Processes:
             failure = Failure("no-lease", str(error), has_run=False)
         except pytest.fail.Exception as error:  # pytest-timeout's clock runs while we wait, too
             failure = Failure("timed-out", f"{error.msg} Nothing was measured yet.", has_run=False)
-        return Answers((failure,) * len(batch.jobs), begun_s, 0.0)
+        return BatchResult((failure,) * len(batch.jobs), begun_s, 0.0)
 
-    def run_shared(self, job: SharedJob) -> SharedAnswer:
+    def run_shared(self, job: SharedJob) -> SharedResult:
         """The machine is shared with others that compute, and with nobody who measures."""
         begun_s = time.time()
         serial = job.job.order.terms.serial
@@ -202,7 +202,7 @@ class Processes:
                     ended = process.start(cpus, job.job.timeout_s)
                     if ended is not None:
                         self._shared.pop(serial).abandon()
-                        return SharedAnswer(ended, begun_s, was_set_up=False)
+                        return SharedResult(ended, begun_s, was_set_up=False)
                 try:
                     result = process.run(job.step, job.job.timeout_s)
                 except (KeyboardInterrupt, pytest.exit.Exception):  # a second one ends this, too
@@ -210,14 +210,14 @@ class Processes:
                     raise
         except LeaseTimeoutError as error:
             failure = Failure("no-lease", str(error), has_run=False)
-            return SharedAnswer(failure, begun_s, has_ended=serial not in self._shared)
+            return SharedResult(failure, begun_s, has_ended=serial not in self._shared)
         except pytest.fail.Exception as error:  # pytest-timeout's clock runs here too
             result = Failure("timed-out", f"{error.msg} The measuring process was killed.")
             if process is None:
                 result = Failure("timed-out", f"{error.msg} Nothing was run yet.", has_run=False)
             else:
                 self._shared.pop(serial).abandon()
-            return SharedAnswer(result, begun_s, has_ended=serial not in self._shared)
+            return SharedResult(result, begun_s, has_ended=serial not in self._shared)
         except BaseException:
             if process is not None:
                 self._shared.pop(serial).abandon()
@@ -225,7 +225,7 @@ class Processes:
         has_ended = process.result is not None
         if has_ended:
             self._shared.pop(serial).abandon()
-        return SharedAnswer(result, begun_s, has_ended=has_ended)
+        return SharedResult(result, begun_s, has_ended=has_ended)
 
     def _sharing(self, job: Job) -> SharedProcess:
         with terminal(self._config, interactive=False) as descriptors:
@@ -267,7 +267,7 @@ class Processes:
             with self._leases.exclusive(batch.purpose):
                 yield self._machine
 
-    def _run(self, batch: Batch, machine: Machine) -> Answers:
+    def _run(self, batch: Batch, machine: Machine) -> BatchResult:
         begun_s, began_s = time.time(), time.monotonic()
         interactive = _is_interactive(batch)
         late: Failure | None = None
@@ -285,7 +285,7 @@ class Processes:
             result = late if member.result is None else member.result
             assert result is not None, "a member that was conducted to its end has a result"
             results.append(result)
-        return Answers(tuple(results), begun_s, time.monotonic() - began_s)
+        return BatchResult(tuple(results), begun_s, time.monotonic() - began_s)
 
     def _member(
         self, job: Job, interactive: bool, descriptors: Sequence[int]

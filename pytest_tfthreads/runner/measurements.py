@@ -57,14 +57,7 @@ class MeasuredTest:
     @property
     def candidate(self) -> Candidate:
         """As one of the configurations of its test."""
-        configuration = self.configuration
-        return Candidate(
-            configuration.id,
-            configuration.threads,
-            self.measurement,
-            same_as=self.same_as,
-            own_terms=configuration.terms,
-        )
+        return Candidate.of(self.configuration, self.measurement, self.same_as)
 
     def by(self, worker: str) -> MeasuredTest:
         """The same, where several workers measure each test: named after this one."""

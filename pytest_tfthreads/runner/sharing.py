@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_tfthreads.benchmark_bridge import benchmark_items
-from pytest_tfthreads.engine.order import Order, Step
+from pytest_tfthreads.engine.order import Order, SharedStep
 from pytest_tfthreads.engine.reply import RecordedWarning
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.options import Settings
@@ -21,7 +21,7 @@ from pytest_tfthreads.xdist_bridge import roles
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessPlace:
     """Which tests share a process: those of one stretch and one slot.
 
     All processes of a stretch may be alive at once, each in a slot, from 0. They end with it.
@@ -31,14 +31,14 @@ class Place:
     slot: int
 
 
-def places(kinds: Sequence[Hashable | None], limit: int) -> list[Place | None]:
+def places(kinds: Sequence[Hashable | None], limit: int) -> list[ProcessPlace | None]:
     """The place of each test, in the order in which tests run.
 
     Tests share a process if they are of one kind, and in one stretch. A stretch ends before a test
     that shares with nobody (kind None, and no place), and before the kind that would be one more
     than `limit`.
     """
-    found: list[Place | None] = []
+    found: list[ProcessPlace | None] = []
     stretch, slots = 0, dict[Hashable, int]()
     for kind in kinds:
         if kind is None or (kind not in slots and len(slots) == limit):
@@ -46,7 +46,7 @@ def places(kinds: Sequence[Hashable | None], limit: int) -> list[Place | None]:
         if kind is None:
             found.append(None)
         else:
-            found.append(Place(stretch, slots.setdefault(kind, len(slots))))
+            found.append(ProcessPlace(stretch, slots.setdefault(kind, len(slots))))
     return found
 
 
@@ -71,9 +71,9 @@ class Sharing:
         self._orders = orders
         self._executor = executor
         self._items: Sequence[pytest.Item] = ()  # of the session, in the order in which they run
-        self._places: dict[str, Place] = {}  # by node id
-        self._chains: dict[Place, list[pytest.Item]] = {}
-        self._alive: dict[Place, Order] = {}
+        self._places: dict[str, ProcessPlace] = {}  # by node id
+        self._chains: dict[ProcessPlace, list[pytest.Item]] = {}
+        self._alive: dict[ProcessPlace, Order] = {}
         self._has_run: set[str] = set()
         self._file_by_file = False
 
@@ -164,7 +164,7 @@ class Sharing:
             tuple(id(hook.function) for hook in hooks),
         )
 
-    def _end_others(self, item: pytest.Item, place: Place) -> None:
+    def _end_others(self, item: pytest.Item, place: ProcessPlace) -> None:
         """End processes of another stretch; and this test's own if it is run once more.
 
         Each run of a test that a plugin runs again has a process that has not seen it.
@@ -175,13 +175,13 @@ class Sharing:
 
     def _step(
         self, item_run: ItemRun, nextitem: pytest.Item | None, to_come: Sequence[pytest.Item]
-    ) -> Step:
+    ) -> SharedStep:
         following = None
         if nextitem in to_come:
             following = nextitem
         elif nextitem is not None and to_come and self._runs_in_order(item_run.item, nextitem):
             following = to_come[0]
-        return Step(
+        return SharedStep(
             self._orders.item(item_run),
             None if following is None else collection.nodeid_of(following),
             ends_if_failed=self._ends_if_failed(item_run.item.session),

@@ -23,7 +23,7 @@ from pytest_tfthreads.commands import bisect
 from pytest_tfthreads.commands.bisect_sides import causes
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.time_limit import TimeLimit
-from pytest_tfthreads.core.abreast import AtPlace, Found, Place, Traced
+from pytest_tfthreads.core.abreast import AtPlace, MeasuredPlaces, Place, Traced
 from pytest_tfthreads.core.bisection import LOOKS
 from pytest_tfthreads.core.bisection_state import State
 from pytest_tfthreads.core.commit import Commit
@@ -31,7 +31,7 @@ from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.report.bisection import render, to_json
-from pytest_tfthreads.revision.line import Line
+from pytest_tfthreads.revision.line import CommitLine
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -44,7 +44,7 @@ TEST = "test_it.py::test_work[intra1-inter1]"
 def line_of(count):
     commits = [Commit(f"{n:040x}", (f"{n - 1:040x}",), f"2026-01-{n:02}", f"change {n}")
                for n in range(1, count + 2)]  # fmt: skip
-    return Line(tuple(commits))
+    return CommitLine(tuple(commits))
 
 
 class Scripted:
@@ -85,7 +85,7 @@ class Scripted:
             else AtPlace(measurement=measurement(*samples[position]))
             for position in positions
         )  # fmt: skip
-        return Found(tuple(found))
+        return MeasuredPlaces(tuple(found))
 
 
 def searched(line, scripted, state=None, budget_s=None):
@@ -144,7 +144,7 @@ def test_ends_of_one_speed_are_not_searched() -> None:
     line = line_of(5)
     scripted = Scripted(line, lambda _: 0.01)
     found, _ = searched(line, scripted)
-    assert found.answer is None
+    assert found.culprit is None
     assert [wish[0] for wish in scripted.wishes] == [[0, 5]] * 3
     text = "\n".join(render(found))
     assert "Both ends have the same speed, as far as 16 rings can tell: they differ by less" in text
@@ -154,7 +154,7 @@ def test_ends_that_noise_hides_are_not_called_alike() -> None:
     line = line_of(5)
     scripted = Scripted(line, lambda _: 0.01, spread=0.06)
     found, _ = searched(line, scripted)
-    assert found.answer is None
+    assert found.culprit is None
     assert [wish[1] for wish in scripted.wishes] == [4, 4, 8, 16]
     text = "\n".join(render(found))
     assert "32 rings could not tell the two ends apart" in text
@@ -195,7 +195,9 @@ def test_the_problems_of_all_ends_are_told() -> None:
     line = line_of(4)
     scripted = Scripted(line, lambda _: 0.01)
     problems = ["no other place is left", "there is no such commit"]
-    scripted.measure = lambda places, passes: Found(tuple(map(AtPlace, [None] * 2, problems)))
+    scripted.measure = lambda places, passes: MeasuredPlaces(
+        tuple(map(AtPlace, [None] * 2, problems))
+    )
     with pytest.raises(CommandError) as caught:
         searched(line, scripted)
     assert str(caught.value) == (
@@ -203,7 +205,9 @@ def test_the_problems_of_all_ends_are_told() -> None:
         "at --bad: there is no such commit"
     )
     problems = ["alone", "alone", "it is Python 2", "it is Python 2"]
-    scripted.measure = lambda places, passes: Found(tuple(map(AtPlace, [None] * 4, problems)))
+    scripted.measure = lambda places, passes: MeasuredPlaces(
+        tuple(map(AtPlace, [None] * 4, problems))
+    )
     with pytest.raises(CommandError) as caught:
         causes(TEST, "throughput", Place("a", "/a"), Place("b", "/b"), scripted, TimeLimit())
     assert str(caught.value).endswith(
@@ -284,7 +288,7 @@ def four_combinations(slow):
             result.append(found_at([place], passes).places[0])
             scripted._rings = rings
         scripted._rings += passes
-        return Found(tuple(result))
+        return MeasuredPlaces(tuple(result))
 
     scripted.measure = measure
     good, bad = (

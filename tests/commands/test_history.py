@@ -15,7 +15,7 @@ pytest.importorskip("ruptures", reason="the extra `report` is not installed")
 
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.history.series import line_of
-from pytest_tfthreads.history.side_by_side import Step, Steps, directory_in
+from pytest_tfthreads.history.side_by_side import CommitStep, KeptCall, directory_in
 
 TEST = "test_step[intra2-inter1]"
 OTHER = "test_inference[intra1-inter1]"
@@ -101,13 +101,13 @@ def test_a_step_that_was_measured_side_by_side_stands_for_itself(
     for one in ids:
         storage.save(one, **{TEST: 100.0})
     machine, conditions = line_of(Measurement.from_json(storage.of(100.0)))
-    step = Step(
+    step = CommitStep(
         f"bench/test_it.py::{TEST}", machine, conditions, "throughput", *ids,
         math.log(0.9), 1e-5, 8.0, "regression",
     )  # fmt: skip
     directory = directory_in(storage.path)
     directory.mkdir()
-    (directory / "0001.steps").write_bytes(Steps("2026-03-01T00:00:00+00:00", (step,)).data)
+    (directory / "0001.steps").write_bytes(KeptCall("2026-03-01T00:00:00+00:00", (step,)).data)
     (directory / "0002.steps").write_text("{}")
 
     page = tmp_path / "history.html"

@@ -9,14 +9,22 @@ from pytest_tfthreads.commands import pytest_run
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.pytest_run import PytestRun, last_words
 from pytest_tfthreads.commands.releases_run import Comparing
-from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Ended, Found, Place, Selected
+from pytest_tfthreads.core.abreast import (
+    AtPlace,
+    Begun,
+    Collected,
+    Ended,
+    MeasuredPlaces,
+    Place,
+    Selected,
+)
 from pytest_tfthreads.core.decode import encode
 from pytest_tfthreads.core.variants.released import Release
 from pytest_tfthreads.engine.protocol import Connection
 
-KINDS = {Collected: "collected", Begun: "begun", Found: "found", Ended: "over"}
+KINDS = {Collected: "collected", Begun: "begun", MeasuredPlaces: "found", Ended: "over"}
 COLLECTED = Collected((Selected("a", 1.0), Selected("b", 1.0)), 8)
-FOUND = Found((AtPlace(problem="it crashes"),) * 2)
+FOUND = MeasuredPlaces((AtPlace(problem="it crashes"),) * 2)
 
 
 class Speaker:

@@ -22,7 +22,7 @@ from pytest_tfthreads.commands import releases
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.releases_kept import keep
 from pytest_tfthreads.commands.releases_run import WITHOUT_BUDGET, Comparing
-from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, Found, Place, Selected
+from pytest_tfthreads.core.abreast import AtPlace, Begun, Collected, MeasuredPlaces, Place, Selected
 from pytest_tfthreads.core.commit import Commit
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.schedule import plan_neighbours
@@ -132,7 +132,7 @@ class Scripted:
                     cpu_s = wall_s * math.exp(self._draw_cpu.gauss(0, self.of_cpu))
                     samples[member].append(sample([wall_s] * 4, [cpu_s] * 4, ring=self._rings))
                     self.now_s += PROCESS_S
-        return Found(
+        return MeasuredPlaces(
             tuple(
                 AtPlace(problem=speeds[one])
                 if isinstance(speeds[one], str)

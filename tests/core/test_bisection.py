@@ -9,10 +9,10 @@ import pytest
 from pytest_tfthreads.core.bisection import (
     CERTAIN,
     LOOKS,
-    Answer,
+    Culprit,
     Posterior,
     Reading,
-    Ring,
+    RingReadings,
     Stretch,
     ends_are_alike,
     ends_differ,
@@ -47,7 +47,7 @@ class World:
 
     def __post_init__(self) -> None:
         self._offsets = [self.draw.gauss(0, 0.003) for _ in range(self.count + 1)]
-        self.rings: list[Ring] = []
+        self.rings: list[RingReadings] = []
         self.unmeasurable: set[int] = set()
 
     def measure(self, *positions: int) -> None:
@@ -56,9 +56,9 @@ class World:
         for position in positions:
             speed = self._speed(position)
             readings.append(Reading(position, measured(speed - good), measured(speed - bad)))
-        self.rings.append(Ring(measured(bad - good), tuple(readings)))
+        self.rings.append(RingReadings(measured(bad - good), tuple(readings)))
 
-    def bisect(self) -> Answer | None:
+    def bisect(self) -> Culprit | None:
         """None where the ends were not told apart."""
         while not ends_differ(self.rings):
             if len(self.rings) >= LOOKS[-1] or ends_are_alike(self.rings):
@@ -68,10 +68,10 @@ class World:
                 self.measure()
         while True:
             posterior = Posterior(self.count, self.rings, self.unmeasurable)
-            answer = posterior.answer
+            culprit = posterior.culprit
             wanted = posterior.candidates(AT_ONCE)
-            if answer.is_certain or not wanted or len(self.rings) >= MOST_RINGS:
-                return answer
+            if culprit.is_certain or not wanted or len(self.rings) >= MOST_RINGS:
+                return culprit
             self.unmeasurable.update(set(wanted) & set(self.broken))
             runnable = [one for one in wanted if one not in self.broken]
             for _ in range(PASSES if runnable else 0):
@@ -101,12 +101,12 @@ def test_a_commit_that_is_certain_is_the_right_one(loss, pair_spread, least_foun
     for _ in range(40):
         place = draw.randint(1, COUNT)
         world = World(draw, steps((place, -loss)), pair_spread)
-        answer = world.bisect()
+        culprit = world.bisect()
         rings += len(world.rings)
-        if answer is not None and answer.is_certain:
+        if culprit is not None and culprit.is_certain:
             found += 1
-            right += answer.where == the(place)
-            assert answer.probability >= CERTAIN
+            right += culprit.where == the(place)
+            assert culprit.probability >= CERTAIN
     assert found >= least_found
     assert right >= found - 1  # 99 % of 40
     assert rings / 40 < 25
@@ -149,11 +149,11 @@ def test_commits_that_cannot_be_measured_leave_a_range() -> None:
         place = draw.randint(3, COUNT - 3)
         broken = {place - 2, place - 1}
         world = World(draw, steps((place, -0.2)), 0.02, broken=broken)
-        answer = world.bisect()
-        assert answer is not None
-        assert answer.is_certain
-        assert answer.where == Stretch(place - 3, place)
-        assert step_of(world.rings, COUNT, answer.where).log_ratio == pytest.approx(-0.2, abs=0.05)
+        culprit = world.bisect()
+        assert culprit is not None
+        assert culprit.is_certain
+        assert culprit.where == Stretch(place - 3, place)
+        assert step_of(world.rings, COUNT, culprit.where).log_ratio == pytest.approx(-0.2, abs=0.05)
 
 
 def test_where_nothing_between_the_ends_can_be_measured_all_are_the_range() -> None:
@@ -162,13 +162,13 @@ def test_where_nothing_between_the_ends_can_be_measured_all_are_the_range() -> N
         world.measure()
     posterior = Posterior(4, world.rings, {1, 2, 3})
     assert posterior.candidates(3) == []
-    assert posterior.answer.where == Stretch(0, 4)
-    assert posterior.answer.is_certain
+    assert posterior.culprit.where == Stretch(0, 4)
+    assert posterior.culprit.is_certain
 
 
 def test_a_single_commit_between_the_ends_is_the_answer_at_once() -> None:
     world = World(random.Random(4), steps((1, 0.2)), 0.01, count=1)
-    assert world.bisect() == Answer(the(1), pytest.approx(1.0), True, 0.0, None)
+    assert world.bisect() == Culprit(the(1), pytest.approx(1.0), True, 0.0, None)
 
 
 @pytest.mark.parametrize("second", [-0.2, 0.3], ids=["another-loss", "taken-back-in-part"])
@@ -178,12 +178,12 @@ def test_of_several_changes_the_largest_is_found_and_that_there_are_others(secon
     for _ in range(20):
         first, last = sorted(draw.sample(range(1, COUNT + 1), 2))
         world = World(draw, steps((first, -0.6), (last, second)), 0.02)
-        answer = world.bisect()
-        assert answer is not None
-        assert answer.where == the(first)
-        if answer.other is not None:
+        culprit = world.bisect()
+        assert culprit is not None
+        assert culprit.where == the(first)
+        if culprit.other is not None:
             told += 1
-            assert answer.other.after < last <= answer.other.last
+            assert culprit.other.after < last <= culprit.other.last
     assert told >= 18
 
 
@@ -192,10 +192,10 @@ def test_two_changes_of_one_size_are_both_told() -> None:
     both = 0
     for _ in range(10):
         first, last = sorted(draw.sample(range(1, COUNT + 1), 2))
-        answer = World(draw, steps((first, -0.3), (last, -0.3)), 0.02).bisect()
-        assert answer is not None
-        assert answer.where in (the(first), the(last))
-        both += {answer.where, answer.other} == {the(first), the(last)}
+        culprit = World(draw, steps((first, -0.3), (last, -0.3)), 0.02).bisect()
+        assert culprit is not None
+        assert culprit.where in (the(first), the(last))
+        both += {culprit.where, culprit.other} == {the(first), the(last)}
     assert both >= 8
 
 
@@ -204,9 +204,9 @@ def test_a_reading_far_off_decides_nothing() -> None:
     for _ in range(4):
         world.measure(2, 4, 6)
     odd = Reading(4, measured(-0.4), measured(-0.3))
-    world.rings.append(Ring(measured(-0.1), (odd,)))
-    answer = Posterior(8, world.rings).answer
-    assert answer.where == Stretch(4, 6)
+    world.rings.append(RingReadings(measured(-0.1), (odd,)))
+    culprit = Posterior(8, world.rings).culprit
+    assert culprit.where == Stretch(4, 6)
 
 
 def test_the_first_candidates_divide_the_commits_evenly() -> None:
@@ -246,4 +246,4 @@ def test_a_change_is_as_large_as_the_ends_differ_where_it_is_the_only_one() -> N
 def test_an_end_is_no_candidate(position) -> None:
     reading = Reading(position, measured(0.0), measured(0.0))
     with pytest.raises(ValueError, match="readings at"):
-        Posterior(COUNT, [Ring(measured(-0.1), (reading,))])
+        Posterior(COUNT, [RingReadings(measured(-0.1), (reading,))])

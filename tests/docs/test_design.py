@@ -1,5 +1,6 @@
 """docs/design.md shows the house as it is."""
 
+import ast
 import re
 
 import pytest
@@ -8,6 +9,18 @@ from repository import TOP, program
 
 DOCS = TOP / "docs"
 PACKAGE = TOP / "pytest_tfthreads"
+
+
+def test_a_class_that_is_imported_by_name_shares_its_name_with_no_other():
+    of: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+                for one in node.names:
+                    if re.match("[A-Z][a-z]", one.name):
+                        of.setdefault(one.name, set()).add(node.module)
+    assert len(of) > 100
+    assert {name: modules for name, modules in of.items() if len(modules) > 1} == {}
 
 
 def test_all_rooms_are_shown_as_they_are():

@@ -8,10 +8,10 @@ from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.doctor.assessment import of_speeds
 from pytest_tfthreads.doctor.checks import (
     Clock,
-    Facts,
     Finding,
     Import,
     Load,
+    MachineFacts,
     Turbo,
     of_leases,
     of_machine,
@@ -20,7 +20,7 @@ from pytest_tfthreads.doctor.checks import (
 from pytest_tfthreads.doctor.cpu_speed import CpuSpeed, Steadiness, TwoSpeeds
 
 FINE = Clock(40e-9, 60e-9)
-QUIET = Facts(
+QUIET = MachineFacts(
     cpu_model="Some CPU",
     cpus=(0, 1, 2, 3),
     online=(0, 1, 2, 3),

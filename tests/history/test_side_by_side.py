@@ -14,7 +14,7 @@ from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.history.series import line_of, lines_of, run_of, segmentations_of
-from pytest_tfthreads.history.side_by_side import Step, Steps, directory_in, read_kept
+from pytest_tfthreads.history.side_by_side import CommitStep, KeptCall, directory_in, read_kept
 
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.20.0"}
 
@@ -34,7 +34,7 @@ def run(day, commit, speed, *, dirty=False):
 def step(before, after, change, status="regression", **fields):
     machine, conditions = line_of(measurement())
     known = {"test": "t", "machine": machine, "conditions": conditions, "metric": "throughput"}
-    return Step(
+    return CommitStep(
         before=before, after=after, log_ratio=math.log1p(change), variance=1e-6, dof=9.0,
         status=status, **{**known, **fields},
     )  # fmt: skip
@@ -44,7 +44,7 @@ def write(storage, *steps, day=1):
     directory = directory_in(storage)
     directory.mkdir(exist_ok=True)
     path = directory / f"{day:04}.steps"
-    path.write_bytes(Steps(f"2026-02-{day:02}T00:00:00+00:00", steps).data)
+    path.write_bytes(KeptCall(f"2026-02-{day:02}T00:00:00+00:00", steps).data)
     return path
 
 

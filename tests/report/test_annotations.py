@@ -6,9 +6,9 @@ import pytest
 
 from pytest_tfthreads.core.gate.verdict import Change, Policy, Verdict
 from pytest_tfthreads.core.stats.estimates import Estimate
-from pytest_tfthreads.report.annotations import Place, render
+from pytest_tfthreads.report.annotations import SourcePlace, render
 
-PLACE = Place("tests/test_a.py", 7)
+PLACE = SourcePlace("tests/test_a.py", 7)
 
 
 def verdict(status, test="tests/test_a.py::test_x", metric="throughput", **fields):
@@ -38,7 +38,7 @@ def rendered(*verdicts, policy=Policy(), notes=()):  # noqa: B008 - it is frozen
 
 
 def on_lines_of_their_own(*verdicts):
-    judged = [(one, Place("tests/test_a.py", line)) for line, one in enumerate(verdicts, 1)]
+    judged = [(one, SourcePlace("tests/test_a.py", line)) for line, one in enumerate(verdicts, 1)]
     return render(judged, Policy())
 
 
@@ -128,7 +128,7 @@ def test_worst_first():
 )
 def test_no_text_can_end_a_command_or_begin_one(text):
     one = verdict("regression", test=text, reason=text, advice=(text,))
-    (line,) = render([(one, Place(text, 3))], Policy())
+    (line,) = render([(one, SourcePlace(text, 3))], Policy())
     assert len(line.splitlines()) == 1
     kind, properties, message = parsed(line)
     assert kind == "error"
@@ -139,7 +139,7 @@ def test_no_text_can_end_a_command_or_begin_one(text):
 
 
 def test_a_test_without_a_line():
-    (line,) = render([(verdict("regression"), Place("a.py"))], Policy())
+    (line,) = render([(verdict("regression"), SourcePlace("a.py"))], Policy())
     assert parsed(line)[1].keys() == {"file", "title"}
 
 
@@ -169,6 +169,6 @@ def test_many_tests_of_one_line_are_one_annotation_with_all_of_them():
 @pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\x9bb", "a\ud800b", "a\u202eb", "a\x08b"])
 def test_nothing_of_a_text_acts_on_the_terminal_that_shows_the_output(text):
     one = verdict("regression", test=text, reason=text, advice=(text,))
-    (line,) = render([(one, Place(text, 3))], Policy())
+    (line,) = render([(one, SourcePlace(text, 3))], Policy())
     assert line.isprintable()
     assert "a?" in line

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from pytest_tfthreads.revision.git import RevisionError
-from pytest_tfthreads.revision.line import Line, branch_of
+from pytest_tfthreads.revision.line import CommitLine, branch_of
 from pytest_tfthreads.revision.repository import Repository
 
 pytestmark = [
@@ -29,7 +29,7 @@ def merged(tree):
 
 
 def line(tree, good, bad):
-    return Line.between(Repository.holding(tree.path), good, bad)
+    return CommitLine.between(Repository.holding(tree.path), good, bad)
 
 
 def test_a_line_goes_along_first_parents_from_good_to_bad(merged) -> None:
@@ -48,7 +48,7 @@ def test_the_branch_of_a_merge_has_ends_that_can_be_bisected(merged) -> None:
     merge, last = line(merged, "v1.0", "HEAD").commits[3:]
     good, bad = branch_of(repository, merge)
     assert (good, bad) == (merged.git("rev-parse", "side~2"), merged.git("rev-parse", "side"))
-    assert Line.between(repository, good, bad).count == 2
+    assert CommitLine.between(repository, good, bad).count == 2
     assert branch_of(repository, last) is None
 
 

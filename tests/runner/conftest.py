@@ -15,7 +15,7 @@ from pytest_tfthreads.engine.order import SentOrder
 from pytest_tfthreads.engine.reply import Reply
 from pytest_tfthreads.engine.team import TeamLaunched
 from pytest_tfthreads.hooks import parts
-from pytest_tfthreads.runner.executor import Answers, SharedAnswer
+from pytest_tfthreads.runner.executor import BatchResult, SharedResult
 
 TURNS = 10
 SET_UP_S = 1.0
@@ -35,7 +35,7 @@ class Process(NamedTuple):
 class ScriptedExecutor:
     """Answers each order at once: `script(process)` are its seconds a call, or how it fails.
 
-    A process takes `SET_UP_S` and its rounds, by the clock of `Answers.seconds`.
+    A process takes `SET_UP_S` and its rounds, by the clock of `BatchResult.seconds`.
     """
 
     script: object = lambda process: 0.01
@@ -57,13 +57,13 @@ class ScriptedExecutor:
     def run_shared(self, job):
         order, step = job.job.order, job.step
         if self.cannot_set_up(order):
-            return SharedAnswer(Failure("crashed", "while it collected"), 0.0, was_set_up=False)
+            return SharedResult(Failure("crashed", "while it collected"), 0.0, was_set_up=False)
         self.shared.append((step.item.nodeid, step.next_id, order.terms.serial))
         self.ends_if_failed.append(step.ends_if_failed)
         result = self._result(replace(job.job, order=replace(order, item=step.item)))
         if isinstance(result, Launched):  # nothing is measured there
             result = replace(result, reply=replace(result.reply, sample=None, benchmark=None))
-        return SharedAnswer(
+        return SharedResult(
             result, 0.0, has_ended=step.next_id is None or isinstance(result, Failure)
         )
 
@@ -81,7 +81,7 @@ class ScriptedExecutor:
         results = tuple(self._result(job) for job in batch.jobs)
         seconds = SET_UP_S * len(results) + sum(_measured_s(one) for one in results)
         self.seconds += seconds
-        return Answers(results, 0.0, seconds)
+        return BatchResult(results, 0.0, seconds)
 
     @property
     def rings(self):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from git_projects import git
-from pytest_tfthreads.core.abreast import Begun, Collected, Ended, Found, Place, Wish
+from pytest_tfthreads.core.abreast import Begun, Collected, Ended, MeasuredPlaces, Place, Wish
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.core.measurement import Pools
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
@@ -36,7 +36,7 @@ def test_plain():
 """
 RELEASES = ["v0", "v1", "v2", "v3", "v4"]
 CURRENT = "changed"
-KINDS = {"collected": Collected, "begun": Begun, "found": Found, "over": Ended}
+KINDS = {"collected": Collected, "begun": Begun, "found": MeasuredPlaces, "over": Ended}
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def at(project, names, *args, passes=2, fails=()):
     """One test at these places; the releases of each ring, and what came of each place."""
     rings, answers = converse(project, [[(names, passes)]], "-k", "busy", *args, fails=fails)
     assert rings[0] == [CURRENT]
-    (found,) = [one for one in answers if isinstance(one, Found)]
+    (found,) = [one for one in answers if isinstance(one, MeasuredPlaces)]
     assert answers[-1] == Ended(project.result.ret)
     return rings[1:], dict(zip(names, found.places, strict=True))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_tfthreads.engine.failure import Failure
-from pytest_tfthreads.runner.sharing import Place, places
+from pytest_tfthreads.runner.sharing import ProcessPlace, places
 
 MODULE = """
 @pytest.mark.tf_threads(intra=1, inter=1)
@@ -50,14 +50,22 @@ def quiet(scripted):
 
 def test_a_stretch_ends_before_who_shares_with_nobody_and_before_one_kind_too_many():
     assert places([], 2) == []
-    assert places(["x", "y", "x"], 2) == [Place(0, 0), Place(0, 1), Place(0, 0)]
-    assert places(["x", None, "x"], 2) == [Place(0, 0), None, Place(1, 0)]
-    assert places(["x", "y", "z", "y", "x"], 2) == [
-        *(Place(0, 0), Place(0, 1)),
-        *(Place(1, 0), Place(1, 1)),
-        Place(2, 0),
+    assert places(["x", "y", "x"], 2) == [
+        ProcessPlace(0, 0),
+        ProcessPlace(0, 1),
+        ProcessPlace(0, 0),
     ]
-    assert places(["x", "y", "x"], 1) == [Place(0, 0), Place(1, 0), Place(2, 0)]
+    assert places(["x", None, "x"], 2) == [ProcessPlace(0, 0), None, ProcessPlace(1, 0)]
+    assert places(["x", "y", "z", "y", "x"], 2) == [
+        *(ProcessPlace(0, 0), ProcessPlace(0, 1)),
+        *(ProcessPlace(1, 0), ProcessPlace(1, 1)),
+        ProcessPlace(2, 0),
+    ]
+    assert places(["x", "y", "x"], 1) == [
+        ProcessPlace(0, 0),
+        ProcessPlace(1, 0),
+        ProcessPlace(2, 0),
+    ]
 
 
 def test_processes_are_told_what_comes_next_and_end_before_a_measurement(quiet):

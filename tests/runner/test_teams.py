@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_tfthreads.engine.interleaving import Ring
-from pytest_tfthreads.runner.executor import Batch, Job, Processes
+from pytest_tfthreads.runner.executor import Batch, Job, ProcessExecutor
 from pytest_tfthreads.runner.orders import Orders
 from pytest_tfthreads.system.machine import Machine
 
@@ -88,7 +88,7 @@ def test_where_runs_are_packed_the_cpus_of_all_instances_are_leased():
             yield cpus[:count]
 
     machine = Machine("x", tuple((cpu, str(cpu)) for cpu in range(8)), None)
-    processes = Processes(None, SimpleNamespace(pack=True), machine, None, Leases(), None)
+    processes = ProcessExecutor(None, SimpleNamespace(pack=True), machine, None, Leases(), None)
     order = SimpleNamespace(
         terms=SimpleNamespace(cpu_count=2), call=SimpleNamespace(interactive=False)
     )

@@ -41,7 +41,8 @@ BLOCK_SPREAD = 0.02
 
 _MEDIAN_SE = math.sqrt(math.pi / 2)  # of its median, against that of its mean
 
-Pair = tuple[str, str]
+IdPair = tuple[str, str]
+"""Ids of two members that are compared."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def expected_variance(differences: Sequence[Difference], floor: float = FLOOR) -
     return floor**2 + WITHIN_WEIGHT * fmean(one.se**2 for one in differences)
 
 
-def contrasts(observed: Mapping[Pair, Sequence[Difference]], members: int) -> dict[Pair, Contrast]:
+def contrasts(
+    observed: Mapping[IdPair, Sequence[Difference]], members: int
+) -> dict[IdPair, Contrast]:
     """Each pair's mean over its rings, with a moderated variance.
 
     `observed` has the differences of every pair that shared a ring, `members` is the number of
@@ -121,7 +124,7 @@ def contrasts(observed: Mapping[Pair, Sequence[Difference]], members: int) -> di
 
 
 def _variances(
-    observed: Mapping[Pair, Sequence[Difference]], dofs: Mapping[Pair, int]
+    observed: Mapping[IdPair, Sequence[Difference]], dofs: Mapping[IdPair, int]
 ) -> dict[str, float]:
     """Of each member, so that the sums of two are as near as can be to the variances of pairs."""
     from scipy.linalg import solve  # not at the top: see `statistics.student_t`

@@ -17,9 +17,15 @@ from pytest_tfthreads.core.stats.estimates import (
     student_p,
     student_t,
 )
-from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts, difference
+from pytest_tfthreads.core.stats.moderation import (
+    Contrast,
+    Difference,
+    IdPair,
+    contrasts,
+    difference,
+)
 from pytest_tfthreads.core.sweep.teams import Placement
-from pytest_tfthreads.core.threads import ThreadConfig
+from pytest_tfthreads.core.threads import Configuration, ThreadConfig
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,15 @@ class Candidate:
     measurement: Measurement
     same_as: str = ""
     own_terms: str | None = None
+
+    @classmethod
+    def of(
+        cls, configuration: Configuration, measurement: Measurement, same_as: str = ""
+    ) -> Candidate:
+        """A configuration as it is stored, with what was measured of it."""
+        return cls(
+            configuration.id, configuration.threads, measurement, same_as, configuration.terms
+        )
 
     @property
     def terms(self) -> str:
@@ -111,10 +126,10 @@ class Comparison:
 
     compared: tuple[str, ...]
     not_compared: tuple[str, ...]
-    wall: Mapping[Pair, Mapping[int, Difference]]  # by pair and ring
-    throughput_ratios: Mapping[Pair, Ratio]
-    cpu_efficiency_ratios: Mapping[Pair, Ratio]
-    balance_ratios: Mapping[Pair, Ratio]
+    wall: Mapping[IdPair, Mapping[int, Difference]]  # by pair and ring
+    throughput_ratios: Mapping[IdPair, Ratio]
+    cpu_efficiency_ratios: Mapping[IdPair, Ratio]
+    balance_ratios: Mapping[IdPair, Ratio]
 
     def throughput(self, first: str, second: str) -> Ratio:
         """Items a second of the first over those of the second."""
@@ -154,8 +169,8 @@ def compare(candidates: Sequence[Candidate]) -> Comparison:
     ids = [candidate.id for candidate in candidates]
     if len(set(ids)) < len(ids):
         raise ValueError(f"two candidates have the same id: {ids}")
-    wall: dict[Pair, dict[int, Difference]] = {}
-    cpu: dict[Pair, dict[int, Difference]] = {}
+    wall: dict[IdPair, dict[int, Difference]] = {}
+    cpu: dict[IdPair, dict[int, Difference]] = {}
     for a, b in itertools.combinations(candidates, 2):
         rings_a, rings_b = _by_ring(a.measurement), _by_ring(b.measurement)
         for ring in sorted(rings_a.keys() & rings_b.keys()):
@@ -183,7 +198,7 @@ def compare(candidates: Sequence[Candidate]) -> Comparison:
     )
 
 
-def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]:
+def separate(observed: Mapping[IdPair, Sequence[Difference]]) -> dict[IdPair, Ratio]:
     """Ratio and decision for every pair that shared a ring or has a common partner.
 
     All of them are tested together: the fastest is picked by the data, so testing the pairs with it
@@ -191,7 +206,7 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
     """
     members = list(dict.fromkeys(itertools.chain.from_iterable(observed)))
     direct = contrasts(observed, len(members))
-    pairs: dict[Pair, Contrast] = {}
+    pairs: dict[IdPair, Contrast] = {}
     for pair in itertools.combinations(members, 2):
         contrast = _directed(direct, *pair) or _linked(direct, *pair, members)
         if contrast is not None:
@@ -199,18 +214,18 @@ def separate(observed: Mapping[Pair, Sequence[Difference]]) -> dict[Pair, Ratio]
     return tested(pairs, FAMILYWISE_ERROR)
 
 
-def tested(pairs: Mapping[Pair, Contrast], familywise_error: float) -> dict[Pair, Ratio]:
+def tested(pairs: Mapping[IdPair, Contrast], familywise_error: float) -> dict[IdPair, Ratio]:
     """Ratio and decision for each of the pairs, which are tested together, and no others.
 
     Holm's step-down test (1979), family-wise at `familywise_error`. Holm's levels make no
     intervals that hold together; Bonferroni's do.
     """
 
-    def p_value(pair: Pair) -> float:
+    def p_value(pair: IdPair) -> float:
         return student_p(pairs[pair].log_ratio / math.sqrt(pairs[pair].variance), pairs[pair].dof)
 
     p_values = [p_value(pair) for pair in pairs]
-    ratios: dict[Pair, Ratio] = {}
+    ratios: dict[IdPair, Ratio] = {}
     error = familywise_error / max(1, len(pairs))
     for (pair, one), p, level in zip(
         pairs.items(), p_values, holm(p_values, familywise_error), strict=True
@@ -268,7 +283,7 @@ def blocks(sample: Sample, items: float) -> list[tuple[float, float]]:
     return found
 
 
-def _directed(direct: Mapping[Pair, Contrast], first: str, second: str) -> Contrast | None:
+def _directed(direct: Mapping[IdPair, Contrast], first: str, second: str) -> Contrast | None:
     if (first, second) in direct:
         return direct[first, second]
     if (second, first) in direct:
@@ -278,7 +293,7 @@ def _directed(direct: Mapping[Pair, Contrast], first: str, second: str) -> Contr
 
 
 def _linked(
-    direct: Mapping[Pair, Contrast], first: str, second: str, members: Sequence[str]
+    direct: Mapping[IdPair, Contrast], first: str, second: str, members: Sequence[str]
 ) -> Contrast | None:
     """By the member that shared the most rings with both: a choice that no speed influences."""
     best: Contrast | None = None
@@ -298,7 +313,7 @@ def _linked(
     return best
 
 
-def _mutually_linked(ids: Sequence[str], shared: Mapping[Pair, object]) -> tuple[str, ...]:
+def _mutually_linked(ids: Sequence[str], shared: Mapping[IdPair, object]) -> tuple[str, ...]:
     """Candidates all of which can be compared with one another: the best linked first."""
     partners = {
         one: {other for other in ids if (one, other) in shared or (other, one) in shared}
@@ -313,7 +328,7 @@ def _mutually_linked(ids: Sequence[str], shared: Mapping[Pair, object]) -> tuple
     return tuple(one for one in ids if one in chosen)
 
 
-def _ratio(ratios: Mapping[Pair, Ratio], first: str, second: str) -> Ratio:
+def _ratio(ratios: Mapping[IdPair, Ratio], first: str, second: str) -> Ratio:
     if first == second:
         return Ratio(Estimate(1.0, 1.0, 1.0), distinct=False, confidence=1.0, rings=0)
     if (first, second) in ratios:

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_tfthreads.core.format import percent
 from pytest_tfthreads.core.measurement import TENSORFLOWS_CHOICE, Pools
 from pytest_tfthreads.core.stats.estimates import Estimate
-from pytest_tfthreads.core.stats.moderation import Pair, expected_variance
+from pytest_tfthreads.core.stats.moderation import IdPair, expected_variance
 from pytest_tfthreads.core.stats.scaling import Scaling, fit
 from pytest_tfthreads.core.sweep.comparison import Candidate, Comparison, Ratio, compare
 from pytest_tfthreads.core.sweep.pipelines import pool_lines
@@ -29,7 +29,7 @@ _HELP = 1.25  # a gain that cannot be ruled out, and that somebody would want
 
 
 @dataclass(frozen=True)
-class Configuration:
+class RatedConfiguration:
     """What one configuration is worth.
 
     `..._to_best` is against the recommended configuration, `..._to_single` against intra 1,
@@ -92,17 +92,17 @@ class Recommendation:
     """Advice for one test."""
 
     test: str
-    configurations: tuple[Configuration, ...]  # in the order given, without those not compared
+    configurations: tuple[RatedConfiguration, ...]  # in the order given, without those not compared
     # The recommended one. No configuration is measurably faster. Of those that are `tied` in that,
     # none takes measurably fewer CPU-seconds an item; and of those left, `best` has the fewest
     # threads. It is oversubscribed only where it is measurably better than the best of the others.
-    best: Configuration
+    best: RatedConfiguration
     # Ids of those left before the last step: told apart from one another in neither figure.
     equals: tuple[str, ...]
     # Chosen in the same way, CPU efficiency first; `best` itself unless that is measurably beaten.
-    most_efficient: Configuration
+    most_efficient: RatedConfiguration
     # The same by throughput × CPU efficiency.
-    knee: Configuration
+    knee: RatedConfiguration
     scalings: tuple[Scaling, ...]  # along each pool
     limits: tuple[str, ...]  # sentences on what limits the workload
     limit: str  # the first of them in a few words; empty where there is none
@@ -110,11 +110,11 @@ class Recommendation:
     not_compared: tuple[str, ...]  # ids
     # With several instances: those that none beats in both throughput and the time of a call, by
     # their figures as measured; most throughput first, the shortest call last. Else empty.
-    front: tuple[Configuration, ...] = ()
+    front: tuple[RatedConfiguration, ...] = ()
     # Other names of these configurations. They are not compared: each is the same as another one.
     aliases: tuple[Candidate, ...] = ()
 
-    def aliases_of(self, configuration: Configuration) -> list[Candidate]:
+    def aliases_of(self, configuration: RatedConfiguration) -> list[Candidate]:
         """Its other names."""
         return [alias for alias in self.aliases if alias.same_as == configuration.id]
 
@@ -124,7 +124,7 @@ class Recommendation:
         return is_pool_swept([one.candidate for one in self.configurations])
 
     @property
-    def shortest_call(self) -> Configuration | None:
+    def shortest_call(self) -> RatedConfiguration | None:
         """Where several instances were measured: the configuration that answers soonest."""
         return self.front[-1] if self.front else None
 
@@ -387,10 +387,10 @@ def _configuration(
     single: str | None,
     default: str | None,
     tied: bool,
-) -> Configuration:
+) -> RatedConfiguration:
     to_single = None if single is None else comparison.throughput(candidate.id, single)
     known = min(candidate.pools.intra, candidate.pools.inter) > 0
-    return Configuration(
+    return RatedConfiguration(
         candidate=candidate,
         tied=tied,
         throughput_to_best=comparison.throughput(candidate.id, best),
@@ -525,7 +525,9 @@ def _scaling(
     return replace(fit(axis, fixed, _ring_levels(shared, counts), variance / 2), terms=terms)
 
 
-def _ring_levels(shared: dict[Pair, Any], counts: dict[str, int]) -> list[list[tuple[int, float]]]:
+def _ring_levels(
+    shared: dict[IdPair, Any], counts: dict[str, int]
+) -> list[list[tuple[int, float]]]:
     """Threads and log throughput of each ring's members.
 
     The mean of a member's differences from all members is its least-squares level in the ring.

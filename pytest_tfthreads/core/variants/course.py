@@ -17,7 +17,7 @@ _Relative = Annotated[float, Within(-1)]
 
 
 @dataclass(frozen=True)
-class Change:
+class CourseChange:
     """The relative change of speed since another release: -0.05 where 5 % was lost.
 
     `low` and `high`: the interval, which holds together with those of the course's other changes.
@@ -35,15 +35,15 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Point:
+class CoursePoint:
     """A release with its changes since the first and since the one before that was measured.
 
     None where it took no turns with that one.
     """
 
     name: str
-    to_first: Change | None
-    to_previous: Change | None
+    to_first: CourseChange | None
+    to_previous: CourseChange | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Course:
 
     releases: tuple[str, ...]
     first: str
-    points: tuple[Point, ...]
+    points: tuple[CoursePoint, ...]
     tolerance: Annotated[float, Within(0)]
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Course:
         if unknown := sorted(named - {*self.releases}):
             raise ValueError(f"names {unknown[0]!r}, which is none of its releases")
 
-    def point(self, name: str) -> Point | None:
+    def point(self, name: str) -> CoursePoint | None:
         """The point at the release of that name."""
         return next((one for one in self.points if one.name == name), None)
 
@@ -81,7 +81,7 @@ def courses_of(over: Over, test: TestOver) -> dict[str, Course]:
             releases,
             first,
             tuple(
-                Point(one.name, _change(one.to_first), _change(one.to_previous))
+                CoursePoint(one.name, _change(one.to_first), _change(one.to_previous))
                 for one in test.steps[metric]
             ),
             over.tolerance[metric],
@@ -104,8 +104,8 @@ def _first(releases: Sequence[str], test: TestOver) -> str:
     )
 
 
-def _change(change: steps.Change | None) -> Change | None:
+def _change(change: steps.VariantChange | None) -> CourseChange | None:
     if change is None:
         return None
     value, low, high = change.relative
-    return Change(change.since, value, low, high, change.status)
+    return CourseChange(change.since, value, low, high, change.status)

@@ -23,7 +23,7 @@ from pytest_tfthreads.core.gate.duet import BEYOND, luck, with_luck
 from pytest_tfthreads.core.gate.verdict import Errors, status_of
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.stats.estimates import FAMILYWISE_ERROR, LogRatio, share_spent
-from pytest_tfthreads.core.stats.moderation import Contrast, Difference, Pair, contrasts
+from pytest_tfthreads.core.stats.moderation import Contrast, Difference, IdPair, contrasts
 from pytest_tfthreads.core.sweep.comparison import Ratio, blocks, ring_differences, tested
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -36,7 +36,7 @@ Status = Literal["regression", "improvement", "no-change", "open"]
 
 
 @dataclass(frozen=True)
-class Change:
+class VariantChange:
     """The speed at a variant over that at an earlier one, `since`, and what is certain of it.
 
     `ratio` has the interval that holds together with those of all other changes of its test and
@@ -75,8 +75,8 @@ class Step:
     """
 
     name: str
-    to_first: Change | None
-    to_previous: Change | None
+    to_first: VariantChange | None
+    to_previous: VariantChange | None
 
     @property
     def is_open(self) -> bool:
@@ -140,7 +140,7 @@ def _kept(before: Sequence[Step], now: Sequence[Step]) -> Iterator[Step]:
     }
     first = next((step.to_first.since for step in now if step.to_first is not None), None)
 
-    def of(name: str, change: Change | None) -> Change | None:
+    def of(name: str, change: VariantChange | None) -> VariantChange | None:
         if change is None:
             return None
         old = known.get((name, change.since))
@@ -168,7 +168,7 @@ class _Rule:
     tests: int
     interpreters: int
 
-    def ratios(self, asked: Mapping[Pair, Contrast]) -> dict[Pair, Ratio]:
+    def ratios(self, asked: Mapping[IdPair, Contrast]) -> dict[IdPair, Ratio]:
         return tested(asked, FAMILYWISE_ERROR * share_spent(LOOKS, SPENT, self.passes))
 
     def widened(self, shown: Contrast) -> Contrast:
@@ -177,11 +177,11 @@ class _Rule:
         ratio = with_luck(ratio, luck(shown.rings, self.interpreters))
         return replace(shown, variance=ratio.variance, dof=ratio.dof)
 
-    def change(self, since: str, contrast: Contrast, ratio: Ratio, family: int) -> Change:
+    def change(self, since: str, contrast: Contrast, ratio: Ratio, family: int) -> VariantChange:
         log_ratio = LogRatio(contrast.log_ratio, contrast.variance, contrast.dof)
         status = self._status(log_ratio, self.passes, family)
         needed = self._needed(log_ratio, contrast.rings, family) if status == "open" else None
-        return Change(since, ratio, log_ratio, status, needed)
+        return VariantChange(since, ratio, log_ratio, status, needed)
 
     def _status(self, ratio: LogRatio, passes: int, family: int) -> Status:
         one_sided = FAMILYWISE_ERROR * share_spent(LOOKS, SPENT, passes) / family / 2
@@ -209,7 +209,7 @@ class _Rule:
 
 
 def _steps(
-    names: list[str], observed: Mapping[Pair, list[Difference]], rule: _Rule
+    names: list[str], observed: Mapping[IdPair, list[Difference]], rule: _Rule
 ) -> tuple[Step, ...]:
     known = contrasts(observed, len({*itertools.chain.from_iterable(observed)}))
     wanted = [
@@ -228,13 +228,13 @@ def _steps(
     )
 
 
-def _observed(speeds: Mapping[str, Measurement]) -> dict[str, dict[Pair, list[Difference]]]:
+def _observed(speeds: Mapping[str, Measurement]) -> dict[str, dict[IdPair, list[Difference]]]:
     """By metric and by pair of a variant and an earlier one: a difference for each ring of both."""
     rings = {
         name: {one.ring: blocks(one, 1.0) for one in measurement.samples if one.ring is not None}
         for name, measurement in speeds.items()
     }
-    observed: dict[str, dict[Pair, list[Difference]]] = {metric: {} for metric in METRICS}
+    observed: dict[str, dict[IdPair, list[Difference]]] = {metric: {} for metric in METRICS}
     for earlier, later in itertools.combinations(speeds, 2):
         for ring in sorted(rings[earlier].keys() & rings[later].keys()):
             # A call is the same work at both, whatever number of items a variant gives for it.

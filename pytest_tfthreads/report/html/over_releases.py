@@ -16,7 +16,7 @@ from pytest_tfthreads.core.format import (
 )
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.variants.course import Change, Course
+from pytest_tfthreads.core.variants.course import Course, CourseChange
 from pytest_tfthreads.report.html.content import Subject
 from pytest_tfthreads.report.html.elements import element, markup, table
 from pytest_tfthreads.report.html.lines import error_bars
@@ -77,7 +77,7 @@ def steps(
     return table(_STEPS, [of, "Metric", *map(one_line, later)], rows)
 
 
-def step_cell(change: Change | None) -> Element:
+def step_cell(change: CourseChange | None) -> Element:
     """What is certain of a change, and its size."""
     if change is None:
         return element("td", NOTHING)

@@ -20,7 +20,7 @@ from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.stats.estimates import Estimate, from_log
 from pytest_tfthreads.core.stats.scaling import Law, Scaling, speedup
 from pytest_tfthreads.core.sweep.comparison import Candidate
-from pytest_tfthreads.core.sweep.recommendation import Configuration, Recommendation
+from pytest_tfthreads.core.sweep.recommendation import RatedConfiguration, Recommendation
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.lines import error_bars
 from pytest_tfthreads.report.html.words import name_of, plot_text, pool
@@ -182,7 +182,7 @@ def _cell(estimate: Estimate, columns: int) -> str:
 def _curve(anchor: str, recommendation: Recommendation, along: Scaling) -> str:
     """Speed-up over 1×1 where that was measured, else over the recommended configuration."""
     axis, other = (("intra", "inter"), ("inter", "intra"))[along.axis == "inter"]
-    lines: dict[int, list[tuple[int, Configuration]]] = {}
+    lines: dict[int, list[tuple[int, RatedConfiguration]]] = {}
     # The law is drawn through the points that it was fitted to.
     terms = recommendation.best.candidate.terms if along.law is None else along.terms
     for one in recommendation.configurations:
@@ -298,7 +298,7 @@ def _law_in_words(along: Scaling, other: str) -> str:
     )
 
 
-def _speed(one: Configuration, to_single: bool) -> Estimate:
+def _speed(one: RatedConfiguration, to_single: bool) -> Estimate:
     single = one.throughput_to_single if to_single else None
     return (single or one.throughput_to_best).estimate
 

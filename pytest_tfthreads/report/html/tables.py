@@ -19,7 +19,7 @@ from pytest_tfthreads.core.format import (
     time_unit,
 )
 from pytest_tfthreads.core.stats.estimates import change_from_log
-from pytest_tfthreads.core.sweep.recommendation import Configuration
+from pytest_tfthreads.core.sweep.recommendation import RatedConfiguration
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.report.html.content import MeasuredCase, Subject
 from pytest_tfthreads.report.html.elements import (
@@ -77,7 +77,7 @@ def speeds(subject: Subject) -> Element:
     return table(caption, headers, rows)
 
 
-def _worth(one: Configuration | None, is_best: bool, with_default: bool) -> list[Element]:
+def _worth(one: RatedConfiguration | None, is_best: bool, with_default: bool) -> list[Element]:
     if one is None:
         return _empty(with_default, "not compared")
     single, default = one.throughput_to_single, one.throughput_to_default

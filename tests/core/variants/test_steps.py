@@ -11,7 +11,7 @@ import pytest
 from builders import measurement, sample
 from pytest_tfthreads.core.gate.duet import BETWEEN, INTERPRETERS
 from pytest_tfthreads.core.schedule import plan_neighbours
-from pytest_tfthreads.core.variants.steps import LOOKS, Change, Step, kept, steps
+from pytest_tfthreads.core.variants.steps import LOOKS, Step, VariantChange, kept, steps
 
 TOLERANCE = {"throughput": 0.05, "cpu_efficiency": 0.05}
 BLOCKS, PASSES = 12, 6
@@ -136,7 +136,7 @@ def test_what_was_not_measured_again_says_no_more_than_before():
 
 
 def change(since, status, rings=6):
-    return Change(since, SimpleNamespace(rings=rings), None, status)
+    return VariantChange(since, SimpleNamespace(rings=rings), None, status)
 
 
 def kept_steps(before, now):
