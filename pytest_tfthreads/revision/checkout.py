@@ -215,7 +215,8 @@ def _remove(place: PrivateDirectory) -> None:
         if registration is not None and registration.is_in_force(place.path):
             tree = place.path / _TREE / registration.worktree
             # Twice --force: git locks one that it is just making.
-            ask_worktree(registration.common, "remove", "--force", "--force", str(tree))
+            common = registration.common
+            ask_worktree(common, "remove", "--force", "--force", str(tree), git_dir=common)
         _remove_files(place.path)
     except RevisionError:
         place.release()

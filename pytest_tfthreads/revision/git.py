@@ -47,6 +47,9 @@ _OPTIONS = (
     "core.splitIndex=false",
     "-c",
     "advice.detachedHead=false",
+    # With it, git would also move the submodules of the current tree to the other revision.
+    "-c",
+    "submodule.recurse=false",
     # Relative paths would put an extension into the repository that older gits refuse to read.
     "-c",
     "worktree.useRelativePaths=false",
@@ -95,7 +98,7 @@ def run(
         raise RevisionError(f"git cannot be started: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise RevisionError(
-            f"`git {arguments[0]}` did not end within {_TIMEOUT_S} seconds in {directory}."
+            f"`git {_command(arguments)}` did not end within {_TIMEOUT_S} seconds in {directory}."
         ) from error
     return GitOutput(
         done.returncode, os.fsdecode(done.stdout), done.stderr.decode(errors="replace").strip()
@@ -112,21 +115,28 @@ def ask(
     answer = run(directory, *arguments, keep_fds=keep_fds, env=env)
     if answer.code != 0:
         raise RevisionError(
-            f"`git {arguments[0]}` failed in {directory}: "
+            f"`git {_command(arguments)}` failed in {directory}: "
             f"{answer.words or f'exit code {answer.code}'}"
         )
     return answer.output.removesuffix("\n")
 
 
-def ask_worktree(directory: Path, *arguments: str, keep_fds: Sequence[int] = ()) -> str:
+def ask_worktree(
+    directory: Path, *arguments: str, keep_fds: Sequence[int] = (), git_dir: Path | None = None
+) -> str:
     """`git worktree …`, again and again for a few seconds where another run's is in its way.
+
+    `git_dir` names the repository's own directory where no tree of it may be there any more: git
+    would look for one otherwise, and refuse what it finds where only a tree is trusted
+    (safe.directory).
 
     git reads the registrations of all worktrees, without a lock, and gives up on one that another
     process is just writing or removing.
     """
+    named = [] if git_dir is None else [f"--git-dir={git_dir}"]
     pause_s = _FIRST_PAUSE_S
     for time_left in reversed(range(_NO_TIMES)):
-        answer = run(directory, "worktree", *arguments, keep_fds=keep_fds)
+        answer = run(directory, *named, "worktree", *arguments, keep_fds=keep_fds)
         if answer.code == 0:
             return answer.output
         in_the_way = "worktrees/" in answer.words or ".lock" in answer.words
@@ -135,6 +145,11 @@ def ask_worktree(directory: Path, *arguments: str, keep_fds: Sequence[int] = ())
         time.sleep(pause_s)
         pause_s *= 2
     raise RevisionError(f"`git worktree {arguments[0]}` failed in {directory}: {answer.words}")
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The name of the git command, before which options may stand."""
+    return next(one for one in arguments if not one.startswith("-"))
 
 
 def names(output: str) -> list[str]:

@@ -49,6 +49,7 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
             "read-tree",
             "--reset",
             "-u",
+            "--no-recurse-submodules",
             pinned,
             env={"GIT_INDEX_FILE": str(index)},
             keep_fds=[lock_fd],

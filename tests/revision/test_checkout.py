@@ -26,6 +26,14 @@ pytestmark = [
 ]
 
 
+def configure(monkeypatch, key, value):
+    """One setting more of git's."""
+    count = int(os.environ["GIT_CONFIG_COUNT"])
+    monkeypatch.setenv(f"GIT_CONFIG_KEY_{count}", key)
+    monkeypatch.setenv(f"GIT_CONFIG_VALUE_{count}", value)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(count + 1))
+
+
 def nothing_left(tree, temp):
     return tree.worktrees == 1 and not list(temp.iterdir())
 
@@ -172,6 +180,23 @@ def test_repository_of_somebody_else(tree, monkeypatch):
         Checkout.make(tree.path, "v1.0", trusted=True)
 
 
+@pytest.mark.parametrize("setting", ["safe.directory", "safe.bareRepository"])
+def test_a_checkout_goes_where_git_trusts_the_tree_alone(tree, temp, setting, monkeypatch):
+    """As in a container whose root has allowed another user's tree, and nothing below the tree."""
+    settings = {
+        "safe.directory": (str(tree.path), True),
+        "safe.bareRepository": ("explicit", False),
+    }
+    value, is_of_another = settings[setting]
+    if is_of_another:
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    configure(monkeypatch, setting, value)
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        assert core(checkout.root) == "VALUE = 1"
+    assert clean_up_leftovers() == []
+    assert nothing_left(tree, temp)
+
+
 def test_no_git(tree, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RevisionError, match="no git on PATH"):
@@ -252,6 +277,21 @@ def test_submodules_are_there_as_the_revision_records_them(nested, temp):
         assert checkout.notes == ()
     assert nested.git("status", "--porcelain") == ""
     assert (nested.path / "vendor/lib/lib.py").read_text() == "2"
+    assert nothing_left(nested, temp)
+
+
+def test_submodules_of_the_current_tree_stay_where_git_is_told_to_move_them_along(
+    nested, temp, monkeypatch
+):
+    configure(monkeypatch, "submodule.recurse", "true")
+    trees = [nested.at(nested.path / one) for one in (".", "vendor/lib", "vendor/lib/inner")]
+    nested.write(vendor__lib__inner__deep="3")
+    trees[2].git("add", "deep.py")
+    before = [(one.head, one.git("status", "--porcelain=2")) for one in trees]
+    with Checkout.make(nested.path, "with-lib", trusted=True) as checkout:
+        assert (checkout.root / "vendor/lib/inner/deep.py").read_text() == "1"
+    assert [(one.head, one.git("status", "--porcelain=2")) for one in trees] == before
+    assert (nested.path / "vendor/lib/inner/deep.py").read_text() == "3"
     assert nothing_left(nested, temp)
 
 
