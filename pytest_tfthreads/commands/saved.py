@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -51,9 +52,17 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
 
 
 def named_files(options: argparse.Namespace) -> list[Path]:
-    """The files of the runs that are named, in their order; raises `BaselineError`."""
+    """The files of the runs that are named, in their order; raises `BaselineError`.
+
+    A file that is named more than once (by a pattern and a number, say) counts where it is named
+    last: a run tells nothing about itself.
+    """
     storage = Storage(options.storage)
-    return [path for text in options.runs for path in storage.find(text)]
+    found = [path for text in options.runs for path in storage.find(text)]
+    once: dict[str, Path] = {}
+    for path in reversed(found):
+        once.setdefault(os.path.realpath(path), path)
+    return [*once.values()][::-1]
 
 
 def read_runs(options: argparse.Namespace, most: int) -> tuple[list[StoredRun], StoredRun]:

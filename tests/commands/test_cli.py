@@ -38,8 +38,9 @@ def test_help_names_all_commands_with_examples(command, arguments):
         (("nothing",), "invalid choice: 'nothing'"),
         (("list", "--nothing"), "unrecognized arguments: --nothing"),
         (("compare",), "the following arguments are required: RUN"),
-        (("compare", "one.json"), "takes two saved runs or more"),
-        (("compare", "gone.json", "gone.json"), "gone.json: cannot be read"),
+        (("compare", "one.json"), "takes two different saved runs or more"),
+        (("compare", "one.json", "./one.json"), "takes two different saved runs or more"),
+        (("compare", "gone.json", "too.json"), "gone.json: cannot be read"),
         (("compare", "a", "b", "--fail-on=all"), "'all' is none of"),
         (("compare", "a", "b", "--tolerance=5"), "'5' is no share"),
     ],
@@ -106,6 +107,22 @@ def test_verdicts_for_other_programs(storage, command):
     assert (code, [one["status"] for one in json.loads(out)]) == (1, ["regression"] * 2)
     code, out, _ = command("compare", before, now)
     assert (code, "only in" in out) == (1, True)
+
+
+def test_a_run_that_is_named_twice_counts_once_where_it_is_named_last(storage, command, tmp_path):
+    now, *_ = storage.save(t=30.0), storage.save(t=100.0), storage.save(t=100.0)
+    where = ("--storage", storage.path)
+    code, out, _ = command("compare", "000*", "0001", "--json", *where)
+    assert code == 1
+    assert [(one["status"], round(one["change"]["value"], 1)) for one in json.loads(out)] == [
+        ("regression", -0.7), ("regression", -0.7),
+    ]  # fmt: skip
+    linked = tmp_path / "linked.json"
+    linked.symlink_to(now)
+    code, _, err = command("compare", "0001", linked, *where)
+    assert (code, "two different saved runs" in err) == (2, True)
+    _, out, _ = command("list", "0001", now, linked, "--csv", *where)
+    assert len(out.splitlines()) == 2
 
 
 def test_ctrl_c(command, monkeypatch):
