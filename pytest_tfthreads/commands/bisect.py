@@ -14,9 +14,9 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import print_json, print_lines, tell
 from pytest_tfthreads.commands.parsers import Commands, add_command, to_budget
 from pytest_tfthreads.commands.pytest_run import Measuring, PytestRun
-from pytest_tfthreads.commands.saved import add_directory, current_directory
+from pytest_tfthreads.commands.saved import add_directory, current_directory, to_directory
 from pytest_tfthreads.commands.time_limit import TimeLimit
-from pytest_tfthreads.core.abreast import Place, Traced
+from pytest_tfthreads.core.abreast import AtPlace, Place, Traced
 from pytest_tfthreads.core.bisection import ALIKE, Posterior, Stretch, ends_are_alike, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
 from pytest_tfthreads.core.format import one_line, percent, plural
@@ -117,7 +117,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "--profile",
-        type=Path,
+        type=to_directory,
         metavar="DIR",
         help="store a trace on each side of the commit in this directory, and tell which ops take "
         "the time there",
@@ -177,10 +177,13 @@ def _tell_causes(
             "measured: name TEST and --good=REV too, and leave --continue out"
         )
     revs = (good.rev, bad.rev or _COMMIT_OF_HERE)
-    commits = [
-        repository.find(rev, trusted=True, asked_by=option).commit
+    ends = [
+        repository.find(rev, trusted=True, asked_by=option)
         for rev, option in zip(revs, ("--good=", "--bad="), strict=True)
     ]
+    for note in (note for one in ends for note in one.notes):
+        tell(note)
+    commits = [one.commit for one in ends]
     if commits[0] == commits[1]:
         raise CommandError(
             f"--good={revs[0]} and --bad={revs[1]} are one commit, so only the environment can "
@@ -208,7 +211,7 @@ def _tell_causes(
         print_json(found.to_json())
     else:
         print_lines(found.lines())
-    return 0 if found.is_certain else 1
+    return 0 if found.is_found else 1
 
 
 def _found(
@@ -253,7 +256,7 @@ def _begun(
     """A new bisection, or the last one again."""
     if options.goes_on:
         named = (options.test, good, named_bad, options.metric, options.pytest_arguments)
-        if any(named):
+        if any(one not in (None, []) for one in named):
             raise CommandError(
                 "--continue goes on as the bisection was begun: leave TEST, --good, --bad, "
                 "--metric and what follows -- out"
@@ -271,6 +274,8 @@ def _begun(
         line = CommitLine.between(repository, good, bad)
     else:
         line = _from_saved_run(options, repository, bad)
+    for note in line.notes:
+        tell(note)
     state = State(
         test=options.test,
         arguments=tuple(options.pytest_arguments),
@@ -301,6 +306,8 @@ def search(
         if state.ends_differ == "yes":
             positions = Posterior(line.count, state.rings(), state.unmeasurable).candidates(at_once)
             passes = PASSES
+            if not positions:
+                return state, "No commit is left that can be measured and would tell more."
         if limit.budget_s is not None and state.observed and not limit.allows(longest_s):
             why = limit.too_short_for("The next step", longest_s)
             return state, f"{why}; --continue goes on."
@@ -321,12 +328,26 @@ def search(
         state = state.after(positions, found, took_s)
         longest_s = max(longest_s, took_s)
         keep(state)
+        _check_machine(line, positions, found.places[ENDS:])
         if (before.observed, before.skipped) == (state.observed, state.skipped):
             raise CommandError(
                 "the processes took no turns with each other: a warm-up of the test's own "
                 "(warmup_iterations) leaves no place for them; leave it out"
             )
     return state, ""
+
+
+def _check_machine(line: CommitLine, positions: Sequence[int], places: Sequence[AtPlace]) -> None:
+    """Raises `CommandError` where the machine is why candidates cannot be measured.
+
+    To take them for commits that cannot be measured would be wrong, and for good.
+    """
+    for position, place in zip(positions, places, strict=True):
+        if place.is_of_machine:
+            raise CommandError(
+                f"commit {line.commits[position].short} cannot be had: {place.problem}. Mend that, "
+                "and `pytest-tfthreads bisect --continue` goes on"
+            )
 
 
 def conclusion(state: State, line: CommitLine, repository: Repository, stopped: str) -> Bisection:
@@ -341,7 +362,9 @@ def conclusion(state: State, line: CommitLine, repository: Repository, stopped: 
             if culprit.is_certain:
                 change = ends if culprit.other is None else _change(state, line, culprit.where)
             else:
-                culprit = replace(culprit, where=posterior.probable())
+                where = posterior.probable()
+                probability = posterior.probability_of(where)
+                culprit = replace(culprit, where=where, probability=probability)
     if culprit is None and not stopped:
         stopped = _why_no_search(state)
     if culprit is not None and culprit.is_certain and culprit.where.commits == 1:

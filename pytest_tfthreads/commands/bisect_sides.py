@@ -43,7 +43,9 @@ class Side:
 
     @classmethod
     def of(cls, texts: Sequence[str], option: str) -> Side:
-        """Raises `CommandError` where there are two of a kind."""
+        """Raises `CommandError` where there are two of a kind, or where a name is empty."""
+        if empty := [one for one in texts if not one.removeprefix(PYTHON).strip()]:
+            raise CommandError(f"{option}={empty[0]} names nothing; perhaps a variable is not set")
         pythons = [one.removeprefix(PYTHON) for one in texts if one.startswith(PYTHON)]
         revs = [one for one in texts if not one.startswith(PYTHON)]
         for found, kind in ((revs, "revision"), (pythons, "environment")):
@@ -83,8 +85,9 @@ class Causes:
     stopped: str = ""
 
     @property
-    def is_certain(self) -> bool:
-        return self.effects[self.metric].cause != "open"
+    def is_found(self) -> bool:
+        """Whether the code, the environment or both are known to have made the difference."""
+        return self.effects[self.metric].cause not in ("neither", "open")
 
     def lines(self) -> list[str]:
         found = self.effects[self.metric]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,14 +127,15 @@ def _history(options: argparse.Namespace) -> int:
     page = b""
     if options.html is not None:  # before anything is printed: a library may be missing
         page = html_page.render(timeline).encode("utf-8", errors="replace")
-    if options.json:
-        print_json(_json(timeline))
-    elif options.csv:
-        print_csv(_COLUMNS, _rows(timeline))
-    else:
-        print_lines(text.render(timeline))
-    if options.html is not None:
-        write_page(options.html, page, _HTML)
+    with contextlib.ExitStack() as afterwards:  # also where nobody reads what is printed
+        if options.html is not None:
+            afterwards.callback(write_page, options.html, page, _HTML)
+        if options.json:
+            print_json(_json(timeline))
+        elif options.csv:
+            print_csv(_COLUMNS, _rows(timeline))
+        else:
+            print_lines(text.render(timeline))
     return 0
 
 

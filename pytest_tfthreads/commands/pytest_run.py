@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import signal
 import socket
 import subprocess
@@ -44,6 +45,7 @@ _NO_TESTS = 5
 _ERROR = "ERROR: "  # begins what pytest refuses, after which no test is run
 _RULE = "=="
 _END_OF_HEADER = "collected "
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 _Kind = TypeVar("_Kind")
 
@@ -74,28 +76,45 @@ class PytestRun:
     """
 
     def __init__(self, tests: Sequence[str], arguments: Sequence[str]) -> None:
-        """`tests` as pytest takes them, none for all; `arguments` are the user's, for pytest."""
+        """`tests` as pytest takes them, none for all; `arguments` are the user's, for pytest.
+
+        Raises `CommandError` where the machine does not let pytest start.
+        """
         self._tests = tests
         self._collected: Collected | None = None
         self._exit_code: int | None = None  # pytest's, when no test will begin any more
         self._is_asked = True  # an answer is on its way
+        try:
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        except OSError as error:
+            raise CommandError(
+                f"what pytest prints is kept in a temporary file, and none can be made: {error}; "
+                "TMPDIR names another directory"
+            ) from error
         ours, theirs = socket.socketpair()
         self._connection = Connection(ours)
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "pytest", *tests, *arguments),
-                    *("--tb=short", f"{ABREAST}={theirs.fileno()}"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
-                # Else a Ctrl-C at the terminal would reach pytest twice, from there and from here,
-                # and the second one would break off its cleaning up.
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                self._process = self._started(arguments, theirs.fileno())
+        except OSError as error:  # no more processes or memory may be had, say
+            ours.close()
+            self._output.close()
+            raise CommandError(f"pytest cannot be started: {error.strerror}") from error
+
+    def _started(self, arguments: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", *self._tests, *arguments),
+                *("--tb=short", f"{ABREAST}={descriptor}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[descriptor],
+            # Else a Ctrl-C at the terminal would reach pytest twice, from there and from here, and
+            # the second one would break off its cleaning up.
+            start_new_session=True,
+        )
 
     def __enter__(self) -> PytestRun:
         return self
@@ -287,7 +306,8 @@ _WHAT_MEASURES = (
 
 def last_words(text: str) -> list[str]:
     """Of what pytest has printed: its own error, or else the last lines after its header."""
-    lines = [printable(line.strip()) for line in text.splitlines() if line.strip()]
+    plain = _COLOR.sub("", text)  # pytest may be told to have colours where it has no terminal
+    lines = [printable(line.strip()) for line in plain.splitlines() if line.strip()]
     # The error may come before the header, for it is on another stream.
     errors = itertools.dropwhile(lambda line: not line.startswith(_ERROR), lines)
     error = [*itertools.takewhile(lambda line: not line.startswith(_RULE), errors)]

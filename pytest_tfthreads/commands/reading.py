@@ -60,6 +60,8 @@ def _read_files(paths: Sequence[Path]) -> list[Run | BaselineError]:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+    except (OSError, ImportError):  # no process, or no semaphore, may be had: it only takes longer
+        return [_read(path) for path in paths]
     except BrokenProcessPool as error:
         raise CommandError(
             f"a process that read {len(paths)} saved runs was killed, perhaps for memory"

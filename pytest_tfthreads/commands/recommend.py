@@ -97,6 +97,11 @@ def _is_test(text: str, storage: Path) -> bool:
         return not os.path.exists(text)
     if not text.strip() or text.isdecimal() or text.endswith(".json"):
         return False
+    path = Path(text)
+    if path.suffix == ".py":
+        return True
+    if len(path.parts) > 2:  # more than the name of a directory of the storage before a number
+        return not os.path.exists(path)
     try:
         Storage(storage).find(text)
     except BaselineError:

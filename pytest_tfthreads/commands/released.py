@@ -15,7 +15,7 @@ from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitErr
 from pytest_tfthreads.names import PYTHON
 from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.git import RevisionError
-from pytest_tfthreads.revision.repository import Repository
+from pytest_tfthreads.revision.repository import NOT_KNOWN_IF_CHANGED, Repository
 from pytest_tfthreads.revision.tags import (
     Tagged,
     commit_of,
@@ -100,13 +100,17 @@ class _Finder:
 
     def note_changes(self, releases: Sequence[Release]) -> None:
         """That HEAD is not what lies in the current tree."""
-        has_current = any(one.commit is None for one in releases)
-        of_head = [one for one in releases if one.commit and one.commit.id == self._head]
-        if of_head and not has_current and self._repository.is_changed:
-            self.notes.append(
-                f"the current tree has changes that are not committed: {of_head[0].name} is "
-                f"measured without them, and {CURRENT} would be with them"
-            )
+        if any(one.commit is None for one in releases):
+            return
+        try:
+            of_head = [one for one in releases if one.commit and one.commit.id == self._head]
+            if of_head and self._repository.is_changed:
+                self.notes.append(
+                    f"the current tree has changes that are not committed: {of_head[0].name} is "
+                    f"measured without them, and {CURRENT} would be with them"
+                )
+        except RevisionError as error:
+            self.notes.append(f"{NOT_KNOWN_IF_CHANGED}: {error}")
 
     @functools.cached_property
     def _repository(self) -> Repository:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -151,17 +152,28 @@ def _releases(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace, over: Over) -> None:
-    """Print it first, and then write files: a disk that is full hides nothing."""
+    """Print it and write files: where one of these cannot be done, the others are all the same."""
     failing = over.failing(options.fail_on)
-    if options.json:
-        print_json(report.to_json(over, failing))
-    elif options.csv:
-        print_csv(report.COLUMNS, report.rows(over))
-    else:
-        print_lines(report.render(over, failing))
+    with contextlib.ExitStack() as afterwards:  # also where nobody reads what is printed
+        afterwards.callback(_keep, options, over)
+        afterwards.callback(_write_page, options, over, failing)
+        if options.json:
+            print_json(report.to_json(over, failing))
+        elif options.csv:
+            print_csv(report.COLUMNS, report.rows(over))
+        else:
+            print_lines(report.render(over, failing))
+
+
+def _write_page(
+    options: argparse.Namespace, over: Over, failing: Sequence[tuple[str, str]]
+) -> None:
     if options.html is not None:
         page = html_report.render(over, failing).encode("utf-8", errors="replace")
         write_page(options.html, page, _HTML)
+
+
+def _keep(options: argparse.Namespace, over: Over) -> None:
     storage = options.storage or Path(STORAGE)
     if options.storage is not None or os.path.isdir(storage):
         kept = keep(over, storage)

@@ -174,7 +174,7 @@ def _nothing(storage: Path) -> CommandError:
 
 
 def to_directory(text: str) -> Path:
-    """The type of --storage: a directory that need not be there."""
+    """The type of an option that names a directory, which need not be there."""
     path = Path(text.removeprefix(_FILE_SCHEME))
     if not text.strip():
         raise argparse.ArgumentTypeError("the name is empty; perhaps a variable is not set")

@@ -110,12 +110,14 @@ class AtPlace:
 
     `problem`: why there is no more of a `measurement`; what was measured before that is there.
     `is_mistake`: the problem is how the project is set up, and would be that of every place.
+    `is_of_machine`: nothing is there for want of something that the machine lacks, such as room.
     `same_code`: why the test ran the current tree's code there, though nothing is wrong.
     """
 
     measurement: Measurement | None = None
     problem: str = ""
     is_mistake: bool = False
+    is_of_machine: bool = False
     same_code: str = ""
     notes: tuple[str, ...] = ()  # for the reader
 

@@ -210,11 +210,8 @@ class Posterior:
         if count < 1 or not all(0 < position < count for position in readings):
             raise ValueError(f"{count} commits, and readings at {sorted(readings)}")
         self._count = count
-        self._measurable = [
-            position
-            for position in range(count + 1)
-            if position in (0, count) or position not in unmeasurable or position in readings
-        ]
+        self._unmeasurable = frozenset(unmeasurable)
+        self._measurable = [one for one in range(count + 1) if one not in self._unmeasurable]
         self._readings = readings
         measured = [0, *sorted(readings), count]
         self._stretches = [Stretch(*pair) for pair in itertools.pairwise(measured)]
@@ -265,10 +262,19 @@ class Posterior:
             is_certain, place = True, max(pair, key=masses.__getitem__)
             others, of_other = self._others(place)
             probability = self._pair_probability(pair)
+        where = self._stretches[place]
+        if not is_certain:
+            joined = self._joined(place)
+            mass = sum(masses[one] for one in joined)
+            if mass >= CERTAIN and not any(map(self._is_divisible, joined)):
+                is_certain, probability = True, min(mass, 1.0)
+                where = Stretch(self._stretches[joined[0]].after, self._stretches[joined[-1]].last)
+                of_other = [0.0 if one in joined else of_other[one] for one in range(len(masses))]
+                others = sum(of_other)
         other = max(range(len(masses)), key=of_other.__getitem__)
         is_told = others >= SURE_OF_OTHERS and of_other[other] >= SURE_OF_OTHERS
         return Culprit(
-            where=self._stretches[place],
+            where=where,
             probability=probability,
             is_certain=is_certain,
             others=others,
@@ -285,6 +291,17 @@ class Posterior:
             if total >= share:
                 break
         return Stretch(self._stretches[min(chosen)].after, self._stretches[max(chosen)].last)
+
+    def probability_of(self, where: Stretch) -> float:
+        """How probably the largest change is in these commits; they end where stretches do."""
+        return min(
+            1.0,
+            sum(
+                mass
+                for stretch, mass in zip(self._stretches, self._masses(), strict=True)
+                if where.after <= stretch.after and stretch.last <= where.last
+            ),
+        )
 
     def candidates(self, most: int) -> list[int]:
         """Positions to be measured next, side by side: those whose answers would tell the most.
@@ -355,6 +372,18 @@ class Posterior:
         )
         return min(sum(found), 1.0)
 
+    def _joined(self, place: int) -> range:
+        """The stretches about this one between which nothing more can be measured.
+
+        A commit that was measured, and cannot be any more, divides them for ever as it does now.
+        """
+        first = last = place
+        while self._stretches[first].after in self._unmeasurable:
+            first -= 1
+        while self._stretches[last].last in self._unmeasurable:
+            last += 1
+        return range(first, last + 1)
+
     def _is_divisible(self, place: int) -> bool:
         return bool(self._within(self._stretches[place]))
 
@@ -372,7 +401,7 @@ class Posterior:
             masses[first] += weight / 2
             masses[second] += weight / 2
         parts: list[list[Stretch]] = []
-        places: list[int] = [*self._readings]
+        places = [one for one in self._readings if one not in self._unmeasurable]
         for stretch, mass in zip(self._stretches, masses, strict=True):
             within = self._within(stretch) if mass >= _WORTH_DIVIDING else []
             cuts = _evenly(within, _PARTS - 1)

@@ -92,7 +92,10 @@ class State:
         skipped = [
             Skipped(position, place.problem)
             for position, place in zip(positions, found.places[ENDS:], strict=True)
-            if place.problem and not place.samples
+            if place.problem
+            and not place.samples
+            and not place.is_of_machine
+            and position not in self.unmeasurable
         ]
         return replace(
             self,

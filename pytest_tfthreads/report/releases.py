@@ -297,7 +297,7 @@ def _of_change(changed: Changed, is_certain: bool) -> Iterator[str]:
 def _failure(word: str, over: Over) -> str:
     last = over.releases[-1].name
     if word == UNMEASURED:
-        return f"not measured at {last}"
+        return f"not measured at {last}, or not beside an earlier release"
     return f"the step to {last} is {'open' if word == 'open' else f'a {word}'}"
 
 

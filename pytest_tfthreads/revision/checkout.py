@@ -17,7 +17,7 @@ from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
 from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned, still_held
 from pytest_tfthreads.revision.overlay import Overlay
-from pytest_tfthreads.revision.repository import NamedCommit, Repository
+from pytest_tfthreads.revision.repository import NOT_KNOWN_IF_CHANGED, NamedCommit, Repository
 
 # What lies in the private directory.
 _TREE = "tree"  # the worktree, in a directory of its own: it has the name of the current tree
@@ -249,7 +249,11 @@ def notes_of(repository: Repository, found: NamedCommit) -> list[str]:
     """What people should know of a revision that the current tree is compared with."""
     is_same = repository.head == found.commit
     notes = list(found.notes)
-    if repository.is_changed:
+    try:
+        is_changed = repository.is_changed
+    except RevisionError as error:
+        return [*notes, f"{NOT_KNOWN_IF_CHANGED}: {error}"]
+    if is_changed:
         what = "all that the sides differ in" if is_same else "part of what is measured"
         notes.append(f"the current tree has uncommitted changes: they are {what}")
     elif is_same:

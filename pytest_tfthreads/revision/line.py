@@ -16,10 +16,12 @@ from pytest_tfthreads.revision.tags import commit_of, is_ancestor, log
 class CommitLine:
     """Commits, oldest first, each the first parent of the next: the good end to the bad one.
 
-    A merge stands for all that it brought.
+    A merge stands for all that it brought. `notes`: what people should know of how its ends were
+    found.
     """
 
     commits: tuple[Commit, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def between(cls, repository: Repository, good: str, bad: str) -> CommitLine:
@@ -29,10 +31,11 @@ class CommitLine:
         first parents of the bad one.
         """
         top = repository.top
-        first, last = (
-            repository.find(rev, trusted=True, asked_by=option).commit
+        ends = [
+            repository.find(rev, trusted=True, asked_by=option)
             for rev, option in ((good, "--good="), (bad, "--bad="))
-        )
+        ]
+        first, last = (one.commit for one in ends)
         if first == last:
             raise RevisionError(
                 f"--good={good} and --bad={bad} are both commit {first[:12]}: name two commits."
@@ -41,7 +44,8 @@ class CommitLine:
         before = newer[0].parents[:1] if newer else ()
         if before != (first,):
             raise RevisionError(_why_no_line(top, good, bad, first, last, before))
-        return cls((commit_of(top, first).commit, *newer))
+        notes = tuple(note for one in ends for note in one.notes)
+        return cls((commit_of(top, first).commit, *newer), notes)
 
     @property
     def count(self) -> int:
@@ -52,13 +56,16 @@ class CommitLine:
 def branch_of(repository: Repository, merge: Commit) -> tuple[str, str] | None:
     """Where the branch that a merge brought begins and ends: full ids of a good and a bad end.
 
-    None for no merge of two, and where the two have several or no bases.
+    The good end is where the branch's line of first parents leaves what was merged into: what the
+    branch itself has merged may be newer. None for no merge of two, and where the line begins with
+    a commit of its own.
     """
     if len(merge.parents) != 2:
         return None
-    answer = run(repository.top, "merge-base", "--all", *merge.parents)
-    bases = answer.output.split()
-    return (bases[0], merge.parents[1]) if answer.code == 0 and len(bases) == 1 else None
+    into, tip = merge.parents
+    of_branch = [one.commit for one in log(repository.top, "--first-parent", f"{into}..{tip}")]
+    before = of_branch[0].parents[:1] if of_branch else ()
+    return (before[0], tip) if before else None
 
 
 def _why_no_line(

@@ -36,8 +36,14 @@ class PrivateDirectory:
         """Raises `OSError` where there is no room, or where it cannot be locked."""
         for _ in range(_ATTEMPTS):
             path = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-            # Who cleans up may take it for abandoned as long as it is not locked.
-            if place := _locked(path, wait=True):
+            try:
+                # Who cleans up may take it for abandoned as long as it is not locked.
+                place = _locked(path, wait=True)
+            except OSError:
+                with contextlib.suppress(OSError):  # why it cannot be locked is worth more
+                    path.rmdir()
+                raise
+            if place:
                 return place
         raise OSError(f"every directory that is made in {tempfile.gettempdir()} vanishes at once")
 

@@ -15,6 +15,7 @@ _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _ABBREVIATED_ID = re.compile(r"[0-9a-f]{4,63}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DUET = "--tf-threads-duet="
+NOT_KNOWN_IF_CHANGED = "whether the current tree has uncommitted changes is not known"
 _BY_MESSAGE = ":/"  # the latest commit whose message has the text that follows
 
 
@@ -50,7 +51,10 @@ class Repository:
 
     @property
     def is_changed(self) -> bool:
-        """Whether a tracked file, or one in a submodule, differs from the commit."""
+        """Whether a tracked file, or one in a submodule, differs from the commit.
+
+        Raises `RevisionError`, for example where git does not trust a submodule's owner.
+        """
         return bool(ask(self.top, "status", "--porcelain", "--untracked-files=no"))
 
     def find(self, rev: str, trusted: bool, asked_by: str = _DUET) -> NamedCommit:

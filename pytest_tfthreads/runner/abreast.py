@@ -6,6 +6,8 @@ asks next depends on the answers. Interpreters of places that it asks for again 
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +40,30 @@ from pytest_tfthreads.runner.traces import Profiles
 from pytest_tfthreads.runner.variants import OpenVariant, Variant
 
 _CANNOT_BE_HAD = (RevisionError, EnvironmentUnfitError, OSError)
+
+# The words are the C library's and git's, which is run such that its words are in English.
+_OF_MACHINE = (
+    *map(
+        os.strerror,
+        (
+            *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+            *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+        ),
+    ),
+    "did not end within",
+    "out of memory",
+    "unable to access",
+    "Could not resolve host",
+    "Could not read from remote repository",
+)
+
+
+def is_of_machine(problem: str) -> bool:
+    """Whether a place cannot be had for want of room, memory, time or network.
+
+    Another place may not be had either, and this one may be had later.
+    """
+    return any(words in problem for words in _OF_MACHINE)
 
 
 class Abreast:
@@ -135,7 +161,7 @@ class Abreast:
                 opened[index] = self._opened(place)
             except _CANNOT_BE_HAD as error:
                 problem = " ".join(str(error).split())
-                answers[index] = AtPlace(problem=problem)
+                answers[index] = AtPlace(problem=problem, is_of_machine=is_of_machine(problem))
         members = [item_run_at(one) for one in opened.values()]
         interpreters = [wish.places[index].interpreters for index in opened]
         at_places = AtPlaces(members, here, rings, interpreters)

@@ -140,6 +140,52 @@ def test_commits_that_cannot_be_measured_are_stepped_around_and_named() -> None:
     assert "it does not import" in text
 
 
+def test_a_commit_that_cannot_be_had_for_want_of_room_is_not_taken_for_unmeasurable() -> None:
+    line = line_of(12)
+    scripted = Scripted(line, lambda position: 0.012 if position >= 7 else 0.01)
+    measure, full = scripted.measure, AtPlace(problem="the disk is full", is_of_machine=True)
+
+    def measured(places, passes):
+        found = measure(places, passes).places
+        return MeasuredPlaces((*found[:2], *(found[2:3] and [full, *found[3:]])))
+
+    scripted.measure = measured
+    kept = []
+    state = State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
+    with pytest.raises(CommandError, match=r"the disk is full.* --continue` goes on"):
+        bisect.search(state, line, scripted, kept.append, TimeLimit(None, scripted.clock_s))
+    assert kept[-1].skipped == ()
+    assert len(kept[-1].observed) > len(kept[0].observed)  # what was measured beside it
+    scripted.measure = measure
+    found, _ = searched(line, scripted, kept[-1])
+    assert [one["subject"] for one in to_json(found)["found"]] == ["change 8"]
+
+
+def test_a_commit_that_fails_after_it_was_measured_is_told_once_and_left_alone() -> None:
+    line = line_of(12)
+    scripted = Scripted(line, lambda position: 0.0105 if position >= 7 else 0.01, spread=0.02)
+    measure, seen = scripted.measure, set()
+
+    def measured(places, passes):
+        """A commit is measured once; from then on its test fails."""
+        positions = [scripted.positions[place.commit] for place in places]
+        scripted.broken = tuple(seen)
+        seen.update(positions[2:])
+        return measure(places, passes)
+
+    scripted.measure = measured
+    found, state = searched(line, scripted)
+    asked = [position for wish in scripted.wishes for position in wish[0][2:]]
+    assert max(map(asked.count, asked)) <= 2
+    skipped = [one.position for one in state.skipped]
+    assert len(skipped) == len(set(skipped))
+    assert len(scripted.wishes) < 12  # it ends where nothing is left to be measured
+    assert found.is_certain or "No commit is left that can be measured" in found.stopped
+    known = to_json(found)
+    assert "change 8" in [one["subject"] for one in known["found"]]
+    assert known["probability"] >= 0.99
+
+
 def test_ends_of_one_speed_are_not_searched() -> None:
     line = line_of(5)
     scripted = Scripted(line, lambda _: 0.01)
@@ -168,6 +214,7 @@ def test_a_budget_ends_it_with_what_is_known_and_it_can_go_on() -> None:
     assert not found.is_certain
     text = "\n".join(render(found))
     assert "of the budget of 0:25 is left; --continue goes on. With 99 % probability" in text
+    assert to_json(found)["probability"] >= 0.99  # of all that are named, together
     before = len(scripted.wishes)
     found, _ = searched(line, scripted, state)
     assert [one["subject"] for one in to_json(found)["found"]] == ["change 10"]
@@ -301,7 +348,7 @@ def test_a_budget_ends_the_four_combinations_too() -> None:
     good, bad, scripted = four_combinations({"/old": 0.01, "/new": 0.0102})
     limit = TimeLimit(70, scripted.clock_s)
     found = causes(TEST, "throughput", good, bad, scripted, limit)
-    assert not found.is_certain
+    assert not found.is_found
     assert found.rings == 4
     assert "takes about 0:40, and 0:30 of the budget of 1:10 is left" in "\n".join(found.lines())
     assert found.to_json()["stopped"] == found.stopped
@@ -323,17 +370,24 @@ def test_too_few_places_at_once_for_four_combinations_are_an_error(monkeypatch) 
 
     monkeypatch.setattr(bisect, "PytestRun", Run)
     options = SimpleNamespace(profile=None, goes_on=False, test=TEST, pytest_arguments=[])
-    repository = SimpleNamespace(find=lambda rev, **_: SimpleNamespace(commit=rev))
+    repository = SimpleNamespace(find=lambda rev, **_: SimpleNamespace(commit=rev, notes=()))
     monkeypatch.setattr(bisect.Side, "environment", property(lambda side: side.python))
     sides = bisect.Side("v1", None), bisect.Side("v2", "/new")
     with pytest.raises(CommandError, match=r"--tf-threads-group=3 .* leaves no place for four"):
         bisect._tell_causes(options, repository, *sides, TimeLimit())
 
 
+def test_four_combinations_without_a_difference_find_nothing() -> None:
+    good, bad, scripted = four_combinations({"/old": 0.01, "/new": 0.01})
+    found = causes(TEST, "throughput", good, bad, scripted, TimeLimit())
+    assert found.to_json()["cause"] == "neither"
+    assert not found.is_found
+
+
 def test_the_four_combinations_tell_code_from_environment() -> None:
     good, bad, scripted = four_combinations({"/old": 0.008, "/new": 0.012})
     found = causes(TEST, "throughput", good, bad, scripted, TimeLimit())
-    assert found.is_certain
+    assert found.is_found
     text = "\n".join(found.lines())
     assert "The environment made the difference, and the code none that matters." in text
     assert "environment       −33 %" in text

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("ruptures", reason="the extra `report` is not installed")
 
+from pytest_tfthreads import cli
+from pytest_tfthreads.commands import history, reading
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.history.series import line_of
 from pytest_tfthreads.history.side_by_side import CommitStep, KeptCall, directory_in
@@ -280,6 +282,21 @@ def test_a_page(storage, command, tmp_path):
     assert "/dev/full was not written: No space left on device" in err
 
 
+def test_the_page_comes_where_nobody_reads_what_is_printed(storage, tmp_path, monkeypatch):
+    pytest.importorskip("plotly", reason="the extra `report` is not installed")
+    fill(storage)
+    page = tmp_path / "history.html"
+
+    def gone(lines):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(history, "print_lines", gone)
+    arguments = ["history", f"--html={page}", f"--storage={storage.path}"]
+    with pytest.raises(BrokenPipeError):
+        history._history(cli._parser().parse_args(arguments))
+    assert '<section id="changes"' in page.read_text(encoding="utf-8")
+
+
 def test_the_page_says_how_many_runs_a_change_takes(storage, command, tmp_path):
     pytest.importorskip("plotly", reason="the extra `report` is not installed")
     fill(storage, 2, 1)
@@ -327,3 +344,17 @@ def test_a_library_that_is_missing(storage, command, monkeypatch, module, name, 
     code, out, err = command("history", *arguments, "--storage", storage.path)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f", which is not installed: pip install {name}\n" in err
+
+
+@pytest.mark.parametrize("refused", [OSError("no more processes"), ImportError("no semaphores")])
+def test_files_are_read_where_no_process_can_help(storage, monkeypatch, refused):
+    files = [storage.save(t=100.0) for _ in range(40)]
+
+    def refuse(*args, **options):
+        raise refused
+
+    monkeypatch.setattr(reading, "allowed_cpus", lambda: (0, 1, 2))
+    monkeypatch.setattr(reading, "_is_much", lambda paths: True)
+    monkeypatch.setattr(reading, "can_measure", lambda: True)
+    monkeypatch.setattr(reading, "ProcessPoolExecutor", refuse)
+    assert [run.number for run in reading.read_all(files)] == [f"{n:04}" for n in range(1, 41)]

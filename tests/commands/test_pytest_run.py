@@ -1,5 +1,6 @@
 """What a command hears from its run of pytest: here somebody else speaks, and no process runs."""
 
+import errno
 import os
 import socket
 
@@ -110,3 +111,23 @@ REFUSED = ["ERROR: not found: a.py::b", "(no match in any of [<Module a.py>])"]
 )
 def test_last_words_are_pytests_error_or_what_comes_after_its_header(printed, told) -> None:
     assert last_words("\n\n".join(printed)) == told
+
+
+def test_colors_hide_no_error() -> None:
+    printed = ["\x1b[31mERROR: not found: x\x1b[0m", "\x1b[1m=== session starts ===\x1b[0m"]
+    assert last_words("\n".join([*printed, "collected 0 items", "no tests ran"])) == [
+        "ERROR: not found: x"
+    ]
+
+
+def test_a_machine_on_which_pytest_cannot_be_started_is_named(monkeypatch) -> None:
+    def refuse(*args, **options):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pytest_run.subprocess, "Popen", refuse)
+        with pytest.raises(CommandError, match="cannot be started: Resource temporarily"):
+            PytestRun((), ())
+    monkeypatch.setattr(pytest_run.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(CommandError, match="TMPDIR names another directory"):
+        PytestRun((), ())

@@ -115,6 +115,17 @@ def test_the_recommended_configuration_of_the_run_and_test_that_are_named(
     assert found["warnings"] == []
 
 
+@pytest.mark.parametrize("named", ["tests/unit/test_a.py", "tests/unit/test_a", "unit/test_a.py"])
+def test_a_test_may_be_named_by_its_file(recommend, tmp_path, named):
+    save(tmp_path / ".benchmarks/x/0001_a.json", tests=("tests/unit/test_a.py::test_x",))
+    file = tmp_path / "tests/unit/test_a.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("def test_x(): pass")
+    code, out, err = recommend(named, "--format=json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["configuration"] == "intra2-inter1"
+
+
 def test_variables_are_those_of_the_lines_to_paste(recommend, tmp_path):
     save(tmp_path / ".benchmarks/x/0001_a.json")
     _, out, _ = recommend("--format=env")

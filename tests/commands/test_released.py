@@ -12,6 +12,8 @@ from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.released import named
 from pytest_tfthreads.core.abreast import Place
 from pytest_tfthreads.engine.environment import Environment
+from pytest_tfthreads.revision.git import RevisionError
+from pytest_tfthreads.revision.repository import Repository
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -174,3 +176,18 @@ def test_a_shallow_clone_is_named_where_history_or_tags_are_missing(git, tmp_pat
         named(["v1.0..HEAD"], None, shallow)
     with pytest.raises(CommandError, match=rf"names only v1.2 \(HEAD's history has .*{advice}"):
         named([], 2, shallow)
+
+
+def test_where_git_cannot_tell_of_changes_a_note_says_so(git, monkeypatch) -> None:
+    """For example, because git does not trust the owner of a submodule."""
+
+    def unknown(repository):
+        raise RevisionError("git status failed in submodule sub")
+
+    monkeypatch.setattr(Repository, "is_changed", property(unknown))
+    found = named(["v1.0", "HEAD"], None, git.top)
+    assert [one.name for one in found.releases] == ["v1.0", "HEAD"]
+    assert found.notes == (
+        "whether the current tree has uncommitted changes is not known: git status failed in "
+        "submodule sub",
+    )

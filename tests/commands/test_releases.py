@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -311,9 +312,11 @@ def test_further_looks_leave_the_later_tests_their_first() -> None:
 
 def test_a_release_that_cannot_run_a_test_is_passed_over() -> None:
     broken = "call failed: ImportError: gone"
-    scripted = Scripted({"a": [0.01, broken, 0.013], "b": [broken, broken, 0.01]})
+    scripted = Scripted(
+        {"a": [0.01, broken, 0.013], "b": [broken, broken, 0.01], "c": [0.01, 0.01, broken]}
+    )
     comparing, _ = compared(scripted, 3)
-    a, b = comparing.tests
+    a, b, _ = comparing.tests
     assert statuses(a) == ["regression"]
     assert a.steps["throughput"][0].to_previous.since == "v1.0"
     assert not b.is_compared
@@ -325,11 +328,13 @@ def test_a_release_that_cannot_run_a_test_is_passed_over() -> None:
         ("v1.0", "v1.2"),
     ]
     assert over.failing(frozenset({"regression"})) == [("a", "regression")]
-    assert over.failing(frozenset({"unmeasured"})) == [("b", "unmeasured")]
+    # b is new at the last release, which has measured b.
+    assert over.failing(frozenset({"unmeasured"})) == [("c", "unmeasured")]
     text = "\n".join(report.render(over, over.failing(frozenset({"regression", "unmeasured"}))))
     assert "v1.1: call failed: ImportError: gone" in text
     assert "failed: a: the step to v1.2 is a regression" in text
-    assert "failed: b: not measured at v1.2" in text
+    assert "failed: c: not measured at v1.2" in text
+    assert "failed: b" not in text
     assert "could not be compared" in text
 
 
@@ -425,6 +430,33 @@ def test_the_table_tells_each_step_and_what_changed_there() -> None:
     assert "change 1" not in text
     assert "tolerated: 5 %." in text
     assert lines[-1] == f"{comparing.processes} processes, 0:38"
+
+
+@pytest.mark.parametrize("closed", ["print_lines", "write_page", "keep"])
+def test_what_can_be_written_is_where_the_rest_cannot(tmp_path, monkeypatch, closed) -> None:
+    pytest.importorskip("plotly", reason="the extra `report` is not installed")
+    comparing, _ = compared(Scripted({"a": [0.01, 0.0125]}), 2)
+    done = []
+
+    def of(name, function):
+        def write(*args):
+            if name == closed:
+                raise BrokenPipeError
+            done.append(name)
+            return function(*args)
+
+        return write
+
+    for name in ("print_lines", "write_page", "keep"):
+        monkeypatch.setattr(releases, name, of(name, getattr(releases, name)))
+    options = SimpleNamespace(
+        fail_on=frozenset({"regression"}), json=False, csv=False,
+        html=tmp_path / "page.html", storage=tmp_path,
+    )  # fmt: skip
+    with pytest.raises(BrokenPipeError):
+        releases._report(options, over_of(comparing, 2))
+    assert {*done, closed} == {"print_lines", "write_page", "keep"}
+    assert (closed == "write_page") != options.html.exists()
 
 
 def test_other_programs_get_all_figures() -> None:

@@ -1,6 +1,7 @@
 """Checkouts of real repositories: what is in them, what is refused, and that nothing is left."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -115,6 +116,15 @@ def test_notes_say_what_the_sides_differ_in(tree):
     assert "all that the sides differ in" in notes("HEAD")[0]
 
 
+def test_notes_say_where_git_does_not_know_of_changes(tree):
+    (tree.path / ".git/index").write_bytes(b"no index")
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        (note,) = checkout.notes
+        assert core(checkout.root) == "VALUE = 1"
+    assert "uncommitted changes is not known: `git status` failed" in note
+    assert "index file" in note
+
+
 def test_the_current_tree_stays_as_it_is(tree):
     tree.write(mypkg__core="VALUE = 3", untracked="1")
     tree.git("add", "mypkg")
@@ -207,6 +217,16 @@ def test_no_temporary_directory(tree, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tree.path / "absent"))
     with pytest.raises(RevisionError, match="TMPDIR"):
         Checkout.make(tree.path, "v1.0", trusted=True)
+
+
+def test_a_temporary_directory_that_cannot_be_locked_stays_empty(tree, temp, monkeypatch):
+    def unsupported(descriptor, operation):
+        raise OSError(errno.EBADF, "Bad file descriptor")  # on NFS, say
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(RevisionError, match="a temporary directory that can be locked"):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+    assert not list(temp.iterdir())
 
 
 def test_broken_repository_is_told_in_gits_own_words(tree, temp):

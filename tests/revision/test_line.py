@@ -52,6 +52,43 @@ def test_the_branch_of_a_merge_has_ends_that_can_be_bisected(merged) -> None:
     assert branch_of(repository, last) is None
 
 
+def test_a_branch_that_main_was_merged_into_begins_on_its_own_line(tree) -> None:
+    tree.git("checkout", "--quiet", "-b", "feature")
+    start = tree.head
+    tree.commit(side="A = 1")
+    tree.git("checkout", "--quiet", "main")
+    tree.commit(own="B = 1")
+    tree.git("checkout", "--quiet", "feature")
+    tree.git("merge", "--quiet", "-m", "Merge main", "main")
+    tip = tree.commit(side="A = 2")
+    tree.git("checkout", "--quiet", "main")
+    tree.git("merge", "--quiet", "--no-ff", "-m", "Merge feature", "feature")
+    repository = Repository.holding(tree.path)
+    merge = line(tree, "v1.0", "HEAD").commits[-1]
+    good, bad = branch_of(repository, merge)
+    assert (good, bad) == (start, tip)
+    subjects = [one.subject for one in CommitLine.between(repository, good, bad).commits]
+    assert subjects == ["a commit", "a commit", "Merge main", "a commit"]
+
+
+def test_a_branch_that_begins_with_a_commit_of_its_own_has_no_good_end(tree) -> None:
+    tree.git("checkout", "--quiet", "--orphan", "other")
+    tree.commit(side="A = 1")
+    tree.git("checkout", "--quiet", "main")
+    tree.git(
+        "merge", "--quiet", "--no-ff", "--allow-unrelated-histories", "-X", "ours",
+        "-m", "Merge other", "other",
+    )  # fmt: skip
+    merge = line(tree, "v1.0", "HEAD").commits[-1]
+    assert branch_of(Repository.holding(tree.path), merge) is None
+
+
+def test_how_the_ends_were_found_is_noted(merged) -> None:
+    merged.git("branch", "v1.0", "HEAD")
+    (note,) = line(merged, "v1.0", "HEAD").notes
+    assert "v1.0 is the name of several commits: refs/tags/v1.0 is taken" in note
+
+
 def test_subjects_are_any_text(tree) -> None:
     for subject in ("", "tab\t and \x1b[31m red", "fünf\nbody"):
         tree.git("commit", "--quiet", "--allow-empty", "--allow-empty-message", "-m", subject)
