@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -18,6 +19,7 @@ from pytest_tfthreads.core.abreast import Selected
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.tolerance import METRICS
+from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.pytest_bridge import collection, outcomes
@@ -42,8 +44,9 @@ from pytest_tfthreads.runner.baseline import (
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.group import Isolation
 from pytest_tfthreads.runner.measurements import IsolatedRun
-from pytest_tfthreads.runner.on_demand import BaselineOnDemand
+from pytest_tfthreads.runner.on_demand import BaselinesOnDemand
 from pytest_tfthreads.runner.payload import Attached, PreloadedVariant, attach
+from pytest_tfthreads.runner.variants import OpenVariant
 from pytest_tfthreads.system.machine import Machine
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
@@ -335,13 +338,20 @@ class MarkedTests:
         if wanted is None:
             if self._settings.duet_if_open:
                 self.isolation().compare_if_open(
-                    BaselineOnDemand(lambda: open_saved_commit(gate, config, home, modules))
+                    BaselinesOnDemand(
+                        lambda commit: self._opened(commit, home, modules), self.isolation().leave
+                    )
                 )
             return
         baseline = open_baseline(wanted, gate, config, home, modules)
         self.isolation().compare_with(baseline)
         self._results.add_notes(baseline.notes)
         self._prepare_first(items)
+
+    def _opened(self, commit: str, home: Home, modules: Sequence[Path]) -> OpenVariant:
+        """A checkout takes CPUs and disks, so nobody measures meanwhile."""
+        with self._leasing.leases().shared(f"checking out {commit:.12}"):
+            return open_saved_commit(commit, self._config, home, modules)
 
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_tfthreads.benchmark_bridge import comparing
 from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.gate.counterpart import run_beside
 from pytest_tfthreads.core.gate.duet import judge_duet
 from pytest_tfthreads.core.gate.evidence import histories_of, history_of, pairs_of
 from pytest_tfthreads.core.gate.pairs import Duet
@@ -117,16 +118,25 @@ class Gate:
             }
         )
 
-    @property
-    def baseline(self) -> StoredRun | None:
-        """The run to compare with: the named one, or the latest in which no test regressed.
+    def baseline(self, here: str | None) -> StoredRun | None:
+        """The run to compare the suite with: the named one, or the latest without a regression.
 
-        If all did, the latest: as for a single test, see `history_of`.
+        If all have one, the latest: as for a single test, see `history_of`. Runs of the commit
+        `here`, which the current tree is, count only where there are no others: see `run_beside`.
         """
         if self._problem or not self._runs:
             return None
-        sound = [] if self._named else [run for run in self._runs if not run.has_regressed]
-        return (sound or self._runs)[-1]
+        if self._named:
+            return self._runs[-1]
+        sound = [run for run in self._runs if not run.has_regressed] or self._runs
+        elsewhere = [run for run in sound if here is None or run.commit != here]
+        return (elsewhere or sound)[-1]
+
+    def baseline_of(self, test: str, now: Measurement, here: str | None) -> StoredRun | None:
+        """The run beside whose commit one test is to be measured; see `run_beside`."""
+        if self._problem or not self._runs:
+            return None
+        return self._runs[-1] if self._named else run_beside(self._runs, test, now, here)
 
     @property
     def problem(self) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.core.abreast import Place
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.saved_runs import StoredRun
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.names import PYTHON
@@ -39,31 +41,33 @@ def open_baseline(
         if wanted.startswith(PYTHON):
             return InEnvironment(Environment.probe(wanted.removeprefix(PYTHON)), here)
         notes = []
-        if wanted == BASELINES_COMMIT and gate.baseline is not None and gate.baseline.dirty:
+        run = gate.baseline(commit_here(config)) if wanted == BASELINES_COMMIT else None
+        if run is not None and run.dirty:
             notes.append(
-                f"{gate.baseline.label} was saved with uncommitted changes: its commit is "
-                "compared without them"
+                f"{run.label} was saved with uncommitted changes: its commit is compared without "
+                "them"
             )
-        return _at_revision(*_revision(wanted, gate), config, here, modules, notes)
+        return _at_revision(*_revision(wanted, gate, config), config, here, modules, notes)
 
 
 def open_saved_commit(
-    gate: Gate, config: pytest.Config, here: Home, modules: Sequence[Path]
+    commit: str, config: pytest.Config, here: Home, modules: Sequence[Path]
 ) -> OpenVariant:
-    """The commit of the saved run, where nobody has asked for it by name.
+    """The commit of a saved run, where nobody has asked for it by name.
 
-    Raises `RevisionError` where it cannot be had, or is not what was saved.
+    Raises `RevisionError` where it cannot be had.
     """
-    return _at_revision(saved_commit(gate), False, config, here, modules)
+    return _at_revision(commit, False, config, here, modules)
 
 
-def saved_commit(gate: Gate) -> str:
-    """The commit that the saved run measured, unless more than the commit was measured there.
+def saved_commit(gate: Gate, test: str, now: Measurement, here: str | None) -> str:
+    """The commit of the saved run that a test is to be measured beside.
 
-    Raises `RevisionError` where no commit is known, or it is not what was saved.
+    `here` is as in `commit_here`. Raises `RevisionError` where no commit is known, or more than the
+    commit was measured there.
     """
-    commit = _commit_of_baseline(gate)
-    run = gate.baseline
+    run = gate.baseline_of(test, now, here)
+    commit = _commit_of(run, gate)
     if run is not None and run.dirty:
         raise RevisionError(
             f"{run.label} was saved with uncommitted changes, so its commit is not what was "
@@ -132,7 +136,7 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
             Environment.probe(wanted.removeprefix(PYTHON))
             return ()
         repository = Repository.holding(config.rootpath)
-        return notes_of(repository, repository.find(*_revision(wanted, gate)))
+        return notes_of(repository, repository.find(*_revision(wanted, gate, config)))
 
 
 @contextlib.contextmanager
@@ -146,16 +150,25 @@ def _as_usage_error(wanted: str) -> Iterator[None]:
         raise pytest.UsageError(f"{DUET_OPTION}: {error}{hint}") from error
 
 
-def _revision(wanted: str, gate: Gate) -> tuple[str, bool]:
+def commit_here(config: pytest.Config) -> str | None:
+    """The commit that the current tree is; None where it has changes, or git does not know."""
+    try:
+        repository = Repository.holding(config.rootpath)
+        is_changed, head = repository.is_changed, repository.head
+    except RevisionError:  # whoever needs a commit will tell
+        return None
+    return None if is_changed else head
+
+
+def _revision(wanted: str, gate: Gate, config: pytest.Config) -> tuple[str, bool]:
     """The name of a commit, and whether it is the user's own word."""
     if wanted == BASELINES_COMMIT:
-        return _commit_of_baseline(gate), False
+        return _commit_of(gate.baseline(commit_here(config)), gate), False
     return wanted, True
 
 
-def _commit_of_baseline(gate: Gate) -> str:
+def _commit_of(run: StoredRun | None, gate: Gate) -> str:
     """Raises `RevisionError`."""
-    run = gate.baseline
     if run is None:
         problem = gate.problem or "there is no saved run"
         raise RevisionError(

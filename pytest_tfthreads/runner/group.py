@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ from pytest_tfthreads.pytest_bridge.options import BASELINES_COMMIT, Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.abreast import Abreast
-from pytest_tfthreads.runner.baseline import saved_commit
+from pytest_tfthreads.runner.baseline import commit_here, saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import IsolatedRun, MeasuredTest, Results
-from pytest_tfthreads.runner.on_demand import BaselineOnDemand
+from pytest_tfthreads.runner.on_demand import BaselinesOnDemand
 from pytest_tfthreads.runner.orders import Orders
 from pytest_tfthreads.runner.payload import PreloadedVariant
 from pytest_tfthreads.runner.rings import Rings
@@ -93,7 +93,7 @@ class Isolation:
         self._results = Results(machine, leases, settings.pack)
         self._here = CurrentTree(Home.here(str(config.invocation_params.dir)))
         self._baseline: OpenVariant | None = None  # of every test
-        self._on_demand: BaselineOnDemand | None = None  # of what saved runs do not settle
+        self._on_demand: BaselinesOnDemand | None = None  # of what saved runs do not settle
         self._abreast: Abreast | None = None  # a command that asks what is measured
         self._profiles: Profiles | None = None
         self._foreseen: Mapping[str, int] = {}
@@ -125,8 +125,8 @@ class Isolation:
         variants: list[Variant] = [self._here]
         if self._baseline is not None:
             variants.append(self._baseline)
-        elif self._on_demand is not None and self._on_demand.made is not None:
-            variants.append(self._on_demand.made)
+        elif self._on_demand is not None:
+            variants += self._on_demand.made
         titles = {variant.home: variant.title for variant in reversed(variants)}
         found = []
         for (dealt, env), one in self._executor.preloaded.items():
@@ -174,9 +174,9 @@ class Isolation:
         self._budget.first_pairs = self._settings.looks[0]
         return self._budget
 
-    def compare_if_open(self, baseline: BaselineOnDemand) -> None:
+    def compare_if_open(self, baselines: BaselinesOnDemand) -> None:
         """From now on, run what saved runs do not settle side by side with this; ours to close."""
-        self._on_demand = baseline
+        self._on_demand = baselines
 
     def plan_sharing(self, items: Sequence[pytest.Item]) -> set[str]:
         """Settle which of these tests, all that are run in processes here, share a process.
@@ -381,21 +381,35 @@ class Isolation:
         if self._on_demand is None:
             if self._settings.duet_if_open:
                 return {}
-            names = (name for one in item_runs for name in one.names)
-            why = _OFF
-            with contextlib.suppress(RevisionError):
-                saved_commit(gate)
-                why += _WITHOUT_OFF
-            return {name.item.nodeid: Beside(why=why) for name in names}
+            return {
+                name.item.nodeid: Beside(why=self._why_off(one, gate))
+                for one in item_runs
+                for name in one.names
+            }
         return SideBySide(
             self._rings,
             self._results,
             self._settings,
             self._on_demand,
             self._here,
+            self._commit_here,
             lambda item_run, variant: self._item_run(item_run.item, variant),
             self._budget,
         ).run(item_runs, gate)
+
+    def _why_off(self, item_run: ItemRun, gate: Gate) -> str:
+        measured = self._results.measurement(item_run)
+        if measured is None:
+            return _OFF
+        try:
+            saved_commit(gate, collection.nodeid_of(item_run.item), measured, self._commit_here)
+        except RevisionError:
+            return _OFF
+        return _OFF + _WITHOUT_OFF
+
+    @functools.cached_property
+    def _commit_here(self) -> str | None:
+        return commit_here(self._config)
 
     def _results_of(
         self,
@@ -428,7 +442,9 @@ class Isolation:
                 if known is not None and known.traces is not None:
                     measured = replace(measured, traces=known.traces)
                 else:
-                    measured = self._traced(item_run, measured, gate)
+                    beside = besides.get(item_run.item.nodeid)
+                    variant = self._baseline or (None if beside is None else beside.baseline)
+                    measured = self._traced(item_run, measured, gate, variant)
             if item_run.has_reports:
                 mistake = duet.problem if duet is not None and duet.is_mistake else ""
                 runs[item_run.item.nodeid] = IsolatedRun(
@@ -442,14 +458,22 @@ class Isolation:
                 )
         return runs
 
-    def _traced(self, item_run: ItemRun, measured: MeasuredTest, gate: Gate | None) -> MeasuredTest:
-        """A test that was measured, with its traces, if they are wanted of it."""
+    def _traced(
+        self,
+        item_run: ItemRun,
+        measured: MeasuredTest,
+        gate: Gate | None,
+        variant: OpenVariant | None,
+    ) -> MeasuredTest:
+        """A test that was measured, with its traces, if they are wanted of it.
+
+        `variant`: the baseline that it ran beside.
+        """
         wanted = self._settings.profile
         has_regressed = any(verdict.status == "regression" for verdict in measured.verdicts)
         if self._profiles is None or wanted is None or not wanted.holds_for(has_regressed):
             return measured
         then = None
-        variant = self._baseline or (None if self._on_demand is None else self._on_demand.made)
         if has_regressed and variant is not None and (measured.duet or {}).get("baseline"):
             then = self._item_run(item_run.item, variant)
         taken = self._profiles.take(self._item_run(item_run.item, self._here), then)

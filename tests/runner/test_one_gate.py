@@ -116,6 +116,47 @@ def test_weather_fails_no_build_and_a_small_loss_is_found(project):
     assert not list(project.temporary.glob("*tfthreads*"))
 
 
+def commit(project, message):
+    """A commit more of the same tests; its id."""
+    git(project.path, "commit", "-q", "--allow-empty", "-m", message)
+    return git(project.path, "rev-parse", "HEAD").strip()
+
+
+def test_a_loss_that_a_saved_run_left_open_is_measured_beside_the_commit_before_it(project):
+    first = git(project.path, "rev-parse", "HEAD").strip()
+    commit(project, "lossy")
+    project.script = slower(0.06)
+    options = ("--tf-threads-duet=off", "--benchmark-save=second")
+    gate(project, *options).assert_outcomes(passed=2)  # saved runs cannot tell
+    assert project.verdicts[FAST]["status"] == "inconclusive"
+    commit(project, "later")
+    gate(project).assert_outcomes(passed=1, failed=1)
+    assert judged(project)[FAST] == ("regression", "side by side")
+    assert first[:7] in project.verdicts[FAST]["judged_against"]
+
+
+def test_each_test_has_the_commit_of_its_own_saved_run(project):
+    """A run of one test alone, at the current commit, hides no loss of the other test."""
+    first = git(project.path, "rev-parse", "HEAD").strip()
+    second = commit(project, "lossy")
+    project.script = slower(0.06)
+    options = ("--benchmark-save=second", "--tf-threads-duet=off", "-k", "steady")
+    gate(project, *options).assert_outcomes(passed=1)
+    third = commit(project, "later")
+    project.script = lambda process: weather(process) * slower(0.06)(process) / 0.01
+    gate(project, "--benchmark-save=third").assert_outcomes(passed=1, failed=1)
+    assert first[:7] in project.verdicts[FAST]["judged_against"]
+    against = {name: one["judged_against"] for name, one in project.verdicts.items()}
+    assert third[:7] not in " ".join(against.values())
+    assert first[:7] in against[FAST]
+    # The run of the second commit had left the other test open as well, or settled it.
+    assert first[:7] in against[STEADY] or second[:7] in against[STEADY]
+    # Once more at the same commit: not beside itself.
+    gate(project).assert_outcomes(passed=1, failed=1)
+    assert third[:7] not in project.verdicts[FAST]["judged_against"]
+    assert not list(project.temporary.glob("*tfthreads*"))
+
+
 @pytest.fixture
 def swept(project):
     """The repository with a saved run of a test that twice the threads make faster."""

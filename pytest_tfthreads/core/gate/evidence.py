@@ -28,10 +28,10 @@ def history_of(
     """
     if not runs:
         return History((), problem="there is no saved run; make one with --benchmark-save")
-    accepted = _accepted(runs, test, now)
+    accepted = accepted_by_name(runs, test, now)
     if not named:
         runs = [
-            run for run in runs if run.datetime in accepted or not _had_regressed(run, test, now)
+            run for run in runs if run.datetime in accepted or not had_regressed(run, test, now)
         ] or runs
     measured = [(run, one) for run in runs if (one := run.closest(test, now)) is not None]
     if not measured or (named and measured[-1][0] is not runs[-1]):
@@ -90,13 +90,13 @@ def pairs_of(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[tup
     return found[-RUNS_OF_PAIRS:]
 
 
-def _had_regressed(run: StoredRun, test: str, now: Measurement) -> bool:
+def had_regressed(run: StoredRun, test: str, now: Measurement) -> bool:
     """Whether the test had, where it was measured then as now."""
     stored = run.closest(test, now)
     return stored is not None and stored.has_regressed
 
 
-def _accepted(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozenset[str]:
+def accepted_by_name(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozenset[str]:
     """Times of the runs that the user named as the baseline of a later one."""
     measured = (run.closest(test, now) for run in runs)
     return frozenset(one.named for one in measured if one is not None and one.named)

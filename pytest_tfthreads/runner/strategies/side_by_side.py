@@ -26,7 +26,7 @@ from pytest_tfthreads.runner.baseline import saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import Results
-from pytest_tfthreads.runner.on_demand import BaselineOnDemand
+from pytest_tfthreads.runner.on_demand import BaselinesOnDemand
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
@@ -46,6 +46,7 @@ class Beside:
     why: str = ""
     advice: str = ""  # what would have decided it, where the budget ended it
     notes: tuple[str, ...] = ()
+    baseline: OpenVariant | None = None  # beside which it ran
 
     @property
     def is_compared(self) -> bool:
@@ -56,7 +57,8 @@ class Beside:
 class SideBySide:
     """Runs duets of tests that saved runs do not settle, while the baseline can be had.
 
-    `here` is the current side; `progress` begins a test anew on a side.
+    `here` is the current side, and `commit_here` the commit that it is, if it is one; `progress`
+    begins a test anew on a side.
     """
 
     def __init__(
@@ -64,16 +66,18 @@ class SideBySide:
         rings: Rings,
         results: Results,
         settings: Settings,
-        baseline: BaselineOnDemand,
+        baselines: BaselinesOnDemand,
         here: CurrentTree,
+        commit_here: str | None,
         progress: Callable[[ItemRun, Variant], ItemRun],
         budget: Budget,
     ) -> None:
         self._rings = rings
         self._results = results
         self._settings = settings
-        self._baseline = baseline
+        self._baselines = baselines
         self._here = here
+        self._commit_here = commit_here
         self._progress = progress
         self._budget = budget
 
@@ -95,24 +99,27 @@ class SideBySide:
                 item_run.is_cut_short = True
             else:
                 self._budget.open()
-                beside = self._beside(item_run, stored, gate)
+                beside = self._beside(item_run, measurement, stored, gate)
                 found |= {one.item.nodeid: beside for one in item_run.names}
                 end_early(item_runs)
         return found
 
-    def _beside(self, item_run: ItemRun, stored: Sequence[Verdict], gate: Gate) -> Beside:
+    def _beside(
+        self, item_run: ItemRun, measured: Measurement, stored: Sequence[Verdict], gate: Gate
+    ) -> Beside:
         if self._rings.are_interactive:
             return Beside(why=_DEBUGGED)
+        test = collection.nodeid_of(item_run.item)
         try:
-            saved_commit(gate)
+            commit = saved_commit(gate, test, measured, self._commit_here)
         except RevisionError as error:  # which more time would not mend
             return Beside(why=str(error))
         first = self._settings.looks[0]
         if not self._budget.allows_first(first):
             return Beside(why=_out_of_time(self._budget, first))
-        baseline = self._baseline.get()
+        baseline = self._baselines.get(commit)
         if baseline is None:
-            return Beside(why=self._baseline.problem)
+            return Beside(why=self._baselines.problem(commit))
         return self._run(item_run, stored, gate, baseline)
 
     def _run(
@@ -143,9 +150,14 @@ class SideBySide:
         )
         item_run.absorb(now)
         if duet.is_mistake:
-            self._baseline.give_up(duet.problem)
+            self._baselines.give_up(duet.problem)
         return Beside(
-            duet, self._results.measurement(now), duet.problem, advice, tuple(baseline.notes)
+            duet,
+            self._results.measurement(now),
+            duet.problem,
+            advice,
+            tuple(baseline.notes),
+            baseline,
         )
 
 

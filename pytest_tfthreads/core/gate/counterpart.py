@@ -1,0 +1,60 @@
+"""The saved run beside whose commit a test is measured.
+
+A duet has to begin at the speed that was accepted. A run that was saved while the test was
+inconclusive may have lost speed already; a run of the same commit as the current tree has the same
+code, and would find every loss tolerable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_tfthreads.core.comparable import is_of_this_python, why_not_comparable
+from pytest_tfthreads.core.gate.evidence import accepted_by_name, had_regressed
+from pytest_tfthreads.core.measurement import Measurement
+from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
+
+
+def run_beside(
+    runs: Sequence[StoredRun], test: str, now: Measurement, here: str | None
+) -> StoredRun | None:
+    """The run, of some that are given oldest first; None where there is none at all.
+
+    `here` is the commit that the current tree is, None where it is none or has changes. Of the runs
+    that the test can be compared with (else of those that have it, else of all) that is the latest
+    one in which the test was not open, at another commit than `here`. Without such a run it is the
+    latest at `here`; and where the test was open in all of them, the oldest.
+    """
+    accepted = accepted_by_name(runs, test, now)
+    measured = [
+        (run, one)
+        for run in runs
+        if (one := run.closest(test, now)) is not None
+        and (run.datetime in accepted or not had_regressed(run, test, now))
+    ]
+    if not measured:
+        sound = [run for run in runs if not run.has_regressed]
+        return _latest(sound or runs, here)
+    comparable = [
+        found for found in measured if why_not_comparable(now, found[1].measurement) is None
+    ]
+    of_this = [found for found in comparable if is_of_this_python(now, found[1].measurement)]
+    found = of_this or comparable or measured
+    since = max((n for n, (run, _) in enumerate(found) if run.datetime in accepted), default=0)
+    found = [(run, one) for run, one in found[since:] if _is_known(run)] or found[since:]
+    settled = [run for run, one in found if run.datetime in accepted or not _was_open(one)]
+    return _latest(settled or [found[0][0]], here)
+
+
+def _latest(runs: Sequence[StoredRun], here: str | None) -> StoredRun | None:
+    elsewhere = [run for run in runs if run.commit != here and _is_known(run)]
+    return next(reversed(elsewhere or runs), None)
+
+
+def _is_known(run: StoredRun) -> bool:
+    """Whether its commit is what it measured."""
+    return bool(short_commit(run.commit, dirty=False)) and not run.dirty
+
+
+def _was_open(stored: StoredMeasurement) -> bool:
+    return any(verdict.status == "inconclusive" for verdict in stored.verdicts)
