@@ -286,8 +286,13 @@ class MarkedTests:
             Pace.of_budget(benchmark_settings.budget_s(item)).process_s
             for item in measuring or items
         )
-        workers = getattr(self._config, "workerinput", {}).get("workercount", 1)
-        budget = self.isolation().plan(foreseen, process_s, 1 / workers)
+        briefing = read_briefing(self._config)
+        budget = self.isolation().plan(
+            foreseen,
+            process_s,
+            workers=roles.count_of_workers(self._config),
+            copies=1 if briefing is None else briefing.copies,
+        )
         if not foreseen:
             return
         looks = self._settings.looks

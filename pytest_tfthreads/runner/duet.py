@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.gate.pairs import Duet, pair_of
@@ -32,8 +33,9 @@ class Duets:
         """Run both, a process of each in turns, until there are enough or the looks are over.
 
         `looks` are the numbers of pairs after which `has_enough` is asked. What fails on the
-        baseline's side fails no test: the current side is then measured alone, in as many
-        processes as ever; or, where it has been before (not `goes_on_alone`), no more.
+        baseline's side fails no test: the pairs until then tell what they can, if there was a look;
+        else the current side is measured alone, in as many processes as ever; or, where it has been
+        before (not `goes_on_alone`), no more.
         """
         duet = Duet(then.variant.title)
         most = max(looks[-1], now.processes if goes_on_alone else 1)
@@ -52,7 +54,9 @@ class Duets:
             if not now.goes_on:
                 return duet
             if not duet.problem:
-                duet = self._so_far(now, then)
+                before, duet = duet, self._so_far(now, then)
+                if duet.problem and len(before.pairs) >= looks[0]:
+                    return replace(before, ended=f"no more pairs could be had: {duet.problem}")
                 then.goes_on = not duet.problem
             done = number + 1
             if duet.problem:

@@ -96,7 +96,7 @@ class Isolation:
         self._on_demand: BaselinesOnDemand | None = None  # of what saved runs do not settle
         self._abreast: Abreast | None = None  # a command that asks what is measured
         self._profiles: Profiles | None = None
-        self._foreseen: Mapping[str, int] = {}
+        self._foreseen: dict[str, int] = {}  # first looks for which time is reserved
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
         self._found_to_measure: set[str] = set()  # tests whose arguments do not say so
         if settings.profile is not None and not self._rings.are_interactive:
@@ -159,17 +159,19 @@ class Isolation:
         if variant.home != self._here.home:
             self._executor.release(variant.home)
 
-    def plan(self, foreseen: Mapping[str, int], process_s: float, share: float) -> Budget:
-        """What the gate may spend of its budget; this process measures a `share` of the tests.
+    def plan(
+        self, foreseen: Mapping[str, int], process_s: float, workers: int, copies: int
+    ) -> Budget:
+        """What the gate may spend of its budget, of which each of the `workers` has its share.
 
         `foreseen` is how many processes the first look of each test takes, by node id, and
-        `process_s` how long one is expected to take.
+        `process_s` how long one is expected to take. Each test is run by `copies` of the workers.
         """
-        self._foreseen = foreseen
+        self._foreseen = dict(foreseen)
         total_s = self._settings.budget_s
-        self._budget.total_s = None if total_s is None else total_s * share
-        self._budget.first_looks = sum(foreseen.values()) * share
-        self._budget.tests = len(foreseen) * share
+        self._budget.total_s = None if total_s is None else total_s / workers
+        self._budget.first_looks = sum(foreseen.values()) * copies / workers
+        self._budget.tests = len(foreseen) * copies / workers
         self._budget.process_s = process_s
         self._budget.first_pairs = self._settings.looks[0]
         return self._budget
@@ -332,9 +334,12 @@ class Isolation:
         return benchmark_items.measures(item) or collection.group_of(item) in self._found_to_measure
 
     def _run(self, of_items: Sequence[ItemRun], gate: Gate | None) -> dict[str, IsolatedRun]:
-        # Of tests that nobody knew to measure, nothing is reserved.
+        # Nothing is reserved for tests that nobody knew to measure, and for those that a plugin has
+        # run again.
         foreseen = [
-            self._foreseen[one.item.nodeid] for one in of_items if one.item.nodeid in self._foreseen
+            self._foreseen.pop(one.item.nodeid)
+            for one in of_items
+            if one.item.nodeid in self._foreseen
         ]
         self._budget.begin(sum(foreseen), len(foreseen))
         item_runs = self._measured_once(of_items)
@@ -506,13 +511,16 @@ class Isolation:
             self._ended |= {one.item.nodeid: why for one in item_run.names}
             return bool(why)
 
-        return Duets(self._rings, self._results).run(
+        duet = Duets(self._rings, self._results).run(
             now=item_run,
             then=self._item_run(item_run.item, baseline),
             looks=self._settings.looks,
             seed=seed_of(self._settings, [item_run]),
             has_enough=has_enough,
         )
+        if duet.ended:
+            self._ended |= {one.item.nodeid: duet.ended for one in item_run.names}
+        return duet
 
     def _verdicts(
         self,

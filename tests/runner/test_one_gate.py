@@ -157,6 +157,41 @@ def test_each_test_has_the_commit_of_its_own_saved_run(project):
     assert not list(project.temporary.glob("*tfthreads*"))
 
 
+@pytest.mark.parametrize("args", [("--benchmark-compare",), ("--tf-threads-duet=HEAD",)])
+def test_pairs_stay_where_the_baseline_fails_after_a_look(project, args):
+    noise = (0.95, 1.0, 1.06, 1.02)
+
+    def script(process):
+        if process.is_baseline and process.number == 4:
+            return ValueError("the port is in use")
+        is_slow = process.test == "test_fast" and not process.is_baseline
+        return 0.013 * (noise[process.number % 4] if is_slow else 1.0)
+
+    project.script = script
+    project.run(*args, processes=FIRST_LOOK).assert_outcomes(passed=2)
+    found = project.verdicts[FAST]
+    assert (found["status"], found["judged_by"]) == ("inconclusive", "side by side")
+    assert "side by side in 4 pairs" in found["judged_against"]
+    (advice,) = found["advice"]
+    assert advice.startswith("no more pairs could be had: the test does not run at")
+    assert "the port is in use" in advice
+
+
+def test_a_test_that_measures_now_and_then_is_judged_by_what_there_is(project):
+    calls = []
+
+    def uses_benchmark(test):
+        calls.append(test)
+        return test != "test_fast" or calls.count(test) <= 2  # both of its first process
+
+    project.script = weather
+    project.uses_benchmark = uses_benchmark
+    result = gate(project)
+    result.assert_outcomes(passed=2)
+    assert judged(project)[FAST] == ("inconclusive", "saved runs")
+    assert "measures in some of its processes and not in others" in flat(result)
+
+
 @pytest.fixture
 def swept(project):
     """The repository with a saved run of a test that twice the threads make faster."""

@@ -35,7 +35,8 @@ class Pair:
 class Duet:
     """What was found side by side with a baseline; `problem`: why nothing was.
 
-    `is_mistake`: the problem is how the project is set up, and would be every test's.
+    `is_mistake`: the problem is how the project is set up, and would be every test's. `ended`: why
+    there are no more pairs, though they might have told more.
     """
 
     against: str
@@ -43,6 +44,7 @@ class Duet:
     baseline: Measurement | None = None
     problem: str = ""
     is_mistake: bool = False
+    ended: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What is recorded; later duets learn the noise from it."""

@@ -32,6 +32,7 @@ from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 
 _DEBUGGED = "with --pdb or --trace a test is not run side by side"
+_NOT_ALWAYS = "the test measures in some of its processes and not in others"
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,10 @@ class SideBySide:
             ]
             if not any(map(is_open, stored)):
                 continue
-            if not item_run.goes_on:
+            if item_run.is_stopped:
                 item_run.is_cut_short = True
+            elif not item_run.goes_on:
+                found |= {one.item.nodeid: Beside(why=_NOT_ALWAYS) for one in item_run.names}
             else:
                 self._budget.open()
                 beside = self._beside(item_run, measurement, stored, gate)
@@ -155,7 +158,7 @@ class SideBySide:
             duet,
             self._results.measurement(now),
             duet.problem,
-            advice,
+            duet.ended or advice,
             tuple(baseline.notes),
             baseline,
         )
