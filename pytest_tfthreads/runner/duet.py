@@ -46,11 +46,11 @@ class Duets:
             going = [one for one in both if one.goes_on]
             # Alone, there is no other side that an interpreter's luck could be mistaken for; and a
             # fresh process has its own luck.
-            is_dealt = len(going) > 1 and not any(
-                one.runs and one.runs[-1].sent.start == "fresh" for one in going
-            )
-            deal = number % INTERPRETERS if is_dealt else 0
-            self._rings.run(number, going, deals=[deal] * len(going))
+            deal = number % INTERPRETERS if len(going) > 1 else 0
+            deals = [
+                0 if one.runs and one.runs[-1].sent.start == "fresh" else deal for one in going
+            ]
+            self._rings.run(number, going, deals=deals)
             if not now.goes_on:
                 return duet
             if not duet.problem:

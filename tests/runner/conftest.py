@@ -51,6 +51,7 @@ class ScriptedExecutor:
     uses_benchmark: object = lambda test: True
     contention: object = lambda process: None
     cannot_set_up: object = lambda order: False
+    start: object = lambda process: "fork"
     shared: list = field(default_factory=list)  # (test, next one, process), in order
     ends_if_failed: list = field(default_factory=list)
 
@@ -110,7 +111,7 @@ class ScriptedExecutor:
         self.processes.append(process)
         answer = self.script(process)
         cpus = tuple(range(order.terms.cpu_count))
-        sent = SentOrder(order, "fork", cpus, 0.0)
+        sent = SentOrder(order, self.start(process), cpus, 0.0)
         if isinstance(answer, Failure):
             return answer
         if isinstance(answer, pytest.exit.Exception):
@@ -196,6 +197,7 @@ class ScriptedSuite:
         self.uses_benchmark = lambda test: True
         self.contention = lambda process: None
         self.cannot_set_up = lambda order: False
+        self.start = lambda process: "fork"
         monkeypatch.setattr(parts, "executor_of", self._executor)
 
     def _executor(self, config, *_):
@@ -211,6 +213,7 @@ class ScriptedSuite:
             uses_benchmark=self.uses_benchmark,
             contention=self.contention,
             cannot_set_up=self.cannot_set_up,
+            start=self.start,
         )
         return self.pytester.runpytest_inprocess(
             "-p",

@@ -272,6 +272,24 @@ def test_the_pairs_of_a_duet_have_the_interpreters_of_each_side_in_turn(project)
     assert dealt["test_fast"] == turn * 2
 
 
+def test_a_side_that_forks_has_its_interpreters_in_turn_beside_one_of_fresh_processes(project):
+    project.script = slower(0.06)
+    project.start = lambda process: "fresh" if process.is_baseline else "fork"
+    gate(project)
+    now, then = (
+        [
+            job.home.deal
+            for batch in project.executor.batches
+            for job in batch.jobs
+            if len(batch.jobs) == 2 and "test_fast" in job.order.item.own_part
+            if (job.home.cwd != str(project.path)) is is_baseline
+        ]
+        for is_baseline in (False, True)
+    )
+    assert now == [*range(INTERPRETERS)] * 2
+    assert then == [0] * 2 * PAIRS  # the first process is not known to be fresh before it has run
+
+
 def test_what_saved_runs_pass_is_not_measured_again(project):
     project.script = lambda process: 0.01
     gate(project, "--tf-threads-tolerance=60%").assert_outcomes(passed=2)
