@@ -160,10 +160,10 @@ def main(gates: int, is_plain: bool, loops: int, options: Sequence[str]) -> None
         random.Random(1).shuffle(rounds)
         for number, change in enumerate(rounds):
             begun_s = time.monotonic()
-            verdicts = gate(Path(directory), change, question)
-            tests = {test for test, _ in verdicts}
+            judged = gate(Path(directory), change, question)
+            tests = {test for test, _ in judged}
             seconds[change.name].append((time.monotonic() - begun_s) / len(tests))
-            for (test, metric), verdict in verdicts.items():
+            for (test, metric), verdict in judged.items():
                 found[change.name, test, metric].append(verdict)
                 told = f"{test} {metric}: {verdict['status']} {verdict['change']}"
                 print(f"{number + 1}/{len(rounds)} {change.name}: {told}", file=sys.stderr)

@@ -96,12 +96,11 @@ class Replay:
         means = {name: fmean(math.log(getattr(one, name)) for one in everyone) for name in names}
 
         def scale(one: Process) -> Process:
-            return Process(
-                **{
-                    name: math.exp(mean + noise * (math.log(getattr(one, name)) - mean))
-                    for name, mean in means.items()
-                }
-            )
+            scaled = {
+                name: math.exp(mean + noise * (math.log(getattr(one, name)) - mean))
+                for name, mean in means.items()
+            }
+            return replace(one, rounds_s=(), **scaled)
 
         return Replay(
             [scale(one) for one in self.now],
@@ -147,7 +146,10 @@ def _some(
     figures = _FIGURES[case][variant][session]
     rounds = _ROUNDS[case].get(variant, {}).get(session, [()] * len(figures))
     picked = rng.sample(range(len(figures)), min(processes, len(figures)))
-    return [Process(*figures[n], tuple(one / 1e5 for one in rounds[n])) for n in picked]
+    return [
+        replace(Process(*figures[n]), rounds_s=tuple(one / 1e5 for one in rounds[n]))
+        for n in picked
+    ]
 
 
 @dataclass(frozen=True)

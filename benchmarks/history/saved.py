@@ -62,7 +62,8 @@ def write(
 def _text(
     rng: random.Random, moment: datetime, commit: str, era: int, levels: dict[int, float]
 ) -> str:
-    benchmarks, rounds = [], []
+    benchmarks = []
+    rounds: list[str] = []
     for configuration, level in levels.items():
         drift = rng.gauss(0, 0.03)
         processes = []
@@ -144,4 +145,5 @@ def _rounds(speed: int, variant: int) -> str:
 
 if __name__ == "__main__":
     numbers = [int(one) for one in sys.argv[2:]]
-    print(write(Path(sys.argv[1]), *(numbers + [1000, 8][len(numbers) :])), "bytes")
+    runs, tests = numbers + [1000, 8][len(numbers) :]
+    print(write(Path(sys.argv[1]), runs, tests), "bytes")

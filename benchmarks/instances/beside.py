@@ -65,6 +65,7 @@ class ByHand:
                 env={**os.environ, "PYTHONPATH": str(OVERHEAD), "PYTHONHASHSEED": "0"},
             )
             self._processes.append(process)
+            assert process.stdout is not None
             while (line := process.stdout.readline()) != "ready\n":
                 assert line, "a process started by hand has ended"
             process.send_signal(signal.SIGSTOP)

@@ -52,8 +52,8 @@ def _children_s() -> float:
 def compare(folder: Path, args: tuple[str, ...], pairs: int) -> tuple[list[float], list[float]]:
     """CPU seconds with the plugin and without, pair by pair."""
     sides: tuple[list[float], list[float]] = [], []
-    for side in (WITHOUT, ()):  # bytecode is written, files are read
-        cpu_s(folder, *args, *side)
+    for more in (WITHOUT, ()):  # bytecode is written, files are read
+        cpu_s(folder, *args, *more)
     for pair in range(pairs):
         order = (0, 1) if pair % 2 else (1, 0)
         for side in order:

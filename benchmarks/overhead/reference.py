@@ -30,7 +30,9 @@ def cost(seconds: int) -> None:
     from pytest_tfthreads.measuring import runtime
     from pytest_tfthreads.measuring.reference import Reference
 
-    runtime.start(intra=1, inter=1, cpus=[min(os.sched_getaffinity(0))])
+    started = runtime.Runtime(intra=1, inter=1, cpus=[min(os.sched_getaffinity(0))])
+    started.set_pools()
+    started.start()
     from workloads import WORKLOADS
 
     print(f"after the reference workload, {seconds} s each, 1 intra-op thread")
@@ -56,6 +58,8 @@ def print_cost(name: str, step: Callable[[], object], reference, seconds: int) -
             first[runs].append(times[0])
             rounds_s += sum(times) if runs else 0.0
     estimate = mean_of_ratios([a / b for a, b in zip(first[True], first[False], strict=True)])
+    assert estimate.low is not None
+    assert estimate.high is not None
     slower = [100 * (one - 1) for one in (estimate.value, estimate.low, estimate.high)]
     print(
         f"  {name:16}first round {slower[0]:+5.1f} % [{slower[1]:+.1f}, {slower[2]:+.1f}], "

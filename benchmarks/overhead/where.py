@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -150,7 +149,7 @@ class Run:
     whole_s: float
     tests_s: float
     processes: int
-    by_kind: Counter[str]
+    by_kind: dict[str, float]
 
 
 def run(project: Path, options: tuple[str, ...]) -> Run:
@@ -169,9 +168,10 @@ def run(project: Path, options: tuple[str, ...]) -> Run:
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     processes = [json.loads(line) for line in notes.read_text().splitlines()]
-    by_kind: Counter[str] = Counter()
+    by_kind = dict.fromkeys(KINDS, 0.0)
     for _, _, seconds in processes:
-        by_kind.update(dict(zip(KINDS, seconds, strict=False)))
+        for kind, some_s in zip(KINDS, seconds, strict=False):
+            by_kind[kind] += some_s
     by_kind[KINDS[-1]] = whole_s - sum(by_kind.values())
     tests_s = max(ended for _, ended, _ in processes) - min(began for began, _, _ in processes)
     return Run(whole_s, tests_s, len(processes), by_kind)

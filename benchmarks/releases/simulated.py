@@ -52,7 +52,7 @@ def bisect(draw, commits, place, loss, spread):
     luck = [
         [draw.gauss(0, BETWEEN / 2**0.5) for _ in range(INTERPRETERS)] for _ in range(commits + 1)
     ]
-    rings = []
+    rings: list[RingReadings] = []
 
     def measure(candidates, count):
         for _ in range(count):

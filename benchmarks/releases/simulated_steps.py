@@ -45,7 +45,7 @@ class Simulated:
         yield Begun("t", 1.0)
 
     def measure(self, places, passes):
-        samples = {place: [] for place in places}
+        samples: dict[Place, list[Sample]] = {place: [] for place in places}
         for _ in range(passes):
             self.rings += 1
             for place in places:
@@ -87,7 +87,8 @@ def main():
     print("| --- | --- | " + " | ".join("--:" for _ in STATUSES) + " | --: |")
     for spread in SPREADS:
         draw = random.Random(options.seed)
-        found, passes = Counter(), []
+        found: Counter[tuple[float, str]] = Counter()
+        passes = []
         for _ in range(options.runs):
             test = compared(STEPS, spread, draw)
             passes.append(test.passes)

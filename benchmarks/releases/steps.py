@@ -118,7 +118,7 @@ def told(top, *arguments):
 def of_saved_runs(history, metric):
     """The mean log speed of each release's saved runs, by commit; and commits after a change."""
     (line,) = history["lines"]
-    logs = {}
+    logs: dict[str, list[float]] = {}
     for point in line["points"]:
         commit = history["runs"][point["run"]]["commit"]
         logs.setdefault(commit, []).append(math.log(point[metric]["value"]))

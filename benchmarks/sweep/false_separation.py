@@ -18,7 +18,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, variance
 
@@ -41,7 +41,7 @@ class Deviation:
     spread: float
     mean: float
     sd: float
-    blocks: int
+    blocks: int = 0
 
     def scaled(self, factor: float) -> Deviation:
         by = abs(factor)
@@ -69,7 +69,7 @@ def draw(
         case = CASES[rng.choice(cases)]
         rows = rng.choices(case["pairs"], k=passes)
         group[f"c{member}"] = [
-            Deviation(*row[start : start + 4], case["blocks"]).scaled(
+            replace(Deviation(*row[start : start + 4]), blocks=case["blocks"]).scaled(
                 noise * rng.choice((-1, 1)) / math.sqrt(2)
             )
             for row in rows
@@ -84,7 +84,7 @@ def faster(group: Group, member: str, ratio: float) -> dict[str, list[Deviation]
         Deviation(one.median + by, one.spread, one.mean + by, one.sd, one.blocks)
         for one in group[member]
     ]
-    return {**group, member: moved}
+    return {**{name: [*some] for name, some in group.items()}, member: moved}
 
 
 def sweep_rule(group: Group) -> dict[IdPair, bool]:

@@ -74,7 +74,8 @@ def ratio_one_after_the_other(first: Sample, second: Sample, metric: str) -> flo
 
 
 def main(pairs: int = 10, instances: int = 1) -> None:
-    in_turns, apart = defaultdict(list), defaultdict(list)
+    in_turns: dict[tuple[str, str], list[float]] = defaultdict(list)
+    apart: dict[tuple[str, str], list[float]] = defaultdict(list)
     for number in range(pairs):
         seed = f"--tf-threads-seed={number}"
         for into, ratio, group in (
@@ -84,7 +85,8 @@ def main(pairs: int = 10, instances: int = 1) -> None:
             found = measure(instances, f"--tf-threads-group={group}", seed)
             for workload, twins in found.items():
                 for metric in METRICS:
-                    into[workload, metric].append(ratio(*twins, metric))
+                    first, second = twins
+                    into[workload, metric].append(ratio(first, second, metric))
     quantile = f_distribution.ppf(0.975, pairs - 1, pairs - 1)
     each = f", {instances} instances each" if instances > 1 else ""
     print(f"standard deviation of the ratio of identical configurations, {pairs} pairs{each}")

@@ -63,7 +63,8 @@ from pytest_tfthreads.history.series import lines_of, run_of, segmentations_of
 from pytest_tfthreads.history.side_by_side import CommitStep, KeptCall, directory_in, read_kept
 from pytest_tfthreads.history.timeline import Timeline
 from pytest_tfthreads.pytest_bridge import gate
-from pytest_tfthreads.report import annotations, console, profiles, verdicts
+from pytest_tfthreads.report import annotations as annotations_of_ci
+from pytest_tfthreads.report import console, profiles, verdicts
 from pytest_tfthreads.report.html import document
 from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subject
 from pytest_tfthreads.revision import git
@@ -321,8 +322,8 @@ def gate_of_a_run(rng: random.Random, room: Room) -> None:
         both = [throughput, efficiency]
         texts += verdicts.render(both)
         texts += [verdicts.failure_message(one) for one in both]
-        texts += annotations.render(
-            [(one, annotations.SourcePlace("x.py")) for one in both], Policy()
+        texts += annotations_of_ci.render(
+            [(one, annotations_of_ci.SourcePlace("x.py")) for one in both], Policy()
         )
         check_markdown(verdicts.markdown(both))
         decode(Verdict, json.loads(json.dumps(throughput.to_json())))
@@ -503,7 +504,7 @@ def tree(rng: random.Random, room: Room) -> None:
         "_OWN_CGROUP": root / "proc/self/cgroup",
     }
     with (
-        mock.patch.multiple(machine, **places_),
+        mock.patch.multiple(machine, **places_),  # type: ignore[call-overload]
         mock.patch.object(machine, "allowed_cpus", return_value=(0, 1)),
         mock.patch.object(inspection, "clock", return_value=_CLOCK),
         mock.patch.object(inspection, "_LOOK_S", 0.0),
@@ -617,7 +618,7 @@ def steps(rng: random.Random, room: Room) -> None:
         line, _ = timeline.lines[0]
         point = next(iter(line.points.values()))
         kept = CommitStep(
-            line.test, line.machine, point.conditions, "throughput", *COMMITS[:2],
+            line.test, line.machine, point.conditions, "throughput", COMMITS[0], COMMITS[1],
             -0.1, 1e-4, 9.0, "regression",
         )  # fmt: skip
         data = encode(

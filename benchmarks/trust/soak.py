@@ -135,7 +135,7 @@ def rows_of(what: str, notes: Sequence[Note], bytes_each: float = 0) -> list[Row
     """All figures of these notes. Each may add so many bytes to those of the one before."""
     rows = []
     for name in notes[0].figures:
-        first, last = quarters(what, notes, lambda note, name=name: note.figures[name])
+        first, last = quarters(what, notes, lambda note: note.figures[name])  # noqa: B023
         # Three quarters of them lie between the two medians.
         more = 0.75 * bytes_each * len(notes) + _BYTES_PART * first if name == "bytes" else 0
         rows.append(Row(what, name, first, last, first + more))

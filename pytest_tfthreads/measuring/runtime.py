@@ -86,7 +86,7 @@ class Runtime:
             tf.config.list_logical_devices()
         self._check_settings("before the runtime was started")
         after = linux.thread_names()
-        if self._before is None or between is None or after is None:
+        if self._before is None:
             return
         started = after - between
         if not started[_POOL_NAME]:  # a conftest file, a plugin or the hook has started it
@@ -106,7 +106,7 @@ class Runtime:
         """
         self._check_settings("while the test ran, as by a reset of TensorFlow's context")
         now = linux.thread_names()
-        if now is None or self.pools is None:
+        if self.pools is None:
             return True
         inter = now[_INTER_OP_NAME]  # none where this TensorFlow gives them no name
         return inter in (0, self.pools.inter)

@@ -21,7 +21,7 @@ from pytest_tfthreads.core.sweep.comparison import compare, separate
 from repository import RECORDINGS, program
 
 replay = program("sweep/false_separation.py")
-coverage = program("sweep/coverage.py")
+coverage = program("sweep/interval_coverage.py")
 
 
 def test_a_ring_says_the_median_over_blocks():

@@ -1,6 +1,6 @@
 """Do a sweep's intervals hold all together, and are noisy configurations told apart by luck?
 
-    python benchmarks/sweep/coverage.py [GROUPS]
+    python benchmarks/sweep/interval_coverage.py [GROUPS]
 
 Draws groups of configurations whose processes differ by normal noise, each by its own spread, and
 asks the plugin's rule. Prints the share of groups in which every pair's interval holds the true
@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from statistics import fmean
 
+from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.stats.moderation import Difference
 from pytest_tfthreads.core.sweep.comparison import separate
 
@@ -52,10 +53,16 @@ def coverage(count: int, spreads: Sequence[float], passes: int, seed: int = SEED
     for _ in range(count):
         ratios = separate(group(rng, spreads, passes, APART))
         held += all(
-            ratio.estimate.low <= math.exp(APART * (int(one) - int(other))) <= ratio.estimate.high
+            _holds(ratio.estimate, math.exp(APART * (int(one) - int(other))))
             for (one, other), ratio in ratios.items()
         )
     return held / count
+
+
+def _holds(estimate: Estimate, truth: float) -> bool:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low <= truth <= estimate.high
 
 
 def false_separation(count: int, spreads: Sequence[float], passes: int, seed: int = SEED) -> float:
