@@ -397,7 +397,7 @@ class Isolation:
             self._settings,
             self._on_demand,
             self._here,
-            self._commit_here,
+            lambda: self._commit_here,
             lambda item_run, variant: self._item_run(item_run.item, variant),
             self._budget,
         ).run(item_runs, gate)
@@ -407,7 +407,7 @@ class Isolation:
         if measured is None:
             return _OFF
         try:
-            saved_commit(gate, collection.nodeid_of(item_run.item), measured, self._commit_here)
+            saved_commit(gate, collection.nodeid_of(item_run.item), measured, here=None)
         except RevisionError:
             return _OFF
         return _OFF + _WITHOUT_OFF

@@ -58,8 +58,8 @@ class Beside:
 class SideBySide:
     """Runs duets of tests that saved runs do not settle, while the baseline can be had.
 
-    `here` is the current side, and `commit_here` the commit that it is, if it is one; `progress`
-    begins a test anew on a side.
+    `here` is the current side, and `commit_here` tells the commit that it is, if it is one, when
+    that is needed; `progress` begins a test anew on a side.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SideBySide:
         settings: Settings,
         baselines: BaselinesOnDemand,
         here: CurrentTree,
-        commit_here: str | None,
+        commit_here: Callable[[], str | None],
         progress: Callable[[ItemRun, Variant], ItemRun],
         budget: Budget,
     ) -> None:
@@ -114,7 +114,7 @@ class SideBySide:
             return Beside(why=_DEBUGGED)
         test = collection.nodeid_of(item_run.item)
         try:
-            commit = saved_commit(gate, test, measured, self._commit_here)
+            commit = saved_commit(gate, test, measured, self._commit_here())
         except RevisionError as error:  # which more time would not mend
             return Beside(why=str(error))
         first = self._settings.looks[0]
