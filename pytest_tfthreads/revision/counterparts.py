@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 from pytest_tfthreads.revision.installs import PACKAGE_DIRECTORIES, Install
 
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+# Where a path begins in an option: what comes before may not be the beginning of a longer path.
+_BEGINS = r"""(?:(?<![^\s=:,;'"(\[{@|])|(?<=://)|(?<=:///)|(?<=^-\w)|(?<=\s-\w))"""
+_NAME_ENDS = r"""(?=$|[/\s:,;'")\]}|])"""
 
 
 def own_prefixes() -> tuple[Path, ...]:
@@ -44,6 +48,14 @@ class Counterparts:
         if not named.is_relative_to(self.top) or _real(named) != real:
             named = real
         return self.root / named.relative_to(self.top)
+
+    def in_text(self, text: str) -> str:
+        """An option, or several of them, with the tree's paths turned into the checkout's.
+
+        A path that only ends like the tree's, such as /srv/app beside /app, is another one.
+        """
+        top = re.compile(_BEGINS + re.escape(str(self.top)) + _NAME_ENDS)
+        return top.sub(lambda _: str(self.root), text)
 
     def is_current(self, file: str) -> bool:
         """Whether a module's file really lies in the current tree."""

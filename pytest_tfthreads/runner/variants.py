@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,7 +144,6 @@ class AtRevision:
         self._origins = Origins(checkout.counterparts, config.rootpath, tests, self._installs)
         self._config_file = config.inipath
         self._named = frozenset(config.getoption("file_or_dir") or ())
-        self._top = re.compile(re.escape(str(checkout.top)) + r"(?=$|[/:,\s])")
         self.home = replace(
             here,
             python=here.python if environment is None else environment.python,
@@ -234,7 +232,7 @@ class AtRevision:
         return path if counterpart is None else str(counterpart)
 
     def _moved(self, text: str) -> str:
-        return self._top.sub(lambda _: str(self._checkout.root), text)
+        return self._checkout.counterparts.in_text(text)
 
 
 class InEnvironment(_OfCurrentTree):

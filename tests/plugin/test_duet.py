@@ -313,6 +313,18 @@ def test_both_sides_have_the_current_configuration(project):
     assert project.verdicts["test_work"] == "pass"
 
 
+def test_an_option_that_names_another_place_names_that_on_both_sides(project):
+    data = f"/srv{project.top}/data"  # the path of the tree is a part of it
+    project.write("conftest.py", "def pytest_addoption(parser): parser.addoption('--data')")
+    project.write(
+        "tests/test_it.py",
+        TEST.replace("benchmark)", "benchmark, request)", 1)
+        + f"    assert request.config.getoption('data') == {data!r}\n",
+    )
+    assert project.run("--tf-threads-duet=v1.0", f"--data={data}") == 0
+    assert project.verdicts["test_work"] != "no-baseline"
+
+
 @pytest.mark.parametrize(
     ("work", "reason"),
     [

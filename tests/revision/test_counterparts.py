@@ -73,6 +73,48 @@ def test_prefixes(counterparts):
     assert Path(sys.prefix).resolve() in own_prefixes()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{}/pytest.ini",
+        "--data-dir={}/data",
+        "--paths={}/a,{}/b:{}",
+        "-c {}/pytest.ini --rootdir={}",
+        "-c{}/pytest.ini",
+        "-q -c{}/pytest.ini",
+        """--x='{}' --y="{}" -o 'z={}/a {}/b'""",
+        "@{}/arguments.txt",
+        "--url=file://{}/data;sqlite:///{}/db",
+        "--call=f({})",
+    ],
+)
+def test_paths_in_options(text):
+    tree = Counterparts(Path("/app"), Path("/tmp/there/app"), prefixes=())
+    found = tree.in_text(text.replace("{}", "/app"))
+    assert found == text.replace("{}", "/tmp/there/app")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--data-dir=/srv/app/data",
+        "/etc/app/pytest.ini",
+        "-c/etc/app/pytest.ini",
+        "--x='/srv/app'",
+        "--pair=/srv/app:/etc/app",
+        "/srv//app",
+        "~/app ./app ../app",
+        "--x=/apple",
+        "/app.d/x",
+        "-k app",
+    ],
+)
+def test_paths_in_options_that_only_look_like_those_of_the_tree(text):
+    tree = Counterparts(Path("/app"), Path("/tmp/there/app"), prefixes=())
+    assert tree.in_text(text) == text
+
+
 # -- sys.path ---------------------------------------------------------------------------
 
 
