@@ -34,6 +34,7 @@ from pytest_tfthreads.engine.protocol import (
     GarbledMessageError,
     MessageKind,
 )
+from pytest_tfthreads.pytest_bridge.command_line import with_options
 from pytest_tfthreads.pytest_bridge.options import ABREAST
 
 _GRACE_S = 60  # to take down what it has, with a test that is being measured
@@ -104,8 +105,10 @@ class PytestRun:
     def _started(self, arguments: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "pytest", *self._tests, *arguments),
-                *("--tb=short", f"{ABREAST}={descriptor}"),
+                *(sys.executable, "-m", "pytest"),
+                *with_options(
+                    [*self._tests, *arguments], ("--tb=short", f"{ABREAST}={descriptor}")
+                ),
             ],
             stdin=subprocess.DEVNULL,
             stdout=self._output,

@@ -17,6 +17,7 @@ from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, Terms
 from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.attempts import Attempts
+from pytest_tfthreads.pytest_bridge.command_line import with_options
 from pytest_tfthreads.pytest_bridge.coverage_data import options_of_run
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.settled_options import settled_options
@@ -157,7 +158,7 @@ def _call_here(config: pytest.Config, settings: Settings, preload: Preload | Non
     # In a duet only one of two sides could collect coverage, and both have to be alike.
     coverage = None if _may_be_in_a_duet(config, settings) else options_of_run(config)
     return PytestCall(
-        args=(*(str(arg) for arg in invocation.args), *_more_arguments(config, settings)),
+        args=with_options(list(map(str, invocation.args)), _more_options(config, settings)),
         argv=tuple(sys.argv),
         invocation_dir=str(invocation.dir),
         sys_path=tuple(sys.path),
@@ -201,7 +202,7 @@ def terminal(config: pytest.Config, interactive: bool) -> Iterator[Sequence[int]
         manager.resume_global_capture()
 
 
-def _more_arguments(config: pytest.Config, settings: Settings) -> Iterator[str]:
+def _more_options(config: pytest.Config, settings: Settings) -> Iterator[str]:
     """What must be said on the command line, because a plugin acts on it at once."""
     if config.pluginmanager.hasplugin("pytest_cov"):
         yield "--no-cov"  # it would trace, and so slow, what is measured; coverage_data collects

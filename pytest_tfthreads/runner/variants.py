@@ -15,6 +15,7 @@ import pytest
 from pytest_tfthreads.engine.environment import Environment
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.engine.order import ItemToRun, PytestCall
+from pytest_tfthreads.pytest_bridge.command_line import with_options
 from pytest_tfthreads.revision.checkout import Checkout
 from pytest_tfthreads.revision.counterparts import redirected
 from pytest_tfthreads.revision.data_files import missing_file
@@ -155,7 +156,7 @@ class AtRevision:
     def call(self, here: PytestCall) -> PytestCall:
         return replace(
             here,
-            args=tuple(self._arguments(here)),
+            args=with_options(list(self._arguments(here)), self._options()),
             argv=tuple(map(self._moved, here.argv)),
             invocation_dir=self.home.cwd,
             sys_path=self._path(here.sys_path),
@@ -210,6 +211,9 @@ class AtRevision:
             # What is to be tested may be said from a directory without counterpart, or by a link.
             is_named = text in self._named
             yield self._place(text, here.invocation_dir) if is_named else self._moved(text)
+
+    def _options(self) -> Iterator[str]:
+        """Those of this side alone."""
         yield f"--rootdir={self._counterpart(str(self._rootdir))}"
         if self._config_file is not None:  # the other revision may have one that comes first
             yield from ("-c", self._counterpart(str(self._config_file)))

@@ -38,6 +38,7 @@ class Speaker:
         self.exit_code = exit_code
 
     def __call__(self, command, *, pass_fds, stdout, **_):
+        self.command = command
         self.connection = Connection(socket.socket(fileno=os.dup(pass_fds[0])))
         for one in self.said:
             self.connection.send(KINDS[type(one)], encode(one))
@@ -70,6 +71,18 @@ def compared(monkeypatch):
         return comparing
 
     return run
+
+
+def test_our_options_come_before_the_end_of_the_users_own(monkeypatch):
+    speaker = Speaker([COLLECTED, Ended(0)], 0)
+    monkeypatch.setattr(pytest_run.subprocess, "Popen", speaker)
+    with PytestRun(["tests"], ["-q", "--", "more"]) as run:
+        assert run.collected == COLLECTED
+    first, *_, last = speaker.command[3:]
+    assert (first, last) == ("tests", "more")
+    assert speaker.command[4:6] == ["-q", "--tb=short"]
+    assert speaker.command[6].startswith("--tf-threads-abreast=")
+    assert speaker.command[7:] == ["--", "more"]
 
 
 def test_a_test_that_a_plugin_runs_again_begins_once(compared):

@@ -297,7 +297,8 @@ def test_run_from_above_the_repository_or_by_a_link(project, by_link, path):
     assert "% slower" in project.told
 
 
-def test_both_sides_have_the_current_configuration(project):
+@pytest.mark.parametrize("files", [(), ("--", "tests")])
+def test_both_sides_have_the_current_configuration(project, files):
     # The other revision's file would come first, and does not know the marker.
     project.write("pytest.ini", "[pytest]\npythonpath = src\naddopts = --strict-markers\n")
     project.commit("strict")
@@ -309,7 +310,7 @@ def test_both_sides_have_the_current_configuration(project):
     project.write(
         "tests/test_it.py", TEST.replace("def test_work", "@pytest.mark.ours\ndef test_work")
     )
-    assert project.run("--tf-threads-duet=HEAD", THREE_PAIRS) == 0
+    assert project.run("--tf-threads-duet=HEAD", THREE_PAIRS, *files) == 0
     assert project.verdicts["test_work"] == "pass"
 
 

@@ -46,6 +46,15 @@ def test_large_groups_are_divided_and_share_one_by_one(scripted):
     assert sorted(len(one) for one in rings.values()) == [1] * 7
 
 
+def test_processes_get_more_options_before_the_end_of_the_users_own(scripted):
+    scripted.write(GRID)
+    scripted.run("--tf-threads-search", "--tf-threads=1x1,2x1", "--", "test_it.py")
+    *given, ours, end, file = scripted.executor.batches[0].jobs[0].order.call.args
+    assert "--tf-threads=1x1,2x1" in given
+    assert ours.startswith("--tf-threads=1x1,2x1,")  # and TensorFlow's default beside them
+    assert (end, file) == ("--", "test_it.py")
+
+
 @pytest.mark.parametrize("ini", [False, True])
 def test_one_after_the_other(scripted, ini):
     scripted.write(GRID)
