@@ -261,7 +261,10 @@ class ProcessExecutor:
         elif self._settings.pack:
             wanted = max(sum(one.terms.cpu_count for one in job.orders) for job in batch.jobs)
             count = min(wanted, self._machine.counts.logical)
-            with self._leases.packed(batch.purpose, count, self._machine.cores_first) as cpus:
+            # Processes that are measured at once share the quota, and on more CPUs than it has they
+            # would take time from each other. So all of them are offered the same few.
+            offered = self._machine.cores_first[: max(count, self._machine.whole_cpus)]
+            with self._leases.packed(batch.purpose, count, offered) as cpus:
                 yield self._machine.restricted(cpus)
         else:
             with self._leases.exclusive(batch.purpose):

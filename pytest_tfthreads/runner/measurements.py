@@ -242,8 +242,9 @@ class Results:
             yield "fewer-cpus"
         if len({self._machine.node_of(cpu) for cpu in sent.cpus}) > 1:
             yield "numa"
+        at_once = min(granted * item_run.instances, len(self._machine.core_of))
         quota = self._machine.quota_cpus
-        if quota is not None and quota < granted:
+        if quota is not None and quota < at_once:
             yield "quota"
         if sent.start == "fresh":
             yield "fresh"

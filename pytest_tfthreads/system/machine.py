@@ -52,6 +52,12 @@ class Machine:
         physical = len({core for _, core in self.core_of})
         return CpuCounts(physical=min(physical, logical), logical=logical)
 
+    @property
+    def whole_cpus(self) -> int:
+        """How many threads may compute at once, all of them all the time: 2 at a quota of 2.5."""
+        cpus = len(self.core_of)
+        return cpus if self.quota_cpus is None else min(cpus, max(1, math.floor(self.quota_cpus)))
+
     def cpu_set(self, size: int, place: int) -> tuple[int, ...]:
         """`size` CPUs of different cores, in one NUMA node, as far as there are enough.
 

@@ -14,6 +14,7 @@ SUITE = """
 @pytest.mark.tf_threads(1, 1, instances=[1, 2])
 def test_it(benchmark): pass
 """
+EIGHT = tuple((cpu, str(cpu)) for cpu in range(8))  # CPUs, each with a core of its own
 
 
 def test_each_instance_has_an_order_and_what_is_its_own(scripted):
@@ -81,19 +82,57 @@ def test_processes_of_all_workers_have_numbers_of_their_own():
     assert [alone._number(place) for place in range(4)] == [1, 2, 3, 4]
 
 
-def test_where_runs_are_packed_the_cpus_of_all_instances_are_leased():
-    class Leases:
-        @contextlib.contextmanager
-        def packed(self, purpose, count, cpus):
-            yield cpus[:count]
+@pytest.mark.parametrize("quota", [None, 1.5])
+def test_instances_that_use_more_than_the_quota_together_are_flagged(scripted, monkeypatch, quota):
+    machine = Machine("x", EIGHT, quota)
+    monkeypatch.setattr(Machine, "read", lambda: machine)
+    scripted.write(SUITE)
+    scripted.run().assert_outcomes(passed=2)
+    flagged = {
+        one["name"]: "quota" in one["extra_info"]["tf_threads"]["flags"]
+        for one in scripted.saved["benchmarks"]
+    }
+    assert flagged == {
+        "test_it[intra1-inter1-x1]": False,
+        "test_it[intra1-inter1-x2]": quota is not None,
+    }
 
-    machine = Machine("x", tuple((cpu, str(cpu)) for cpu in range(8)), None)
-    processes = ProcessExecutor(None, SimpleNamespace(pack=True), machine, None, Leases(), None)
+
+class FreeLeases:
+    """Nobody else has CPUs; `offered` are those of the latest lease."""
+
+    @contextlib.contextmanager
+    def packed(self, purpose, count, cpus):
+        self.offered = cpus
+        yield cpus[:count]
+
+
+def packing(machine, leases):
+    return ProcessExecutor(None, SimpleNamespace(pack=True), machine, None, leases, None)
+
+
+def batch_of(cpus, *others):
+    """Jobs with so many CPUs for each process, and so many other instances."""
     order = SimpleNamespace(
-        terms=SimpleNamespace(cpu_count=2), call=SimpleNamespace(interactive=False)
+        terms=SimpleNamespace(cpu_count=cpus), call=SimpleNamespace(interactive=False)
     )
-    alone, team = (Job(order, None, None, None, others=(order,) * n) for n in (0, 2))
-    with processes._leased(Batch((alone, team), Ring(8), "a test", 1)) as leased:
+    jobs = tuple(Job(order, None, None, None, others=(order,) * n) for n in others)
+    return Batch(jobs, Ring(8), "a test", 1)
+
+
+def test_where_runs_are_packed_the_cpus_of_all_instances_are_leased():
+    processes = packing(Machine("x", EIGHT, None), FreeLeases())
+    with processes._leased(batch_of(2, 0, 2)) as leased:
         assert len(leased.core_of) == 6
         sets = leased.team_sets(3, 2, 0)
     assert len({cpu for cpus in sets for cpu in cpus}) == 6
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus", "offered"), [(None, 1, 8), (2, 1, 2), (2.5, 1, 2), (2.5, 3, 3), (0.5, 1, 1)]
+)
+def test_where_runs_are_packed_all_together_use_no_more_than_the_quota(quota, cpus, offered):
+    leases = FreeLeases()
+    with packing(Machine("x", EIGHT, quota), leases)._leased(batch_of(cpus, 0)) as leased:
+        assert len(leased.core_of) == cpus
+    assert leases.offered == tuple(range(offered))

@@ -29,6 +29,13 @@ def test_counts():
     assert machine(SMT, quota=64).counts == CpuCounts(physical=4, logical=8)
 
 
+@pytest.mark.parametrize(
+    ("quota", "cpus"), [(None, 8), (0.5, 1), (1, 1), (2.5, 2), (8, 8), (64, 8)]
+)
+def test_cpus_that_may_be_used_all_the_time(quota, cpus):
+    assert machine(SMT, quota).whole_cpus == cpus
+
+
 def test_cpu_sets_take_whole_cores_first():
     assert machine(SMT).cpu_set(4, 0) == (0, 1, 2, 3)
     assert machine(SMT).cpu_set(5, 0) == (0, 1, 2, 3, 4)
