@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tfthreads import __version__
 
-_PROBE = """
+# What an interpreter tells of itself, in Python; it has imported sys. A prefix alone does not make
+# it: several versions may have /usr, each with modules of its own.
+WHO = "[sys.prefix, sys.implementation.name, *sys.version_info[:2], getattr(sys, 'abiflags', '')]"
+_PROBE = f"""
 import importlib.util, json, sys
 here = [one for one in sys.path if one]
 try:
@@ -20,8 +24,8 @@ except Exception as error:
 else:
     problem = ""
 missing = [one for one in sys.argv[1:] if importlib.util.find_spec(one) is None]
-print(json.dumps({"path": here, "prefix": sys.prefix, "plugin": plugin, "problem": problem,
-    "python": list(sys.version_info[:3]), "missing": missing}))
+print(json.dumps({{"path": here, "who": {WHO}, "plugin": plugin, "problem": problem,
+    "python": list(sys.version_info[:3]), "missing": missing}}))
 """
 _PROBE_TIMEOUT_S = 60
 _NEEDED = ("pytest", "pytest_benchmark")
@@ -107,9 +111,17 @@ class Environment:
                 f"{python} lacks {', '.join(told['missing'])}, which both sides need: install it "
                 f"there ({python} -m pip install …)"
             )
-        if os.path.realpath(told["prefix"]) == os.path.realpath(sys.prefix):
+        if is_own(told["who"]):
             raise OwnEnvironmentError(f"{python} is the environment that runs these tests")
         return cls(python, tuple(told["path"]), version)
+
+
+def is_own(who: Sequence[object]) -> bool:
+    """Whether an interpreter that tells this (`WHO`) runs in the environment of this process."""
+    prefix, *version = who
+    own_version = [sys.implementation.name, *sys.version_info[:2], getattr(sys, "abiflags", "")]
+    is_own_prefix = os.path.realpath(str(prefix)) == os.path.realpath(sys.prefix)
+    return is_own_prefix and version == own_version
 
 
 def _why_unseen(path: str) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-_ASK = "import sys; channel.send((sys.prefix, list(sys.path)))"
+from pytest_tfthreads.engine.environment import WHO, is_own
+
+_ASK = f"import sys; channel.send(({WHO}, list(sys.path)))"
 _PATH = "_sys_path"  # of xdist.workermanage: the path that its local workers get
 
 
@@ -26,9 +28,9 @@ class ModulePaths:
         if not (gateway.spec.popen and gateway.spec.python):
             return
         channel = gateway.remote_exec(_ASK)
-        prefix, path = channel.receive()
+        who, path = channel.receive()
         channel.waitclose()
-        if prefix != sys.prefix:
+        if not is_own(who):
             # `python -c`, as which it was started, looks in its directory; `pytest` does not.
             self._of_gateway[gateway.id] = [one for one in path if one or "" in sys.path]
 

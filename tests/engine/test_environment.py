@@ -58,6 +58,23 @@ def test_itself():
         Environment.probe(sys.executable)
 
 
+def test_another_python_with_the_same_prefix(tmp_path):
+    """As /usr/bin/python3.11 beside /usr/bin/python3.12: this one only says that it is older."""
+    script, file = tmp_path / "older.py", tmp_path / "python"
+    file.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{script}' \"$@\"\n")
+    file.chmod(0o755)
+    script.write_text(
+        "import json, sys\n"
+        f"sys.path[:] = {sys.path!r}\n"
+        "_, _, probe, *sys.argv[1:] = sys.argv\n"
+        "import pytest_tfthreads\n"
+        "sys.version_info = (3, 9, 7)\n"
+        "exec(probe)\n"
+    )
+    assert Environment.probe(str(file)).version == "3.9.7"
+    assert Environment.other(str(file)).python == str(file)
+
+
 @pytest.mark.parametrize("script", ["exit 3", "echo no JSON", "echo '{}'", "true"])
 def test_what_is_no_python(tmp_path, script):
     file = tmp_path / "python"

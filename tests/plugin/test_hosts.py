@@ -305,23 +305,32 @@ def test_only_other_environments_keep_their_module_path(monkeypatch):
     monkeypatch.setattr(workermanage, "_sys_path", ["ours"])
     paths = ModulePaths()
 
-    def gateway(name, prefix, **spec):
-        channel = SimpleNamespace(receive=lambda: (prefix, ["", "theirs"]), waitclose=lambda: None)
-        known = {"popen": True, "python": "python4", **spec}
-        return SimpleNamespace(
-            id=name, spec=SimpleNamespace(**known), remote_exec=lambda _: channel
-        )
+    def gateway(name, python="python4", **differences):
+        """Of an interpreter that is in `differences` unlike this one."""
 
-    others = gateway("gw0", "/elsewhere")
-    same = gateway("gw1", sys.prefix)
-    plain = gateway("gw2", "/elsewhere", python=None)
-    for one in (others, same, plain):
+        def remote_exec(source):
+            with monkeypatch.context() as there:
+                there.setattr(sys, "path", ["", "theirs"])
+                for attribute, value in differences.items():
+                    there.setattr(sys, attribute, value)
+                sent = []
+                exec(source, {"channel": SimpleNamespace(send=sent.append)})
+            return SimpleNamespace(receive=sent.pop, waitclose=lambda: None)
+
+        spec = SimpleNamespace(popen=True, python=python)
+        return SimpleNamespace(id=name, spec=spec, remote_exec=remote_exec)
+
+    others = gateway("gw0", prefix="/elsewhere")
+    same = gateway("gw1")
+    plain = gateway("gw2", python=None, prefix="/elsewhere")
+    of_same_prefix = gateway("gw3", version_info=(3, 9, 7))
+    for one in (others, same, plain, of_same_prefix):
         paths.learn(one)
     found = []
-    for one in (others, same, others, plain):
+    for one in (others, same, others, plain, of_same_prefix):
         paths.prepare(one)
         found.append([path for path in workermanage._sys_path if path])
-    assert found == [["theirs"], ["ours"], ["theirs"], ["ours"]]
+    assert found == [["theirs"], ["ours"], ["theirs"], ["ours"], ["theirs"]]
 
 
 # -- by ssh ---------------------------------------------------------------------------------------
