@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from pytest_tfthreads.system import files
 
 _HELD = pytest.StashKey[str]()  # the prefix, which pytest-benchmark is not to see
 DUMP_OPTION = "--benchmark-cprofile-dump"
+# Options of a process that is not to write any: both sides of a duet would write one path, and
+# whose profile it is would be left to chance.
+WITHOUT_DUMP: Mapping[str, Any] = {"benchmark_cprofile_dump": []}
 ANOTHER_FILE = "mend that, or name another file"
 
 

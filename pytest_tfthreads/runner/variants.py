@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 
+from pytest_tfthreads.benchmark_bridge.cprofile_dump import WITHOUT_DUMP
 from pytest_tfthreads.engine.environment import Environment
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.engine.order import ItemToRun, PytestCall
@@ -160,6 +161,7 @@ class AtRevision:
             argv=tuple(map(self._moved, here.argv)),
             invocation_dir=self.home.cwd,
             sys_path=self._path(here.sys_path),
+            options={**here.options, **WITHOUT_DUMP},
             roots=(str(self._checkout.top), str(self._checkout.root)),
         )
 
@@ -251,7 +253,11 @@ class InEnvironment(_OfCurrentTree):
         self.notes = tuple(self._shadowed(here.sys_path))
 
     def call(self, here: PytestCall) -> PytestCall:
-        return replace(here, sys_path=self._path(here.sys_path))
+        return replace(
+            here,
+            sys_path=self._path(here.sys_path),
+            options={**here.options, **WITHOUT_DUMP},
+        )
 
     def close(self) -> None:
         """There is nothing of it to leave."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import venv
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ import pytest
 from git_projects import git, product
 from pytest_tfthreads.engine.environment import Environment
 from pytest_tfthreads.engine.interpreter import Home
+from pytest_tfthreads.engine.order import PytestCall
 from pytest_tfthreads.runner.variants import InEnvironment
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
+HAS_DUMPS = tuple(map(int, version("pytest-benchmark").split(".")[:1])) >= (5,)
 # Their CPU time is next to nothing: nothing is made of it.
 QUICK_MS, SLOW_MS = 10, 40
 TEST = """
@@ -201,6 +204,41 @@ def test_what_cannot_run_on_the_old_code_has_no_baseline(project):
     assert project.run("--tf-threads-duet=v1.0") == 0
     assert project.verdicts == {"test_work": "no-baseline"}
     assert "No module named 'extra'" in project.told
+
+
+NOTES_DUMPS = """
+import marshal
+
+kept = marshal.dumps
+
+def noted(*args):
+    with open({log!r}, "a") as file:
+        print({side!r}, file=file)
+    return kept(*args)
+
+marshal.dumps = noted
+"""
+
+
+@pytest.mark.skipif(not HAS_DUMPS, reason="pytest-benchmark 4 has no --benchmark-cprofile-dump")
+def test_profiles_in_files_are_those_of_the_current_side(project):
+    log, profile = project.temporary / "log", project.temporary / "profile"
+    for side in ("then", "now"):
+        code = NOTES_DUMPS.format(log=str(log), side=side) + product(QUICK_MS)
+        project.write("src/product.py", code)
+        project.commit(side)
+    options = ("--benchmark-cprofile=tottime", f"--benchmark-cprofile-dump={profile}")
+    assert project.run("--tf-threads-duet=HEAD~1", *options) == 0
+    assert set(log.read_text().split()) == {"now"}
+    assert len(list(project.temporary.glob("profile-test_work*.prof"))) == 1
+
+
+def test_profiles_in_files_are_those_of_this_environment():
+    environment = Environment("/other/python", (), "3.12.0")
+    there = InEnvironment(environment, Home(sys.executable, "/", ()))
+    options = {"verbose": 1, "benchmark_cprofile_dump": ["profile"]}
+    call = there.call(PytestCall((), (), "/", (), options=options))
+    assert call.options == {"verbose": 1, "benchmark_cprofile_dump": []}
 
 
 def test_tests_that_measure_nothing_run_once(project):
