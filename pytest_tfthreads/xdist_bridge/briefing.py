@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pytest_tfthreads import __version__
+
 _INPUT = "tf_threads"  # our place in what pytest-xdist hands its workers
 
 # What workers tell:
@@ -26,11 +28,13 @@ _BRIEFING = pytest.StashKey["Briefing"]()
 class Briefing:
     """Of one worker; it travels as pytest-xdist's workerinput does, in builtin types.
 
-    `seed` is that of the run. `whole_groups`: all configurations of a test come to this worker,
-    if one does. `copies`: so many workers run each test. `baseline` is what `judges_by` was told,
-    and `None` where this run compares nothing. `channel` leads to the controller.
+    `version` is that of the controller's plugin, `seed` that of the run. `whole_groups`: all
+    configurations of a test come to this worker, if one does. `copies`: so many workers run each
+    test. `baseline` is what the gate was told, and `None` where this run compares nothing.
+    `channel` leads to the controller.
     """
 
+    version: str
     seed: int
     whole_groups: bool
     copies: int
@@ -67,5 +71,20 @@ def read_briefing(config: pytest.Config) -> Briefing | None:
         told = getattr(config, "workerinput", {}).pop(_INPUT, None)
         if told is None:
             return None
-        config.stash[_BRIEFING] = Briefing(**told)
+        config.stash[_BRIEFING] = _understood(told)
     return config.stash[_BRIEFING]
+
+
+def _understood(told: Mapping[str, Any]) -> Briefing:
+    """What a worker can believe of what it was told.
+
+    Another version may have other fields, or mean something else by them. Of that only the channel
+    is taken: its controller refuses this worker before any marked test is run, and has to hear of
+    the worker's version and of the marked test.
+    """
+    version = told.get("version", "")
+    if version == __version__:
+        return Briefing(**told)
+    return Briefing(
+        version, seed=0, whole_groups=False, copies=1, baseline=None, channel=told["channel"]
+    )

@@ -108,6 +108,7 @@ class Distribution:
         own = (self, self._config.pluginmanager.get_plugin(_SESSION))
         self.copies = node.workerinput["workercount"] if self._is_each() else 1
         Briefing(
+            version=__version__,
             seed=self._seed,
             whole_groups=all(one.plugin in own for one in deciding),
             copies=self.copies,
@@ -148,7 +149,11 @@ class Distribution:
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         # Else pytest-xdist would start another one, which could do it no better.
-        if reason := self._refused.get(node.gateway.id):
+        reason = self._refused.get(node.gateway.id)
+        if reason or self._saw_marked:
+            # What another version stumbles over tells less than that it is another.
+            self._refuse_other_version(node)
+        if reason:
             raise pytest.UsageError(f"{_title(node)}: {reason}")
         if "unrecognized arguments" in str(error) and "--tf-threads" in str(error):
             raise pytest.UsageError(_without_plugin(node))
@@ -189,14 +194,18 @@ class Distribution:
     def _refuse_unfit(self) -> None:
         """Raises `pytest.UsageError` if a worker cannot measure the marked tests."""
         for worker, node in self._collected.items():
-            version = self._versions.get(worker)
-            if version is None:
+            if worker not in self._versions:
                 raise pytest.UsageError(_without_plugin(node))
-            if version != __version__:
-                raise pytest.UsageError(
-                    f"{_title(node)} has pytest-tfthreads {version}, and this run has "
-                    f"{__version__}: install the same version there"
-                )
+            self._refuse_other_version(node)
+
+    def _refuse_other_version(self, node: Any) -> None:
+        """Raises `pytest.UsageError` if the worker is known to have another one."""
+        version = self._versions.get(node.gateway.id, __version__)
+        if version != __version__:
+            raise pytest.UsageError(
+                f"{_title(node)} has pytest-tfthreads {version}, and this run has "
+                f"{__version__}: install the same version there"
+            )
 
 
 def show(config: pytest.Config, line: str) -> None:

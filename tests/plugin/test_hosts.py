@@ -291,6 +291,55 @@ def test_a_worker_with_another_version_is_refused_where_tests_are_marked(version
         run.collect(1)
 
 
+OTHER_VERSION = """
+    import os
+    import pytest_tfthreads
+
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest_tfthreads.__version__ = "0.0.1"
+    else:
+        from pytest_tfthreads.xdist_bridge.briefing import Briefing
+
+        def send_to(self, node):
+            own = dict(vars(self))
+            del own["seed"]
+            node.workerinput["tf_threads"] = own | {"baseline": 3, "another field": 4}
+
+        Briefing.send_to = send_to
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("--benchmark-compare",), ("--benchmark-only",)])
+def test_a_worker_with_another_version_is_refused_whatever_it_is_told(suite, args):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        def test_it(benchmark):
+            open("ran", "w")
+            benchmark(int)
+        """,
+        version=OTHER_VERSION,
+    )
+    result = suite.run("-p", "version", "-n1", NO_RESTART, *args, subprocess=True)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    told = " ".join((result.stdout.str() + result.stderr.str()).split())
+    assert f"has pytest-tfthreads 0.0.1, and this run has {__version__}: install" in told
+    assert not (suite.path / "ran").exists()
+
+
+def test_a_worker_with_another_version_runs_tests_that_are_not_marked(suite):
+    suite.write("def test_it(): pass", version=OTHER_VERSION)
+    suite.run("-p", "version", "-n1", NO_RESTART, subprocess=True).assert_outcomes(passed=1)
+
+
+def test_what_another_version_stumbles_over_is_not_what_is_told():
+    run = Run()
+    run.workers[0].tell(briefing.VERSION, "0.0.1")
+    run.workers[0].tell(briefing.REFUSED, "no such baseline")
+    with pytest.raises(pytest.UsageError, match=r"gw0 .* has pytest-tfthreads 0\.0\.1, and"):
+        run.controller.pytest_testnodedown(run.nodes[0], None)
+
+
 def test_what_a_worker_cannot_do_is_told():
     run = Run()
     run.controller.pytest_testnodedown(run.nodes[0], "it crashed")
