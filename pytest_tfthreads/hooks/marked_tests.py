@@ -25,6 +25,7 @@ from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
 from pytest_tfthreads.pytest_bridge.collection import case_of
+from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
@@ -313,9 +314,7 @@ class MarkedTests:
         """How many processes each item takes, if nothing is suspicious."""
         settings = self._settings
         ours = [item for item in items if case_of(item) is not None and not _runs_here(item)]
-        whole = roles.gets_whole_groups(self._config) and not self._config.getoption(
-            "usepdb", False
-        )
+        whole = roles.gets_whole_groups(self._config) and not is_interactive(self._config)
         aliases = self.isolation().aliases(ours) if whole and ours else set()
         traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
         processes = {}
@@ -361,7 +360,7 @@ class MarkedTests:
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""
         config = self._config
-        if self._abreast is not None or config.getoption("usepdb", False):
+        if self._abreast is not None or is_interactive(config):
             return [item]
         if not roles.gets_whole_groups(config):  # the others may be run elsewhere
             return [item]

@@ -18,6 +18,7 @@ from pytest_tfthreads.hooks.html_report import HtmlReport
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.run_results import RunResults
 from pytest_tfthreads.pytest_bridge import outcomes
+from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 from pytest_tfthreads.pytest_bridge.gate import is_asked_for
 from pytest_tfthreads.pytest_bridge.options import REGRESSED, Settings
 from pytest_tfthreads.report.annotations import SourcePlace
@@ -307,7 +308,7 @@ class SessionResults:
         wanted = self._settings.profile
         if wanted is None or not self._run_results.has_measurements:
             return []
-        if self._config.getoption("usepdb", False) or self._config.getoption("trace", False):
+        if is_interactive(self._config):
             return ["--tf-threads-profile: no traces are taken with --pdb or --trace"]
         if wanted.only_regressed and not is_asked_for(self._config, self._settings):
             return [

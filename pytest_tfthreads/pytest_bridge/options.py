@@ -18,6 +18,7 @@ import pytest
 from pytest_tfthreads.names import MARKER
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.pytest_bridge import ini_values
+from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 
 if TYPE_CHECKING:
     from pytest_tfthreads.core.gate.verdict import Policy
@@ -489,9 +490,7 @@ def _profile(config: pytest.Config) -> ProfileWish | None:
 
 def _abreast(config: pytest.Config) -> int | None:
     descriptor: int | None = config.getoption(_ABREAST, None)
-    if descriptor is not None and (
-        config.getoption("usepdb", False) or config.getoption("trace", False)
-    ):
+    if descriptor is not None and is_interactive(config):
         raise pytest.UsageError(
             "a command measures here, and a debugger (--pdb, --trace) would stop it: leave that out"
         )

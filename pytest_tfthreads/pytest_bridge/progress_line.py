@@ -16,6 +16,7 @@ from _pytest._io import TerminalWriter
 from _pytest.terminal import TerminalReporter
 
 from pytest_tfthreads.core.eta import Pace, left_s
+from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 from pytest_tfthreads.report.live import Doing, fitted, line
 
 LIVE_EVERY_S = 1.0
@@ -181,8 +182,7 @@ class ProgressLine:
             return None
         is_shared = (
             config.getoption("capture", "no") == "no"
-            or config.getoption("usepdb", False)
-            or config.getoption("trace", False)
+            or is_interactive(config)
             or _has_live_logs(config)
         )
         return None if is_shared else reporter

@@ -17,7 +17,7 @@ from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, Terms
 from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.attempts import Attempts
-from pytest_tfthreads.pytest_bridge.command_line import with_options
+from pytest_tfthreads.pytest_bridge.command_line import is_interactive, with_options
 from pytest_tfthreads.pytest_bridge.coverage_data import options_of_run
 from pytest_tfthreads.pytest_bridge.options import Settings
 from pytest_tfthreads.pytest_bridge.settled_options import settled_options
@@ -178,11 +178,6 @@ def _call_here(config: pytest.Config, settings: Settings, preload: Preload | Non
 def _may_be_in_a_duet(config: pytest.Config, settings: Settings) -> bool:
     may_be_open = settings.duet_if_open and comparing.compares(config)
     return settings.duet is not None or settings.abreast is not None or may_be_open
-
-
-def is_interactive(config: pytest.Config) -> bool:
-    """Whether tests have the terminal to themselves, for a debugger."""
-    return bool(config.getoption("usepdb", False) or config.getoption("trace", False))
 
 
 @contextlib.contextmanager

@@ -46,6 +46,13 @@ def test_large_groups_are_divided_and_share_one_by_one(scripted):
     assert sorted(len(one) for one in rings.values()) == [1] * 7
 
 
+@pytest.mark.parametrize("option", ["--pdb", "--trace"])
+def test_with_a_debugger_configurations_are_measured_one_by_one(scripted, option):
+    scripted.write(FOUR)
+    scripted.run(option).assert_outcomes(passed=4)
+    assert scripted.executor.rings == [["1x1"], ["2x1"], ["3x1"], ["4x1"]]
+
+
 def test_processes_get_more_options_before_the_end_of_the_users_own(scripted):
     scripted.write(GRID)
     scripted.run("--tf-threads-search", "--tf-threads=1x1,2x1", "--", "test_it.py")
