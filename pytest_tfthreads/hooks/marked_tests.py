@@ -25,9 +25,8 @@ from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.pytest_bridge import collection, outcomes
 from pytest_tfthreads.pytest_bridge.attempts import Attempt, Attempts
 from pytest_tfthreads.pytest_bridge.collection import case_of
-from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 from pytest_tfthreads.pytest_bridge.gate import Gate, is_asked_for
-from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.options import Settings, is_interactive
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt

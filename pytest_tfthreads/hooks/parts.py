@@ -12,9 +12,8 @@ from pytest_tfthreads.hooks.marked_tests import MarkedTests
 from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.hooks.snapshots import ReceivedSnapshots
 from pytest_tfthreads.names import COVERAGE_PLUGIN, MARKED_TESTS_PLUGIN, SNAPSHOTS_PLUGIN, SYRUPY
-from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 from pytest_tfthreads.pytest_bridge.coverage_data import ReceivedCoverage
-from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.options import Settings, is_interactive
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.executor import Executor, ProcessExecutor
 from pytest_tfthreads.system.leases.leases import Leases

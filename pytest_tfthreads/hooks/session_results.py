@@ -18,9 +18,8 @@ from pytest_tfthreads.hooks.html_report import HtmlReport
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.run_results import RunResults
 from pytest_tfthreads.pytest_bridge import outcomes
-from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 from pytest_tfthreads.pytest_bridge.gate import is_asked_for
-from pytest_tfthreads.pytest_bridge.options import REGRESSED, Settings
+from pytest_tfthreads.pytest_bridge.options import REGRESSED, Settings, is_interactive
 from pytest_tfthreads.report.annotations import SourcePlace
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.runner.measurements import MeasuredTest

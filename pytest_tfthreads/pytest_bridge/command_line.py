@@ -1,10 +1,8 @@
-"""What pytest's command line says, and where more can be said on it."""
+"""Where more options can be said on a command line of pytest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
-import pytest
 
 _END_OF_OPTIONS = "--"  # what follows is read as files, whatever it looks like
 
@@ -15,8 +13,3 @@ def with_options(arguments: Sequence[str], options: Iterable[str]) -> tuple[str,
     if _END_OF_OPTIONS in arguments:
         place = arguments.index(_END_OF_OPTIONS)
     return (*arguments[:place], *options, *arguments[place:])
-
-
-def is_interactive(config: pytest.Config) -> bool:
-    """Whether tests have the terminal to themselves, for a debugger."""
-    return bool(config.getoption("usepdb", False) or config.getoption("trace", False))

@@ -18,7 +18,6 @@ import pytest
 from pytest_tfthreads.names import MARKER
 from pytest_tfthreads.platforms import can_measure
 from pytest_tfthreads.pytest_bridge import ini_values
-from pytest_tfthreads.pytest_bridge.command_line import is_interactive
 
 if TYPE_CHECKING:
     from pytest_tfthreads.core.gate.verdict import Policy
@@ -310,6 +309,11 @@ def add_options(parser: pytest.Parser) -> None:
 def is_for_command(config: pytest.Config) -> bool:
     """Whether a command has started this run of pytest, and asks what is measured."""
     return config.getoption(_ABREAST, None) is not None
+
+
+def is_interactive(config: pytest.Config) -> bool:
+    """Whether tests have the terminal to themselves, for a debugger."""
+    return bool(config.getoption("usepdb", False) or config.getoption("trace", False))
 
 
 def read_settings(config: pytest.Config) -> Settings:

@@ -16,7 +16,7 @@ from _pytest._io import TerminalWriter
 from _pytest.terminal import TerminalReporter
 
 from pytest_tfthreads.core.eta import Pace, left_s
-from pytest_tfthreads.pytest_bridge.command_line import is_interactive
+from pytest_tfthreads.pytest_bridge.options import is_interactive
 from pytest_tfthreads.report.live import Doing, fitted, line
 
 LIVE_EVERY_S = 1.0

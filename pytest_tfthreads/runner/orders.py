@@ -17,9 +17,9 @@ from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, Terms
 from pytest_tfthreads.engine.preload import Preload
 from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.pytest_bridge.attempts import Attempts
-from pytest_tfthreads.pytest_bridge.command_line import is_interactive, with_options
+from pytest_tfthreads.pytest_bridge.command_line import with_options
 from pytest_tfthreads.pytest_bridge.coverage_data import options_of_run
-from pytest_tfthreads.pytest_bridge.options import Settings
+from pytest_tfthreads.pytest_bridge.options import Settings, is_interactive
 from pytest_tfthreads.pytest_bridge.settled_options import settled_options
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.variants import Variant
