@@ -10,9 +10,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from pytest_tfthreads.engine.environment import WHO, is_own
-
-_ASK = f"import sys; channel.send(({WHO}, list(sys.path)))"
 _PATH = "_sys_path"  # of xdist.workermanage: the path that its local workers get
 
 
@@ -27,7 +24,10 @@ class ModulePaths:
         """Ask one that has just started, before anything is added to its path."""
         if not (gateway.spec.popen and gateway.spec.python):
             return
-        channel = gateway.remote_exec(_ASK)
+        # Imported where another Python is named: suites without marked tests get no module more.
+        from pytest_tfthreads.engine.environment import WHO, is_own
+
+        channel = gateway.remote_exec(f"import sys; channel.send(({WHO}, list(sys.path)))")
         who, path = channel.receive()
         channel.waitclose()
         if not is_own(who):
