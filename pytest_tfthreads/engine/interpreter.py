@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pytest_tfthreads.engine.protocol import (
     GarbledMessageError,
     MessageKind,
 )
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _BOOT = (
     "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
@@ -36,6 +36,8 @@ _BOOT = (
 PRELOAD_TIMEOUT_S = 300
 _GRACE_S = 10
 _MOMENT_S = 1.0
+_SHORTEST_NAP_S = 0.0005
+_LONGEST_NAP_S = 0.05
 
 # The environment's own value wins, but for the GPUs: this tool measures CPUs.
 _DEFAULT_ENV = {
@@ -176,10 +178,10 @@ class Interpreter:
         """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
         if self._ready:
             return
-        deadline_s = time.monotonic() + self._timeout_s
+        deadline_s = ORIGINALS.monotonic() + self._timeout_s
         try:
             while (message := self._read_for_a_moment()) is None:
-                if time.monotonic() > deadline_s:
+                if ORIGINALS.monotonic() > deadline_s:
                     raise TimeoutError
                 self._have_guard_go_on()
         finally:
@@ -247,10 +249,10 @@ class Interpreter:
 
     def read_until(self, done: Callable[[], bool], seconds: float) -> None:
         """Wait for such news; `ConnectionClosedError` if it does not come, for it never will."""
-        deadline_s = time.monotonic() + seconds
+        deadline_s = ORIGINALS.monotonic() + seconds
         try:
             while not done():
-                self.connection.sock.settimeout(max(0.001, deadline_s - time.monotonic()))
+                self.connection.sock.settimeout(max(0.001, deadline_s - ORIGINALS.monotonic()))
                 self.read()
         except TimeoutError as error:
             raise ConnectionClosedError from error
@@ -304,12 +306,22 @@ class Interpreter:
                 # As if it had been waited for, or Python would warn of a child that still runs.
                 self._process.returncode = 0
         elif self._process is not None:
-            try:
-                self._process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            _wait_for_end(self._process)
         self._log.close()
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it has ended; it is killed if that takes too long."""
+    # Not by Popen.wait: that asks a clock which tests may have stopped.
+    deadline_s = ORIGINALS.monotonic() + _GRACE_S
+    nap_s = _SHORTEST_NAP_S
+    while process.poll() is None:
+        if ORIGINALS.monotonic() > deadline_s:
+            process.kill()
+            process.wait()
+            return
+        ORIGINALS.sleep(nap_s)
+        nap_s = min(2 * nap_s, _LONGEST_NAP_S)
 
 
 def _environment(env: Env) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,7 @@ from pytest_tfthreads.engine.order import Order, SentOrder, Start
 from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.engine.reply import NOT_COLLECTED, Reply
 from pytest_tfthreads.system.machine import oom_kills
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _GRACE_S = 10  # for a process that has answered to end, or a killed one to be reaped
 _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying process does too
@@ -77,7 +77,7 @@ class MeasuringProcess:
             self.result = found
             return None
         start: Start = "fork" if found.forkable else "fresh"
-        sent = SentOrder(self._order, start, cpus, ordered_at_s=time.monotonic())
+        sent = SentOrder(self._order, start, cpus, ordered_at_s=ORIGINALS.monotonic())
         try:
             self._process = _Connected(found, sent, self._terminal)
         except ConnectionClosedError:
@@ -193,7 +193,7 @@ class _Connected:
         self._log = unlinked_file()
         self._pid: int | None = None
         self._is_stopped = False
-        self._run_began_s = time.monotonic()
+        self._run_began_s = ORIGINALS.monotonic()
         self._rests_since_s: float | None = None
         self._ran_s = 0.0
         self._end: tuple[int, int] | None = None  # exit code, peak memory in bytes
@@ -220,15 +220,15 @@ class _Connected:
 
     def stopped(self) -> None:
         self._is_stopped = True
-        self._rests_since_s = time.monotonic()
+        self._rests_since_s = ORIGINALS.monotonic()
 
     def stuck(self, why: str) -> None:
         self._stuck = why
-        self._rests_since_s = time.monotonic()
+        self._rests_since_s = ORIGINALS.monotonic()
 
     def ended(self, code: int, max_rss_bytes: int) -> None:
         self._end = (code, max_rss_bytes)
-        self._rests_since_s = time.monotonic()
+        self._rests_since_s = ORIGINALS.monotonic()
 
     # -- turns --------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class _Connected:
 
         Raises `ConnectionClosedError` if the interpreter dies.
         """
-        now_s = time.monotonic()
+        now_s = ORIGINALS.monotonic()
         deadline_s, next_s, pause_s = now_s + timeout_s, now_s, _FIRST_PAUSE_S
         while self._end is None and now_s < deadline_s:
             if now_s >= next_s:
@@ -271,12 +271,12 @@ class _Connected:
             self._until(max(0.0, min(next_s, deadline_s) - now_s), lambda: self._is_stopped)
             if self._is_stopped:
                 next_s = now_s
-            now_s = time.monotonic()
+            now_s = ORIGINALS.monotonic()
         return self._end is not None
 
     def go_on(self, cpus: Cpus) -> None:
         """Let it run again, on these CPUs."""
-        self._run_began_s = time.monotonic()
+        self._run_began_s = ORIGINALS.monotonic()
         if self._end is not None or self._pid is None:
             return
         moved = {} if cpus == self._cpus else {"cpus": cpus}
@@ -289,7 +289,7 @@ class _Connected:
     @property
     def run_s(self) -> float:
         """Seconds of its latest run, which may still go on."""
-        until_s = time.monotonic() if self._rests_since_s is None else self._rests_since_s
+        until_s = ORIGINALS.monotonic() if self._rests_since_s is None else self._rests_since_s
         return max(0.0, until_s - self._run_began_s)
 
     @property
@@ -383,9 +383,9 @@ class _Connected:
             return
         before = os.fstat(self._log.fileno()).st_size
         self.interpreter.tell("stacks", self._pid)
-        deadline_s = time.monotonic() + _STACKS_S
+        deadline_s = ORIGINALS.monotonic() + _STACKS_S
         written = before
-        while time.monotonic() < deadline_s:
+        while ORIGINALS.monotonic() < deadline_s:
             self._until(0.1, lambda: False)
             now = os.fstat(self._log.fileno()).st_size
             if before < now == written:  # it came, and nothing more is coming
@@ -433,7 +433,7 @@ def _listen(
     if any(process.interpreter.is_dead for process in processes):
         raise ConnectionClosedError
     longest_s = _LONGEST_WAIT_S if pulse is None else _PULSE_S
-    deadline_s = None if seconds is None else time.monotonic() + seconds
+    deadline_s = None if seconds is None else ORIGINALS.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for interpreter in dict.fromkeys(process.interpreter for process in processes):
             selector.register(interpreter.connection, selectors.EVENT_READ, interpreter)
@@ -441,7 +441,7 @@ def _listen(
             if process.answers.is_open:
                 selector.register(process.answers.connection, selectors.EVENT_READ, process.answers)
         while not done():
-            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            left_s = None if deadline_s is None else deadline_s - ORIGINALS.monotonic()
             if left_s is not None and left_s <= 0:
                 return
             for key, _ in selector.select(longest_s if left_s is None else min(left_s, longest_s)):

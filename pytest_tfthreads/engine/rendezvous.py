@@ -14,13 +14,13 @@ import os
 import re
 import resource
 import socket
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pytest_tfthreads.system import linux
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 # Each connection by ssh has these, and a control group, of its own; that makes no difference.
@@ -56,8 +56,8 @@ def meet(name: str, start: Callable[[socket.socket], None]) -> socket.socket | N
     A process that finds the name free takes it and starts the interpreter with it. Processes that
     come while the interpreter still imports wait in its line.
     """
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline_s:
+    deadline_s = ORIGINALS.monotonic() + _PATIENCE_S
+    while ORIGINALS.monotonic() < deadline_s:
         with socket.socket(socket.AF_UNIX) as listener:
             try:
                 listener.bind(name)
@@ -72,7 +72,7 @@ def meet(name: str, start: Callable[[socket.socket], None]) -> socket.socket | N
             ours.connect(name)
         except OSError:  # the name was taken a moment ago, or given up
             ours.close()
-            time.sleep(_NAP_S)
+            ORIGINALS.sleep(_NAP_S)
             continue
         if is_own(ours):
             return ours

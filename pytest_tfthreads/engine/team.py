@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from pytest_tfthreads.engine.interleaving import Cpus, CpuSets
 from pytest_tfthreads.engine.measuring_process import Launched, MeasuringProcess, wait_for_all
 from pytest_tfthreads.engine.reply import FINISHED
 from pytest_tfthreads.system import memory
+from pytest_tfthreads.system.originals import ORIGINALS
 
 # Reading a process's memory takes some milliseconds.
 _MEMORY_EVERY_S = 1.0
@@ -143,7 +143,7 @@ class Team:
 
     def _read_memory(self) -> None:
         """While all stand still, now and then."""
-        if time.monotonic() < self._next_reading_s:
+        if ORIGINALS.monotonic() < self._next_reading_s:
             return
         taken = [
             None if process.pid is None else self._readings.taken(process.pid)
@@ -152,7 +152,7 @@ class Team:
         known = [one for one in taken if one is not None]
         if len(known) == len(taken):
             self._max_pss_bytes = max(self._max_pss_bytes or 0, sum(known))
-        self._next_reading_s = time.monotonic() + _MEMORY_EVERY_S
+        self._next_reading_s = ORIGINALS.monotonic() + _MEMORY_EVERY_S
 
     # -- its end ------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -14,6 +13,7 @@ from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.lease_directory import HOW_TO_CHOOSE
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.system.leases.notes import Holder
+from pytest_tfthreads.system.originals import ORIGINALS
 from pytest_tfthreads.xdist_bridge.briefing import UNLEASED, WAITING, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution, show
 
@@ -111,6 +111,6 @@ def _measures_beside(holder: Holder) -> bool:
 
     Workers measure one after the other, so each waits for the others all the time.
     """
-    if time.time() - holder.since_s > _LONG_S:
+    if ORIGINALS.time() - holder.since_s > _LONG_S:
         return False
     return linux.parent_of(holder.pid) == os.getppid()

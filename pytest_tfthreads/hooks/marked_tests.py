@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -48,6 +47,7 @@ from pytest_tfthreads.runner.on_demand import BaselinesOnDemand
 from pytest_tfthreads.runner.payload import Attached, PreloadedVariant, attach
 from pytest_tfthreads.runner.variants import OpenVariant
 from pytest_tfthreads.system.machine import Machine
+from pytest_tfthreads.system.originals import ORIGINALS
 from pytest_tfthreads.xdist_bridge import roles
 from pytest_tfthreads.xdist_bridge.briefing import MEASURES, read_briefing
 from pytest_tfthreads.xdist_bridge.distribution import Distribution
@@ -378,7 +378,7 @@ class MarkedTests:
         """What became of the item, which is measured now if it was not with others before."""
         mistake = collection.mistake_of(item)
         if mistake is not None:
-            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, time.time()))
+            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, ORIGINALS.time()))
         if item.nodeid not in self._runs:
             self._runs |= self.isolation().run(self._group(item), self._gate, nextitem)
         run = self._runs.pop(item.nodeid)

@@ -16,7 +16,6 @@ import re
 import select
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import Any, TextIO
 from pytest_tfthreads.core.decode import decode, encode
 from pytest_tfthreads.engine.preload import Preload, Preloaded
 from pytest_tfthreads.system import linux
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _BEGUN, _PASSED, _REFUSED = "begun", "passed", "refused"  # what the fork tells
 _CHUNK_BYTES = 1 << 16
@@ -164,10 +164,10 @@ def _try_out(names: Sequence[str], keep_out: Sequence[str]) -> TrialImport:
 
 def _read_all(fd: int) -> tuple[str, bool]:
     """What comes until the other end is closed, and whether that took too long."""
-    deadline_s = time.monotonic() + _TRIAL_TIMEOUT_S
+    deadline_s = ORIGINALS.monotonic() + _TRIAL_TIMEOUT_S
     chunks: list[bytes] = []
     with os.fdopen(fd, "rb", buffering=0) as file:
-        while (left_s := deadline_s - time.monotonic()) > 0:
+        while (left_s := deadline_s - ORIGINALS.monotonic()) > 0:
             if select.select([file], [], [], left_s)[0]:
                 chunk = file.read(_CHUNK_BYTES)
                 if not chunk:

@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -279,8 +278,8 @@ class Profiler:
 
     def _write_events(self) -> None:
         """TensorBoard looks for traces only beside a file of events, though there be none."""
-        name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.profile-empty"
-        version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
+        name = f"events.out.tfevents.{ORIGINALS.time():.0f}.{platform.node()}.profile-empty"
+        version = tf.compat.v1.Event(wall_time=ORIGINALS.time(), file_version="brain.Event:2")
         with tf.io.TFRecordWriter(os.path.join(self._directory, name)) as writer:
             writer.write(version.SerializeToString())
 

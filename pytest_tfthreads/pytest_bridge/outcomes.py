@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import textwrap
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from _pytest import reports as pytest_reports
 from _pytest.skipping import evaluate_xfail_marks
 
 from pytest_tfthreads.engine.reply import RecordedWarning
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
 _LINE_LENGTH = 400
@@ -69,7 +69,7 @@ def failed(
 
     def report(when: Literal["setup", "call", "teardown"]) -> pytest.TestReport:
         is_call = when == "call"
-        ended_s = time.time()
+        ended_s = ORIGINALS.time()
         return pytest.TestReport(
             nodeid=item.nodeid,
             location=item.location,
@@ -120,7 +120,7 @@ def hint_for(error: str) -> str:
 
 def skipped(item: pytest.Item, reason: str) -> list[pytest.TestReport]:
     """Reports of a test that was not run."""
-    now_s = time.time()
+    now_s = ORIGINALS.time()
     path, line, _ = item.location
     return [
         pytest.TestReport(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
@@ -18,6 +17,7 @@ from _pytest.terminal import TerminalReporter
 from pytest_tfthreads.core.eta import Pace, left_s
 from pytest_tfthreads.pytest_bridge.options import is_interactive
 from pytest_tfthreads.report.live import Doing, fitted, line
+from pytest_tfthreads.system.originals import ORIGINALS
 
 LIVE_EVERY_S = 1.0
 HEARTBEAT_EVERY_S = 60.0
@@ -69,7 +69,7 @@ class ProgressLine:
         self._test = title
         every_s = self._every_s()
         if self._next_s is None or every_s == LIVE_EVERY_S:
-            self._next_s = time.monotonic() + every_s
+            self._next_s = ORIGINALS.monotonic() + every_s
         try:
             yield
         finally:
@@ -88,12 +88,12 @@ class ProgressLine:
         """
         self._pass = number
         self._running = processes
-        self._running_since_s = time.monotonic()
+        self._running_since_s = ORIGINALS.monotonic()
         try:
             self.tick()
             yield
         finally:
-            seconds = time.monotonic() - self._running_since_s
+            seconds = ORIGINALS.monotonic() - self._running_since_s
             self._running = 0
             if self._processes is not None:
                 self._processes = max(0, self._processes - processes)
@@ -110,7 +110,7 @@ class ProgressLine:
         self._phase = text
         try:
             if at_once and self._every_s() == LIVE_EVERY_S:
-                self._next_s = time.monotonic()
+                self._next_s = ORIGINALS.monotonic()
             self.tick()
             yield
         finally:
@@ -118,7 +118,7 @@ class ProgressLine:
 
     def tick(self) -> None:
         """It may be time to tell; nobody is being measured at this moment."""
-        now_s = time.monotonic()
+        now_s = ORIGINALS.monotonic()
         if self._next_s is None or now_s < self._next_s:
             return
         reporter = self._reporter()

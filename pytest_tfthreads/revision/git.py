@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _TIMEOUT_S = 900  # a checkout may fetch large files
 _NO_TIMES = 6
@@ -142,7 +143,7 @@ def ask_worktree(
         in_the_way = "worktrees/" in answer.words or ".lock" in answer.words
         if not (in_the_way and time_left):
             break
-        time.sleep(pause_s)
+        ORIGINALS.sleep(pause_s)
         pause_s *= 2
     raise RevisionError(f"`git worktree {arguments[0]}` failed in {directory}: {answer.words}")
 

@@ -7,7 +7,6 @@ be tried. An `Executor` is given to `Isolation` from outside; tests give one tha
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +27,7 @@ from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.runner.orders import terminal
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.system.machine import Machine
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class ProcessExecutor:
 
     def run(self, batch: Batch) -> BatchResult:
         """The machine, or where runs are packed the CPUs that they need, is theirs alone."""
-        begun_s = time.time()
+        begun_s = ORIGINALS.time()
         try:
             self._launcher.settle((job.home, job.env) for job in batch.jobs)
             self._preload(batch.jobs)
@@ -181,7 +181,7 @@ class ProcessExecutor:
 
     def run_shared(self, job: SharedJob) -> SharedResult:
         """The machine is shared with others that compute, and with nobody who measures."""
-        begun_s = time.time()
+        begun_s = ORIGINALS.time()
         serial = job.job.order.terms.serial
         kept = self._shared.get(serial)
         if kept is not None and not kept.is_there:
@@ -271,7 +271,7 @@ class ProcessExecutor:
                 yield self._machine
 
     def _run(self, batch: Batch, machine: Machine) -> BatchResult:
-        begun_s, began_s = time.time(), time.monotonic()
+        begun_s, began_s = ORIGINALS.time(), ORIGINALS.monotonic()
         interactive = _is_interactive(batch)
         late: Failure | None = None
         with (
@@ -288,7 +288,7 @@ class ProcessExecutor:
             result = late if member.result is None else member.result
             assert result is not None, "a member that was conducted to its end has a result"
             results.append(result)
-        return BatchResult(tuple(results), begun_s, time.monotonic() - began_s)
+        return BatchResult(tuple(results), begun_s, ORIGINALS.monotonic() - began_s)
 
     def _member(
         self, job: Job, interactive: bool, descriptors: Sequence[int]

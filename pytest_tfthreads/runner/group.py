@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -54,6 +53,7 @@ from pytest_tfthreads.runner.traces import Profiles
 from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _OFF = "--tf-threads-duet=off keeps to the saved runs"
 _WITHOUT_OFF = "; without it this is measured side by side with the baseline's commit"
@@ -290,7 +290,7 @@ class Isolation:
         One process in the current tree comes first: it makes the test's reports, tells whether it
         measures, and which modules it has there.
         """
-        begun_s, process_s = time.monotonic(), 0.0
+        begun_s, process_s = ORIGINALS.monotonic(), 0.0
         if here.goes_on:
             self._rings.expect(processes=1, passes=None)
             process_s = self._rings.run(0, [here])
@@ -300,7 +300,7 @@ class Isolation:
                 Begun(
                     nodeid,
                     process_s,
-                    start_s=max(0.0, time.monotonic() - begun_s - process_s),
+                    start_s=max(0.0, ORIGINALS.monotonic() - begun_s - process_s),
                     problem=here.problem,
                 ),
                 here.runs[-1].reply.modules if here.runs else {},
@@ -345,7 +345,7 @@ class Isolation:
         item_runs = self._measured_once(of_items)
         for one in item_runs:
             if benchmark_items.is_missing(one.item):
-                one.fail(_NO_BENCHMARK, time.time())
+                one.fail(_NO_BENCHMARK, ORIGINALS.time())
         if self._abreast is not None:
             return {one.item.nodeid: self._run_for(self._abreast, one) for one in item_runs}
         cost = None

@@ -16,12 +16,12 @@ import contextlib
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_tfthreads.system.originals import ORIGINALS
 from pytest_tfthreads.system.private import WRITABLE, why_not_private
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_through_index(
                 known[path] = from_text(path, text)
         unknown = [path for path in dict.fromkeys(paths) if path not in known]
         found = dict(zip(unknown, read(unknown), strict=True)) if unknown else {}
-        settled_ns = time.time_ns() - SETTLED_NS
+        settled_ns = ORIGINALS.time_ns() - SETTLED_NS
         texts = {
             path: to_text(path, made)
             for path, made in found.items()

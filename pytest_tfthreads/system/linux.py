@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import struct
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -75,7 +74,7 @@ def kill_children() -> None:
                 pass
         except ChildProcessError:  # there are none
             return
-        time.sleep(_NAP_S)
+        ORIGINALS.sleep(_NAP_S)
 
 
 def children(pid: int | None = None) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -15,6 +14,7 @@ from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import Results
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
+from pytest_tfthreads.system.originals import ORIGINALS
 
 # Share of the time to measure in a glance of a search: a third of the rounds shows 10 %.
 _GLANCE = 0.3
@@ -31,7 +31,7 @@ def search(
 
     Returns what it took; None where not one was measured in full.
     """
-    begun_s = time.monotonic()
+    begun_s = ORIGINALS.monotonic()
     grid = [item_run.requested for item_run in item_runs]
     processes = [item_run.processes for item_run in item_runs]
     instances = [one.instances for one in item_runs]
@@ -69,7 +69,7 @@ def search(
         grid_configurations=len(item_runs),
         processes=run,
         grid_processes=sum(processes),
-        seconds=time.monotonic() - begun_s,
+        seconds=ORIGINALS.monotonic() - begun_s,
         grid_s=fmean(full_s) * sum(processes),
     )
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from pytest_tfthreads.system.leases.lease_directory import (
 )
 from pytest_tfthreads.system.leases.notes import Holder, read_notes, remove_note, write_note
 from pytest_tfthreads.system.leases.queue import NoLocksError, Ticket, Want
+from pytest_tfthreads.system.originals import ORIGINALS
 
 # Who waits looks again and again: waiting in the kernel could be ended after a time only by a
 # signal, which may be the test's, or with a thread, and a process with threads cannot be forked.
@@ -243,13 +243,13 @@ class _Lease:
         self._ticket = None
 
     def _wait(self, ticket: Ticket) -> None:
-        begun_s = time.monotonic()
+        begun_s = ORIGINALS.monotonic()
         tell_at_s, is_told_of = _TELL_AFTER_S, False
         while not ticket.advance():
             if not is_told_of and ticket.number is not None:
                 self._tell(ticket, _wish(self.want))
                 is_told_of = True
-            waited_s = time.monotonic() - begun_s
+            waited_s = ORIGINALS.monotonic() - begun_s
             nap_s = min(_LONGEST_NAP_S, max(_SHORTEST_NAP_S, waited_s / 10))
             if self._leases.timeout_s is not None:
                 nap_s = min(nap_s, self._leases.timeout_s - waited_s)
@@ -258,7 +258,7 @@ class _Lease:
             if self._leases.on_wait is not None and waited_s >= tell_at_s:
                 self._leases.on_wait(self._in_front(ticket))
                 tell_at_s = waited_s + _TELL_AGAIN_S
-            time.sleep(nap_s)
+            ORIGINALS.sleep(nap_s)
 
     def _tell(self, ticket: Ticket, doing: str) -> None:
         assert ticket.number is not None

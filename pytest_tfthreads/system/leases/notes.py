@@ -13,12 +13,12 @@ import math
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.core.format import printable
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _MOST_CHARACTERS = 200  # of one text
 _MOST_BYTES = 10_000  # of a note
@@ -38,10 +38,10 @@ class Holder:
     @classmethod
     def this_process(cls, purpose: str, doing: str, is_shared: bool) -> Holder:
         command = shlex.join(sys.orig_argv)
-        return cls(os.getpid(), command, purpose, doing, is_shared, time.time())
+        return cls(os.getpid(), command, purpose, doing, is_shared, ORIGINALS.time())
 
     def __str__(self) -> str:
-        for_s = max(0.0, time.time() - self.since_s)
+        for_s = max(0.0, ORIGINALS.time() - self.since_s)
         return f"pid {self.pid} ({self.command}), {self.doing} for {for_s:.0f} s: {self.purpose}"
 
 

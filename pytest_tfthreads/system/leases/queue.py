@@ -26,9 +26,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _CPUS = 1 << 16
 _LINE = _CPUS
@@ -102,7 +103,7 @@ class Ticket:
         os.close(self._fd)
 
     def _line_up(self) -> int | None:
-        number = time.monotonic_ns()
+        number = ORIGINALS.monotonic_ns()
         if not self._lock(_OWNERS + number, 1, shared=False):
             return None
         if self._lock(_LINE + number, 1):
