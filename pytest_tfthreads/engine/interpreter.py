@@ -125,6 +125,7 @@ class Interpreter:
         self.forkable = False
         self.reason = ""
         self.broken = ""
+        self.no_lease = ""  # why it has imported nothing and ended: others had the CPUs
         self.build: Mapping[str, Any] = {}  # of TensorFlow: version, oneDNN
         self.is_dead = False
         self._last_words = ""
@@ -193,6 +194,7 @@ class Interpreter:
         self.forkable = body["forkable"]
         self.reason = body["reason"]
         self.broken = body.get("broken", "")
+        self.no_lease = body.get("no_lease", "")
         self.build = body.get("build", {})
         self._ready = True
 

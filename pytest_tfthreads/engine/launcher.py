@@ -14,7 +14,7 @@ from pytest_tfthreads.engine.order import Order
 from pytest_tfthreads.engine.preload import Preload, Preloaded
 from pytest_tfthreads.engine.protocol import ConnectionClosedError
 from pytest_tfthreads.engine.shared_process import SharedProcess
-from pytest_tfthreads.system.leases.leases import Leases
+from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 
 _MAX_ENVIRONMENTS = 2  # of one home; each deal of each has an interpreter, some 200 MB of its own
 _Key = tuple[Home, Env]
@@ -48,17 +48,35 @@ class Launcher:
 
         They import while nobody measures: who is about to measure waits here first. A shared lease
         of this process is given up meanwhile, because an interpreter may be in line behind somebody
-        who waits to measure. Raises `LeaseTimeoutError` where that lease cannot be had again.
+        who waits to measure. Raises `LeaseTimeoutError` where that lease cannot be had again, or
+        where one of these interpreters got none to import with.
         """
-        for home, env in keys:
+        wanted = list(keys)
+        earlier = set(self._interpreters.values())
+        for home, env in wanted:
             self.prepare(home, env)
         with self._leases.paused():
-            for interpreter in self._interpreters.values():
-                if interpreter.is_dead:
-                    continue
-                # Who needs it is told.
-                with contextlib.suppress(ConnectionClosedError, TimeoutError):
-                    interpreter.wait_until_ready()
+            self._wait_for_all()
+            for (home, env), interpreter in self._without_lease(wanted).items():
+                # It has waited since before anybody waited for it: another one may have more luck.
+                if interpreter in earlier:
+                    self.prepare(home, env)
+            self._wait_for_all()
+        for interpreter in self._without_lease(wanted).values():
+            raise LeaseTimeoutError(interpreter.no_lease)
+
+    def _wait_for_all(self) -> None:
+        for interpreter in self._interpreters.values():
+            if interpreter.is_dead:
+                continue
+            # Who needs it is told.
+            with contextlib.suppress(ConnectionClosedError, TimeoutError):
+                interpreter.wait_until_ready()
+
+    def _without_lease(self, keys: Iterable[_Key]) -> Mapping[_Key, Interpreter]:
+        """Of these interpreters, those that have waited in vain to import."""
+        known = {key: self._interpreters[key] for key in keys if key in self._interpreters}
+        return {key: interpreter for key, interpreter in known.items() if interpreter.no_lease}
 
     def preload(self, home: Home, env: Env, wish: Preload, sys_path: Sequence[str]) -> None:
         """Have an interpreter that is ready import modules of the project, while nobody measures.
@@ -147,6 +165,8 @@ class Launcher:
             return interpreter.failure(
                 f"TensorFlow was not imported within {PRELOAD_TIMEOUT_S} seconds."
             )
+        if interpreter.no_lease:
+            return Failure("no-lease", interpreter.no_lease, has_run=False)
         if interpreter.broken:
             return failure.preload_failure(interpreter.broken, interpreter.log_excerpt())
         if self._start == "fork" and not interpreter.forkable:
@@ -163,7 +183,11 @@ class Launcher:
         `is_waited_for`: this process is about to start a process in it, and waits.
         """
         interpreter = self._interpreters.pop(key, None)
-        if interpreter is not None and interpreter.has_gone and not interpreter.is_dead:
+        if (
+            interpreter is not None
+            and not interpreter.is_dead
+            and (interpreter.no_lease or interpreter.has_gone)
+        ):
             interpreter.close()
             interpreter = None
         if interpreter is None or interpreter.is_dead:

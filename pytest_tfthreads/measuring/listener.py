@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -31,18 +32,27 @@ class ListeningSocket:
     def close(self) -> None:
         self._sock.close()
 
+    def shut(self) -> None:
+        """Let nobody come any more. Those who have come can still be admitted."""
+        self._sock.shutdown(socket.SHUT_RD)
+
     def admit(self) -> list[Connection]:
         """Those who have come."""
-        admitted = []
-        with contextlib.suppress(BlockingIOError):
-            while True:
+        admitted: list[Connection] = []
+        while True:
+            try:
                 sock, _ = self._sock.accept()
-                sock.setblocking(True)
-                if rendezvous.is_own(sock):
-                    admitted.append(Connection(sock))
-                else:
-                    sock.close()
-        return admitted
+            except BlockingIOError:
+                return admitted
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # it is shut
+                    return admitted
+                raise
+            sock.setblocking(True)
+            if rendezvous.is_own(sock):
+                admitted.append(Connection(sock))
+            else:
+                sock.close()
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[list[Connection]]:

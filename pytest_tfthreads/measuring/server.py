@@ -64,9 +64,14 @@ def main(
         listener = ListeningSocket(sock)
         with listener.watched() as clients:
             told = _preload_in_time(preload, lease_timeout_s)
-        Server(clients, flags, told, listener).serve()
+        server = Server(clients, flags, told, listener)
     else:
-        Server([Connection(sock)], flags, _preload_in_time(preload, lease_timeout_s)).serve()
+        told = _preload_in_time(preload, lease_timeout_s)
+        server = Server([Connection(sock)], flags, told)
+    if "no_lease" in told:
+        server.turn_away()
+    else:
+        server.serve()
 
 
 def _preload_in_time(preload: bool, lease_timeout_s: float | None) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def _preload_in_time(preload: bool, lease_timeout_s: float | None) -> dict[str, 
             with Leases(timeout_s=lease_timeout_s).shared("importing TensorFlow"):
                 return _preload()
         except LeaseTimeoutError as error:
-            told |= {"broken": str(error)}
+            told |= {"no_lease": str(error)}
     return told
 
 
@@ -179,6 +184,15 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._wake_fds: tuple[int, ...] = ()
         self._preloading = Preloading()
+
+    def turn_away(self) -> None:
+        """Tell those who have come that this interpreter is not ready, and never will be.
+
+        It ends then: who comes later, or comes again, starts another one.
+        """
+        if self._listener is not None:
+            self._listener.shut()
+        self._welcome()
 
     def serve(self) -> None:
         self._wake_fds = wake_fd, _ = linux.wakeup_at(signal.SIGCHLD, *_ENDED_BY)

@@ -178,7 +178,7 @@ def test_who_has_a_lease_waits_for_no_interpreter_that_waits_for_it(
         other = enter()  # it imports when nobody measures
         launcher.settle([(home, ())])
         (settled,) = launcher._interpreters.values()
-        assert not settled.broken  # as it is where it had no lease in time
+        assert not settled.no_lease
         assert leases.is_held
         assert leases.is_measuring == (kind == "exclusive")
         if kind == "exclusive":
@@ -189,9 +189,28 @@ def test_who_has_a_lease_waits_for_no_interpreter_that_waits_for_it(
         test.close()
         other.wait_until_ready()
         measurer.communicate()
-    assert not other.broken
+    assert not other.no_lease
     launcher.close()
     other.close()
+
+
+@pytest.mark.parametrize("run", ["", "shared"])
+def test_one_that_gets_no_lease_tells_all_and_ends(enter, home, leases, all_end, run):
+    with leases.exclusive("a test"):
+        late = [Interpreter(home, (), True, 0.01, run) for _ in range(2)]
+        for one in late:
+            one.wait_until_ready()
+            assert "importing TensorFlow waited" in one.no_lease
+            assert "a test" in one.no_lease
+            assert not one.broken
+        all_end([started(one) for one in late if started(one)])
+    after = enter(run=run)
+    assert started(after)
+    after.wait_until_ready()
+    assert not after.no_lease
+    assert after.forkable
+    for one in (*late, after):
+        one.close()
 
 
 def test_a_home_is_released_with_all_its_deals(home, leases, tmp_path, all_end):

@@ -168,3 +168,55 @@ def test_place_that_others_may_write_is_not_used_and_told_of(suite, tmp_path, mo
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*no-lease*", f"warning: *{place} may be written by others*"])
     assert not list(place.iterdir())
+
+
+MEASURES = """
+import sys, time
+from pytest_tfthreads.system.leases.leases import Leases
+from pytest_tfthreads.system.leases.queue import Ticket, Want
+
+ticket = Ticket(Leases().folder() / "lock", Want())
+print("comes first" if ticket.advance() else "waits", flush=True)
+while not ticket.advance():
+    time.sleep(0.01)
+sys.stdin.read()
+"""
+# The other process lines up while the run has a lease, for its collection, and has not begun to
+# import TensorFlow. It measures until the first test has failed.
+ANOTHER_MEASURES = f"""
+import subprocess, sys
+
+def pytest_collection_modifyitems(config):
+    if config.pluginmanager.hasplugin("tfthreads-watch"):
+        config.another = subprocess.Popen(
+            [sys.executable, "-c", {MEASURES!r}],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert config.another.stdout.readline().strip() == "waits"
+
+def pytest_runtest_logreport(report):
+    if report.failed and config.another.poll() is None:
+        config.another.communicate()
+
+def pytest_configure(config):
+    globals()["config"] = config
+"""
+
+
+def test_an_import_that_waited_in_vain_fails_one_test_and_no_other(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        @pytest.mark.parametrize("number", [1, 2, 3])
+        def test_it(number): pass
+        """,
+        conftest=ANOTHER_MEASURES,
+    )
+    # A test that an option may leave out is nobody's reason to import TensorFlow.
+    result = suite.run("-k", "test_it", "--tf-threads-lease-timeout=1", subprocess=True)
+    result.assert_outcomes(passed=2, failed=1)
+    told = " ".join(result.stdout.str().split())
+    assert "no-lease: importing TensorFlow waited" in told
+    assert "preload" not in told
