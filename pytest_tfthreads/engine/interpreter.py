@@ -89,8 +89,11 @@ class Listener(Protocol):
     def unstarted(self, why: str) -> None:
         """It could not be started, and never will be."""
 
-    def stopped(self) -> None:
-        """All its threads stand still, until it is told to go on."""
+    def stopped(self, at_s: float) -> None:
+        """All its threads stand still, until it is told to go on.
+
+        `at_s`: since when, by the monotonic clock, which this process may have slept through.
+        """
 
     def stuck(self, why: str) -> None:
         """It was told to go on, and cannot: it stands still for good."""
@@ -179,10 +182,12 @@ class Interpreter:
         """Raises `ConnectionClosedError` if it died, `TimeoutError` if it never comes up."""
         if self._ready:
             return
-        deadline_s = ORIGINALS.monotonic() + self._timeout_s
+        # By its moments, not by a clock: one in which this process was stopped counts once.
+        left_s = self._timeout_s
         try:
             while (message := self._read_for_a_moment()) is None:
-                if ORIGINALS.monotonic() > deadline_s:
+                left_s -= _MOMENT_S
+                if left_s <= 0:
                     raise TimeoutError
                 self._have_guard_go_on()
         finally:
@@ -254,10 +259,14 @@ class Interpreter:
         deadline_s = ORIGINALS.monotonic() + seconds
         try:
             while not done():
-                self.connection.sock.settimeout(max(0.001, deadline_s - ORIGINALS.monotonic()))
-                self.read()
-        except TimeoutError as error:
-            raise ConnectionClosedError from error
+                left_s = deadline_s - ORIGINALS.monotonic()
+                self.connection.sock.settimeout(max(0.001, left_s))
+                try:
+                    self.read()
+                except TimeoutError as error:
+                    # Where this process was stopped meanwhile, there may be news all the same.
+                    if left_s <= 0:
+                        raise ConnectionClosedError from error
         finally:
             self.connection.sock.settimeout(None)
 
@@ -274,7 +283,7 @@ class Interpreter:
             self._listeners[pid] = self._starting.popleft()
             self._listeners[pid].started(pid)
         elif body["kind"] == "stopped":
-            self._listeners[pid].stopped()
+            self._listeners[pid].stopped(body["at_s"])
         elif body["kind"] == "stuck":
             self._listeners[pid].stuck(body["why"])
         else:

@@ -25,6 +25,7 @@ _SILENT_GRACE_S = 2  # for one that has closed its way to answer, which a dying 
 _STACKS_S = 2
 _PULSE_S = 1.0
 _LONGEST_WAIT_S = 3600.0
+_OVERSLEPT_S = 2.0  # by so much no wait is too long but one in which this process was stopped
 _FIRST_PAUSE_S = 0.25  # between interrupts of one process; each pause is twice the one before
 
 
@@ -218,9 +219,9 @@ class _Connected:
         self._unstarted = why
         self.ended(0, 0)
 
-    def stopped(self) -> None:
+    def stopped(self, at_s: float) -> None:
         self._is_stopped = True
-        self._rests_since_s = ORIGINALS.monotonic()
+        self._rests_since_s = at_s
 
     def stuck(self, why: str) -> None:
         self._stuck = why
@@ -292,6 +293,11 @@ class _Connected:
         until_s = ORIGINALS.monotonic() if self._rests_since_s is None else self._rests_since_s
         return max(0.0, until_s - self._run_began_s)
 
+    def do_not_count(self, seconds: float) -> None:
+        """Nobody can tell for how much of the latest seconds its run has really gone on."""
+        if self._rests_since_s is None:
+            self._run_began_s += seconds
+
     @property
     def is_at_rest(self) -> bool:
         """Whether there is nothing to wait for: it stands still, has answered, or never will."""
@@ -338,15 +344,16 @@ class _Connected:
 
     def _follow(self, seconds: float | None, pulse: Callable[[], None] | None) -> None:
         self._until(seconds, lambda: self.is_at_rest, pulse)
-        if self._is_stopped:
+        is_too_late = False
+        if not self.is_at_rest:
+            self._show_stacks()
+            # A turn that has ended meanwhile did not hang. But no further one has any time.
+            is_too_late = not self._is_stopped or (seconds is not None and seconds <= 0)
+        if self._is_stopped and not is_too_late:
             self.answers.read_all_there_is()
             return
         if self._end is None and self.answers.is_open:
-            if self._stuck:
-                self._kill("stuck")
-            else:
-                self._show_stacks()
-                self._kill("time-out")
+            self._kill("stuck" if self._stuck else "time-out")
         # It has answered, or can answer no more: it should be about to end.
         grace_s = _GRACE_S if self.answers.reply is not None else _SILENT_GRACE_S
         self._until(grace_s, lambda: self._end is not None)
@@ -386,7 +393,9 @@ class _Connected:
         deadline_s = ORIGINALS.monotonic() + _STACKS_S
         written = before
         while ORIGINALS.monotonic() < deadline_s:
-            self._until(0.1, lambda: False)
+            self._until(0.1, lambda: self.is_at_rest)
+            if self.is_at_rest:
+                return
             now = os.fstat(self._log.fileno()).st_size
             if before < now == written:  # it came, and nothing more is coming
                 return
@@ -426,6 +435,9 @@ def _listen(
 ) -> None:
     """Hear what the processes and their interpreters say, until it is done or time is over.
 
+    Where this process was stopped meanwhile (Ctrl-Z, a container that stands still), the wait in
+    which it was begins anew: the others may have been stopped too, or have said all.
+
     Raises `ConnectionClosedError` if an interpreter dies, or has died before.
     """
     if done():
@@ -441,10 +453,19 @@ def _listen(
             if process.answers.is_open:
                 selector.register(process.answers.connection, selectors.EVENT_READ, process.answers)
         while not done():
-            left_s = None if deadline_s is None else deadline_s - ORIGINALS.monotonic()
-            if left_s is not None and left_s <= 0:
+            begun_s = ORIGINALS.monotonic()
+            wait_s = longest_s
+            if deadline_s is not None:
+                wait_s = max(0.0, min(deadline_s - begun_s, longest_s))
+            heard = selector.select(wait_s)
+            waited_s = ORIGINALS.monotonic() - begun_s
+            if waited_s > wait_s + _OVERSLEPT_S:
+                deadline_s = None if deadline_s is None else deadline_s + waited_s
+                for process in processes:
+                    process.do_not_count(waited_s)
+            elif not heard and not wait_s:  # there was no time left, and no news either
                 return
-            for key, _ in selector.select(longest_s if left_s is None else min(left_s, longest_s)):
+            for key, _ in heard:
                 key.data.read()
                 if isinstance(key.data, Answers) and not key.data.is_open:
                     selector.unregister(key.fileobj)

@@ -38,6 +38,7 @@ from pytest_tfthreads.measuring.listener import ListeningSocket
 from pytest_tfthreads.measuring.preloading import Preloading
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
+from pytest_tfthreads.system.originals import ORIGINALS
 
 _ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
 # What pytest has sent to a measuring process.
@@ -364,7 +365,8 @@ class Server:
             if os.WIFSTOPPED(status):
                 if not process.is_interactive:  # its children too
                     _signal_group(pid, signal.SIGSTOP)
-                self._tell(process.client, "stopped", {"pid": pid})
+                since = {"at_s": ORIGINALS.monotonic()}
+                self._tell(process.client, "stopped", {"pid": pid, **since})
                 continue
             del self._measuring[pid]
             if not self._measuring:  # else a daemon may be another one's

@@ -1,7 +1,9 @@
 """What a process says, and what its interpreter says of it, on sockets of their own."""
 
 import os
+import selectors
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from pytest_tfthreads.engine.measuring_process import (
 )
 from pytest_tfthreads.engine.order import ItemToRun, Order, PytestCall, SentOrder, Terms
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError
+from pytest_tfthreads.system.originals import ORIGINALS
 
 
 class StubInterpreter:
@@ -34,7 +37,7 @@ class StubInterpreter:
 
     def read(self):
         self.connection.sock.recv(1)
-        self._process.stopped()
+        self._process.stopped(ORIGINALS.monotonic())
 
     def close(self):
         for connection in (self.connection, self.measuring, self._theirs):
@@ -164,6 +167,87 @@ def test_one_that_cannot_go_on_is_lost_and_says_why():
     interpreter.close([process])
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Time passes only where somebody waits in vain; each of `pauses` prolongs one such wait."""
+    clock = SimpleNamespace(now_s=0.0, pauses=[])
+
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            if clock.pauses and timeout:
+                # As after SIGCONT: the time is over, and so nothing is said of what is there.
+                clock.now_s += timeout + clock.pauses.pop(0)
+                return []
+            heard = super().select(0)
+            clock.now_s += 0.0 if heard else timeout
+            return heard
+
+    monkeypatch.setattr(ORIGINALS, "monotonic", lambda: clock.now_s)
+    monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+    return clock
+
+
+def at_its_turn(interpreter, timeout_s):
+    process = MeasuringProcess(lambda: interpreter, ORDER, timeout_s, ())
+    interpreter.tell("stopped")
+    process.set_up_on((0,))
+    process.send_on((0,), None)
+    return process
+
+
+@pytest.mark.parametrize("is_in_team", [False, True])
+def test_one_that_stops_while_pytest_is_stopped_has_not_hung(clock, is_in_team):
+    interpreter = SharedStub()
+    process = at_its_turn(interpreter, 60.0)
+    interpreter.tell("stopped")
+    clock.pauses = [600.0]
+    if is_in_team:
+        wait_for_all([process])
+        assert not process.is_lost
+    assert process.wait()
+    assert not {"stacks", "kill"}.intersection(interpreter.told)
+    assert process._time_left_s == 60.0  # for further turns
+    interpreter.close([process])
+
+
+def test_time_in_which_pytest_was_stopped_does_not_count(clock):
+    interpreter = SharedStub()
+    process = at_its_turn(interpreter, 60.0)
+    clock.pauses = [600.0, 600.0]
+    interpreter.when_told("kill", "ended")
+    assert not process.wait()
+    assert process.result.kind == "timed-out"
+    assert clock.pauses == []
+    assert clock.now_s > 3 * 60.0 + 2 * 600.0
+    interpreter.close([process])
+
+
+def test_one_that_stops_when_its_stacks_are_asked_for_has_not_hung(clock):
+    interpreter = SharedStub()
+    process = at_its_turn(interpreter, 60.0)
+    interpreter.when_told("stacks", "stopped")
+    assert process.wait()
+    assert "kill" not in interpreter.told
+    # But it has had its time, and so its next turn is its last.
+    process.send_on((0,), None)
+    interpreter.when_told("stacks", "stopped")
+    interpreter.when_told("kill", "ended")
+    assert not process.wait()
+    assert process.result.kind == "timed-out"
+    interpreter.close([process])
+
+
+def test_since_when_one_stands_still_its_interpreter_tells(clock):
+    interpreter = SharedStub()
+    process = at_its_turn(interpreter, 60.0)
+    interpreter.tell("stopped")
+    clock.now_s = 50.0  # pytest hears late of it
+    interpreter.stopped_at_s = 1.0
+    assert process.wait()
+    assert process._time_left_s == 59.0
+    interpreter.close([process])
+
+
 NEWS = {"stopped": b"!", "stuck": b"?", "ended": b"."}
 
 
@@ -178,7 +262,10 @@ class SharedStub:
         ours, self._theirs = socket.socketpair()
         self.connection = Connection(ours)
         self.measuring = []
+        self.stopped_at_s = None
         self._processes = []
+        self._news = {}
+        self.told = []
 
     def start(self, sent, fds, process):
         self.measuring.append(Connection(socket.socket(fileno=os.dup(fds[0]))))
@@ -190,8 +277,14 @@ class SharedStub:
         """To its processes nothing; of them, that the next one in turn has stopped or is stuck, or
         that the first one has ended.
         """
+        self.told.append(what)
+        what = self._news.pop(what, what)
         if what in NEWS:
             self._theirs.send(NEWS[what])
+
+    def when_told(self, what, news):
+        """Have news the next time that a process is to be told this."""
+        self._news[what] = news
 
     def read(self):
         news = self.connection.sock.recv(1)
@@ -201,7 +294,8 @@ class SharedStub:
             return
         running = next(one for one in self._processes if not one.is_at_rest)
         if news == NEWS["stopped"]:
-            running.stopped()
+            at_s = ORIGINALS.monotonic() if self.stopped_at_s is None else self.stopped_at_s
+            running.stopped(at_s)
         else:
             running.stuck("CPUs 1: why")
 
