@@ -1,8 +1,11 @@
 """The saved run beside whose commit a test is measured.
 
 A duet has to begin at the speed that was accepted. A run that was saved while the test was
-inconclusive may have lost speed already; a run of the same commit as the current tree has the same
-code, and would find every loss tolerable.
+inconclusive and seemed slower may have lost speed already; a run of the same commit as the current
+tree has the same code, and would find every loss tolerable.
+
+Where the estimate shows no loss beyond the margin, an inconclusive run counts: else the commit of a
+test that never passes would stay, and losses that were tolerated one by one would add up.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Sequence
 
 from pytest_tfthreads.core.comparable import is_of_this_python, why_not_comparable
 from pytest_tfthreads.core.gate.evidence import accepted_by_name, had_regressed
+from pytest_tfthreads.core.gate.verdict import MARGIN
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
 
@@ -22,8 +26,8 @@ def run_beside(
 
     `here` is the commit that the current tree is, None where it is none or has changes. Of the runs
     that the test can be compared with (else of those that have it, else of all) that is the latest
-    one in which the test was not open, at another commit than `here`. Without such a run it is the
-    latest at `here`; and where the test was open in all of them, the oldest.
+    one in which no loss was left open, at another commit than `here`. Without such a run it is the
+    latest at `here`; and where a loss was left open in all of them, the oldest.
     """
     accepted = accepted_by_name(runs, test, now)
     measured = [
@@ -42,7 +46,7 @@ def run_beside(
     found = of_this or comparable or measured
     since = max((n for n, (run, _) in enumerate(found) if run.datetime in accepted), default=0)
     found = [(run, one) for run, one in found[since:] if _is_known(run)] or found[since:]
-    settled = [run for run, one in found if run.datetime in accepted or not _was_open(one)]
+    settled = [run for run, one in found if run.datetime in accepted or not _may_have_lost(one)]
     return _latest(settled or [found[0][0]], here)
 
 
@@ -56,5 +60,9 @@ def _is_known(run: StoredRun) -> bool:
     return bool(short_commit(run.commit, dirty=False)) and not run.dirty
 
 
-def _was_open(stored: StoredMeasurement) -> bool:
-    return any(verdict.status == "inconclusive" for verdict in stored.verdicts)
+def _may_have_lost(stored: StoredMeasurement) -> bool:
+    return any(
+        verdict.status == "inconclusive"
+        and (verdict.change is None or verdict.change.value < -MARGIN * verdict.tolerance)
+        for verdict in stored.verdicts
+    )

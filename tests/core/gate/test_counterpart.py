@@ -6,7 +6,7 @@ import pytest
 
 from builders import measurement, sample
 from pytest_tfthreads.core.gate.counterpart import run_beside
-from pytest_tfthreads.core.gate.verdict import Verdict
+from pytest_tfthreads.core.gate.verdict import Change, Verdict
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.threads import Configuration
@@ -19,6 +19,10 @@ HERE = "c" * 40
 def verdict(test, status, named=""):
     speed = Estimate(1.0, None, None)
     return Verdict(test, "throughput", status, "1×1", "images", speed, 0.05, "", named=named)
+
+
+def change_of(value):
+    return Change(value, value - 0.05, value + 0.05)
 
 
 def run(number, *statuses, commit=None, dirty=False, named="", tests=(TEST,), **fields):
@@ -53,6 +57,13 @@ def test_a_loss_that_stays_open_is_measured_beside_the_speed_before_it():
     assert (
         chosen(run(1, "no-baseline"), run(2, "inconclusive"), run(3, "pass", "inconclusive")) == 1
     )
+    # Where the estimate shows no loss, a test that never passes goes on from commit to commit.
+    for change, expected in ((-0.03, 1), (-0.01, 2), (0.1, 2)):
+        stored = run(2, "inconclusive")
+        (one,) = stored.tests[TEST]
+        verdicts = tuple(replace(each, change=change_of(change)) for each in one.verdicts)
+        estimated = replace(stored, tests={TEST: (replace(one, verdicts=verdicts),)})
+        assert chosen(run(1, "no-baseline"), estimated) == expected
     # Nothing is known of any: the oldest has lost the least.
     assert chosen(run(1, "inconclusive"), run(2, "inconclusive")) == 1
 
