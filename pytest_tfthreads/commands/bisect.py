@@ -60,7 +60,8 @@ Each candidate is measured beside both ends, in turns on the same CPUs. The test
 ones at every commit. History is followed along first parents: a merge stands for its whole branch.
 
 exit code: 0 where the commit is found (or the range between commits that cannot be measured), 1
-where it is not, or both ends have the same speed, 2 where it cannot be looked for
+where it is not, both ends have the same speed, or neither code nor environment made a difference, 2
+where it cannot be looked for, as where a disk is full
 """
 
 
@@ -345,8 +346,8 @@ def _check_machine(line: CommitLine, positions: Sequence[int], places: Sequence[
     for position, place in zip(positions, places, strict=True):
         if place.is_of_machine:
             raise CommandError(
-                f"commit {line.commits[position].short} cannot be had: {place.problem}. Mend that, "
-                "and `pytest-tfthreads bisect --continue` goes on"
+                f"commit {line.commits[position].short} could not be made ready: {place.problem}. "
+                "Mend that, then run `pytest-tfthreads bisect --continue`"
             )
 
 

@@ -92,15 +92,17 @@ class PytestRun:
                 f"what pytest prints is kept in a temporary file, and none can be made: {error}; "
                 "TMPDIR names another directory"
             ) from error
-        ours, theirs = socket.socketpair()
-        self._connection = Connection(ours)
-        try:
-            with theirs:
-                self._process = self._started(arguments, theirs.fileno())
-        except OSError as error:  # no more processes or memory may be had, say
-            ours.close()
-            self._output.close()
-            raise CommandError(f"pytest cannot be started: {error.strerror}") from error
+        with contextlib.ExitStack() as unless_started:
+            unless_started.callback(self._output.close)
+            try:
+                ours, theirs = socket.socketpair()
+                unless_started.callback(ours.close)
+                self._connection = Connection(ours)
+                with theirs:
+                    self._process = self._started(arguments, theirs.fileno())
+            except OSError as error:  # no more descriptors, processes or memory may be had, say
+                raise CommandError(f"pytest cannot be started: {error.strerror}") from error
+            unless_started.pop_all()
 
     def _started(self, arguments: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -57,11 +57,12 @@ class Launcher:
             self.prepare(home, env)
         with self._leases.paused():
             self._wait_for_all()
-            for (home, env), interpreter in self._without_lease(wanted).items():
-                # It has waited since before anybody waited for it: another one may have more luck.
-                if interpreter in earlier:
-                    self.prepare(home, env)
-            self._wait_for_all()
+            # They have waited since before anybody waited for them: others may have more luck.
+            tired = [key for key, one in self._without_lease(wanted).items() if one in earlier]
+            for home, env in tired:
+                self.prepare(home, env)
+            if tired:
+                self._wait_for_all()
         for interpreter in self._without_lease(wanted).values():
             raise LeaseTimeoutError(interpreter.no_lease)
 

@@ -14,10 +14,10 @@ import pytest
 
 from pytest_tfthreads.benchmark_bridge import comparing
 from pytest_tfthreads.core.comparable import History
-from pytest_tfthreads.core.gate.counterpart import run_beside
 from pytest_tfthreads.core.gate.duet import judge_duet
 from pytest_tfthreads.core.gate.evidence import histories_of, history_of, pairs_of
 from pytest_tfthreads.core.gate.pairs import Duet
+from pytest_tfthreads.core.gate.run_beside import run_beside
 from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge
 from pytest_tfthreads.core.measurement import Measurement
@@ -38,11 +38,11 @@ def is_asked_for(config: pytest.Config, settings: Settings) -> bool:
 
 
 class Gate:
-    """Judges by saved runs, oldest first; the last is the baseline unless it regressed.
+    """Judges by saved runs, oldest first, or by a duet beside the commit of one of them.
 
-    `named`: the user chose it. `problem`: why it cannot be one. `mistake`: what is wrong
-    with the user's choice; then nothing is to be measured. `notes` tell of other files that are no
-    use. `hypotheses` is how many verdicts the run will have.
+    `named`: the user chose the last run. `problem`: why nothing can be judged by them. `mistake`:
+    what is wrong with the user's choice; then nothing is to be measured. `notes` tell of other
+    files that are no use. `hypotheses` is how many verdicts the run will have.
     """
 
     def __init__(
@@ -118,25 +118,27 @@ class Gate:
             }
         )
 
-    def baseline(self, here: str | None) -> StoredRun | None:
+    def baseline(self, current_commit: str | None) -> StoredRun | None:
         """The run to compare the suite with: the named one, or the latest without a regression.
 
-        If all have one, the latest: as for a single test, see `history_of`. Runs of the commit
-        `here`, which the current tree is, count only where there are no others: see `run_beside`.
+        If all have one, the latest: as for a single test, see `history_of`. Runs of the current
+        commit count only where there are no others: see `run_beside`.
         """
         if self._problem or not self._runs:
             return None
         if self._named:
             return self._runs[-1]
         sound = [run for run in self._runs if not run.has_regressed] or self._runs
-        elsewhere = [run for run in sound if here is None or run.commit != here]
+        elsewhere = [run for run in sound if current_commit is None or run.commit != current_commit]
         return (elsewhere or sound)[-1]
 
-    def baseline_of(self, test: str, now: Measurement, here: str | None) -> StoredRun | None:
+    def baseline_of(
+        self, test: str, now: Measurement, current_commit: str | None
+    ) -> StoredRun | None:
         """The run beside whose commit one test is to be measured; see `run_beside`."""
         if self._problem or not self._runs:
             return None
-        return self._runs[-1] if self._named else run_beside(self._runs, test, now, here)
+        return self._runs[-1] if self._named else run_beside(self._runs, test, now, current_commit)
 
     @property
     def problem(self) -> str:

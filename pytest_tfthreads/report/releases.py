@@ -82,7 +82,7 @@ def render(over: Over, failing: Sequence[tuple[str, str]]) -> list[str]:
     for changed in over.changed:
         lines += _of_change(changed, (changed.earlier, changed.later) in certain)
     lines += ["", *summary(over)]
-    lines += [f"failed: {nodeid}: {_failure(word, over)}" for nodeid, word in failing]
+    lines += [f"failed: {nodeid}: {_failure(nodeid, word, over)}" for nodeid, word in failing]
     return lines
 
 
@@ -294,10 +294,11 @@ def _of_change(changed: Changed, is_certain: bool) -> Iterator[str]:
             yield f"    {line}"
 
 
-def _failure(word: str, over: Over) -> str:
+def _failure(nodeid: str, word: str, over: Over) -> str:
     last = over.releases[-1].name
     if word == UNMEASURED:
-        return f"not measured at {last}, or not beside an earlier release"
+        is_measured = any(one.at[-1].samples for one in over.tests if one.nodeid == nodeid)
+        return f"{'only' if is_measured else 'not'} measured at {last}"
     return f"the step to {last} is {'open' if word == 'open' else f'a {word}'}"
 
 

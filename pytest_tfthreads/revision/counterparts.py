@@ -14,7 +14,7 @@ from pytest_tfthreads.revision.installs import PACKAGE_DIRECTORIES, Install
 
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 # Where a path begins in an option: what comes before may not be the beginning of a longer path.
-_BEGINS = r"""(?:(?<![^\s=:,;'"(\[{@|])|(?<=://)|(?<=:///)|(?<=^-\w)|(?<=\s-\w))"""
+_BEGINS = r"""(?:(?<![^\s=:,;'"(\[{@|])|(?<=://)|(?<=:///)|(?<=^-\w)|(?<=[\s=:,;'"(\[{@|]-\w))"""
 _NAME_ENDS = r"""(?=$|[/\s:,;'")\]}|])"""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -63,7 +64,9 @@ def is_of_machine(problem: str) -> bool:
 
     Another place may not be had either, and this one may be had later.
     """
-    return any(words in problem for words in _OF_MACHINE)
+    # git may also warn, of files of its own that it cannot read, say.
+    complaints = re.sub(r"\bwarning: .*?(?=\b(?:error|fatal|warning): |$)", "", problem)
+    return any(words in complaints for words in _OF_MACHINE)
 
 
 class Abreast:

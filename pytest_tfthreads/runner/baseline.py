@@ -41,13 +41,13 @@ def open_baseline(
         if wanted.startswith(PYTHON):
             return InEnvironment(Environment.probe(wanted.removeprefix(PYTHON)), here)
         notes = []
-        run = gate.baseline(commit_here(config)) if wanted == BASELINES_COMMIT else None
+        rev, trusted, run = _revision(wanted, gate, config)
         if run is not None and run.dirty:
             notes.append(
                 f"{run.label} was saved with uncommitted changes: its commit is compared without "
                 "them"
             )
-        return _at_revision(*_revision(wanted, gate, config), config, here, modules, notes)
+        return _at_revision(rev, trusted, config, here, modules, notes)
 
 
 def open_saved_commit(
@@ -60,13 +60,13 @@ def open_saved_commit(
     return _at_revision(commit, False, config, here, modules)
 
 
-def saved_commit(gate: Gate, test: str, now: Measurement, here: str | None) -> str:
+def saved_commit(gate: Gate, test: str, now: Measurement, current: str | None) -> str:
     """The commit of the saved run that a test is to be measured beside.
 
-    `here` is as in `commit_here`. Raises `RevisionError` where no commit is known, or more than the
-    commit was measured there.
+    `current` is the `current_commit`. Raises `RevisionError` where no commit is known, or more than
+    the commit was measured there.
     """
-    run = gate.baseline_of(test, now, here)
+    run = gate.baseline_of(test, now, current)
     commit = _commit_of(run, gate)
     if run is not None and run.dirty:
         raise RevisionError(
@@ -136,7 +136,8 @@ def check_baseline(wanted: str, gate: Gate, config: pytest.Config) -> Sequence[s
             Environment.probe(wanted.removeprefix(PYTHON))
             return ()
         repository = Repository.holding(config.rootpath)
-        return notes_of(repository, repository.find(*_revision(wanted, gate, config)))
+        rev, trusted, _ = _revision(wanted, gate, config)
+        return notes_of(repository, repository.find(rev, trusted))
 
 
 @contextlib.contextmanager
@@ -150,7 +151,7 @@ def _as_usage_error(wanted: str) -> Iterator[None]:
         raise pytest.UsageError(f"{DUET_OPTION}: {error}{hint}") from error
 
 
-def commit_here(config: pytest.Config) -> str | None:
+def current_commit(config: pytest.Config) -> str | None:
     """The commit that the current tree is; None where it has changes, or git does not know."""
     try:
         repository = Repository.holding(config.rootpath)
@@ -160,11 +161,12 @@ def commit_here(config: pytest.Config) -> str | None:
     return None if is_changed else head
 
 
-def _revision(wanted: str, gate: Gate, config: pytest.Config) -> tuple[str, bool]:
-    """The name of a commit, and whether it is the user's own word."""
-    if wanted == BASELINES_COMMIT:
-        return _commit_of(gate.baseline(commit_here(config)), gate), False
-    return wanted, True
+def _revision(wanted: str, gate: Gate, config: pytest.Config) -> tuple[str, bool, StoredRun | None]:
+    """The name of a commit, whether it is the user's own word, and the saved run that names it."""
+    if wanted != BASELINES_COMMIT:
+        return wanted, True, None
+    run = gate.baseline(current_commit(config))
+    return _commit_of(run, gate), False, run
 
 
 def _commit_of(run: StoredRun | None, gate: Gate) -> str:

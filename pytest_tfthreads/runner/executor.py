@@ -7,6 +7,8 @@ be tried. An `Executor` is given to `Isolation` from outside; tests give one tha
 from __future__ import annotations
 
 import contextlib
+import platform
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -261,9 +263,7 @@ class ProcessExecutor:
         elif self._settings.pack:
             wanted = max(sum(one.terms.cpu_count for one in job.orders) for job in batch.jobs)
             count = min(wanted, self._machine.counts.logical)
-            # Processes that are measured at once share the quota, and on more CPUs than it has they
-            # would take time from each other. So all of them are offered the same few.
-            offered = self._machine.cores_first[: max(count, self._machine.whole_cpus)]
+            offered = _offered(self._machine, count)
             with self._leases.packed(batch.purpose, count, offered) as cpus:
                 yield self._machine.restricted(cpus)
         else:
@@ -305,6 +305,20 @@ class ProcessExecutor:
             for order in job.orders
         ]
         return Team(processes) if len(processes) > 1 else processes[0]
+
+
+def _offered(machine: Machine, count: int) -> tuple[int, ...]:
+    """The CPUs on which the packed processes of this machine or container are measured.
+
+    They share a quota, and on more CPUs than it has they would take time from each other: so all of
+    them are offered the same few. Containers have names of their own, by which several containers
+    that share a machine and its leases do not all begin at the same CPU.
+    """
+    cpus, some = machine.cores_first, max(count, machine.whole_cpus)
+    if some >= len(cpus):
+        return tuple(cpus)
+    start = some * (zlib.crc32(platform.node().encode()) % (len(cpus) // some))
+    return tuple(cpus[start : start + some])
 
 
 def _is_interactive(batch: Batch) -> bool:

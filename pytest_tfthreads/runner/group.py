@@ -28,7 +28,7 @@ from pytest_tfthreads.pytest_bridge.options import BASELINES_COMMIT, Settings
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.abreast import Abreast
-from pytest_tfthreads.runner.baseline import commit_here, saved_commit
+from pytest_tfthreads.runner.baseline import current_commit, saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.executor import Executor
 from pytest_tfthreads.runner.item_run import ItemRun
@@ -397,7 +397,7 @@ class Isolation:
             self._settings,
             self._on_demand,
             self._here,
-            lambda: self._commit_here,
+            lambda: self._current_commit,
             lambda item_run, variant: self._item_run(item_run.item, variant),
             self._budget,
         ).run(item_runs, gate)
@@ -407,14 +407,14 @@ class Isolation:
         if measured is None:
             return _OFF
         try:
-            saved_commit(gate, collection.nodeid_of(item_run.item), measured, here=None)
+            saved_commit(gate, collection.nodeid_of(item_run.item), measured, current=None)
         except RevisionError:
             return _OFF
         return _OFF + _WITHOUT_OFF
 
     @functools.cached_property
-    def _commit_here(self) -> str | None:
-        return commit_here(self._config)
+    def _current_commit(self) -> str | None:
+        return current_commit(self._config)
 
     def _results_of(
         self,

@@ -80,7 +80,7 @@ class ItemRun:
         self.processes = case.processes or settings.processes
         self.runs: list[Launched] = []
         self.goes_on = True
-        self.is_stopped = False  # by -x: it would have gone on
+        self.was_ended_early = False  # by -x: it would have gone on
         self.is_cut_short = False  # by -x, before it was measured and judged in full
         self.ending: BaseException | None = None  # with which it asks the session to end
         self.aliases: list[ItemRun] = []  # the same configuration under other names

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.variants import OpenVariant
 from pytest_tfthreads.system.leases.leases import LeaseTimeoutError
+
+_MOST = 2
+"""Of these the files stay, and the interpreters that have imported TensorFlow: most tests have one
+commit, and tests of two commits may follow each other."""
+
+
+class NoBaselineError(Exception):
+    """There is no such baseline, now or at all; the message says why."""
 
 
 class BaselinesOnDemand:
     """Baselines that may never be needed, or cannot be had.
 
-    `make` gets a full commit id, and raises `RevisionError` where the commit cannot be had. It is
-    tried once for each commit. Most tests have the same commit. `leave` ends the interpreters of a
-    baseline: only those of the latest one stay in memory.
+    `make` gets a full commit id, and raises `RevisionError` where the commit cannot be had: that is
+    tried once. Whatever else hinders it (others measure for too long, a disk is full) may be over
+    at the next test. `leave` ends the interpreters of a baseline that is not needed any more.
     """
 
     def __init__(
@@ -22,40 +32,50 @@ class BaselinesOnDemand:
     ) -> None:
         self._make = make
         self._leave = leave
-        self._made: dict[str, OpenVariant] = {}
+        self._made: dict[str, OpenVariant] = {}  # that used last is the last
         self._problems: dict[str, str] = {}
         self._problem_of_all = ""
-        self._latest: OpenVariant | None = None
 
     @property
     def made(self) -> Sequence[OpenVariant]:
-        """Those that some test has needed."""
+        """Those that some test has needed lately."""
         return [*self._made.values()]
 
-    def get(self, commit: str) -> OpenVariant | None:
-        """The baseline, made now if it is the first time; None where there is a `problem`."""
-        if self.problem(commit):
-            return None
-        if commit not in self._made:
-            try:
-                self._made[commit] = self._make(commit)
-            except (RevisionError, LeaseTimeoutError, OSError) as error:
-                self._problems[commit] = " ".join(str(error).split())
-                return None
-        baseline = self._made[commit]
-        if self._latest not in (None, baseline):
-            self._leave(self._latest)
-        self._latest = baseline
+    def get(self, commit: str) -> OpenVariant:
+        """The baseline, made now if it is not there. Raises `NoBaselineError`."""
+        if problem := self._problem_of_all or self._problems.get(commit, ""):
+            raise NoBaselineError(problem)
+        baseline = self._made.pop(commit, None) or self._new(commit)
+        self._made[commit] = baseline
+        while len(self._made) > _MOST:
+            self._close(next(iter(self._made)))
         return baseline
-
-    def problem(self, commit: str) -> str:
-        """Why there is no such baseline; empty as long as nothing is known to be wrong."""
-        return self._problem_of_all or self._problems.get(commit, "")
 
     def give_up(self, problem: str) -> None:
         """No test can be compared with any: how the project is set up makes them worthless."""
         self._problem_of_all = problem
 
     def close(self) -> None:
+        """Remove their files; processes have gone."""
         for baseline in self._made.values():
             baseline.close()
+        self._made.clear()
+
+    def _new(self, commit: str) -> OpenVariant:
+        try:
+            return self._make(commit)
+        except RevisionError as error:
+            self._problems[commit] = _in_a_line(error)
+            raise NoBaselineError(self._problems[commit]) from error
+        # pytest-timeout's clock runs while others measure, too.
+        except (LeaseTimeoutError, OSError, pytest.fail.Exception) as error:
+            raise NoBaselineError(_in_a_line(error)) from error
+
+    def _close(self, commit: str) -> None:
+        baseline = self._made.pop(commit)
+        self._leave(baseline)
+        baseline.close()
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -5,8 +5,8 @@ to them. What a process of ours needs while a test runs is kept in an object, wh
 looks for it.
 
 In pytest's own process a conftest file may have replaced functions before this module is imported,
-which no run without marked tests does. So clocks are read there, and pauses made, by functions that
-have the same effect and that nobody replaces.
+which no run without marked tests does. So clocks are read there, and pauses made, by functions with
+the same effect that freezegun and pyfakefs leave alone.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def test_a_commit_that_cannot_be_had_for_want_of_room_is_not_taken_for_unmeasura
     scripted.measure = measured
     kept = []
     state = State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
-    with pytest.raises(CommandError, match=r"the disk is full.* --continue` goes on"):
+    with pytest.raises(CommandError, match=r"the disk is full\. Mend that, then run"):
         bisect.search(state, line, scripted, kept.append, TimeLimit(None, scripted.clock_s))
     assert kept[-1].skipped == ()
     assert len(kept[-1].observed) > len(kept[0].observed)  # what was measured beside it

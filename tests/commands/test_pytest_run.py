@@ -137,10 +137,11 @@ def test_a_machine_on_which_pytest_cannot_be_started_is_named(monkeypatch) -> No
     def refuse(*args, **options):
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(pytest_run.subprocess, "Popen", refuse)
-        with pytest.raises(CommandError, match="cannot be started: Resource temporarily"):
-            PytestRun((), ())
+    for module, name in ((pytest_run.subprocess, "Popen"), (pytest_run.socket, "socketpair")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, refuse)
+            with pytest.raises(CommandError, match="cannot be started: Resource temporarily"):
+                PytestRun((), ())
     monkeypatch.setattr(pytest_run.tempfile, "TemporaryFile", refuse)
     with pytest.raises(CommandError, match="TMPDIR names another directory"):
         PytestRun((), ())

@@ -328,13 +328,12 @@ def test_a_release_that_cannot_run_a_test_is_passed_over() -> None:
         ("v1.0", "v1.2"),
     ]
     assert over.failing(frozenset({"regression"})) == [("a", "regression")]
-    # b is new at the last release, which has measured b.
-    assert over.failing(frozenset({"unmeasured"})) == [("c", "unmeasured")]
+    assert over.failing(frozenset({"unmeasured"})) == [("b", "unmeasured"), ("c", "unmeasured")]
     text = "\n".join(report.render(over, over.failing(frozenset({"regression", "unmeasured"}))))
     assert "v1.1: call failed: ImportError: gone" in text
     assert "failed: a: the step to v1.2 is a regression" in text
     assert "failed: c: not measured at v1.2" in text
-    assert "failed: b" not in text
+    assert "failed: b: only measured at v1.2" in text
     assert "could not be compared" in text
 
 

@@ -211,10 +211,11 @@ import marshal
 
 kept = marshal.dumps
 
-def noted(*args):
-    with open({log!r}, "a") as file:
-        print({side!r}, file=file)
-    return kept(*args)
+def noted(what, *args):
+    if isinstance(what, dict):  # a profile, and no bytecode that is written meanwhile
+        with open({log!r}, "a") as file:
+            print({side!r}, file=file)
+    return kept(what, *args)
 
 marshal.dumps = noted
 """

@@ -21,6 +21,12 @@ NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         ("`git worktree` did not end within 900 seconds in /x.", True),
         ("`git read-tree` failed in /x: fatal: unable to access 'https://x/': Could not …", True),
         ("`git worktree` failed in /x: smudge filter lfs failed", False),
+        (
+            "`git worktree` failed in /x: warning: unable to access '/root/.config/git': "
+            "Permission denied fatal: smudge filter lfs failed",
+            False,
+        ),
+        ("`git worktree` failed: warning: x fatal: unable to access 'https://x/': y", True),
         ("the submodule lib has no commit 1, which 2 needs.", False),
         ("work._bisect is compiled on the current side", False),
     ],

@@ -133,6 +133,19 @@ def test_where_runs_are_packed_the_cpus_of_all_instances_are_leased():
 )
 def test_where_runs_are_packed_all_together_use_no_more_than_the_quota(quota, cpus, offered):
     leases = FreeLeases()
-    with packing(Machine("x", EIGHT, quota), leases)._leased(batch_of(cpus, 0)) as leased:
-        assert len(leased.core_of) == cpus
-    assert leases.offered == tuple(range(offered))
+    for _ in range(2):  # all processes of this host get the same ones
+        with packing(Machine("x", EIGHT, quota), leases)._leased(batch_of(cpus, 0)) as leased:
+            assert len(leased.core_of) == cpus
+        first = leases.offered[0]
+        assert first % offered == 0
+        assert leases.offered == tuple(range(first, first + offered))
+
+
+def test_containers_that_share_a_machine_do_not_all_begin_at_the_same_cpu(monkeypatch):
+    firsts = set()
+    for name in (f"{number:012x}" for number in range(20)):
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        leases = FreeLeases()
+        with packing(Machine("x", EIGHT, 2), leases)._leased(batch_of(1, 0)):
+            firsts.add(leases.offered[0])
+    assert firsts == {0, 2, 4, 6}

@@ -40,6 +40,6 @@ def end_early(item_runs: Sequence[ItemRun]) -> None:
         failed += one.counts_as_failed
         if one.ending is not None or (maxfail and failed >= maxfail):
             for later in item_runs[index + 1 :]:
-                later.is_stopped |= later.goes_on
+                later.was_ended_early |= later.goes_on
                 later.is_cut_short |= later.goes_on and len(later.runs) < later.processes
                 later.goes_on = False

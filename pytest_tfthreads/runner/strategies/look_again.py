@@ -55,5 +55,5 @@ def look_again(
                 end_early(item_runs)
             number += 1
         for one in taking_part:
-            one.is_cut_short |= one.is_stopped and is_suspicious(one)
+            one.is_cut_short |= one.was_ended_early and is_suspicious(one)
         taking_part = [one for one in taking_part if one.goes_on]

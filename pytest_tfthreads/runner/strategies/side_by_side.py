@@ -26,7 +26,7 @@ from pytest_tfthreads.runner.baseline import saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.measurements import Results
-from pytest_tfthreads.runner.on_demand import BaselinesOnDemand
+from pytest_tfthreads.runner.on_demand import BaselinesOnDemand, NoBaselineError
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
@@ -58,7 +58,7 @@ class Beside:
 class SideBySide:
     """Runs duets of tests that saved runs do not settle, while the baseline can be had.
 
-    `here` is the current side, and `commit_here` tells the commit that it is, if it is one, when
+    `here` is the current side, and `current_commit` tells the commit that it is, if it is one, when
     that is needed; `progress` begins a test anew on a side.
     """
 
@@ -69,7 +69,7 @@ class SideBySide:
         settings: Settings,
         baselines: BaselinesOnDemand,
         here: CurrentTree,
-        commit_here: Callable[[], str | None],
+        current_commit: Callable[[], str | None],
         progress: Callable[[ItemRun, Variant], ItemRun],
         budget: Budget,
     ) -> None:
@@ -78,7 +78,7 @@ class SideBySide:
         self._settings = settings
         self._baselines = baselines
         self._here = here
-        self._commit_here = commit_here
+        self._current_commit = current_commit
         self._progress = progress
         self._budget = budget
 
@@ -96,7 +96,7 @@ class SideBySide:
             ]
             if not any(map(is_open, stored)):
                 continue
-            if item_run.is_stopped:
+            if item_run.was_ended_early:
                 item_run.is_cut_short = True
             elif not item_run.goes_on:
                 found |= {one.item.nodeid: Beside(why=_NOT_ALWAYS) for one in item_run.names}
@@ -114,15 +114,16 @@ class SideBySide:
             return Beside(why=_DEBUGGED)
         test = collection.nodeid_of(item_run.item)
         try:
-            commit = saved_commit(gate, test, measured, self._commit_here())
+            commit = saved_commit(gate, test, measured, self._current_commit())
         except RevisionError as error:  # which more time would not mend
             return Beside(why=str(error))
         first = self._settings.looks[0]
         if not self._budget.allows_first(first):
             return Beside(why=_out_of_time(self._budget, first))
-        baseline = self._baselines.get(commit)
-        if baseline is None:
-            return Beside(why=self._baselines.problem(commit))
+        try:
+            baseline = self._baselines.get(commit)
+        except NoBaselineError as error:
+            return Beside(why=str(error))
         return self._run(item_run, stored, gate, baseline)
 
     def _run(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders import measurement, sample
-from pytest_tfthreads.core.gate.counterpart import run_beside
+from pytest_tfthreads.core.gate.run_beside import run_beside
 from pytest_tfthreads.core.gate.verdict import Change, Verdict
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 from pytest_tfthreads.core.stats.estimates import Estimate

@@ -20,14 +20,15 @@ from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short
 
 
 def run_beside(
-    runs: Sequence[StoredRun], test: str, now: Measurement, here: str | None
+    runs: Sequence[StoredRun], test: str, now: Measurement, current_commit: str | None
 ) -> StoredRun | None:
     """The run, of some that are given oldest first; None where there is none at all.
 
-    `here` is the commit that the current tree is, None where it is none or has changes. Of the runs
-    that the test can be compared with (else of those that have it, else of all) that is the latest
-    one in which no loss was left open, at another commit than `here`. Without such a run it is the
-    latest at `here`; and where a loss was left open in all of them, the oldest.
+    `current_commit` is that of the current tree, None where the tree has changes or is no commit.
+    Of the runs that the test can be compared with (else of those that have the test, else of all),
+    the run is the latest in which no loss was left open, at another commit than the current one.
+    Where there is none, the latest at the current commit; and where a loss was left open in all of
+    them, the oldest.
     """
     accepted = accepted_by_name(runs, test, now)
     measured = [
@@ -38,7 +39,7 @@ def run_beside(
     ]
     if not measured:
         sound = [run for run in runs if not run.has_regressed]
-        return _latest(sound or runs, here)
+        return _latest(sound or runs, current_commit)
     comparable = [
         found for found in measured if why_not_comparable(now, found[1].measurement) is None
     ]
@@ -47,11 +48,11 @@ def run_beside(
     since = max((n for n, (run, _) in enumerate(found) if run.datetime in accepted), default=0)
     found = [(run, one) for run, one in found[since:] if _is_known(run)] or found[since:]
     settled = [run for run, one in found if run.datetime in accepted or not _may_have_lost(one)]
-    return _latest(settled or [found[0][0]], here)
+    return _latest(settled or [found[0][0]], current_commit)
 
 
-def _latest(runs: Sequence[StoredRun], here: str | None) -> StoredRun | None:
-    elsewhere = [run for run in runs if run.commit != here and _is_known(run)]
+def _latest(runs: Sequence[StoredRun], current_commit: str | None) -> StoredRun | None:
+    elsewhere = [run for run in runs if run.commit != current_commit and _is_known(run)]
     return next(reversed(elsewhere or runs), None)
 
 
