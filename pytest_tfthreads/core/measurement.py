@@ -86,7 +86,7 @@ class Sample:
         if sum(self.wall_s) <= 0 or sum(self.cpu_s) <= 0:
             raise ValueError("a clock did not move in any round: measure for longer (max_time)")
         for reference_s in (self.reference_wall_s, self.reference_cpu_s):
-            if reference_s is not None and reference_s <= 0:
+            if reference_s is not None and reference_s < 1 / LARGEST:  # of which no speed comes
                 raise ValueError(f"{reference_s} s a call of the reference workload")
 
     @property

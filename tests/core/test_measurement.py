@@ -128,6 +128,13 @@ def test_impossible_samples(wrong):
         sample(**wrong)
 
 
+@pytest.mark.parametrize("which", ["reference_wall_s", "reference_cpu_s"])
+@pytest.mark.parametrize("seconds", [0.0, 1e-320])
+def test_a_reference_workload_has_a_speed(which, seconds):
+    with pytest.raises(ValueError, match="s a call of the reference workload"):
+        replace(sample(), **{which: seconds})
+
+
 def test_latency_is_the_median_and_the_value_that_99_of_100_calls_do_not_exceed():
     assert Latency.of([*map(float, range(1, 201))], 3) == Latency(100.5, 198.0, 3)
     assert Latency.of([7.0], 1) == Latency(7.0, 7.0, 1)
