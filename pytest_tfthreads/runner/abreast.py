@@ -6,10 +6,7 @@ asks next depends on the answers. Interpreters of places that it asks for again 
 
 from __future__ import annotations
 
-import errno
-import os
 import platform
-import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,38 +32,13 @@ from pytest_tfthreads.engine.environment import EnvironmentUnfitError
 from pytest_tfthreads.engine.protocol import Connection, ConnectionClosedError, MessageKind
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.item_run import ItemRun
+from pytest_tfthreads.runner.machine_faults import is_of_machine
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.at_places import AtPlaces
 from pytest_tfthreads.runner.traces import Profiles
 from pytest_tfthreads.runner.variants import OpenVariant, Variant
 
 _CANNOT_BE_HAD = (RevisionError, EnvironmentUnfitError, OSError)
-
-# The words are the C library's and git's, which is run such that its words are in English.
-_OF_MACHINE = (
-    *map(
-        os.strerror,
-        (
-            *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
-            *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
-        ),
-    ),
-    "did not end within",
-    "out of memory",
-    "unable to access",
-    "Could not resolve host",
-    "Could not read from remote repository",
-)
-
-
-def is_of_machine(problem: str) -> bool:
-    """Whether a place cannot be had for want of room, memory, time or network.
-
-    Another place may not be had either, and this one may be had later.
-    """
-    # git may also warn, of files of its own that it cannot read, say.
-    complaints = re.sub(r"\bwarning: .*?(?=\b(?:error|fatal|warning): |$)", "", problem)
-    return any(words in complaints for words in _OF_MACHINE)
 
 
 class Abreast:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from pytest_tfthreads.core.comparable import History, is_of_this_python, why_not_comparable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.suite_drift import machine_of
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.op_profile import Trace
-from pytest_tfthreads.core.saved_runs import StoredRun
+from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 
 RUNS_OF_PAIRS = 5
 """How many saved runs tell a duet its noise: the latest, for machines change."""
+
+Found = tuple[StoredRun, StoredMeasurement]
+"""A saved run, and what it has of a test."""
 
 
 def history_of(
@@ -30,10 +33,8 @@ def history_of(
         return History((), problem="there is no saved run; make one with --benchmark-save")
     accepted = accepted_by_name(runs, test, now)
     if not named:
-        runs = [
-            run for run in runs if run.datetime in accepted or not had_regressed(run, test, now)
-        ] or runs
-    measured = [(run, one) for run in runs if (one := run.closest(test, now)) is not None]
+        runs = without_regression(runs, test, now, accepted) or runs
+    measured = measured_in(runs, test, now)
     if not measured or (named and measured[-1][0] is not runs[-1]):
         return History((), problem=_unmeasured(runs[-1:] if named else runs, test))
     reasons = [why_not_comparable(now, one.measurement) for _, one in measured]
@@ -42,8 +43,7 @@ def history_of(
         problem = f"{measured[-1][0].title} is not comparable: {reasons[-1]}"
         return History((), problem=problem, status="not-comparable")
     if not named:
-        of_this = [found for found in comparable if is_of_this_python(now, found[1].measurement)]
-        comparable = of_this or comparable
+        comparable = of_this_python_first(comparable, now)
     run, last = comparable[-1]
     return History(
         tuple(one.measurement for _, one in comparable),
@@ -51,15 +51,51 @@ def history_of(
         trace=None if last.trace is None else Trace(run.title, None, last.trace.profile),
         titles=tuple(run.title for run, _ in comparable),
         named=run.datetime if named else "",
-        since=max(
-            (index for index, (run, _) in enumerate(comparable) if run.datetime in accepted),
-            default=0,
-        ),
+        since=begin_of_level(comparable, accepted),
         beside=frozenset(
             index
             for index, (_, one) in enumerate(comparable)
             if one.pairs and one.was_found_tolerable
         ),
+    )
+
+
+def accepted_by_name(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozenset[str]:
+    """Times of the runs that the user named as the baseline of a later one."""
+    measured = (run.closest(test, now) for run in runs)
+    return frozenset(one.named for one in measured if one is not None and one.named)
+
+
+def without_regression(
+    runs: Sequence[StoredRun], test: str, now: Measurement, accepted: Container[str]
+) -> list[StoredRun]:
+    """The runs in which the test had not regressed, where it was measured then as now.
+
+    A regression that the user has accepted is none.
+    """
+    return [
+        run
+        for run in runs
+        if run.datetime in accepted
+        or (stored := run.closest(test, now)) is None
+        or not stored.has_regressed
+    ]
+
+
+def measured_in(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[Found]:
+    """The runs that have the test, each with the measurement to compare with."""
+    return [(run, one) for run in runs if (one := run.closest(test, now)) is not None]
+
+
+def of_this_python_first(comparable: list[Found], now: Measurement) -> list[Found]:
+    """The measurements of this Python; of all Pythons where there is none."""
+    return [one for one in comparable if is_of_this_python(now, one[1].measurement)] or comparable
+
+
+def begin_of_level(found: Sequence[Found], accepted: Container[str]) -> int:
+    """The place of the last run that the user has accepted; 0 where there is none."""
+    return max(
+        (place for place, (run, _) in enumerate(found) if run.datetime in accepted), default=0
     )
 
 
@@ -88,18 +124,6 @@ def pairs_of(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[tup
         if one.pairs and why_not_comparable(now, one.measurement) is None
     ]
     return found[-RUNS_OF_PAIRS:]
-
-
-def had_regressed(run: StoredRun, test: str, now: Measurement) -> bool:
-    """Whether the test had, where it was measured then as now."""
-    stored = run.closest(test, now)
-    return stored is not None and stored.has_regressed
-
-
-def accepted_by_name(runs: Sequence[StoredRun], test: str, now: Measurement) -> frozenset[str]:
-    """Times of the runs that the user named as the baseline of a later one."""
-    measured = (run.closest(test, now) for run in runs)
-    return frozenset(one.named for one in measured if one is not None and one.named)
 
 
 def _unmeasured(runs: Sequence[StoredRun], test: str) -> str:

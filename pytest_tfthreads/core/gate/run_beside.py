@@ -12,8 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tfthreads.core.comparable import is_of_this_python, why_not_comparable
-from pytest_tfthreads.core.gate.evidence import accepted_by_name, had_regressed
+from pytest_tfthreads.core.comparable import why_not_comparable
+from pytest_tfthreads.core.gate.evidence import (
+    accepted_by_name,
+    begin_of_level,
+    measured_in,
+    of_this_python_first,
+    without_regression,
+)
 from pytest_tfthreads.core.gate.verdict import MARGIN
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
@@ -31,22 +37,14 @@ def run_beside(
     them, the oldest.
     """
     accepted = accepted_by_name(runs, test, now)
-    measured = [
-        (run, one)
-        for run in runs
-        if (one := run.closest(test, now)) is not None
-        and (run.datetime in accepted or not had_regressed(run, test, now))
-    ]
+    measured = measured_in(without_regression(runs, test, now, accepted), test, now)
     if not measured:
         sound = [run for run in runs if not run.has_regressed]
         return _latest(sound or runs, current_commit)
-    comparable = [
-        found for found in measured if why_not_comparable(now, found[1].measurement) is None
-    ]
-    of_this = [found for found in comparable if is_of_this_python(now, found[1].measurement)]
-    found = of_this or comparable or measured
-    since = max((n for n, (run, _) in enumerate(found) if run.datetime in accepted), default=0)
-    found = [(run, one) for run, one in found[since:] if _is_known(run)] or found[since:]
+    comparable = [one for one in measured if why_not_comparable(now, one[1].measurement) is None]
+    found = of_this_python_first(comparable, now) or measured
+    found = found[begin_of_level(found, accepted) :]
+    found = [(run, one) for run, one in found if _is_known(run)] or found
     settled = [run for run, one in found if run.datetime in accepted or not _may_have_lost(one)]
     return _latest(settled or [found[0][0]], current_commit)
 

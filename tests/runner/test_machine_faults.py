@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pytest_tfthreads.runner.abreast import is_of_machine
+from pytest_tfthreads.runner.machine_faults import is_of_machine
 
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
