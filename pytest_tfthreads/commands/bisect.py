@@ -54,6 +54,7 @@ examples:
   pytest-tfthreads bisect 'benchmarks/test_inference.py::test_inference[intra1-inter1]' --good=v1.0
   pytest-tfthreads bisect TEST --good=v1.0 --bad=main --budget=20m -- -c benchmarks/pytest.ini
   pytest-tfthreads bisect --continue
+  pytest-tfthreads bisect --continue --skip=97916a4150f2
   pytest-tfthreads bisect TEST --good=v1.0 --good=python=../venv-old --bad=HEAD
 
 Each candidate is measured beside both ends, in turns on the same CPUs. The tests are the current
@@ -109,6 +110,13 @@ def add_to(commands: Commands) -> None:
         help="seconds or minutes (600, 10m) that it may take from now on; what it knows by then is "
         "told, and --continue goes on (default: until the commit is found, or "
         f"{MOST_RINGS} rings are measured)",
+    )
+    parser.add_argument(
+        "--skip",
+        metavar="REV",
+        action="append",
+        default=[],
+        help="a commit that is not to be measured; may be given several times, and with --continue",
     )
     parser.add_argument(
         "--continue",
@@ -172,10 +180,10 @@ def _tell_causes(
     """Which of the two it was, code or environment, by the four combinations."""
     if options.profile:
         raise CommandError(f"--profile is for a commit that is found: leave it or {PYTHON} out")
-    if options.goes_on or not options.test or good.rev is None:
+    if options.goes_on or options.skip or not options.test or good.rev is None:
         raise CommandError(
             f"with {PYTHON}PATH the four combinations of two revisions and two environments are "
-            "measured: name TEST and --good=REV too, and leave --continue out"
+            "measured: name TEST and --good=REV too, and leave --continue and --skip out"
         )
     revs = (good.rev, bad.rev or _COMMIT_OF_HERE)
     ends = [
@@ -263,7 +271,11 @@ def _begun(
                 "--metric and what follows -- out"
             )
         state = keep.read()
-        return state, CommitLine.between(repository, state.good, state.bad)
+        line = CommitLine.between(repository, state.good, state.bad)
+        if options.skip:
+            state = _without(options.skip, state, line, repository)
+            keep.write(state)
+        return state, line
     if not options.test:
         raise CommandError(
             "name the TEST by its node id, as pytest shows it, such as "
@@ -284,7 +296,30 @@ def _begun(
         bad=line.commits[-1].id,
         metric=options.metric or METRICS[0],
     )
-    return state, line
+    return _without(options.skip, state, line, repository), line
+
+
+def _without(revs: Sequence[str], state: State, line: CommitLine, repository: Repository) -> State:
+    """These commits are not to be measured. Raises `CommandError` where one is not in between."""
+    positions = {one.id: position for position, one in enumerate(line.commits)}
+    for rev in revs:
+        if not rev.strip():
+            raise CommandError("--skip= names nothing; perhaps a variable is not set")
+        commit = repository.find(rev, trusted=True, asked_by="--skip=").commit
+        position = positions.get(commit)
+        if position in (0, line.count):
+            raise CommandError(
+                f"--skip={rev} is an end of the bisection, and everything is measured beside both "
+                "ends: begin anew with another --good or --bad"
+            )
+        if position is None:
+            raise CommandError(
+                f"--skip={rev} is commit {commit[:12]}, which is not between --good and --bad "
+                "(history is followed along first parents): leave --skip out, or name another "
+                "commit"
+            )
+        state = state.without(position)
+    return state
 
 
 def search(
@@ -346,8 +381,10 @@ def _check_machine(line: CommitLine, positions: Sequence[int], places: Sequence[
     for position, place in zip(positions, places, strict=True):
         if place.is_of_machine:
             raise CommandError(
-                f"commit {line.commits[position].short} could not be made ready: {place.problem}. "
-                "Mend that, then run `pytest-tfthreads bisect --continue`"
+                f"commit {line.commits[position].short} could not be made ready: "
+                f"{place.problem.removesuffix('.')}. Mend that, then run `pytest-tfthreads bisect "
+                "--continue`; or go on without the commit: "
+                f"`pytest-tfthreads bisect --continue --skip={line.commits[position].short}`"
             )
 
 

@@ -30,6 +30,12 @@ class Place:
     python: str | None = None
     interpreters: Count = field(default=1, compare=False)
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        code = "the current tree" if self.commit is None else f"commit {self.commit:.12}"
+        return code if self.python is None else f"{code} with {self.python}"
+
 
 @dataclass(frozen=True)
 class Selected:

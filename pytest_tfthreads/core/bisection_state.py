@@ -23,6 +23,8 @@ SCHEMA = 1
 ENDS = 2
 """The places of a wish begin with the good end and the bad end; candidates follow."""
 
+NOT_WANTED = "left out (--skip)"
+
 Differ = Literal["yes", "no", "open"]
 
 
@@ -36,7 +38,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A commit that cannot be measured, by its position."""
+    """A commit that cannot be measured, or is not to be, by its position."""
 
     position: Count
     why: str
@@ -104,6 +106,12 @@ class State:
             processes=self.processes + found.processes,
             seconds=self.seconds + seconds,
         )
+
+    def without(self, position: int) -> State:
+        """With a commit that is not to be measured."""
+        if position in self.unmeasurable:
+            return self
+        return replace(self, skipped=(*self.skipped, Skipped(position, NOT_WANTED)))
 
     def to_text(self) -> str:
         return json.dumps(encode(self))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -18,7 +17,6 @@ from pytest_tfthreads.core.abreast import Selected
 from pytest_tfthreads.core.eta import Pace
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.session_results import SessionResults
 from pytest_tfthreads.pytest_bridge import collection, outcomes
@@ -239,7 +237,9 @@ class MarkedTests:
         modules = [item.path for item in wanted]
         self._abreast = Abreast(
             descriptor,
-            lambda place: open_place(place, config, here, modules),
+            lambda place: self._opened(
+                f"making {place.title} ready", lambda: open_place(place, config, here, modules)
+            ),
             isolation.leave,
             self._settings.group,
         )
@@ -342,7 +342,11 @@ class MarkedTests:
             if self._settings.duet_if_open:
                 self.isolation().compare_if_open(
                     BaselinesOnDemand(
-                        lambda commit: self._opened(commit, home, modules), self.isolation().leave
+                        lambda commit: self._opened(
+                            f"making commit {commit:.12} ready",
+                            lambda: open_saved_commit(commit, config, home, modules),
+                        ),
+                        self.isolation().leave,
                     )
                 )
             return
@@ -351,10 +355,10 @@ class MarkedTests:
         self._results.add_notes(baseline.notes)
         self._prepare_first(items)
 
-    def _opened(self, commit: str, home: Home, modules: Sequence[Path]) -> OpenVariant:
-        """A checkout takes CPUs and disks, so nobody measures meanwhile."""
-        with self._leasing.leases().shared(f"checking out {commit:.12}"):
-            return open_saved_commit(commit, self._config, home, modules)
+    def _opened(self, purpose: str, make: Callable[[], OpenVariant]) -> OpenVariant:
+        """Checkouts and environments take CPUs and disks, so nobody measures meanwhile."""
+        with self._leasing.leases().shared(purpose):
+            return make()
 
     def _group(self, item: pytest.Item) -> list[pytest.Item]:
         """The item and all other selected configurations of its test, to be measured with it."""

@@ -142,7 +142,8 @@ def render(found: Bisection) -> list[str]:
                 f"--good={base[:12]} --bad={tip[:12]}"
             )
     if found.skipped:
-        lines += ["", f"{plural(len(found.skipped), 'commit')} could not be measured:"]
+        verb = "was" if len(found.skipped) == 1 else "were"
+        lines += ["", f"{plural(len(found.skipped), 'commit')} {verb} not measured:"]
         lines += [
             f"  {found.commits[one.position].short}: {one.why}"
             for one in found.skipped[:_MOST_SHOWN]

@@ -37,16 +37,17 @@ from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.at_places import AtPlaces
 from pytest_tfthreads.runner.traces import Profiles
 from pytest_tfthreads.runner.variants import OpenVariant, Variant
+from pytest_tfthreads.system.leases.leases import LeaseTimeoutError
 
-_CANNOT_BE_HAD = (RevisionError, EnvironmentUnfitError, OSError)
+_CANNOT_BE_HAD = (RevisionError, EnvironmentUnfitError, LeaseTimeoutError, OSError)
 
 
 class Abreast:
     """Carries out what the command at the other end of a socket wishes.
 
     `open_place` makes a place ready, with the current tests laid over its code; it raises
-    `RevisionError` or `EnvironmentUnfitError`. `leave` ends the interpreters of a variant.
-    `limit`: how many processes take turns with each other at most.
+    `RevisionError`, `EnvironmentUnfitError` or `LeaseTimeoutError`. `leave` ends the interpreters
+    of a variant. `limit`: how many processes take turns with each other at most.
     """
 
     def __init__(
@@ -135,8 +136,7 @@ class Abreast:
             try:
                 opened[index] = self._opened(place)
             except _CANNOT_BE_HAD as error:
-                problem = " ".join(str(error).split())
-                answers[index] = AtPlace(problem=problem, is_of_machine=is_of_machine(problem))
+                answers[index] = _why_not(error)
         members = [item_run_at(one) for one in opened.values()]
         interpreters = [wish.places[index].interpreters for index in opened]
         at_places = AtPlaces(members, here, rings, interpreters)
@@ -177,3 +177,9 @@ class Abreast:
             variant = self._open.pop(place)
             self._leave(variant)
             variant.close()
+
+
+def _why_not(error: Exception) -> AtPlace:
+    problem = " ".join(str(error).split())
+    others_measured = isinstance(error, LeaseTimeoutError)
+    return AtPlace(problem=problem, is_of_machine=others_measured or is_of_machine(problem))

@@ -161,6 +161,38 @@ def test_a_commit_that_cannot_be_had_for_want_of_room_is_not_taken_for_unmeasura
     assert [one["subject"] for one in to_json(found)["found"]] == ["change 8"]
 
 
+def test_a_commit_that_is_left_out_is_never_measured() -> None:
+    line = line_of(12)
+    scripted = Scripted(line, lambda position: 0.012 if position >= 7 else 0.01)
+    state = State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
+    state = state.without(7).without(6).without(7)
+    assert state.unmeasurable == [7, 6]
+    found, _ = searched(line, scripted, state)
+    assert not {6, 7} & {position for wish in scripted.wishes for position in wish[0]}
+    assert [one["subject"] for one in to_json(found)["found"]] == [
+        f"change {position + 1}" for position in (6, 7, 8)
+    ]
+    text = "\n".join(render(found))
+    assert "2 commits were not measured:" in text
+    assert text.count("left out (--skip)") == 2
+
+
+def test_a_machine_that_others_measure_on_for_too_long_ends_it_and_names_what_goes_on() -> None:
+    line = line_of(12)
+    scripted = Scripted(line, lambda position: 0.012 if position >= 7 else 0.01)
+    measure = scripted.measure
+    busy = AtPlace(problem="allow more seconds: --tf-threads-lease-timeout.", is_of_machine=True)
+    scripted.measure = lambda places, passes: MeasuredPlaces(
+        (*(found := measure(places, passes).places)[:2], *(busy for _ in found[2:]))
+    )
+    state = State(TEST, (), line.commits[0].id, line.commits[-1].id, "throughput")
+    with pytest.raises(CommandError) as caught:
+        bisect.search(state, line, scripted, [].append, TimeLimit(None, scripted.clock_s))
+    assert "--tf-threads-lease-timeout. Mend that, then run" in str(caught.value)
+    first = line.commits[min(scripted.wishes[-1][0][2:])].short
+    assert f"`pytest-tfthreads bisect --continue --skip={first}`" in str(caught.value)
+
+
 def test_a_commit_that_fails_after_it_was_measured_is_told_once_and_left_alone() -> None:
     line = line_of(12)
     scripted = Scripted(line, lambda position: 0.0105 if position >= 7 else 0.01, spread=0.02)
@@ -571,6 +603,12 @@ def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
         ([TEST, "--good=v1.0", "--bad=python=/a", "--profile=x"], "leave it or python= out"),
         ([TEST, "--good=v1.0", "--profile=test_it.py"], "no traces can be stored in test_it.py"),
         ([TEST, "--good=v1.0", "--budget=soon"], "is no time"),
+        ([TEST, "--good=v1.0", "--skip=nowhere"], "has no commit 'nowhere'"),
+        ([TEST, "--good=v1.0", "--skip="], "--skip= names nothing"),
+        ([TEST, "--good=v1.0", "--skip=v1.0"], "--skip=v1.0 is an end of the bisection"),
+        ([TEST, "--good=v1.0", "--skip=HEAD"], "--skip=HEAD is an end of the bisection"),
+        ([TEST, "--good=HEAD~3", "--skip=v1.0"], "which is not between --good and --bad"),
+        ([TEST, "--good=v1.0", "--bad=python=/a", "--skip=HEAD~2"], "and --skip out"),
         (["test_it.py::test_other", "--good=v1.0"], "ERROR: not found"),
     ],
 )
@@ -620,6 +658,25 @@ def test_ctrl_c_while_pytest_collects_keeps_the_bisection_before(
     assert ("bisect --continue` goes on" in err) is goes_on
     assert ("before anything was measured" in err) is not goes_on
     assert bisect.StateFile(state).read() == before
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_commits_are_left_out_from_the_beginning_or_later(
+    project, capsys, monkeypatch, goes_on
+) -> None:
+    path = project.path / ".git/pytest-tfthreads/bisect.json"
+    ends = [git(project.path, "rev-parse", one) for one in ("v1.0", "HEAD")]
+    bisect.StateFile(path).write(State(TEST, (), *ends, "throughput").without(4))
+
+    def ended(_, state, *others):
+        raise CommandError(f"without {state.unmeasurable}")
+
+    monkeypatch.setattr(bisect, "_found", ended)
+    begun = ["--continue"] if goes_on else [TEST, "--good=v1.0"]
+    _, _, err = run(capsys, *begun, "--skip=HEAD~2", "--skip=HEAD~3")
+    assert f"without {[4, 3, 2] if goes_on else [3, 2]}" in err
+    if goes_on:
+        assert bisect.StateFile(path).read().unmeasurable == [4, 3, 2]
 
 
 def test_that_no_state_can_be_written_is_known_before_pytest_starts(

@@ -603,10 +603,29 @@ def run(capsys, *arguments):
     return caught.value.code, printed.out, printed.err
 
 
+# Of each checkout, whether the process that makes it has leased CPUs meanwhile.
+NOTES_LEASES = """
+from pytest_tfthreads.revision.checkout import Checkout
+from pytest_tfthreads.system.leases import leases
+
+make = Checkout.make
+
+
+def noted(*arguments):
+    with open({path!r}, "a") as file:
+        file.write("leased " if leases._held_here else "not leased ")
+    return make(*arguments)
+
+
+Checkout.make = noted
+"""
+
+
 def test_releases_are_measured_beside_the_current_tree(
     project, capsys, tmp_path, no_leftovers
 ) -> None:
-    page = tmp_path / "releases.html"
+    page, leased = tmp_path / "releases.html", tmp_path / "leased"
+    (project.path / "conftest.py").write_text(NOTES_LEASES.format(path=str(leased)))
     arguments = ("v1.0..HEAD", ".", "--json", f"--html={page}", TOLERANT)
     code, out, err = run(capsys, *arguments, "--", *OF_PYTEST, "-k", "work")
     assert code == 1, err  # the changes that are not committed are a regression
@@ -638,6 +657,7 @@ def test_releases_are_measured_beside_the_current_tree(
     assert "pass 1 of 6" in err
     assert git(project.path, "worktree", "list").count("\n") == 0
     assert "▼ regression" in page.read_text()
+    assert leased.read_text() == "leased " * 3
 
 
 def test_ctrl_c_prints_the_tests_that_are_complete(project, eventually, no_leftovers) -> None:
