@@ -32,7 +32,7 @@ def messages() -> dict[str, list[str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 name = ast.unparse(node.exc.func).rpartition(".")[2]
-                text = " ".join(_text(node.exc.args).split())
+                text = re.sub("…+", "…", " ".join(_text(node.exc.args).split()))
                 kind = _kind(name, text)
                 # Where no words are left, others have made the message.
                 if kind is not None and re.search(r"[a-z]{2}", text):

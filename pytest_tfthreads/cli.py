@@ -39,7 +39,7 @@ examples:
   pytest-tfthreads bisect TEST --good=v1.0            which commit made it slower?
   pytest-tfthreads report -o report.html              the latest saved run, with figures
   pytest-tfthreads recommend --format=env             the best configuration, for production
-  pytest-tfthreads history --help                     what a command takes
+  pytest-tfthreads history --help                     the options of a command
 """
 
 
@@ -122,7 +122,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pytest-tfthreads",
-        description="What saved runs say, and whether this machine is fit to measure.",
+        description="Read saved runs, find the release or the commit that made a test slower, and "
+        "check whether this machine is fit to measure.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

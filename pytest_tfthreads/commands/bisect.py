@@ -93,8 +93,8 @@ def add_to(commands: Commands) -> None:
         metavar="REV",
         action="append",
         default=[],
-        help=f"a revision after it (default: {_COMMIT_OF_HERE}). {PYTHON}PATH beside it, for "
-        "--good or --bad: another environment; it is then asked which of the two, code or "
+        help=f"a revision after the change (default: {_COMMIT_OF_HERE}). {PYTHON}PATH beside it, "
+        "for --good or --bad: another environment; it is then asked which of the two, code or "
         "environment, made the difference",
     )
     parser.add_argument(
@@ -179,7 +179,10 @@ def _tell_causes(
 ) -> int:
     """Which of the two it was, code or environment, by the four combinations."""
     if options.profile:
-        raise CommandError(f"--profile is for a commit that is found: leave it or {PYTHON} out")
+        raise CommandError(
+            "--profile takes traces at the commit that a bisection finds, and with "
+            f"{PYTHON}PATH no commit is looked for: leave --profile or {PYTHON}PATH out"
+        )
     if options.goes_on or options.skip or not options.test or good.rev is None:
         raise CommandError(
             f"with {PYTHON}PATH the four combinations of two revisions and two environments are "

@@ -71,7 +71,10 @@ def add_to(commands: Commands) -> None:
 def _compare(options: argparse.Namespace) -> int:
     files = named_files(options)
     if len(files) < len(("baseline", "candidate")):
-        raise BaselineError("compare takes two different saved runs or more, oldest first")
+        raise BaselineError(
+            "compare needs two or more different saved runs, oldest first; `pytest-tfthreads list` "
+            "shows their numbers"
+        )
     *before, now = map(read_run, files)
     policy = Policy(fail_on=options.fail_on).with_tolerance(options.tolerance)
     verdicts = judge_all(

@@ -332,4 +332,6 @@ def _decoded(kind: type[_Kind], message: Mapping[str, Any], name: str) -> _Kind:
 
 
 def _not_understood(error: Exception) -> CommandError:
-    return CommandError(f"the run of pytest answers what nobody understands: {error}")
+    return CommandError(
+        f"the run of pytest sent an answer that cannot be read: {error}; please report it"
+    )

@@ -64,7 +64,8 @@ def _read_files(paths: Sequence[Path]) -> list[Run | BaselineError]:
         return [_read(path) for path in paths]
     except BrokenProcessPool as error:
         raise CommandError(
-            f"a process that read {len(paths)} saved runs was killed, perhaps for memory"
+            f"a process that read {len(paths)} saved runs was killed, perhaps for want of memory: "
+            "give the machine more memory, or move old saved runs out of the storage"
         ) from error
 
 

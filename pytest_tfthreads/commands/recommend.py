@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "recommend",
         _recommend,
-        help="print the recommended configuration as what a deployment reads",
+        help="print the recommended configuration in a format for deployments",
         description="Print the configuration that is recommended for a swept test of a saved run, "
         "by the same rules as the summary and the report.",
         epilog=_EXAMPLE,
@@ -186,7 +186,8 @@ def _advice(run: StoredRun, test: str) -> Recommendation:
             names = " and ".join(one.configuration.id for one in members)
             raise CommandError(
                 f"{run.label}: {names} are names of one configuration on the machine where {test} "
-                "was measured, so there is no other to choose from"
+                "was measured, so there is no other to choose from; sweep different numbers of "
+                "threads, such as --tf-threads=1x1,2x1"
             )
         raise CommandError(
             f"{run.label}: no two configurations of {test} took turns, so none is recommended; "

@@ -146,7 +146,8 @@ def _releases(options: argparse.Namespace) -> int:
         raise CommandError("no test was measured in the time that it may take (--budget)")
     if not any(one.is_compared for one in over.tests):
         raise CommandError(
-            "no test could be measured at two releases beside each other: see what is said of each"
+            "no test could be compared: each could be measured at one release at most; what is "
+            "printed above says why"
         )
     return int(bool(over.failing(options.fail_on)))
 

@@ -25,7 +25,7 @@ example:
   pytest-tfthreads report 0007
   pytest-tfthreads report .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json
 
-Figures are drawn by plotly: pip install 'pytest-tfthreads[report]'
+Figures are drawn by plotly: pip install 'plotly>=6.0' orjson
 """
 _OUTPUT = "report.html"
 
@@ -37,9 +37,9 @@ def add_to(commands: Commands) -> None:
         "report",
         _report,
         help="write a saved run as one HTML page",
-        description="Write the last run as an HTML page that needs no network. It is judged by the "
-        "runs before it: of files that are named as `compare` does, of a storage as "
-        "--benchmark-compare does.",
+        description="Write a saved run as an HTML page that needs no network. If you name runs, "
+        "the last is judged by those before it, as `compare` does. If you name none, the latest "
+        "run of the storage is judged, as --benchmark-compare does.",
         epilog=_EXAMPLE,
     )
     add_runs(report)

@@ -478,7 +478,9 @@ def _values(axis: Iterable[object], argument: str, mend: str) -> list[object]:
     except TypeError as error:  # NumPy's array of one value without a dimension
         raise ConfigError(argument, f"{quoted(axis)} is no list ({error})") from error
     if not values:
-        used_up = ", or used up, for it can be read only once" if isinstance(axis, Iterator) else ""
+        used_up = (
+            ", or already used up (it can be read only once)" if isinstance(axis, Iterator) else ""
+        )
         raise ConfigError(argument, f"the list is empty{used_up}; {mend}")
     if len(values) > MAX_CONFIGS:
         raise ConfigError(argument, f"there are more than {MAX_CONFIGS} values")

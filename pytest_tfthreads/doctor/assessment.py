@@ -225,14 +225,14 @@ def _kernel(trial: Trial, tolerance: float) -> Finding:
     known = [time_s for time_s in times_s if time_s is not None]
     if len(known) < len(times_s):
         return Finding(
-            "reference kernel",
+            "reference workload",
             "unknown",
             "too short a measurement to time it",
             ("measure for longer: --seconds",),
         )
     spread = spread_of([math.log(one) for one in known])
     return Finding(
-        "reference kernel",
+        "reference workload",
         _status_of_spread(spread.value, tolerance),
         f"{duration(sum(known) / len(known))}, differs by {_spread(spread)} from one process to "
         "the next",

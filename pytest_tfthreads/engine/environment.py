@@ -104,15 +104,17 @@ class Environment:
             )
             raise EnvironmentUnfitError(
                 f"both sides need pytest-tfthreads {__version__}, and {python} {found}: "
-                f"install it there ({python} -m pip install …)"
+                f"install that version there ({python} -m pip install /path/to/pytest-tfthreads)"
             )
         if told["missing"]:
             raise EnvironmentUnfitError(
-                f"{python} lacks {', '.join(told['missing'])}, which both sides need: install it "
-                f"there ({python} -m pip install …)"
+                f"{python} lacks {', '.join(told['missing'])}, which both sides need: {python} -m "
+                f"pip install {' '.join(told['missing'])}"
             )
         if is_own(told["who"]):
-            raise OwnEnvironmentError(f"{python} is the environment that runs these tests")
+            raise OwnEnvironmentError(
+                f"{python} is the environment that runs these tests: name another environment"
+            )
         return cls(python, tuple(told["path"]), version)
 
 

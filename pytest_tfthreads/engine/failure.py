@@ -147,7 +147,7 @@ def preload_failure(trace: str, log: str = "") -> Failure:
     """TensorFlow could not be imported."""
     headline = (
         "TensorFlow cannot be imported, so nothing can be measured. Install it for this "
-        "interpreter (`pip install pytest-tfthreads[tensorflow]`, or your own build), or leave "
+        "interpreter (`pip install tensorflow`, or your own build), or leave "
         "the tests with the marker out (`-m 'not tf_threads'`)."
     )
     return Failure("preload", _with_sections(headline, [("traceback", trace), ("stderr", log)]))

@@ -226,9 +226,15 @@ class TfBenchmark:
 
     def _note(self, items: float, unit: str) -> None:
         if isinstance(items, bool) or not isinstance(items, Real) or not items > 0:
-            raise ValueError(f"tf_benchmark: items={items!r}; use the number of items a call does")
+            raise ValueError(
+                f"tf_benchmark: items={items!r} is no number above 0; use how many items one call "
+                "does, such as items=64"
+            )
         if not items <= _MAX_ITEMS:
-            raise ValueError(f"tf_benchmark: items={items!r} is not finite, or beyond all measure")
+            raise ValueError(
+                f"tf_benchmark: items={items!r} is too large or not finite; use how many items one "
+                "call does"
+            )
         if not isinstance(unit, str) or not unit.strip() or not unit.isprintable():
             raise ValueError(f'tf_benchmark: unit={unit!r}; use a plural such as "images"')
         self._recorder.items = int(items) if items == int(items) else float(items)

@@ -33,7 +33,7 @@ MARKER_HELP = (
     "triples with instances, instead; cpus: CPUs that each process is pinned to, or "
     '"all"; env: variables set before TensorFlow is imported; processes: measuring '
     "processes of each configuration; timeout: seconds for one process; tolerance: the loss of "
-    'speed that is tolerated against saved runs, "5%" or a dict by metric.'
+    'speed that is tolerated, "5%" or a dict by metric.'
 )
 BASELINES_COMMIT = "baseline"
 AUTO, OFF = "auto", "off"
@@ -69,13 +69,18 @@ class ProfileWish:
             directory = text
         if not directory or not (is_plain or what == REGRESSED):
             raise ConfigError(
-                name, f"{text!r} is neither a directory nor, for what regressed only, DIR:regressed"
+                name,
+                f"{text!r} names no directory; use DIR, or DIR:{REGRESSED} for traces of tests "
+                "that regressed only",
             )
         try:
             path = start / Path(directory).expanduser()
         except RuntimeError as error:
             user = directory.partition(os.sep)[0]
-            raise ConfigError(name, f"{directory!r}: nobody knows a home of {user}") from error
+            raise ConfigError(
+                name,
+                f"there is no home directory of {user}: write the path of {directory!r} in full",
+            ) from error
         if os.path.exists(path) and not os.path.isdir(path):
             raise ConfigError(name, f"{path} is no directory; name one, or one that can be made")
         return cls(path, only_regressed=not is_plain)
@@ -111,7 +116,9 @@ class PreloadWish:
             is_dotted = all(part.isidentifier() for part in word.split("."))
             if not is_dotted or word == OFF:
                 raise ConfigError(
-                    name, f"{text!r} is none of {AUTO}, {OFF}, and names of modules: {word!r}"
+                    name,
+                    f"{word!r} is no name of a module; use {AUTO}, {OFF}, or names such as "
+                    "my.module",
                 )
         return cls(AUTO in words or not words, modules)
 
@@ -185,9 +192,9 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-max-processes",
             "N",
-            "with --benchmark-compare: before a test fails for its speed, measure more processes, "
-            "up to so many (default: twice --tf-threads-processes); in a duet, the most pairs of "
-            "processes (default: 12, which is also the limit)",
+            "with --benchmark-compare: before a test fails by saved runs alone, measure more "
+            "processes, up to this number (default: twice --tf-threads-processes); in a duet: the "
+            "most pairs of processes (default: 12, which is also the limit)",
         ),
         (
             "tf-threads-start",
@@ -228,7 +235,8 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-turn",
             "ROUNDS",
-            f"rounds of a turn (default: {defaults.rounds_a_turn})",
+            "rounds that a process measures in one turn, before the next process has its turn "
+            f"(default: {defaults.rounds_a_turn})",
         ),
         (
             "tf-threads-seed",
@@ -238,21 +246,22 @@ def add_options(parser: pytest.Parser) -> None:
         (
             "tf-threads-tolerance",
             "P",
-            "with --benchmark-compare: the loss of speed that is tolerated, 5%, or by metric, "
-            "'throughput=5%,cpu_efficiency=10%' (default: 5%)",
+            "with --benchmark-compare or --tf-threads-duet: the loss of speed that is tolerated, "
+            "5%, or by metric, 'throughput=5%,cpu_efficiency=10%' (default: 5%)",
         ),
         (
             "tf-threads-fail-on",
             "LIST",
-            "with --benchmark-compare: which verdicts fail a test, of regression, inconclusive, "
-            "no-baseline, not-comparable; or none, to report only (default: regression)",
+            "with --benchmark-compare or --tf-threads-duet: which verdicts fail a test, of "
+            "regression, inconclusive, no-baseline, not-comparable; or none, to report only "
+            "(default: regression)",
         ),
         (
             "tf-threads-budget",
             "T",
-            "with --benchmark-compare: seconds or minutes (600, 10m) that the gate may measure; "
-            "every test gets its first look, and what is left goes where a verdict is open "
-            "(default: no limit)",
+            "with --benchmark-compare or --tf-threads-duet: seconds or minutes (600, 10m) that the "
+            "gate may measure; every test gets its first measurement, and what is left goes where "
+            "a verdict is open (default: no limit)",
         ),
         (
             "tf-threads-report",
@@ -294,9 +303,10 @@ def add_options(parser: pytest.Parser) -> None:
         ),
         (
             "tf-threads-search",
-            "find a good configuration of each test without measuring all: of those of "
-            "--tf-threads, or of the machine's cores, halved and doubled; "
-            "--tf-threads=instances=1,fill beside it adds instances to these",
+            "find a good configuration of each test without measuring all; the choice is among the "
+            "configurations of --tf-threads, or, without that option, among numbers of threads "
+            "from the machine's cores, halved and doubled; --tf-threads=instances=1,fill adds "
+            "instances to these",
         ),
     ):
         group.addoption(f"--{name}", action="store_true", help=text)

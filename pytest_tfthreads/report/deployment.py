@@ -29,7 +29,7 @@ def render(deployment: Deployment, advice: Sequence[str], warnings: Sequence[str
     ]
     if deployment.terms:
         remarks.append(
-            f"measured under the terms {deployment.terms}: set the same, for they are not set here"
+            f"measured with {deployment.terms}: set these yourself, they are not set here"
         )
     if as_ == "env" and (count := len(deployment.instances)) > 1:
         cpus = " and ".join(_cpus(one, ",") for one in deployment.instances)
@@ -38,7 +38,7 @@ def render(deployment: Deployment, advice: Sequence[str], warnings: Sequence[str
             "start as many (the format shell does)"
         )
     if deployment.unset:
-        remarks.append(f"not set, for the number is TensorFlow's choice: {_all(deployment.unset)}")
+        remarks.append(f"not set, because TensorFlow chooses the number: {_all(deployment.unset)}")
     if deployment.data_threads:
         remarks.append("no variable sets the pool of a tf.data pipeline; write into its code:")
     remarks += [line.removeprefix("# ") for line in deployment.code]

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 MISSING_LIBRARY = (
-    "figures are drawn by plotly, which is not installed: pip install 'pytest-tfthreads[report]'"
+    "figures are drawn by plotly, which is not installed: pip install 'plotly>=6.0' orjson"
 )
 _HEIGHT_PX = 320
 _DIGITS = 6  # of numbers in figures: more are not to be seen, and make the file large

@@ -245,7 +245,7 @@ def advice(recommendation: Recommendation) -> list[str]:
         )
     if recommendation.not_compared:
         names = ", ".join(recommendation.not_compared)
-        sentences.append(f"not compared, for they took no turns with the others: {names}")
+        sentences.append(f"not compared, because they took no turns with the others: {names}")
     return sentences
 
 

@@ -118,9 +118,12 @@ def _confidence(verdict: Verdict) -> str:
 def expectation(tests: int, first_s: float, open_s: float, budget_s: float | None) -> str:
     """How long the gate will measure, said before it does.
 
-    `first_s` is for the first looks, `open_s` for all others if every verdict stays open.
+    `first_s` is for the first measurements, `open_s` for all others if every verdict stays open.
     """
-    text = f"tf_threads: {plural(tests, 'test')} to judge, about {clock(first_s)} for a first look"
+    text = (
+        f"tf_threads: {plural(tests, 'test')} to judge, about {clock(first_s)} for the first "
+        "measurements"
+    )
     if budget_s is not None and first_s > budget_s:
         return f"{text}, which is more than --tf-threads-budget ({clock(budget_s)}) has"
     if budget_s is not None:

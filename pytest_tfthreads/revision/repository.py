@@ -76,7 +76,10 @@ class Repository:
                 "that name, write it in full, refs/heads/…"
             )
         if not rev.isprintable():
-            raise RevisionError(f"{_quoted(rev)} is no git revision.")
+            raise RevisionError(
+                f"{_quoted(rev)} is no git revision: it has characters that cannot be printed. "
+                "Name a commit, a tag or a branch."
+            )
         commit = self._commit(rev)
         if commit is None:
             if trusted and (found := self._on_a_remote(rev, asked_by)):

@@ -401,7 +401,7 @@ def test_too_few_places_at_once_for_four_combinations_are_an_error(monkeypatch) 
             pass
 
     monkeypatch.setattr(bisect, "PytestRun", Run)
-    options = SimpleNamespace(profile=None, goes_on=False, test=TEST, pytest_arguments=[])
+    options = SimpleNamespace(profile=None, skip=[], goes_on=False, test=TEST, pytest_arguments=[])
     repository = SimpleNamespace(find=lambda rev, **_: SimpleNamespace(commit=rev, notes=()))
     monkeypatch.setattr(bisect.Side, "environment", property(lambda side: side.python))
     sides = bisect.Side("v1", None), bisect.Side("v2", "/new")
@@ -600,7 +600,10 @@ def test_a_bisection_that_is_interrupted_or_killed_goes_on_and_finds_the_commit(
         ([TEST, "--good=v1.0", "--bad=python=/a"], "there is no interpreter /a"),
         ([TEST, "--good=python=/a"], "name TEST and --good=REV too"),
         ([TEST, "--good=HEAD", "--bad=python=/a"], "are one commit"),
-        ([TEST, "--good=v1.0", "--bad=python=/a", "--profile=x"], "leave it or python= out"),
+        (
+            [TEST, "--good=v1.0", "--bad=python=/a", "--profile=x"],
+            "leave --profile or python=PATH out",
+        ),
         ([TEST, "--good=v1.0", "--profile=test_it.py"], "no traces can be stored in test_it.py"),
         ([TEST, "--good=v1.0", "--budget=soon"], "is no time"),
         ([TEST, "--good=v1.0", "--skip=nowhere"], "has no commit 'nowhere'"),

@@ -38,8 +38,8 @@ def test_help_names_all_commands_with_examples(command, arguments):
         (("nothing",), "invalid choice: 'nothing'"),
         (("list", "--nothing"), "unrecognized arguments: --nothing"),
         (("compare",), "the following arguments are required: RUN"),
-        (("compare", "one.json"), "takes two different saved runs or more"),
-        (("compare", "one.json", "./one.json"), "takes two different saved runs or more"),
+        (("compare", "one.json"), "needs two or more different saved runs"),
+        (("compare", "one.json", "./one.json"), "needs two or more different saved runs"),
         (("compare", "gone.json", "too.json"), "gone.json: cannot be read"),
         (("bisect", "t", "--good="), "--good= names nothing; perhaps a variable is not set"),
         (("bisect", "t", "--good=v1", "--bad= "), "--bad= names nothing"),
@@ -125,7 +125,7 @@ def test_a_run_that_is_named_twice_counts_once_where_it_is_named_last(storage, c
     linked = tmp_path / "linked.json"
     linked.symlink_to(now)
     code, _, err = command("compare", "0001", linked, *where)
-    assert (code, "two different saved runs" in err) == (2, True)
+    assert (code, "two or more different saved runs" in err) == (2, True)
     _, out, _ = command("list", "0001", now, linked, "--csv", *where)
     assert len(out.splitlines()) == 2
 

@@ -335,7 +335,7 @@ def test_a_test_that_is_not_there(storage, command):
     ("module", "name", "arguments"),
     [
         ("ruptures.detection", "ruptures", ()),
-        ("plotly.offline", "'pytest-tfthreads[report]'", ("--html", os.devnull)),
+        ("plotly.offline", "'plotly>=6.0' orjson", ("--html", os.devnull)),
     ],
 )
 def test_a_library_that_is_missing(storage, command, monkeypatch, module, name, arguments):

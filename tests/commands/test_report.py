@@ -205,4 +205,4 @@ def test_errors_in_a_line(command, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     code, _, _, err = command(run)
     assert (code, err.count("\n")) == (2, 1)
-    assert "pip install 'pytest-tfthreads[report]'" in err
+    assert "pip install 'plotly>=6.0' orjson" in err

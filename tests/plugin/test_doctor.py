@@ -57,7 +57,7 @@ def test_measuring(doctor, no_leftovers, held_lease):
     assert machine["forking"]["status"] == "ok"
     assert "waiting for the CPUs: pid" in err
     assert machine["leases"]["value"] == "nobody else measures"
-    assert {"CPU speed", "reference kernel", "in turns"} <= set(measured)
+    assert {"CPU speed", "reference workload", "in turns"} <= set(measured)
     assert told["pairs"] >= 3
     assert (told["intra"], told["tests"]) == (2, 3)
     assert told["tolerance"] == {"throughput": 0.2, "cpu_efficiency": 0.2}

@@ -152,7 +152,7 @@ def test_what_is_no_directory_is_refused(text):
     ("directory", "message"),
     [
         ("test_it.py", "*/test_it.py is no directory; name one*"),
-        ("~nobody_here/x", "'~nobody_here/x': nobody knows a home of ~nobody_here"),
+        ("~nobody_here/x", "there is no home directory of ~nobody_here:*"),
     ],
 )
 def test_a_directory_that_cannot_be_used_is_a_usage_error(suite, directory, message):

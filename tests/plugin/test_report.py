@@ -101,7 +101,7 @@ def test_nothing_is_written_of_nothing(suite):
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("report.html", "*--tf-threads-report: *pip install 'pytest-tfthreads[[]report]'"),
+        ("report.html", "*--tf-threads-report: *pip install 'plotly>=6.0' orjson"),
         (".", "*--tf-threads-report: * cannot be written: it is a directory; mend that, or name *"),
         (
             "test_it.py/x",

@@ -465,7 +465,9 @@ def test_budget_gives_every_test_its_first_look_and_keeps_to_its_time(five):
     assert 0 < sum(beside > 0 for _, beside in looks) < 5
     assert "5 tests to judge, about" in flat(result)
     assert "more within --tf-threads-budget (" in flat(result)
-    assert "--tf-threads-budget was used up; about" in flat(result)
+    assert "too little of --tf-threads-budget was left to measure side by side; about" in flat(
+        result
+    )
     gate(five)  # without a limit all are decided
     assert all(beside for _, beside in processes_by_test(five))
 

@@ -541,8 +541,9 @@ def _unbelieved(judged: Judged, change: Change) -> str:
     """Why a regression by the corrected speeds is none."""
     measured = signed_percent(change_from_log(judged.measured_log_ratio))
     text = (
-        f"{_taken_apart(judged, change)}; but as measured {measured}, and a correction for the "
-        "machine's speed makes no loss out of nothing"
+        f"{_taken_apart(judged, change)}; but without the correction for the machine's speed the "
+        f"change is {measured}, and a loss that only the correction makes is not called a "
+        "regression"
     )
     return text + _others(judged) + _shift(judged)
 
@@ -597,8 +598,8 @@ def _shift(judged: Judged) -> str:
         return ""
     return (
         f"; the machine itself ran the reference workload {percent(abs(change))} "
-        f"{'slower' if change < 0 else 'faster'} than then; as measured the change is "
-        f"{signed_percent(change_from_log(judged.measured_log_ratio))}"
+        f"{'slower' if change < 0 else 'faster'} than when the baseline was measured; as "
+        f"measured the change is {signed_percent(change_from_log(judged.measured_log_ratio))}"
     )
 
 
@@ -606,7 +607,10 @@ def _remedies(
     prediction: Prediction, by_others: float, runs: int, processes: int, measured_s: float
 ) -> tuple[str, ...]:
     if by_others**2 > prediction.variance / 2:  # nothing else would help
-        return ("a saved run beside which other programs took as much of the CPUs as now",)
+        return (
+            "a saved run beside which other programs take as much of the CPUs as now "
+            "(--benchmark-autosave), or measuring side by side (--tf-threads-duet)",
+        )
     remedies = []
     if measured_s < ENOUGH_S:
         remedies.append(

@@ -223,6 +223,6 @@ def end_by(budget: Budget, wanted: int | None, done: int, looks: Sequence[int]) 
 
 def _out_of_time(budget: Budget, pairs: int) -> str:
     return (
-        f"--tf-threads-budget was used up; about {pairs * budget.pair_s:.0f} s more would have "
-        "begun it"
+        "too little of --tf-threads-budget was left to measure side by side; about "
+        f"{pairs * budget.pair_s:.0f} s more would have been enough to begin"
     )

@@ -118,7 +118,9 @@ def test_a_loss_by_the_correction_alone_is_open_and_said_so():
     throughput, efficiency = verdicts(now, then)
     assert throughput.change.value == pytest.approx(-0.5)
     assert (throughput.status, efficiency.status) == ("inconclusive", "inconclusive")
-    assert "but as measured +0.0 %, and a correction for the machine's speed" in throughput.reason
+    assert "without the correction for the machine's speed the change is +0.0 %" in (
+        throughput.reason
+    )
     # What was lost as measured too is a regression.
     slower = measured(speed=90, wall=0.001, cpu=0.001)
     assert [one.status for one in verdicts(slower, then)] == ["regression"] * 2

@@ -234,6 +234,7 @@ def test_where_company_differs_only_a_saved_run_in_the_same_company_would_help(m
     )
     assert alike.status == other.status == "inconclusive"
     assert other.advice == (
-        "a saved run beside which other programs took as much of the CPUs as now",
+        "a saved run beside which other programs take as much of the CPUs as now "
+        "(--benchmark-autosave), or measuring side by side (--tf-threads-duet)",
     )
     assert not any("other programs" in one for one in alike.advice)

@@ -267,11 +267,12 @@ def test_what_was_measured_is_told_beside_what_was_corrected():
     slow = corrected(0.0, math.log(0.8), now_s=0.00125)
     assert slow.reason == (
         "+0.0 %; a loss of 5 % is ruled out; the machine itself ran the reference workload 20 % "
-        "slower than then; as measured the change is −20 %"
+        "slower than when the baseline was measured; as measured the change is −20 %"
     )
     fast = corrected(0.0, math.log(1.25), then_s=0.00125)
     assert fast.reason.endswith(
-        "; the machine itself ran the reference workload 25 % faster than then; as measured the "
+        "; the machine itself ran the reference workload 25 % faster than when the baseline was "
+        "measured; as measured the "
         "change is +25 %"
     )
 
@@ -286,8 +287,9 @@ def test_a_loss_that_only_the_correction_shows_is_said_to_be_one():
     found = corrected(-0.5, 0.0)
     assert found.status == "inconclusive"
     assert found.reason == (
-        "39 % slower: CPU work +0.0 %, parallelism −39 % (2.0 → 2.0 cores used); but as measured "
-        "+0.0 %, and a correction for the machine's speed makes no loss out of nothing"
+        "39 % slower: CPU work +0.0 %, parallelism −39 % (2.0 → 2.0 cores used); but without "
+        "the correction for the machine's speed the change is +0.0 %, and a loss that only the "
+        "correction makes is not called a regression"
     )
     assert found.advice == (
         "measuring side by side (--tf-threads-duet), which needs no correction",
@@ -296,7 +298,7 @@ def test_a_loss_that_only_the_correction_shows_is_said_to_be_one():
     found = corrected(-0.06, 0.0, sd=0.01)
     assert -0.05 < found.change.high < -0.02
     assert found.status == "inconclusive"
-    assert "makes no loss out of nothing" in found.reason
+    assert "a loss that only the correction makes is not called" in found.reason
     # Where a loss was measured, or the interval reaches what is tolerated, it is only noise.
     for one in (corrected(-0.2, -0.2, sd=0.15), corrected(-0.06, 0.0, sd=0.05)):
         assert one.status == "inconclusive"

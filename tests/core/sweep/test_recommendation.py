@@ -309,7 +309,7 @@ def test_text(candidate):
     assert "0.48 [0.4" in rows["1×1"]
     text = "\n".join(lines)
     assert "best for CPU efficiency: 1×1 (" in text
-    assert "not compared, for they took no turns with the others: intra8-inter1" in text
+    assert "not compared, because they took no turns with the others: intra8-inter1" in text
     assert "    @pytest.mark.tf_threads(intra=4, inter=1)" in lines
 
 
