@@ -56,6 +56,11 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, None, None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER_HELP)
+    # pytest-benchmark, which is the last to be configured, then loads the run to compare with.
+    if config.getoption("benchmark_compare", None):
+        from pytest_tfthreads.benchmark_bridge.storage_location import tell_any_location
+
+        tell_any_location()
     measuring: MeasuringSession | None = config.pluginmanager.get_plugin(MEASURING_PLUGIN)
     if measuring is None:
         watch = Watch(config)

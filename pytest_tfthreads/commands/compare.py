@@ -12,7 +12,7 @@ from pytest_tfthreads.commands.parsers import (
     add_formats,
     add_tolerance,
 )
-from pytest_tfthreads.commands.saved import RUN_HELP, add_directory, named_files
+from pytest_tfthreads.commands.saved import RUN_HELP, THEIR_TOLERANCE, add_directory, named_files
 from pytest_tfthreads.core.gate.evidence import history_of
 from pytest_tfthreads.core.gate.verdict import FAILING, Policy, Verdict, judge_all
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun, read_run
@@ -63,7 +63,7 @@ def add_to(commands: Commands) -> None:
     )
     compare.add_argument("runs", nargs="+", metavar="RUN", help=f"two or more: {RUN_HELP}")
     add_directory(compare)
-    add_tolerance(compare, "loss of speed that is tolerated")
+    add_tolerance(compare, "loss of speed that is tolerated", THEIR_TOLERANCE)
     add_fail_on(compare, "verdicts that make the exit code 1", FAILING)
     add_formats(compare, "the verdicts", "verdict")
 
@@ -84,6 +84,11 @@ def _compare(options: argparse.Namespace) -> int:
             for one in stored
         ],
         policy,
+        {
+            one.name: {**one.tolerance, **options.tolerance}
+            for stored in now.tests.values()
+            for one in stored
+        },
     )
     if options.json:
         print_json([verdict.to_json() for verdict in verdicts])

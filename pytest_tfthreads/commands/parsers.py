@@ -38,14 +38,15 @@ def add_command(
     return parser
 
 
-def add_tolerance(parser: argparse.ArgumentParser, what: str) -> None:
-    """--tolerance, by metric; `what` it is, for the help."""
+def add_tolerance(parser: argparse.ArgumentParser, what: str, default: str = "5%") -> None:
+    """--tolerance, by metric; `what` it is and its `default`, for the help."""
+    example = "5%, or throughput=5%,cpu_efficiency=10%"
     parser.add_argument(
         "--tolerance",
         type=_to_tolerance,
         default={},
         metavar="P",
-        help=f"{what}: 5%% (the default), or throughput=5%%,cpu_efficiency=10%%",
+        help=f"{what}: {example} (default: {default})".replace("%", "%%"),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_tfthreads.commands.errors import CommandError
 from pytest_tfthreads.commands.output import check_page, print_lines, write_page
 from pytest_tfthreads.commands.parsers import Commands, add_command, add_tolerance
-from pytest_tfthreads.commands.saved import add_runs, read_runs
+from pytest_tfthreads.commands.saved import THEIR_TOLERANCE, add_runs, read_runs
 from pytest_tfthreads.commands.sweeps import advice, groups_of
 from pytest_tfthreads.core.gate.evidence import history_of
 from pytest_tfthreads.core.gate.verdict import Policy, Verdict, judge_all
@@ -51,7 +51,7 @@ def add_to(commands: Commands) -> None:
         metavar="FILE",
         help=f"the page (default: {_OUTPUT})",
     )
-    add_tolerance(report, "loss of speed that is tolerated")
+    add_tolerance(report, "loss of speed that is tolerated", THEIR_TOLERANCE)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def _report(options: argparse.Namespace) -> int:
     before, now = read_runs(options, ENOUGH_FOR_DRIFT + 1)
     policy = Policy().with_tolerance(options.tolerance)
     try:
-        verdicts = _verdicts(now, before, bool(options.runs), policy)
+        verdicts = _verdicts(now, before, bool(options.runs), policy, options.tolerance)
         page = render(with_releases(_content(now, verdicts), options.storage))
     # Each figure of a file may be a number, and their ratios none.
     except (ArithmeticError, ValueError) as error:
@@ -83,11 +83,16 @@ def _content(now: StoredRun, verdicts: Mapping[str, Sequence[Verdict]]) -> RunCo
 
 
 def _verdicts(
-    now: StoredRun, before: Sequence[StoredRun], named: bool, policy: Policy
+    now: StoredRun,
+    before: Sequence[StoredRun],
+    named: bool,
+    policy: Policy,
+    asked: Mapping[str, float],
 ) -> Mapping[str, Sequence[Verdict]]:
     """By name: of those that ran beside their baseline the recorded ones, which nobody can remake.
 
-    So too where there is no other run to judge by.
+    So too where there is no other run to judge by. A test tolerates what is `asked` for, else what
+    it tolerated when it was judged.
     """
     stored = [(test, one) for test, several in now.tests.items() for one in several]
     if not before:
@@ -100,6 +105,7 @@ def _verdicts(
             if not one.pairs
         ],
         policy,
+        {one.name: {**one.tolerance, **asked} for _, one in stored},
     )
     for verdict in judged:
         verdicts[verdict.test] = (*verdicts.get(verdict.test, ()), verdict)

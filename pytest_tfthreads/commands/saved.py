@@ -19,6 +19,7 @@ from pytest_tfthreads.system.run_index import read_condensed
 STORAGE = ".benchmarks"
 _FILE_SCHEME = "file://"
 _AT_ONCE = 30  # files of a directory that are read backwards
+THEIR_TOLERANCE = "what the tests tolerated when their run was judged, else 5%"
 _Summary = TypeVar("_Summary")
 RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
 
@@ -58,11 +59,19 @@ def named_files(options: argparse.Namespace) -> list[Path]:
     last: a run tells nothing about itself.
     """
     storage = Storage(options.storage)
-    found = [path for text in options.runs for path in storage.find(text)]
+    found = [path for text in options.runs for path in _measured_by_us(text, storage.find(text))]
     once: dict[str, Path] = {}
     for path in reversed(found):
         once.setdefault(os.path.realpath(path), path)
     return [*once.values()][::-1]
+
+
+def _measured_by_us(text: str, paths: Sequence[Path]) -> Sequence[Path]:
+    """Without the runs of suites without marked tests, where a pattern has found them."""
+    if not any(character in text for character in "*?["):
+        return paths
+    read = zip(paths, read_condensed(paths), strict=True)
+    return [path for path, one in read if not isinstance(one, NotOursError)] or paths
 
 
 def read_runs(options: argparse.Namespace, most: int) -> tuple[list[StoredRun], StoredRun]:

@@ -15,6 +15,8 @@ _FINGERPRINT = {
     "logical": "logical CPUs granted",
     "quota": "CPU quota",
 }
+SOFTWARE = {"tensorflow": "TensorFlow", "python": "Python", "onednn": "oneDNN"}
+"""What may change a speed without a change of the code: where its version is recorded, its name."""
 _KINSHIP = ("host", "python", "tensorflow")
 """What need not be the same; of several that may be compared, the one most alike is."""
 
@@ -95,6 +97,18 @@ def is_of_this_python(now: Measurement, then: Measurement) -> bool:
 
 def _feature_release(version: object) -> object:
     return version.split(".")[:2] if isinstance(version, str) else version
+
+
+def changed_software(now: Measurement, then: Measurement) -> str:
+    """Such as "TensorFlow 2.20.0 → 2.21.0"; nothing where all versions are the same, or unknown."""
+    versions = {
+        words: (then.machine.get(key), now.machine.get(key)) for key, words in SOFTWARE.items()
+    }
+    return ", ".join(
+        f"{words} {before} → {after}"
+        for words, (before, after) in versions.items()
+        if before and after and before != after
+    )
 
 
 def kinship(now: Measurement, then: Measurement) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +63,8 @@ class StoredMeasurement:
     test. `verdicts` are those of then, `pairs` those of a comparison side by side.
     `took_turns_with_baseline`: the measurement is of the processes of those pairs; else it is of
     others, which took turns with the test's other configurations. `same_as`: id of the
-    configuration as which it was measured, where this is another name of it.
+    configuration as which it was measured, where this is another name of it. `beside_environment`:
+    it was compared with another environment, so the verdicts say nothing of the code.
     """
 
     name: str
@@ -74,6 +76,7 @@ class StoredMeasurement:
     traces: Traces | None = None
     same_as: str = ""
     took_turns_with_baseline: bool = False
+    beside_environment: bool = False
 
     @property
     def has_regressed(self) -> bool:
@@ -88,6 +91,11 @@ class StoredMeasurement:
     def named(self) -> str:
         """The time of the run by which the test was judged, if the user had named that run."""
         return next((verdict.named for verdict in self.verdicts if verdict.named), "")
+
+    @property
+    def tolerance(self) -> dict[str, float]:
+        """What was tolerated when it was judged, by metric; of a test that was not, nothing."""
+        return {verdict.metric: verdict.tolerance for verdict in self.verdicts}
 
     @property
     def trace(self) -> Trace | None:
@@ -206,6 +214,10 @@ class StoredRun:
         return run
 
 
+_NO_COMMIT = ("", "unknown", "unversioned")
+"""What pytest-benchmark saves where there is no repository, or where git refuses it."""
+
+
 def moment_of(datetime: str) -> dt.datetime:
     """When a run was saved; of a date that cannot be read, the beginning of time."""
     try:
@@ -218,7 +230,7 @@ def moment_of(datetime: str) -> dt.datetime:
 
 def short_commit(commit: str | None, dirty: bool) -> str:
     """For people; empty where pytest-benchmark found none."""
-    if commit in (None, "", "unknown", "unversioned"):
+    if commit is None or commit in _NO_COMMIT:
         return ""
     return f"{commit:.12}{' and changes' if dirty else ''}"
 
@@ -276,7 +288,7 @@ def parse_run(text: str, label: str, loads: Loads = json.loads) -> StoredRun:
     return StoredRun(
         label=label,
         datetime=run.datetime,
-        commit=commit_id if isinstance(commit_id, str) else None,
+        commit=commit_id if isinstance(commit_id, str) and commit_id not in _NO_COMMIT else None,
         dirty=commit.get("dirty") is True,
         tests={test: tuple(stored) for test, stored in tests.items()},
         failed=about.failed,
@@ -330,6 +342,9 @@ class _Machine:
     tensorflow: str | None = None
 
 
+_OF_ENVIRONMENT = re.compile(r" \(Python [0-9.]+\)")
+
+
 @dataclass(frozen=True)
 class _Duet:
     """`took_turns` is not there in runs of earlier versions."""
@@ -342,6 +357,11 @@ class _Duet:
     def has_the_measurement(self) -> bool:
         """Whether the processes of the measurement are those that took turns with the baseline."""
         return bool(self.pairs) if self.took_turns is None else self.took_turns
+
+    @property
+    def is_of_environments(self) -> bool:
+        """Whether the other side ran in another environment, whose Python its name then tells."""
+        return _OF_ENVIRONMENT.search(self.against) is not None
 
 
 @dataclass(frozen=True)
@@ -396,6 +416,7 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
         verdicts=recorded.verdicts,
         pairs=() if recorded.duet is None else recorded.duet.pairs,
         took_turns_with_baseline=recorded.duet is not None and recorded.duet.has_the_measurement,
+        beside_environment=recorded.duet is not None and recorded.duet.is_of_environments,
         traces=recorded.profile,
         same_as=recorded.same_as,
     )

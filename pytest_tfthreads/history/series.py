@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from pytest_tfthreads.core.comparable import conditions, fingerprint, shown
+from pytest_tfthreads.core.comparable import SOFTWARE, conditions, fingerprint, shown
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import StoredRun, moment_of
 from pytest_tfthreads.core.stats.change_points import (
@@ -32,7 +32,6 @@ from pytest_tfthreads.core.stats.estimates import (
 )
 from pytest_tfthreads.core.stats.known_changes import Known, with_known
 from pytest_tfthreads.core.tolerance import METRICS
-from pytest_tfthreads.core.variants.released import SOFTWARE
 
 VERSIONS = {**SOFTWARE, "plugin": "pytest-tfthreads"}
 """What is recorded of the software beside the code under test, by its name in a saved file."""

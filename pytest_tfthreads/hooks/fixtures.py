@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import pytest
@@ -256,7 +256,7 @@ class _UnmeasuredBenchmark(TfBenchmark):
 
 
 def _check_count(name: str, value: object, or_else: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"tf_benchmark.dataset(): {name}={value!r}; use an integer >= 1{or_else}")
 
 

@@ -31,7 +31,7 @@ class RunResults:
     def __init__(self) -> None:
         self._as_measured: list[MeasuredTest] = []
         self._places: dict[str, SourcePlace] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[tuple[str, str], str] = {}  # by node id and worker
         self._untraced: dict[str, None] = {}
         self._preloaded: dict[str, PreloadedVariant] = {}
 
@@ -39,9 +39,12 @@ class RunResults:
         self._as_measured.append(measured)
         self._places[measured.nodeid] = place
 
-    def add_failure(self, nodeid: str, why: str) -> None:
-        """Of a test that was to be measured, but failed; `why` in a line."""
-        self._failed[nodeid] = why
+    def add_failure(self, nodeid: str, why: str, worker: str = "") -> None:
+        """Of a test that was to be measured, but failed; `why` in a line.
+
+        `worker`: where several measure each test, whose test that was.
+        """
+        self._failed[nodeid, worker] = why
 
     def add_untraced(self, nodeid: str) -> None:
         """Of a test that was to be traced, but measures nothing."""
@@ -192,22 +195,23 @@ class RunResults:
             *(f"{nodeid}: no trace: it measures nothing" for nodeid in self._untraced),
         ]
 
-    def judgement(self, policy: Policy, was_interrupted: bool) -> list[str]:
+    def judgement(
+        self, policy: Policy, was_interrupted: bool, failures_are_shown: bool = True
+    ) -> list[str]:
         """Lines of text: a table of verdicts for each host, or that there are none.
 
-        What failed its test by the policy has told its reasons there.
+        What failed its test by the policy has told its reasons there, if these are shown.
         """
+        told = policy.fail_on if failures_are_shown else frozenset[str]()
         if was_interrupted and not self.verdicts:
             return ["the run was interrupted before a test was judged"]
         groups = self._verdicts_by_host
         if len(groups) <= 1:
-            return report_verdicts.render(self.verdicts, policy.fail_on) or [
-                report_verdicts.summary(())
-            ]
+            return report_verdicts.render(self.verdicts, told) or [report_verdicts.summary(())]
         lines: list[str] = []
         for host, verdicts in groups.items():
             lines += [*([""] if lines else []), f"on {host.title}"]
-            lines += report_verdicts.render(verdicts, policy.fail_on)
+            lines += report_verdicts.render(verdicts, told)
         return lines
 
     def open_verdicts(self) -> list[str]:
@@ -278,8 +282,8 @@ class RunResults:
 
     @property
     def _failures(self) -> dict[str, str]:
-        measured = {one.nodeid for one in self.measured}
-        return {nodeid: why for nodeid, why in self._failed.items() if nodeid not in measured}
+        measured = {(one.nodeid, one.worker) for one in self.measured}
+        return {key[0]: why for key, why in self._failed.items() if key not in measured}
 
 
 def _as_case(one: MeasuredTest) -> MeasuredCase:

@@ -101,7 +101,9 @@ class SessionResults:
         if not outcomes.is_final(report):
             return  # the test is run again, and only its last run is a result
         if found.has_failed:
-            self._run_results.add_failure(report.nodeid, outcomes.in_a_line(report))
+            worker = self._distribution.worker_to_name(report) if self._distribution else ""
+            why = outcomes.in_a_line(report)
+            self._run_results.add_failure(report.nodeid, why, worker or "")
         if found.is_untraced:
             self._run_results.add_untraced(report.nodeid)
         measured = found.measured
@@ -185,7 +187,9 @@ class SessionResults:
         if self._must_judge() and not was_refused:
             notes = [f"  {note}" for note in self._all_notes()]
             judgement = self._run_results.judgement(
-                self._settings.policy, was_interrupted=was_interrupted
+                self._settings.policy,
+                was_interrupted=was_interrupted,
+                failures_are_shown=self._config.getoption("tbstyle", "auto") != "no",
             )
             lines += [*([""] if lines else []), *judgement, *notes]
         lines += self._run_results.advice(self._settings.seed, verbose=verbose)

@@ -210,8 +210,27 @@ class _Files:
     not_ours: Mapping[Path, str]
 
 
+_MOST_WINDOWS = 10
+"""How many times as many files are read where a test had regressed in all of the latest."""
+
+
+def _lacks_a_sound_run(found: Sequence[StoredRun | BaselineError]) -> bool:
+    """Whether there is a test that had regressed in each of these runs that has it."""
+    sound: set[str] = set()
+    lost: set[str] = set()
+    for run in found:
+        if not isinstance(run, BaselineError):
+            for test, several in run.tests.items():
+                (lost if any(one.has_regressed for one in several) else sound).add(test)
+    return not lost <= sound
+
+
 def _read(files: Sequence[Path], most: int) -> _Files:
-    """The latest files, so many at most, beside those of suites without marked tests."""
+    """The latest files, so many at most, beside those of suites without marked tests.
+
+    More are read where a test had regressed in all of them: else a loss that nobody mends would
+    push the last run before it out of sight, and become what is compared with.
+    """
     latest: list[StoredRun | BaselineError] = []
     not_ours: dict[Path, str] = {}
     for end in range(len(files), 0, -most):
@@ -221,9 +240,11 @@ def _read(files: Sequence[Path], most: int) -> _Files:
                 not_ours[path] = str(found)
             else:
                 latest.append(found)
-        if len(latest) >= most:
+        if len(latest) >= most and not _lacks_a_sound_run(latest):
             break
-    latest = latest[:most][::-1]
+        if len(latest) >= _MOST_WINDOWS * most:
+            break
+    latest = latest[: most if not _lacks_a_sound_run(latest[:most]) else None][::-1]
     return _Files(
         runs=[one for one in latest if not isinstance(one, BaselineError)],
         problems=[str(one) for one in latest if isinstance(one, BaselineError)],

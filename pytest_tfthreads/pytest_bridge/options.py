@@ -365,7 +365,10 @@ def read_settings(config: pytest.Config) -> Settings:
         duet, name = _value(config, "tf_threads_duet")
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
-    search = bool(config.getoption("tf_threads_search") or config.getini("tf_threads_search"))
+    # A command asks for the markers' configurations.
+    search = not is_for_command(config) and bool(
+        config.getoption("tf_threads_search") or config.getini("tf_threads_search")
+    )
     if search and group == 1:
         raise pytest.UsageError(
             "--tf-threads-search compares configurations in turns, and --tf-threads-group=1 "

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_tfthreads.core.abreast import AtPlace
 from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.comparable import SOFTWARE
 from pytest_tfthreads.core.format import (
     NOTHING,
     clock,
@@ -19,7 +20,6 @@ from pytest_tfthreads.core.format import (
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.variants.released import (
-    SOFTWARE,
     UNMEASURED,
     Changed,
     Over,

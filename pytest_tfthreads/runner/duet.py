@@ -13,6 +13,8 @@ from pytest_tfthreads.runner.measurements import Results
 from pytest_tfthreads.runner.own_code import why_unfit
 from pytest_tfthreads.runner.rings import Rings
 
+_ENDED_HERE = "the current side could not be measured again"
+
 
 class Duets:
     """Runs tests side by side with their baseline."""
@@ -52,7 +54,7 @@ class Duets:
             ]
             self._rings.run(number, going, deals=deals)
             if not now.goes_on:
-                return duet
+                return duet if duet.pairs or duet.problem else replace(duet, problem=_ENDED_HERE)
             if not duet.problem:
                 before, duet = duet, self._so_far(now, then)
                 if duet.problem and len(before.pairs) >= looks[0]:

@@ -372,9 +372,9 @@ class Isolation:
                 self._settings,
                 lambda one: (
                     one.item.nodeid not in compared
-                    and self._budget.allows_first(self._settings.looks[0])
                     and any(self._would_fail(name, one, gate) for name in one.names)
                 ),
+                self._budget.allows_processes,
             )
         for one in item_runs:
             for alias in one.aliases:

@@ -30,6 +30,9 @@ from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.machine import Machine
 
+GLANCE = "glance"
+"""The flag of what a search measured for a part of the time only."""
+
 
 @dataclass(frozen=True)
 class MeasuredTest:
@@ -186,7 +189,7 @@ class Results:
                     itertools.chain(
                         self._flags(item_run, effective or requested, runs[0]),
                         ["contended"] * (others is not None and others.is_contended),
-                        ["glance"] * all(run.sent.order.terms.budget_share < 1 for run in runs),
+                        [GLANCE] * all(run.sent.order.terms.budget_share < 1 for run in runs),
                         *(run.reply.flags for run in runs),
                     )
                 )

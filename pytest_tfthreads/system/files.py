@@ -144,7 +144,8 @@ def _why_unreachable(directory: Path, error: OSError) -> str:
 
 
 def _why_denied(path: Path) -> str:
-    is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    # Windows has no such call.
+    is_read_only = hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY
     return _in_words(errno.EROFS if is_read_only else errno.EACCES)
 
 

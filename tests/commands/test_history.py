@@ -51,6 +51,16 @@ def commit(git, tag=None):
     return git("rev-parse", "HEAD")
 
 
+def test_runs_outside_of_a_repository_have_no_commit(storage, command):
+    for speed in [100.0] * 6 + [50.0] * 6:
+        storage.save("unversioned", **{TEST: speed})
+    code, out, _ = command("history", "--storage", storage.path)
+    assert code == 0
+    assert "commits unknown" in out
+    assert "unversioned" not in out
+    assert "same commit" not in out
+
+
 def fill(storage, before=8, after=8, **tests):
     """A step of `test_step` from 100 to 80 after `before` runs, with another TensorFlow."""
     for run in range(before + after):

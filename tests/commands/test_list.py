@@ -83,6 +83,10 @@ def test_files_of_suites_without_marked_tests_are_nothing_to_tell_of(storage, co
     storage.save(a=1.0)
     code, out, err = command("list", "--storage", storage.path)
     assert (code, out.count("nightly"), err) == (0, 1, "")
+    code, out, err = command("list", "*", "--storage", storage.path)  # a pattern finds both
+    assert (code, out.count("nightly"), err) == (0, 1, "")
+    code, out, err = command("list", "0001", "--storage", storage.path)
+    assert (code, "none of its benchmarks was measured by pytest-tfthreads" in err) == (2, True)
     code, _, err = command("list", "--storage=")
     assert (code, "the name is empty; perhaps a variable is not set" in err) == (2, True)
 

@@ -136,6 +136,25 @@ def test_named_files_are_in_the_order_in_which_they_are_named(command, tmp_path)
     assert "10 %" in page
 
 
+def test_a_test_tolerates_what_it_tolerated_in_its_run(command, tmp_path, capsys):
+    estimate = {"value": 1.0, "low": None, "high": None}
+    verdicts = [
+        {
+            **{"test": "x", "status": "pass", "configuration": "1×1", "unit": "calls"},
+            **{"metric": metric, "now": estimate, "tolerance": 0.8, "reason": ""},
+        }
+        for metric in ("throughput", "cpu_efficiency")
+    ]
+    old = save(tmp_path / "old.json", "2026-11-01", 3.0)
+    new = save(tmp_path / "new.json", "2026-11-02", verdicts=verdicts)
+    assert "▼ regression" not in command(old, new)[1]
+    assert "▼ regression" in command(old, new, "--tolerance=5%")[1]
+    for options, code in (([], 0), (["--tolerance=throughput=5%"], 1)):
+        with pytest.raises(SystemExit) as ending:
+            main(["compare", old, new, *options])
+        assert ending.value.code == code, capsys.readouterr()
+
+
 def test_a_single_run_and_a_duet_keep_their_own_verdicts(command, tmp_path):
     verdict = {
         "test": IDS[0],

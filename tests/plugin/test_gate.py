@@ -99,6 +99,26 @@ def test_regressed_run_does_not_become_the_baseline(saved):
     saved.run(SHORT, "--benchmark-compare=0002", processes=2).assert_outcomes(passed=3)
 
 
+def test_a_storage_elsewhere_whose_runs_are_of_another_machine(saved, tmp_path):
+    """pytest-benchmark names the storage in a warning then."""
+    storage = f"--benchmark-storage={tmp_path / 'elsewhere'}"
+    saved.run(SHORT, storage, "--benchmark-save=first", processes=2)
+    (file,) = (tmp_path / "elsewhere").glob("*/0001_first.json")
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({**data, "machine_info": {"node": "another"}}))
+    result = saved.run(SHORT, storage, "--benchmark-compare", processes=2, subprocess=True)
+    result.assert_outcomes(passed=3)
+    assert "INTERNALERROR" not in flat(result)
+    assert f"(location: {tmp_path / 'elsewhere'})" in flat(result)
+
+
+def test_reasons_are_told_where_pytest_shows_no_failures(saved):
+    saved.ms(30)
+    told = flat(compare(saved, "--tb=no"))
+    assert "% slower: CPU work" in told
+    assert flat(compare(saved)).count("% slower: CPU work") >= told.count("% slower: CPU work")
+
+
 def processes_of(path):
     return {
         one["name"]: len(one["extra_info"]["tf_threads"]["processes"])
@@ -129,7 +149,7 @@ def test_improvement_is_shown_and_the_baseline_due(saved):
     result = compare(saved, "--benchmark-compare=0002")
     result.assert_outcomes(passed=3)
     assert "improvement" in flat(result)
-    assert "the baseline is due for renewal" in flat(result)
+    assert "makes that the new level" in flat(result)
 
 
 def test_tolerance_by_marker_and_by_option(saved):

@@ -423,6 +423,14 @@ def read(suite, toml):
     return read_settings(config)
 
 
+def test_a_command_asks_for_the_markers_configurations(suite):
+    suite.pytester.makeini("[pytest]\ntf_threads_search = true\n")
+    assert read_settings(suite.pytester.parseconfig("-p", "no:cacheprovider")).search
+    config = suite.pytester.parseconfig("-p", "no:cacheprovider", "--tf-threads-abreast=3")
+    settings = read_settings(config)
+    assert (settings.search, settings.configs) == (False, ())
+
+
 @needs_types
 def test_ini_values_of_their_natural_types(suite):
     settings = read(

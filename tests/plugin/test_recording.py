@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+import numbers
 import os
 
 import pytest
+
+from pytest_tfthreads.hooks.fixtures import _check_count
 
 QUICK = "@pytest.mark.benchmark(warmup=False, max_time=0.002, min_time=0.0002)\n"
 SUITE = (
@@ -468,6 +471,17 @@ def test_tf_benchmark_misused(suite, call, message):
     result = suite.run()
     result.assert_outcomes(failed=1)
     assert message in result.stdout.str()
+
+
+def test_counts_may_be_integers_of_other_libraries():
+    @numbers.Integral.register
+    class Count:
+        def __lt__(self, other):
+            return other > 7
+
+    _check_count("batches", Count())
+    with pytest.raises(ValueError, match="use an integer >= 1"):
+        _check_count("batches", 7.0)
 
 
 def test_tf_benchmark_waits_for_asynchronous_results(suite, monkeypatch):

@@ -128,6 +128,21 @@ def test_where_each_worker_runs_all_tests_each_is_recorded(suite):
         assert [one.candidate.id for one in stored] == [f"intra{intra}-inter1"] * 2
 
 
+def test_where_each_worker_runs_all_tests_a_failure_of_one_of_them_is_recorded(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(1, 1)
+        def test_it(benchmark, worker_id):
+            benchmark(int)
+            assert worker_id == "gw0"
+        """
+    )
+    run = ("-n2", "--dist=each", "--benchmark-json=out.json", SHORT)
+    suite.run(*run, subprocess=True).assert_outcomes(passed=1, failed=1)
+    saved = read_run(suite.path / "out.json")
+    assert saved.failed == {"test_it.py::test_it[intra1-inter1]"}
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_where_each_worker_runs_all_tests_a_run_is_complete_when_all_have(suite, fails):
     suite.write(

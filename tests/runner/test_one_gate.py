@@ -573,6 +573,91 @@ def test_who_names_a_run_accepts_its_speed_whoever_judges(project):
     assert not project.verdicts[FAST]["named"]
 
 
+def test_a_loss_that_other_software_may_have_made_is_not_refuted_by_what_has_it_too(project):
+    """Side by side both sides run the TensorFlow that is installed now."""
+    project.script = lambda process: 0.04  # four times as long as then, on both sides
+    gate(project).assert_outcomes(passed=2)
+    assert judged(project)[FAST] == ("pass", "side by side")
+    edit_saved(project, older_tensorflow)
+    result = gate(project, "--benchmark-save=second")
+    result.assert_outcomes(failed=2)
+    assert judged(project)[FAST] == ("regression", "saved runs")
+    told = flat(result)
+    assert "other software was installed (TensorFlow 0.1 → " in told
+    assert "--tf-threads-duet=python=PATH measures beside another environment" in told
+    gate(project).assert_outcomes(failed=2)  # nobody has accepted it
+    project.script = lambda process: 0.04 if process.is_baseline else 0.06
+    gate(project)
+    assert judged(project)[FAST] == ("regression", "side by side")
+
+
+def test_other_software_is_never_accepted_by_a_duet(project):
+    edit_saved(project, older_tensorflow)
+    project.script = weather  # too little for one saved run to call a regression
+    gate(project, "--benchmark-save=second").assert_outcomes(passed=2)
+    verdict = project.verdicts[FAST]
+    assert (verdict["status"], verdict["judged_by"]) == ("pass", "side by side")
+    assert verdict["software"].startswith("TensorFlow 0.1 → ")
+
+
+def older_tensorflow(data):
+    for benchmark in data["benchmarks"]:
+        benchmark["extra_info"]["tf_threads"]["machine"]["tensorflow"] = "0.1"
+
+
+def test_naming_a_run_of_another_machine_is_recorded_too(project):
+    def elsewhere(data):
+        for benchmark in data["benchmarks"]:
+            benchmark["extra_info"]["tf_threads"]["machine"]["cpu"] = "another"
+
+    edit_saved(project, elsewhere)
+    project.run("--benchmark-compare=0001", processes=FIRST_LOOK).assert_outcomes(passed=2)
+    assert judged(project)[FAST] == ("pass", "side by side")
+    assert project.verdicts[FAST]["named"]
+
+
+def test_a_loss_that_nobody_mends_is_not_forgotten_after_many_runs(project):
+    project.script = slower(0.2)
+    gate(project, "--benchmark-save=slow").assert_outcomes(passed=1, failed=1)
+    (file,) = project.path.glob(".benchmarks/*/0002_slow.json")
+    data = json.loads(file.read_text())
+    for number in range(3, 40):
+        data["datetime"] = f"2050-01-{number // 24 + 1:02}T{number % 24:02}:00:00+00:00"
+        (file.parent / f"{number:04}_slow.json").write_text(json.dumps(data))
+    gate(project).assert_outcomes(passed=1, failed=1)
+    assert judged(project)[FAST] == ("regression", "side by side")
+
+
+def test_what_a_search_only_glanced_at_is_not_measured_side_by_side(project):
+    project.script = lambda process: 0.01 / {1: 1, 2: 1.6, 4: 2.5}.get(process.intra, 1)
+    options = ("--tf-threads=intra=1,2,4;inter=1,2,3", "--tf-threads-search", "-k", "fast")
+    project.run("--benchmark-save=searched", *options, processes=FIRST_LOOK)
+    result = gate(project, *options)
+    glanced = {
+        one["name"]
+        for one in project.saved["benchmarks"]
+        if "glance" in one["extra_info"]["tf_threads"]["flags"]
+    }
+    by_saved_runs = {name for name, (_, judge) in judged(project).items() if judge == "saved runs"}
+    assert glanced
+    assert glanced <= by_saved_runs
+    assert "the search only glanced at it" in flat(result)
+
+
+def test_measuring_again_keeps_to_the_budget(project):
+    """All configurations take part again where one is suspicious."""
+    project.write(SWEEP.replace("[1, 2]", "[1, 2, 3, 4, 5, 6]"))
+    project.run("--benchmark-save=sweep", processes=FIRST_LOOK).assert_outcomes(passed=6)
+    project.script = lambda process: 0.04 if process.intra == 6 else 0.01
+    options = ("--tf-threads-duet=off",)
+    gate(project, *options)
+    without_limit, seconds = sum(project.executor.counts.values()), project.executor.seconds
+    assert without_limit > 6 * FIRST_LOOK + 6
+    gate(project, *options, f"--tf-threads-budget={seconds * (6 * FIRST_LOOK + 8) / without_limit}")
+    assert 6 * FIRST_LOOK < sum(project.executor.counts.values()) < without_limit
+    assert project.executor.seconds <= seconds * (6 * FIRST_LOOK + 8) / without_limit
+
+
 def test_budget_by_ini_key_and_what_is_no_time(scripted):
     scripted.write(TWO_TESTS)
     result = scripted.run("--benchmark-compare", "--tf-threads-budget=10h")

@@ -3,6 +3,7 @@
 import pytest
 
 from builders import TWO_TESTS, flat
+from pytest_tfthreads.core.saved_runs import read_run
 from pytest_tfthreads.engine.failure import Failure
 
 GRID = """
@@ -125,9 +126,11 @@ def test_what_was_measured_before_the_session_is_ended_is_reported(scripted):
 
 def test_the_file_is_collected_twice_and_compared_once(scripted):
     scripted.write(FOUR)
-    result = scripted.run("--keep-duplicates", "test_it.py", "test_it.py")
+    result = scripted.run("--keep-duplicates", "test_it.py", "test_it.py", "--benchmark-save=x")
     result.assert_outcomes(passed=8)
     assert result.stdout.str().count("is recommended") == 1
+    (file,) = scripted.path.glob(".benchmarks/*/0001_x.json")
+    assert len(read_run(file).tests) == 4
 
 
 # -- search ---------------------------------------------------------------------------------------

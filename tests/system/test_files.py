@@ -342,3 +342,5 @@ def test_a_file_system_that_is_read_only_is_told_of(places, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: read_only)
     assert why_unwritable(Path("file")) == "read-only file system"
     assert why_no_file_in(Path("directory")) == "directory: read-only file system"
+    monkeypatch.delattr(os, "statvfs")  # as on Windows
+    assert why_unwritable(Path("file")) == "permission denied"

@@ -72,8 +72,12 @@ class Budget:
         self._opened += 1
 
     def allows_first(self, pairs: int) -> bool:
-        """Whether there is time to begin a duet, or for as many processes more."""
+        """Whether there is time to begin a duet."""
         return self._has(pairs * self.pair_s + self.expected_s)
+
+    def allows_processes(self, count: int) -> bool:
+        """Whether there is time for so many processes more, without a duet."""
+        return self._has(count * self._process_s + self.expected_s)
 
     def allows_more(self, pairs: int) -> bool:
         """Whether there is time for so many further pairs of a test."""

@@ -9,6 +9,9 @@ A pair of processes gives one log ratio for each metric (`pairs`); the pair is t
 - pass: we are 95 % sure that x is above -tolerance;
 - else inconclusive: more pairs, or after the last look, what would help.
 
+Where other programs held one side back more than the other, a change of throughput has to be one
+without that, too (`held_back_more`): they waited in other moments, and no code made that.
+
 So a loss of the tolerance or more is found, one of the margin or less passes, and one between the
 two is decided by which side of `BEYOND` its estimate is on, once the interval is narrow enough for
 either. On recorded pairs that spread by 1 to 3 %, in a suite of one test, a loss of 3 % is called a
@@ -40,7 +43,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from pytest_tfthreads.core.format import round_percent
+from pytest_tfthreads.core.format import round_percent, signed_percent
+from pytest_tfthreads.core.gate.others import held_back_more
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import (
     MARGIN,
@@ -140,12 +144,44 @@ def judge_duet(
         )
         for metric, other in zip(METRICS, reversed(ratios.values()), strict=True)
     ]
+    hindered = held_back_more(now, then, len(pairs))
+    foreseen = ratios
+    if _is_made_by_others(verdicts[0], ratios["throughput"], hindered):
+        verdicts[0] = _without_others(verdicts[0], ratios["throughput"], hindered, len(pairs))
+        foreseen = {**ratios, "throughput": _unhindered(ratios["throughput"], hindered)}
     if len(pairs) >= LOOKS[-1]:
         verdicts = _with_wider_tolerance(verdicts, ratios, errors.passed)
     throughput, cpu_efficiency = verdicts
     return (
-        _by_duet(throughput, ratios, len(pairs), hypotheses, interpreters),
-        _by_duet(cpu_efficiency, ratios, len(pairs), hypotheses, interpreters),
+        _by_duet(throughput, foreseen, len(pairs), hypotheses, interpreters),
+        _by_duet(cpu_efficiency, foreseen, len(pairs), hypotheses, interpreters),
+    )
+
+
+def _is_made_by_others(verdict: Verdict, ratio: LogRatio, hindered: float) -> bool:
+    """Whether only what others held back from one side makes a change one, by the estimate."""
+    log_ratio = _unhindered(ratio, hindered).log_ratio
+    if verdict.status == "regression":
+        return log_ratio >= math.log1p(-BEYOND * verdict.tolerance)
+    return verdict.status == "improvement" and log_ratio <= math.log1p(BEYOND * verdict.tolerance)
+
+
+def _unhindered(ratio: LogRatio, hindered: float) -> LogRatio:
+    return replace(ratio, log_ratio=ratio.log_ratio + hindered)
+
+
+def _without_others(verdict: Verdict, ratio: LogRatio, hindered: float, pairs: int) -> Verdict:
+    """Milder, never worse: a loss that others made is open, and a gain that they made is none."""
+    is_loss = verdict.status == "regression"
+    change = signed_percent(change_from_log(_unhindered(ratio, hindered).log_ratio))
+    side = "this side back more than the baseline" if is_loss else "the baseline back more"
+    return replace(
+        verdict,
+        status="inconclusive" if is_loss else "pass",
+        reason=f"{verdict.reason}; other programs held {side}, and without that the change is "
+        f"{change}",
+        rule="",
+        advice=_remedies(pairs) if is_loss else (),
     )
 
 

@@ -41,7 +41,8 @@ def history_of(
     comparable = [found for found, reason in zip(measured, reasons, strict=True) if reason is None]
     if not comparable or (named and comparable[-1][0] is not runs[-1]):
         problem = f"{measured[-1][0].title} is not comparable: {reasons[-1]}"
-        return History((), problem=problem, status="not-comparable")
+        name = runs[-1].datetime if named else ""
+        return History((), problem=problem, status="not-comparable", named=name)
     if not named:
         comparable = of_this_python_first(comparable, now)
     run, last = comparable[-1]
@@ -55,7 +56,11 @@ def history_of(
         beside=frozenset(
             index
             for index, (_, one) in enumerate(comparable)
-            if one.pairs and one.was_found_tolerable
+            if one.pairs
+            and one.was_found_tolerable
+            and not one.beside_environment
+            # Side by side both sides had the software of then: of that nothing was found.
+            and not any(verdict.software for verdict in one.verdicts)
         ),
     )
 
@@ -71,7 +76,8 @@ def without_regression(
 ) -> list[StoredRun]:
     """The runs in which the test had not regressed, where it was measured then as now.
 
-    A regression that the user has accepted is none.
+    A regression that the user has accepted is none, nor is one beside another environment: the code
+    had not changed.
     """
     return [
         run
@@ -79,6 +85,7 @@ def without_regression(
         if run.datetime in accepted
         or (stored := run.closest(test, now)) is None
         or not stored.has_regressed
+        or stored.beside_environment
     ]
 
 

@@ -6,14 +6,16 @@ down: caches are shared, threads that wait for work spin where a CPU is free, an
 is idle may be faster. By how much depends on the test and on the machine, so nothing is corrected:
 the comparison is less sure, and more so the more the company differs. Beside others speeds also
 scatter more from one run to the next, which a few saved runs have not taught. Side by side both
-revisions have the same company.
+revisions have the same company, but for the moments in which one of them waits (`held_back_more`).
 """
 
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 from pytest_tfthreads.core.contention import CONTENDED, Contention
+from pytest_tfthreads.core.measurement import Measurement, Sample
 
 WORK_SPREAD = 1.0
 """Spread of the log of what work costs, for each whole of the CPUs that others took more or less:
@@ -74,6 +76,31 @@ def scatter_beside_others(
     untaught = max(0.0, 1 - (runs - 1) / (ENOUGH_RUNS - 1))
     work = WORK_SPREAD * max(taken) * math.sqrt(untaught)
     return work if metric == "cpu_efficiency" else work * min(1.0, cores_used)
+
+
+def held_back_more(now: Measurement, then: Measurement, pairs: int) -> float:
+    """How much more others held `now` back than `then`, side by side, as a log of throughput.
+
+    Threads that wait for a CPU would have used it: of processes that took turns, pair by pair,
+    throughput = CPU efficiency × cores used, and without others the cores used would have been
+    those that were used and those that were held back. Above 0: `now` was held back more. 0 where
+    the measurements are not `contended`, or where a process does not know.
+    """
+    known = [one for one in (now.contention, then.contention) if one is not None]
+    if len(known) < len((now, then)) or not any(one.is_contended for one in known):
+        return 0.0
+    both = [
+        [_hindrance(sample, len(side.granted)) for sample in side.samples[:pairs]]
+        for side in (now, then)
+    ]
+    # A side may have fewer processes than pairs were asked for: one did not measure.
+    return fmean(mine - theirs for mine, theirs in zip(*both, strict=False))
+
+
+def _hindrance(sample: Sample, cpus: int) -> float:
+    """Log of the throughput that a process would have had without others, over that it had."""
+    held_back = 0.0 if sample.contention is None else sample.contention.held_back or 0.0
+    return math.log1p(held_back * cpus / sample.cores_used)
 
 
 def differ(now: Contention | None, then: Contention | None) -> bool:

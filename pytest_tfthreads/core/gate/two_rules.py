@@ -53,14 +53,33 @@ def combined(stored: Sequence[Verdict], beside: Sequence[Verdict]) -> tuple[Verd
     """The verdicts that stand, metric by metric.
 
     Those of the duet, but for what saved runs settled and the duet did not refute: a metric that
-    was not asked about may be undecided when the other is decided. Who named the saved run has
-    named it for both.
+    was not asked about may be undecided when the other is decided. A regression against saved runs
+    of other software (an older TensorFlow, say) stands, unless the duet finds one, too: the duet
+    ran both revisions with the software of now. Who named the saved run has named it for both.
     """
-    return tuple(
-        replace(mine, named=theirs.named)
-        if is_open(theirs) or mine.status == "regression"
-        else theirs
-        for theirs, mine in zip(stored, beside, strict=True)
+    return tuple(_standing(*both) for both in zip(stored, beside, strict=True))
+
+
+def _standing(stored: Verdict, beside: Verdict) -> Verdict:
+    if beside.status != "regression":
+        if not is_open(stored):
+            return stored
+        if stored.status == "regression" and stored.software:
+            return _unrefuted(stored)
+    return replace(beside, named=stored.named, software=stored.software)
+
+
+def _unrefuted(stored: Verdict) -> Verdict:
+    """A regression that other software may have made: side by side both sides have that."""
+    return replace(
+        stored,
+        reason=f"{stored.reason}; since the baseline was measured, other software was installed "
+        f"({stored.software}); the baseline's commit shows no such loss beside the current tree, "
+        "but both ran with what is installed now",
+        advice=(
+            "--tf-threads-duet=python=PATH measures beside another environment, with the old "
+            "versions, say",
+        ),
     )
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Annotated, Any
 
-from pytest_tfthreads.core.comparable import History
+from pytest_tfthreads.core.comparable import History, changed_software
 from pytest_tfthreads.core.contention import mean_of
 from pytest_tfthreads.core.decode import Count, NotNegative, OneOf, Within, decode, encode
 from pytest_tfthreads.core.format import percent, round_percent, signed_percent
@@ -160,6 +160,7 @@ class Verdict:
     correction, where there is one. `judged_by` says which rule judged, and `no_duet` why saved runs
     alone had to judge what should have been measured side by side. `pairs_to_decide`: how many
     pairs of processes all together would have decided it, if they are as those that were measured.
+    `software`: which versions differ from those beside which the saved baseline was measured.
     """
 
     test: str
@@ -182,6 +183,7 @@ class Verdict:
     judged_by: Annotated[str, OneOf(JUDGES)] = SAVED_RUNS
     no_duet: str = ""
     pairs_to_decide: Count | None = None
+    software: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the names of the fields."""
@@ -220,6 +222,7 @@ class Judged:
     advice: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     named: str = ""
+    software: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,9 +258,15 @@ def judge(
 
 
 def judge_all(
-    measured: Sequence[tuple[str, Measurement, History]], policy: Policy
+    measured: Sequence[tuple[str, Measurement, History]],
+    policy: Policy,
+    own: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[Verdict]:
-    """Verdicts on complete runs, two a test in the order given: Holm's step-down levels."""
+    """Verdicts on complete runs, two a test in the order given: Holm's step-down levels.
+
+    `own`: by test, what it tolerates itself in place of the policy, by metric.
+    """
+    policies = {test: policy.with_tolerance(tolerance) for test, tolerance in (own or {}).items()}
     of_machine: dict[str, list[Sequence[Measurement]]] = {}
     for _, now, history in measured:
         of_machine.setdefault(machine_of(now), []).append(history.measurements)
@@ -265,17 +274,18 @@ def judge_all(
     prepared = [
         one
         for test, now, history in measured
-        for one in _prepare(test, now, history, policy, drifts[machine_of(now)])
+        for one in _prepare(test, now, history, policies.get(test, policy), drifts[machine_of(now)])
     ]
     judged = [one for one in prepared if isinstance(one, Judged)]
     slower, faster = [], []
     for one in judged:
-        low, high = _log_bounds(MARGIN * policy.tolerance[one.metric])
+        tolerance = policies.get(one.test, policy).tolerance[one.metric]
+        low, high = _log_bounds(MARGIN * tolerance)
         slower.append(one.ratio.p_value(low))
         faster.append(1 - one.ratio.p_value(high))
     levels = zip(holm(slower), holm(faster), strict=True)
     return [
-        conclude(one, policy.tolerance[one.metric], Errors(*next(levels)))
+        conclude(one, policies.get(one.test, policy).tolerance[one.metric], Errors(*next(levels)))
         if isinstance(one, Judged)
         else one
         for one in prepared
@@ -329,6 +339,7 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         rule=_rule(tolerance) if status == "regression" else "",
         measured=change_from_log(judged.measured_log_ratio) if judged.corrected else None,
         named=judged.named,
+        software=judged.software,
     )
 
 
@@ -406,6 +417,7 @@ def _prepare(
                 tolerance=policy.tolerance[metric],
                 reason=history.problem,
                 judged_against=history.baseline,
+                named=history.named,
             )
             for metric in METRICS
         ]
@@ -422,7 +434,8 @@ def _prepare(
             corrected=one.correction != NOT,
             measured_log_ratio=one.measured_log_ratio,
             named=history.named,
-            advice=("the baseline is due for renewal: save this run with --benchmark-save",),
+            software=changed_software(now, history.measurements[one.members[-1]]),
+            advice=("this run, once it is saved (--benchmark-autosave), makes that the new level",),
             remedies=_remedies(
                 one.prediction,
                 one.spread_by_others,

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 from pytest_tfthreads.core.abreast import AtPlace, Place
 from pytest_tfthreads.core.commit import Commit
+from pytest_tfthreads.core.comparable import SOFTWARE
 from pytest_tfthreads.core.tolerance import METRICS
 from pytest_tfthreads.core.variants.steps import Step, Steps
 
-SOFTWARE = {"tensorflow": "TensorFlow", "python": "Python", "onednn": "oneDNN"}
-"""What may change of the software beside the code under test, by its name in a measurement."""
 UNMEASURED = "unmeasured"
 FAILING = ("regression", "open", UNMEASURED)
 """What the last step of a test may be that makes the command fail, if the user says so."""

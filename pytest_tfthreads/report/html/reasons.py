@@ -26,11 +26,15 @@ def reasons(subject: Subject) -> list[str]:
     for reason, names in unjudged.items():
         sentences.append(f"{reason} ({', '.join(dict.fromkeys(names))})")
     verdicts = subject.verdicts
-    advice: dict[str, str] = {}  # what follows a colon is of a single measurement
+    advice: dict[str, dict[str, str]] = {}  # what follows a colon is of a single measurement
     for verdict in verdicts:
         for piece in verdict.advice:
-            advice.setdefault(piece.partition(":")[0], f"{_purpose(verdict)}: {piece}")
-    sentences += advice.values()
+            told = f"{_purpose(verdict)}: {piece}"
+            advice.setdefault(piece.partition(":")[0], {}).setdefault(told, verdict.configuration)
+    for of_each in advice.values():
+        told, configuration = next(iter(of_each.items()))
+        others = f" ({configuration}; the others: other figures)" if len(of_each) > 1 else ""
+        sentences.append(f"{told}{others}")
     sentences += dict.fromkeys(
         f"judged against {verdict.judged_against}" for verdict in verdicts if verdict.judged_against
     )

@@ -16,11 +16,13 @@ def look_again(
     rings: Rings,
     settings: Settings,
     would_fail: Callable[[ItemRun], bool],
+    has_time_for: Callable[[int], bool],
 ) -> None:
-    """Measure more processes until nothing would fail, or enough were measured.
+    """Measure more processes until nothing would fail, enough were measured, or time is used up.
 
-    All that took turns with suspects do so again, so that they meet what they met
-    before; those that were left out of a search are not dragged in.
+    `has_time_for` tells whether there is time for so many processes more. All that took turns with
+    suspects do so again, so that they meet what they met before; those that were left out of a
+    search are not dragged in.
     """
 
     def is_suspicious(one: ItemRun) -> bool:
@@ -38,12 +40,18 @@ def look_again(
             min(suspect.processes, settings.most(suspect.processes) - len(suspect.runs))
             for suspect in suspects
         )
-        plan = plan_rings(
-            [more] * len(taking_part),
-            limit=settings.group,
-            shared=shared_of(taking_part),
-            seed=f"{seed_of(settings, item_runs)} {number}",
-        )
+        plan: Sequence[Sequence[int]] = ()
+        for count in range(more, 0, -1):
+            plan = plan_rings(
+                [count] * len(taking_part),
+                limit=settings.group,
+                shared=shared_of(taking_part),
+                seed=f"{seed_of(settings, item_runs)} {number}",
+            )
+            if has_time_for(sum(map(len, plan))):
+                break
+        else:
+            return
         for place, ring in enumerate(plan):
             chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
             rings.expect(

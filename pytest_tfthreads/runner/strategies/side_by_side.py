@@ -25,13 +25,14 @@ from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.runner.baseline import saved_commit
 from pytest_tfthreads.runner.duet import Duets
 from pytest_tfthreads.runner.item_run import ItemRun
-from pytest_tfthreads.runner.measurements import Results
+from pytest_tfthreads.runner.measurements import GLANCE, Results
 from pytest_tfthreads.runner.on_demand import BaselinesOnDemand, NoBaselineError
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.runner.strategies.common import end_early, seed_of
 from pytest_tfthreads.runner.variants import CurrentTree, OpenVariant, Variant
 
 _DEBUGGED = "with --pdb or --trace a test is not run side by side"
+_GLANCED_AT = "the search only glanced at it; without --tf-threads-search it is measured in full"
 _NOT_ALWAYS = "the test measures in some of its processes and not in others"
 
 
@@ -96,7 +97,10 @@ class SideBySide:
             ]
             if not any(map(is_open, stored)):
                 continue
-            if item_run.was_ended_early:
+            is_glance = GLANCE in measurement.flags
+            if is_glance and not any(one.status == "regression" for one in stored):
+                found |= {one.item.nodeid: Beside(why=_GLANCED_AT) for one in item_run.names}
+            elif item_run.was_ended_early:
                 item_run.is_cut_short = True
             elif not item_run.goes_on:
                 found |= {one.item.nodeid: Beside(why=_NOT_ALWAYS) for one in item_run.names}

@@ -9,6 +9,7 @@ from statistics import fmean, variance
 import pytest
 
 from builders import measurement, sample
+from pytest_tfthreads.core.contention import Contention
 from pytest_tfthreads.core.gate.duet import (
     BETWEEN,
     BEYOND,
@@ -36,8 +37,11 @@ def in_turns(wall_s, cpu_s=None, ring=0, **fields):
     return sample(wall_s, cpu_s, ring=ring, **{"turn_rounds": 2, **fields})
 
 
-def measured(cores):
-    return measurement(in_turns([1.0] * 4, [cores] * 4))
+def measured(cores, held_back=None):
+    """On two CPUs, of which others held back a share."""
+    company = None if held_back is None else Contention(held_back, 0.5, 0.0)
+    one = in_turns([1.0] * 4, [cores] * 4, contention=company)
+    return measurement(one, one, one, cpus=(0, 1))
 
 
 def pairs_around(log_ratio, count, spread=0.0, cpu=None, seed=1):
@@ -62,6 +66,46 @@ def duet(pairs, stored=(), policy=None, hypotheses=2, now=None, then=None):
     )
     assert [verdict.metric for verdict in verdicts] == list(METRICS)
     return verdicts
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "slower", "faster"),
+    [
+        # Beside two busy loops: 1.00 cores would have been used on either side.
+        (measured(0.85, 0.075), measured(0.90, 0.05), "inconclusive", "improvement"),
+        (measured(0.90, 0.05), measured(0.85, 0.075), "regression", "pass"),
+        (measured(0.85, 0.05), measured(0.90, 0.05), "regression", "improvement"),
+        (measured(0.85, 0.04), measured(0.90, 0.04), "regression", "improvement"),
+        (measured(0.85), measured(0.90, 0.05), "regression", "improvement"),
+        (measured(0.85), measured(0.90), "regression", "improvement"),
+    ],
+)
+def test_what_others_held_back_from_one_side_makes_no_change(now, then, slower, faster):
+    """A throughput that differs by 7.5 %, of which others made 5.7 % in some of the cases."""
+    for log_ratio, cpu, status in (
+        (math.log(0.925), math.log(0.981), slower),
+        (-math.log(0.925), -math.log(0.981), faster),
+    ):
+        throughput, _ = duet(pairs_around(log_ratio, 12, 0.0, cpu), now=now, then=then)
+        assert throughput.status == status
+        assert throughput.change.value == pytest.approx(math.expm1(log_ratio))
+        is_milder = status in ("inconclusive", "pass")
+        assert ("other programs held" in throughput.reason) is is_milder
+        assert bool(throughput.rule) is (status == "regression")
+
+
+def test_what_others_held_back_is_told_with_what_is_left():
+    now, then = measured(0.85, 0.075), measured(0.90, 0.05)
+    pairs = pairs_around(math.log(0.925), 12, 0.0, math.log(0.981))
+    throughput, efficiency = duet(pairs, now=now, then=then)
+    assert throughput.reason.endswith(
+        "; other programs held this side back more than the baseline, and without that the change "
+        "is −2.1 %"
+    )
+    assert "nor would a few more" in throughput.advice[0]
+    assert efficiency.status == "pass"
+    slower = pairs_around(math.log(0.875), 12, 0.0, math.log(0.928))
+    assert [one.status for one in duet(slower, now=now, then=then)] == ["regression"] * 2
 
 
 def statuses(*args, **fields):

@@ -247,6 +247,7 @@ MAY_BE_MISSING = {
         "measured",
         "judged_by",
         "no_duet",
+        "software",
         "pairs_to_decide",
         "judged_against",
         "baseline",
@@ -490,6 +491,20 @@ def test_pairs_of_the_latest_comparable_runs():
     assert [pairs[0].throughput for pairs in found] == [1, 2, 3, 4, 6]
     assert pairs_of(runs, "renamed", measurement()) == []
     assert pairs_of([], TEST, measurement()) == []
+
+
+@pytest.mark.parametrize(
+    ("against", "is_of_environments"),
+    [
+        ("/venv/bin/python (Python 3.11.7)", True),
+        ("/venv/bin/python (Python 3.11.7), TensorFlow 2.20.0 (here 2.21.0)", True),
+        ("0123456789ab (main)", False),
+        ("0123456789ab, TensorFlow 2.20.0 (here 2.21.0)", False),
+    ],
+)
+def test_whether_another_environment_was_the_other_side(against, is_of_environments):
+    read = parse_run(json.dumps(saved(duet(against=against))), "x")
+    assert only(read).beside_environment is is_of_environments
 
 
 def test_verdicts_and_whose_measurement_it_was_come_back():

@@ -86,6 +86,24 @@ def test_a_run_that_had_regressed_counts_where_it_was_accepted_or_nothing_else_i
     assert numbers(history_of([run(1), bad], TEST, NOW, named=True)) == [1, 2]
 
 
+def test_what_was_compared_with_another_environment_says_nothing_of_the_code():
+    pairs = (Pair(0.0, 0.0),)
+    slower, as_fast = run(2, status="regression", pairs=pairs), run(3, pairs=pairs)
+    for one in (slower, as_fast):
+        (stored,) = one.tests[TEST]
+        one.tests[TEST] = (replace(stored, beside_environment=True),)
+    history = history_of([run(1), slower, as_fast, run(4, pairs=pairs)], TEST, NOW)
+    assert (numbers(history), history.beside) == ([1, 2, 3, 4], frozenset({3}))
+
+
+def test_what_was_found_side_by_side_with_other_software_is_not_accepted():
+    upgraded = run(2, pairs=(Pair(0.0, 0.0),))
+    (stored,) = upgraded.tests[TEST]
+    verdicts = tuple(replace(one, software="TensorFlow 1 → 2") for one in stored.verdicts)
+    upgraded.tests[TEST] = (replace(stored, verdicts=verdicts),)
+    assert history_of([run(1), upgraded], TEST, NOW).beside == frozenset()
+
+
 def test_the_level_begins_with_the_last_run_that_was_named():
     runs = [run(1), run(2, named="day 1"), run(3), run(4, named="day 3"), run(5)]
     assert history_of(runs, TEST, NOW).since == 2

@@ -48,6 +48,29 @@ def test_which_verdict_stands(stored, beside, stands):
     assert tuple(one.status for one in found) == stands
 
 
+@pytest.mark.parametrize(
+    ("stored", "beside", "stands", "judged_by"),
+    [
+        ("regression", "pass", "regression", SAVED_RUNS),
+        ("regression", "inconclusive", "regression", SAVED_RUNS),
+        ("regression", "improvement", "regression", SAVED_RUNS),
+        ("regression", "regression", "regression", SIDE_BY_SIDE),
+        ("inconclusive", "pass", "pass", SIDE_BY_SIDE),
+        ("pass", "inconclusive", "pass", SAVED_RUNS),
+    ],
+)
+def test_what_other_software_may_have_done_is_not_refuted_side_by_side(
+    stored, beside, stands, judged_by
+):
+    software = "TensorFlow 2.20.0 → 2.21.0"
+    theirs = [replace(one, software=software) for one in verdicts(stored, stored)]
+    for found in combined(theirs, verdicts(beside, beside, by=SIDE_BY_SIDE)):
+        assert (found.status, found.judged_by, found.software) == (stands, judged_by, software)
+        is_unrefuted = (stored, judged_by) == ("regression", SAVED_RUNS)
+        assert (software in found.reason) is is_unrefuted
+        assert bool(found.advice) is is_unrefuted
+
+
 def test_the_duet_ends_when_it_decides_what_was_asked():
     beside = verdicts("pass", "inconclusive", by=SIDE_BY_SIDE)
     assert is_settled(verdicts("inconclusive", "pass"), beside, pairs=3)

@@ -609,7 +609,9 @@ def test_what_is_wrong_with_a_policy(fields, message):
 def test_an_improvement_asks_for_a_new_baseline():
     found = the_judged(measured(300, 300), History((measured(100, 100),)))[0]
     assert (found.status, found.rule) == ("improvement", "")
-    assert found.advice == ("the baseline is due for renewal: save this run with --benchmark-save",)
+    assert found.advice == (
+        "this run, once it is saved (--benchmark-autosave), makes that the new level",
+    )
 
 
 def test_the_interval_of_a_baseline_of_several_runs_holds_what_they_differ_by():
