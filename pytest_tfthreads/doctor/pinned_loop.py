@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from time import perf_counter, process_time
 
 from pytest_tfthreads.doctor.cpu_speed import Loop
+from pytest_tfthreads.engine.interpreter import module_path
 from pytest_tfthreads.system import linux
 
 _BOOT = (
-    "import json, sys; cpus, seconds, parent, sys.path[:] = json.loads(sys.argv[1]);"
+    "import sys; sys.path[:] = filter(None, sys.path);"
+    "import json; cpus, seconds, parent, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.doctor.pinned_loop import main; main(cpus, seconds, parent)"
 )
 # About a millisecond: long against the clocks' resolution, short against the half second for which
@@ -43,7 +45,7 @@ def run_processes(cpus: Sequence[int], seconds: float, processes: int) -> list[l
 
 
 def _run_process(cpus: Sequence[int], seconds: float) -> list[Loop]:
-    boot = json.dumps([list(cpus), seconds, os.getpid(), sys.path])
+    boot = json.dumps([list(cpus), seconds, os.getpid(), list(module_path())])
     try:
         run = subprocess.run(
             [sys.executable, "-c", _BOOT, boot],

@@ -29,7 +29,9 @@ from pytest_tfthreads.engine.protocol import (
 from pytest_tfthreads.system.originals import ORIGINALS
 
 _BOOT = (
-    "import json, sys; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
+    # A file of the current directory must not take the place of one of Python's.
+    "import sys; sys.path[:] = filter(None, sys.path);"
+    "import json; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.engine import guard; guard.outlive(fd, is_shared, terminal);"
     "from pytest_tfthreads.measuring.server import main; main(fd, is_shared, *told)"
 )
@@ -78,7 +80,12 @@ class Home:
     @classmethod
     def here(cls, cwd: str) -> Home:
         """As this process."""
-        return cls(sys.executable, cwd, tuple(sys.path))
+        return cls(sys.executable, cwd, module_path())
+
+
+def module_path() -> tuple[str, ...]:
+    """`sys.path` of this process without what is no text (a `Path`, say): Python ignores that."""
+    return tuple(one for one in sys.path if isinstance(one, str))
 
 
 class Listener(Protocol):
@@ -231,8 +238,8 @@ class Interpreter:
 
     def start(self, sent: SentOrder, fds: Sequence[int], listener: Listener) -> None:
         """Have it start a process for the order."""
-        self._starting.append(listener)
         self.connection.send("run", sent.to_json(), fds)
+        self._starting.append(listener)  # not where it could not be sent: nothing will be started
 
     def tell(self, kind: MessageKind, pid: int, **body: Any) -> None:
         """Have it do something to one of its processes.

@@ -37,6 +37,7 @@ class Launcher:
         self._shares_terminal = shares_terminal
         self._interpreters: dict[_Key, Interpreter] = {}
         self._preloaded: dict[_Key, Preloaded] = {}
+        self._wanted: frozenset[_Key] = frozenset()  # those that are being made ready together
 
     def prepare(self, home: Home, env: Env) -> None:
         """Start the interpreter of this environment, without waiting for it."""
@@ -53,16 +54,20 @@ class Launcher:
         """
         wanted = list(keys)
         earlier = set(self._interpreters.values())
-        for home, env in wanted:
-            self.prepare(home, env)
-        with self._leases.paused():
-            self._wait_for_all()
-            # They have waited since before anybody waited for them: others may have more luck.
-            tired = [key for key, one in self._without_lease(wanted).items() if one in earlier]
-            for home, env in tired:
+        self._wanted = frozenset(wanted)
+        try:
+            for home, env in wanted:
                 self.prepare(home, env)
-            if tired:
+            with self._leases.paused():
                 self._wait_for_all()
+                # They have waited since before anybody waited for them: others may have more luck.
+                tired = [key for key, one in self._without_lease(wanted).items() if one in earlier]
+                for home, env in tired:
+                    self.prepare(home, env)
+                if tired:
+                    self._wait_for_all()
+        finally:
+            self._wanted = frozenset()
         for interpreter in self._without_lease(wanted).values():
             raise LeaseTimeoutError(interpreter.no_lease)
 
@@ -214,8 +219,8 @@ class Launcher:
         # Those of a group are all needed, however many they are.
         here = self._keys_of(home)
         others = dict.fromkeys(key[1] for key in here if key[1] != env)
-        busy = {key[1] for key in here if self._interpreters[key].is_busy}
-        idle = [one for one in others if one not in busy]
+        needed = {key[1] for key in here if self._interpreters[key].is_busy or key in self._wanted}
+        idle = [one for one in others if one not in needed]
         dropped = idle[: max(0, len(others) + 1 - _MAX_ENVIRONMENTS)]
         for key in here:
             if key[1] in dropped:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
+from pytest_tfthreads.pytest_bridge.whose_tests import is_ours
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.lease_directory import HOW_TO_CHOOSE
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
@@ -74,6 +75,15 @@ class Leasing:
     def end_of_collection(self) -> None:
         self._shared.close()
 
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        # The wait is no part of the test: other plugins' clocks (pytest-timeout's) begin after it.
+        if not is_ours(item):
+            self._share(item.nodeid)
+        yield
+        self._shared.close()
+
+    # For a plugin that runs a test again within the protocol: each teardown has ended the lease.
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self._share(item.nodeid)

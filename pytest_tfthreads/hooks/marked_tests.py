@@ -27,6 +27,7 @@ from pytest_tfthreads.pytest_bridge.options import Settings, is_interactive
 from pytest_tfthreads.pytest_bridge.progress_line import ProgressLine
 from pytest_tfthreads.pytest_bridge.project_modules import modules_to_preload
 from pytest_tfthreads.pytest_bridge.raised import rebuilt
+from pytest_tfthreads.pytest_bridge.whose_tests import is_ours, runs_here
 from pytest_tfthreads.report.verdicts import expectation, failure_message
 from pytest_tfthreads.revision.git import RevisionError
 from pytest_tfthreads.revision.repository import Repository
@@ -138,7 +139,7 @@ class MarkedTests:
             else:
                 comparing.return_comparing(self._config)
         to_run = [
-            item for item in session.items if case_of(item) is not None and not _runs_here(item)
+            item for item in session.items if case_of(item) is not None and not runs_here(item)
         ]
         if not self._config.getoption("collectonly"):
             if self._settings.abreast is not None:
@@ -178,14 +179,14 @@ class MarkedTests:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
-        if not _is_ours(item):
+        if not is_ours(item):
             return None
         self._attempts.run(item, nextitem, lambda: self._attempt(item, nextitem))
         return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if _is_ours(item):
+        if is_ours(item):
             pytest.fail(
                 f"{item.nodeid}: another plugin, or a conftest.py, runs this test in the pytest "
                 "process, before pytest-tfthreads is asked. A tf_threads test is measured in "
@@ -223,7 +224,7 @@ class MarkedTests:
         """
         to_run, wanted, others = [], [], []
         for item in session.items:
-            if not (_is_ours(item) and benchmark_items.may_measure(item)):
+            if not (is_ours(item) and benchmark_items.may_measure(item)):
                 others.append(item)
                 continue
             to_run.append(item)
@@ -274,7 +275,7 @@ class MarkedTests:
             return
         for item in items:
             case = case_of(item)
-            if case is not None and not _runs_here(item):
+            if case is not None and not runs_here(item):
                 self.isolation().prepare(case)
                 return
 
@@ -312,7 +313,7 @@ class MarkedTests:
     def _foreseen(self, items: Sequence[pytest.Item]) -> dict[str, int]:
         """How many processes each item takes, if nothing is suspicious."""
         settings = self._settings
-        ours = [item for item in items if case_of(item) is not None and not _runs_here(item)]
+        ours = [item for item in items if case_of(item) is not None and not runs_here(item)]
         whole = roles.gets_whole_groups(self._config) and not is_interactive(self._config)
         aliases = self.isolation().aliases(ours) if whole and ours else set()
         traces = bool(settings.profile and settings.profile.holds_for(has_regressed=False))
@@ -372,7 +373,7 @@ class MarkedTests:
         members = {
             other.nodeid: other
             for other in self._groups.from_here(item)
-            if other.nodeid not in self._runs and not _runs_here(other)
+            if other.nodeid not in self._runs and not runs_here(other)
         }
         if self._settings.group == 1 or self._settings.duet:
             return self.isolation().same_as(item, list(members.values()))
@@ -435,20 +436,3 @@ def _may_deselect(item: pytest.Item) -> bool:
         item.config.getoption(name, None)
         for name in ("keyword", "markexpr", "deselect", "lf", "stepwise")
     )
-
-
-def _is_ours(item: pytest.Item) -> bool:
-    """Whether the item is marked, and to be run in measuring processes (or known to be wrong)."""
-    is_marked = case_of(item) is not None or collection.mistake_of(item) is not None
-    return is_marked and not _runs_here(item)
-
-
-def _runs_here(item: pytest.Item) -> bool:
-    """Items that pytest would not run need no process to be skipped in."""
-    config = item.config
-    if config.getoption("setuponly", False) or config.getoption("setupplan", False):
-        return True
-    has_skips = config.pluginmanager.hasplugin("skipping")
-    if has_skips and item.get_closest_marker("skip") is not None:
-        return True
-    return benchmark_items.is_skipped(item)

@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -294,8 +295,17 @@ def _state(keep_out: frozenset[str]) -> dict[str, Any]:
             random.getstate(),
             None if numpy is None else repr(numpy.random.get_state()),
         ),
+        "makes something that is removed when a process ends, such as a temporary directory": (
+            _finalizers()
+        ),
         "imports a module that pytest rewrites, or a test": sorted(keep_out & sys.modules.keys()),
     }
+
+
+def _finalizers() -> int:
+    """How many `weakref.finalize` run at exit: each fork would remove what all of them use."""
+    found = getattr(weakref.finalize, "_registry", {}).values()
+    return sum(bool(one.atexit) for one in found)
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

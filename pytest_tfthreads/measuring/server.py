@@ -44,7 +44,9 @@ _ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
 # What pytest has sent to a measuring process.
 _SIGNALS = {"stacks": linux.STACKS_SIGNAL, "interrupt": signal.SIGINT}
 _FRESH = (
-    "import json, sys; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
+    # A file of the current directory must not take the place of one of Python's.
+    "import sys; sys.path[:] = filter(None, sys.path);"
+    "import json; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.measuring.entry import main; main(order_fd, parent, fds)"
 )
 
@@ -359,7 +361,9 @@ class Server:
             if process is not None and change.si_code != os.CLD_STOPPED:
                 # Before it is waited for: no other group can have its number until then.
                 _signal_group(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
+            waited_for, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
+            if not waited_for:  # it stood still, and has gone on meanwhile, or is about to end
+                continue
             if process is None:  # a daemon that a test has left
                 continue
             if os.WIFSTOPPED(status):

@@ -107,6 +107,7 @@ class Told:
         self.states: list[Mapping[str, Any]] = []
         self.fixture: object = None  # pytest-benchmark's, however the test came by it
         self.off_turn_s = 0.0  # until the end of the latest subtest
+        self.off_turn_before_s = 0.0  # until the end of the latest of set-up, call and teardown
 
 
 class MeasuringSession:
@@ -451,8 +452,10 @@ class MeasuringSession:
         if outcomes.is_of_subtest(report):  # each takes a part of the call's time
             off_turn_s, self._told.off_turn_s = self._told.off_turn_s, self._turns.off_turn_s
             report.duration = max(0.0, report.duration - (self._turns.off_turn_s - off_turn_s))
-        elif report.when == "call":
-            report.duration -= self._turns.off_turn_s
+        elif report.when is not None:  # turns are taken where the benchmark is called
+            before_s = self._told.off_turn_before_s
+            self._told.off_turn_before_s = self._told.off_turn_s = self._turns.off_turn_s
+            report.duration = max(0.0, report.duration - (self._turns.off_turn_s - before_s))
         self._told.reports.append(outcomes.serialized(self._item.config, report))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

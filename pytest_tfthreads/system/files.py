@@ -192,8 +192,9 @@ def _held(part: Path, descriptor: int) -> Iterator[None]:
 def _remove_dead(part: Path) -> bool:
     """Remove the part of a process that is no more; false if it must stay."""
     try:
-        # For writing: NFS gives an exclusive lock on no other file.
-        with part.open("r+b") as file:
+        # For writing: NFS gives an exclusive lock on no other file. A link is nobody's part.
+        descriptor = os.open(part, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        with open(descriptor, "r+b") as file:
             if not _lock(file.fileno()):
                 return False
             if _is_at(part, file.fileno()):

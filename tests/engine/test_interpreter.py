@@ -1,9 +1,12 @@
 """How an interpreter process is waited for, and brought to its end."""
 
+import errno
 import itertools
 import socket
 import subprocess
 import sys
+from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,3 +82,17 @@ def test_time_in_which_pytest_is_stopped_does_not_count_for_one_that_imports(con
     with pytest.raises(TimeoutError):
         interpreter.wait_until_ready()
     assert pauses == []
+
+
+def test_a_process_that_could_not_be_asked_for_is_not_waited_for():
+    """Else each later process would hear what becomes of another one."""
+
+    class Refuses:
+        def send(self, *told):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+
+    interpreter = object.__new__(Interpreter)
+    interpreter.connection, interpreter._starting = Refuses(), deque()
+    with pytest.raises(OSError, match="Bad file"):
+        interpreter.start(SimpleNamespace(to_json=dict), (0, 1, 2), object())
+    assert not interpreter._starting

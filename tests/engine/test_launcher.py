@@ -68,6 +68,12 @@ def test_an_environment_that_is_at_work_makes_no_room(launcher):
     assert kept(launcher) == [*[("/here", "a")] * 3, *[("/here", "c")] * 3]
 
 
+def test_those_that_are_made_ready_together_make_no_room_for_each_other(launcher):
+    launcher.settle([(HOME, env) for env in ENVIRONMENTS])
+    assert kept(launcher) == [("/here", name) for name in "abc"]
+    assert not launcher._wanted
+
+
 @pytest.fixture
 def lucky(monkeypatch):
     """Which of the interpreters that are started from now on get a lease, in this order."""

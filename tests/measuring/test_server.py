@@ -114,3 +114,18 @@ def test_one_of_another_user_is_told_too(client, process, monkeypatch, leads):
         (told,) = answers(client, process)
     assert told["kind"] == "stuck"
     assert told["why"] == "it has become another user's, and cannot be sent SIGCONT"
+
+
+def test_a_process_that_went_on_before_it_was_waited_for_has_not_ended(
+    client, process, monkeypatch
+):
+    ours, theirs = client
+    server = Server([theirs], [], {})
+    server._welcome()
+    assert ours.receive()[0] == {"kind": "ready"}
+    server._measuring[process.pid] = _Served(theirs, is_interactive=False)
+    wait4, answers = os.wait4, [(0, 0, None)]
+    monkeypatch.setattr(os, "wait4", lambda *told: answers.pop() if answers else wait4(*told))
+    server._reap()
+    assert ours.receive()[0]["kind"] == "stopped"
+    assert process.pid in server._measuring

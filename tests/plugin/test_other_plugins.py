@@ -57,6 +57,112 @@ def test_failure_that_is_raised_while_we_wait_is_the_tests(suite):
     result.stdout.fnmatch_lines(["timed-out: Timeout (>0.5s)*"])
 
 
+def test_waiting_for_those_who_measure_is_no_part_of_a_test_that_is_not_ours(suite):
+    """Clocks such as pytest-timeout's begin with the protocol of the test."""
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=1)
+        def test_marked():
+            pass
+
+        def test_plain():
+            pass
+        """,
+        measures="""
+        import time
+        from pytest_tfthreads.system.leases.leases import Leases
+
+        with Leases().exclusive("measuring"):
+            print("measures", flush=True)
+            time.sleep(3)
+        """,
+        conftest="""
+        import subprocess, sys, time
+        import pytest
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_protocol(item):
+            is_here = not item.config.pluginmanager.hasplugin("tfthreads-measuring")
+            begun_s = time.monotonic()
+            yield
+            if is_here and item.name == "test_plain":
+                item.config.took_s = time.monotonic() - begun_s
+            elif is_here:
+                other = subprocess.Popen([sys.executable, "measures.py"], stdout=subprocess.PIPE)
+                other.stdout.readline()
+
+        def pytest_terminal_summary(terminalreporter):
+            took_s = getattr(terminalreporter.config, "took_s", None)
+            if took_s is not None:
+                terminalreporter.write_line(f"waited within: {took_s > 2}")
+        """,
+    )
+    result = suite.run(subprocess=True)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["waited within: False"])
+
+
+def test_a_path_object_in_the_module_path_is_ignored_as_python_does(suite):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=1)
+        def test_marked():
+            pass
+
+        def test_plain():
+            pass
+        """,
+        conftest="import pathlib, sys\nsys.path.append(pathlib.Path('elsewhere'))",
+    )
+    suite.run(subprocess=True).assert_outcomes(passed=2)
+
+
+def test_a_directory_of_temporary_files_that_cannot_be_had_is_no_matter_where_none_is_asked_for(
+    suite,
+):
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=1)
+        def test_marked():
+            pass
+        """,
+        conftest="""
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_configure(config):
+            def refuses():
+                raise OSError("not owned by the current user")
+
+            if not config.pluginmanager.hasplugin("tfthreads-measuring"):
+                config._tmp_path_factory.getbasetemp = refuses
+        """,
+    )
+    suite.run(subprocess=True).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+def test_a_file_named_like_a_module_of_python_is_found_by_nobody(suite, start):
+    """Pytest as a script has no current directory in its path."""
+    suite.write(
+        """
+        @pytest.mark.tf_threads(intra=1)
+        def test_marked():
+            pass
+        """,
+        types="X = 1\n",
+    )
+    script = (
+        "import sys; sys.path[:] = filter(None, sys.path); import pytest; "
+        f"sys.exit(pytest.main(['--tf-threads-start={start}', '-p', 'no:cacheprovider', "
+        "'--import-mode=importlib']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=suite.path, capture_output=True, text=True
+    )
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
 COVERED = """
 import threading
 import helper

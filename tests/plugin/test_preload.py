@@ -85,6 +85,10 @@ REFUSED = {
     "process": ("subprocess.Popen(['sleep', '60'])", "importing it starts a process"),
     "file": ("kept = open(__file__)", "importing it opens a file"),
     "environment": ("os.environ['SEEN'] = '1'", "variables of the environment (SEEN)"),
+    "temporary": (
+        "import tempfile; kept = tempfile.TemporaryDirectory(dir='.')",
+        "removed when a process ends",
+    ),
     "directory": ("os.chdir('/')", "importing it changes the working directory"),
     "handler": ("signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "handles a signal (SIGUSR1)"),
     "seed": ("random.seed(1)", "importing it uses the global random numbers"),

@@ -69,6 +69,40 @@ def test_all_configurations_take_turns(suite):
     assert {one["turn_rounds"] for one in first_pass} == {2}
 
 
+def test_no_phase_takes_less_than_no_time(suite):
+    """What a process waits for its turns is left out of where the turns were taken."""
+    suite.write(
+        """
+        import time
+
+        @pytest.fixture
+        def measured(benchmark):
+            benchmark(time.sleep, 0.001)
+
+        @pytest.mark.tf_threads(intra=[1, 2, 3], inter=1)
+        def test_in_fixture(measured):
+            pass
+
+        @pytest.mark.tf_threads(intra=[1, 2, 3], inter=1)
+        def test_in_call(benchmark):
+            benchmark(time.sleep, 0.001)
+        """,
+        conftest="""
+        def pytest_terminal_summary(terminalreporter):
+            with open("durations", "w") as file:
+                for several in terminalreporter.stats.values():
+                    for report in several:
+                        print(report.nodeid, report.when, report.duration, file=file)
+        """,
+    )
+    suite.run(SHORT, processes=1).assert_outcomes(passed=6)
+    told = [line.split() for line in (suite.path / "durations").read_text().splitlines()]
+    assert len(told) == 18
+    assert all(float(duration) >= 0 for *_, duration in told)
+    setups = [float(one[2]) for one in told if "in_fixture" in one[0] and one[1] == "setup"]
+    assert all(setup > 0.01 for setup in setups)  # its own rounds stay
+
+
 def test_off_turn_a_member_stands_still_with_its_threads_and_children(suite):
     suite.write(
         STAMPS
