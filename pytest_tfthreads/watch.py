@@ -137,6 +137,11 @@ class Watch:
             self._parts.marked_tests.pytest_collection_finish(session)
 
     def _saw_in_a_worker(self) -> None:
+        if not can_measure():
+            raise pytest.UsageError(
+                "workers of pytest-xdist have collected marked tests on Linux, and pytest itself, "
+                f"which judges and saves, runs on {sys.platform}: start pytest on Linux, too"
+            )
         self._bring_in(self._session).results.saw_marked()
 
     def _saw_elsewhere(self, item: pytest.Item | None) -> None:

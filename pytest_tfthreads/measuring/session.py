@@ -216,9 +216,14 @@ class MeasuringSession:
 
     # -- the session ------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_parse(self, pluginmanager: pytest.PytestPluginManager) -> None:
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_cmdline_parse(
+        self, pluginmanager: pytest.PytestPluginManager
+    ) -> Generator[None, Any, None]:
         clean_ups.take_over(pluginmanager)
+        outcome = yield
+        if outcome.excinfo is None:  # else pytest's own wrapper would open the file, and empty it
+            outcome.get_result().option.debug = None
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(

@@ -28,7 +28,8 @@ _BRIEFING = pytest.StashKey["Briefing"]()
 class Briefing:
     """Of one worker; it travels as pytest-xdist's workerinput does, in builtin types.
 
-    `version` is that of the controller's plugin, `seed` that of the run. `whole_groups`: all
+    `version` is that of the controller's plugin, `seed` that of the run. `slot`: a number among the
+    workers that live, from 0; who takes a dead worker's place has its slot. `whole_groups`: all
     configurations of a test come to this worker, if one does. `copies`: so many workers run each
     test. `baseline` is what the gate was told, and `None` where this run compares nothing.
     `channel` leads to the controller.
@@ -36,6 +37,7 @@ class Briefing:
 
     version: str
     seed: int
+    slot: int
     whole_groups: bool
     copies: int
     baseline: str | None
@@ -86,5 +88,11 @@ def _understood(told: Mapping[str, Any]) -> Briefing:
     if version == __version__:
         return Briefing(**told)
     return Briefing(
-        version, seed=0, whole_groups=False, copies=1, baseline=None, channel=told["channel"]
+        version,
+        seed=0,
+        slot=0,
+        whole_groups=False,
+        copies=1,
+        baseline=None,
+        channel=told["channel"],
     )

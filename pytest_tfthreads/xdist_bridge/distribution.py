@@ -67,6 +67,7 @@ class Distribution:
         self._will_measure = False
         self._saw_elsewhere = False
         self._refused: dict[str, str] = {}  # why, by worker
+        self._slots: dict[str, int] = {}  # of the workers that live
 
     def _is_each(self) -> bool:
         return bool(self._config.getoption("dist") == "each")
@@ -110,6 +111,7 @@ class Distribution:
         Briefing(
             version=__version__,
             seed=self._seed,
+            slot=self._slot_of(node.gateway.id),
             whole_groups=all(one.plugin in own for one in deciding),
             copies=self.copies,
             baseline=self.baseline,
@@ -148,6 +150,7 @@ class Distribution:
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
+        self._slots.pop(node.gateway.id, None)
         # Else pytest-xdist would start another one, which could do it no better.
         reason = self._refused.get(node.gateway.id)
         if reason or self._saw_marked:
@@ -157,6 +160,12 @@ class Distribution:
             raise pytest.UsageError(f"{_title(node)}: {reason}")
         if "unrecognized arguments" in str(error) and "--tf-threads" in str(error):
             raise pytest.UsageError(_without_plugin(node))
+
+    def _slot_of(self, worker: str) -> int:
+        """The first that is free: whoever is started for a dead worker has its slot."""
+        taken = set(self._slots.values())
+        self._slots[worker] = next(one for one in itertools.count() if one not in taken)
+        return self._slots[worker]
 
     def _hear(self, worker: str, kind: str, text: str) -> None:
         if kind == VERSION:

@@ -33,10 +33,9 @@ def gets_whole_groups(config: pytest.Config) -> bool:
 
 
 def number_of(config: pytest.Config) -> int:
-    """Of this worker of pytest-xdist among all that were started, from 0; 0 where it is none."""
-    name = getattr(config, "workerinput", {}).get("workerid", "")
-    digits = name.removeprefix("gw")
-    return int(digits) if digits.isdecimal() else 0
+    """Of this worker of pytest-xdist among all that live, from 0; 0 where it is none."""
+    briefing = read_briefing(config)
+    return 0 if briefing is None else briefing.slot
 
 
 def count_of_workers(config: pytest.Config) -> int:

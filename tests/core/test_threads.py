@@ -474,7 +474,7 @@ def test_pairs_and_terms_of_any_kind():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"intra": iter([])}, "intra: the list is empty, or used up"),
+        ({"intra": iter([])}, "intra: the list is empty, or already used up"),
         ({"intra": itertools.count()}, "intra: there are more than 1000 values"),
         ({"intra": {1: 2}}, "intra: {1: 2} is no thread count"),
         ({"intra": numpy.array(3)}, "intra: .* is no list"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads import watch
+
 FOREIGN = Path(__file__).parents[1] / "foreign_platform"
 SUITE = """
 import pytest
@@ -149,3 +151,10 @@ def test_the_commands_work_but_for_the_doctor(elsewhere):
         assert "Traceback" not in result.stderr.str(), args
         assert result.stderr.lines[0].startswith("pytest-tfthreads: error: "), args
         assert "Linux" not in result.stderr.str()
+
+
+def test_a_controller_that_cannot_measure_refuses_workers_that_can(suite, monkeypatch):
+    monkeypatch.setattr(watch, "can_measure", lambda: False)
+    config = suite.pytester.parseconfig("-p", "no:cacheprovider")
+    with pytest.raises(pytest.UsageError, match="start pytest on Linux, too"):
+        watch.Watch(config)._saw_in_a_worker()

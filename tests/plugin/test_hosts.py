@@ -251,6 +251,14 @@ class Run:
         self.controller.pytest_xdist_node_collection_finished(self.nodes[number], ["t.py::test"])
 
 
+def test_each_worker_that_lives_has_a_slot_of_its_own_whatever_its_name():
+    run = Run(workers=3)
+    assert [worker.slot for worker in run.workers] == [0, 1, 2]
+    run.controller.pytest_testnodedown(run.nodes[1], "killed")
+    slots = [run._briefed(run._node(name)).slot for name in ("gw3", "left")]
+    assert slots == [1, 3]
+
+
 def test_workers_are_told_what_they_need_and_others_do_not_see_it():
     run = Run("each", workers=3)
     told = run.workers[1]

@@ -210,6 +210,15 @@ def test_output_is_not_captured_with_s(suite):
     result.stdout.fnmatch_lines(["*printed*", "*written*"])
 
 
+def test_the_log_of_debug_is_that_of_pytest_itself(suite):
+    suite.write("@pytest.mark.tf_threads(intra=1)\ndef test_it(): pass")
+    suite.run("--debug", subprocess=True).assert_outcomes(passed=1)
+    log = (suite.path / "pytestdebug.log").read_bytes()
+    assert log.startswith(b"versions pytest-")
+    assert log.count(b"versions pytest-") == 1
+    assert b"\0" not in log
+
+
 def test_first_failure_ends_the_run_with_x(suite):
     suite.write(
         """
@@ -235,7 +244,7 @@ def test_last_failed_junit_and_durations(suite):
         """
     )
     pytester = suite.pytester
-    result = pytester.runpytest("--junitxml=out.xml", "--durations=2", "--durations-min=0.001")
+    result = pytester.runpytest("--junitxml=out.xml", "--durations=6", "--durations-min=0.001")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*s call*test_it.py::test_it[[]intra*"])
     junit = (suite.path / "out.xml").read_text()

@@ -230,7 +230,7 @@ def test_plotly_does_not_change_how_warnings_look(tmp_path):
 
 def test_without_plotly(content, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(page.LibraryMissingError, match=r"pytest-tfthreads\[report\]"):
+    with pytest.raises(page.LibraryMissingError, match=r"pip install 'plotly>=6\.0' orjson"):
         render(content)
 
 
