@@ -95,7 +95,7 @@ class StoredMeasurement:
     @property
     def tolerance(self) -> dict[str, float]:
         """What was tolerated when it was judged, by metric; of a test that was not, nothing."""
-        return {verdict.metric: verdict.tolerance for verdict in self.verdicts}
+        return {one.metric: one.tolerance for one in self.verdicts if 0 < one.tolerance < 1}
 
     @property
     def trace(self) -> Trace | None:

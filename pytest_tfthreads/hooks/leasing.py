@@ -44,6 +44,7 @@ class Leasing:
         self._timeout_s = timeout_s
         self._leases: Leases | None = None
         self._why_unleased: dict[str, None] = {}
+        self._holder = 0  # the process that has the lease for a test's whole protocol
 
     def leases(self) -> Leases:
         """Of this process."""
@@ -80,13 +81,17 @@ class Leasing:
         # The wait is no part of the test: other plugins' clocks (pytest-timeout's) begin after it.
         if not is_ours(item):
             self._share(item.nodeid)
+            self._holder = os.getpid()
         yield
+        self._holder = 0
         self._shared.close()
 
     # For a plugin that runs a test again within the protocol: each teardown has ended the lease.
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self._share(item.nodeid)
+        # A fork of the protocol has the lease of its parent, which waits for the fork.
+        if self._holder in (0, os.getpid()):
+            self._share(item.nodeid)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Iterator[None]:

@@ -368,7 +368,7 @@ def test_a_larger_budget_is_not_advised_where_it_would_not_help(project):
     project.script = slower(0.01)
     told = flat(gate(project, "--tf-threads-budget=1"))
     assert "names no commit" in told
-    assert "more would have begun it" not in told
+    assert "would have been enough to begin" not in told
 
 
 @pytest.mark.parametrize("commit", ["clean", "dirty", "none", "file"])

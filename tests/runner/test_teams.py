@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from pytest_tfthreads import __version__
 from pytest_tfthreads.engine.interleaving import Ring
 from pytest_tfthreads.runner.executor import Batch, Job, ProcessExecutor
 from pytest_tfthreads.runner.orders import Orders
 from pytest_tfthreads.system.machine import Machine
+from pytest_tfthreads.xdist_bridge.briefing import Briefing
 
 SUITE = """
 @pytest.mark.tf_threads(1, 1, instances=[1, 2])
@@ -74,11 +76,12 @@ def test_processes_of_all_workers_have_numbers_of_their_own():
     """By which tests choose ports: no two processes that are alive at once may have the same."""
     numbers = []
     for worker in range(3):
-        config = SimpleNamespace(workerinput={"workerid": f"gw{worker}", "workercount": 3})
+        config = SimpleNamespace(workerinput={"workercount": 3}, stash=pytest.Stash())
+        Briefing(__version__, 1, worker, True, 1, None, None).send_to(config)
         orders = Orders(config, SimpleNamespace(group=4), None, None)
         numbers += [orders._number(place, nth) for place in range(4) for nth in range(5)]
     assert len(set(numbers)) == len(numbers)
-    alone = Orders(SimpleNamespace(), SimpleNamespace(group=4), None, None)
+    alone = Orders(SimpleNamespace(stash=pytest.Stash()), SimpleNamespace(group=4), None, None)
     assert [alone._number(place) for place in range(4)] == [1, 2, 3, 4]
 
 

@@ -89,6 +89,8 @@ def held_back_more(now: Measurement, then: Measurement, pairs: int) -> float:
     known = [one for one in (now.contention, then.contention) if one is not None]
     if len(known) < len((now, then)) or not any(one.is_contended for one in known):
         return 0.0
+    if differ(*known):  # beside one side only: perhaps processes that the code itself has started
+        return 0.0
     both = [
         [_hindrance(sample, len(side.granted)) for sample in side.samples[:pairs]]
         for side in (now, then)
@@ -100,7 +102,10 @@ def held_back_more(now: Measurement, then: Measurement, pairs: int) -> float:
 def _hindrance(sample: Sample, cpus: int) -> float:
     """Log of the throughput that a process would have had without others, over that it had."""
     held_back = 0.0 if sample.contention is None else sample.contention.held_back or 0.0
-    return math.log1p(held_back * cpus / sample.cores_used)
+    held = held_back * cpus
+    without = math.log1p(held / sample.cores_used)
+    # Wall time cannot shrink by more than was waited: a test may also sleep.
+    return without if held >= 1 else min(without, -math.log1p(-held))
 
 
 def differ(now: Contention | None, then: Contention | None) -> bool:
