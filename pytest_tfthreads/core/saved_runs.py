@@ -80,7 +80,9 @@ class StoredMeasurement:
 
     @property
     def has_regressed(self) -> bool:
-        return any(verdict.status == "regression" for verdict in self.verdicts)
+        """Whether the code had: another environment that is faster says nothing of the code."""
+        is_of_code = not self.beside_environment
+        return is_of_code and any(one.status == "regression" for one in self.verdicts)
 
     @property
     def was_found_tolerable(self) -> bool:

@@ -174,14 +174,15 @@ def _without_others(verdict: Verdict, ratio: LogRatio, hindered: float, pairs: i
     """Milder, never worse: a loss that others made is open, and a gain that they made is none."""
     is_loss = verdict.status == "regression"
     change = signed_percent(change_from_log(_unhindered(ratio, hindered).log_ratio))
+    # Summaries tell the advice of what is open, and no reason.
     side = "this side back more than the baseline" if is_loss else "the baseline back more"
+    why = f"other programs held {side}, and without that the change is {change}"
     return replace(
         verdict,
         status="inconclusive" if is_loss else "pass",
-        reason=f"{verdict.reason}; other programs held {side}, and without that the change is "
-        f"{change}",
+        reason=f"{verdict.reason}; {why}",
         rule="",
-        advice=_remedies(pairs) if is_loss else (),
+        advice=(f"a quieter machine: {why}", *_remedies(pairs)) if is_loss else (),
     )
 
 

@@ -76,8 +76,7 @@ def without_regression(
 ) -> list[StoredRun]:
     """The runs in which the test had not regressed, where it was measured then as now.
 
-    A regression that the user has accepted is none, nor is one beside another environment: the code
-    had not changed.
+    A regression that the user has accepted is none.
     """
     return [
         run
@@ -85,7 +84,6 @@ def without_regression(
         if run.datetime in accepted
         or (stored := run.closest(test, now)) is None
         or not stored.has_regressed
-        or stored.beside_environment
     ]
 
 

@@ -60,7 +60,7 @@ def _is_known(run: StoredRun) -> bool:
 
 
 def _may_have_lost(stored: StoredMeasurement) -> bool:
-    return any(
+    return not stored.beside_environment and any(
         verdict.status == "inconclusive"
         and (verdict.change is None or verdict.change.value < -MARGIN * verdict.tolerance)
         for verdict in stored.verdicts

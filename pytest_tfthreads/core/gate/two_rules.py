@@ -65,17 +65,19 @@ def _standing(stored: Verdict, beside: Verdict) -> Verdict:
         if not is_open(stored):
             return stored
         if stored.status == "regression" and stored.software:
-            return _unrefuted(stored)
+            return _unrefuted(stored, beside)
     return replace(beside, named=stored.named, software=stored.software)
 
 
-def _unrefuted(stored: Verdict) -> Verdict:
+def _unrefuted(stored: Verdict, beside: Verdict) -> Verdict:
     """A regression that other software may have made: side by side both sides have that."""
+    is_open = beside.status == "inconclusive"
+    found = "did not decide" if is_open else "showed no such loss"
     return replace(
         stored,
         reason=f"{stored.reason}; since the baseline was measured, other software was installed "
-        f"({stored.software}); the baseline's commit shows no such loss beside the current tree, "
-        "but both ran with what is installed now",
+        f"({stored.software}); side by side, the two revisions {found}, but both ran with what is "
+        "installed now",
         advice=(
             "--tf-threads-duet=python=PATH measures beside another environment, with the old "
             "versions, say",

@@ -33,7 +33,9 @@ def reasons(subject: Subject) -> list[str]:
             advice.setdefault(piece.partition(":")[0], {}).setdefault(told, verdict.configuration)
     for of_each in advice.values():
         told, configuration = next(iter(of_each.items()))
-        others = f" ({configuration}; the others: other figures)" if len(of_each) > 1 else ""
+        others = (
+            f" (this is for {configuration}; figures differ elsewhere)" if len(of_each) > 1 else ""
+        )
         sentences.append(f"{told}{others}")
     sentences += dict.fromkeys(
         f"judged against {verdict.judged_against}" for verdict in verdicts if verdict.judged_against

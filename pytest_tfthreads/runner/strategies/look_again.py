@@ -40,6 +40,7 @@ def look_again(
             min(suspect.processes, settings.most(suspect.processes) - len(suspect.runs))
             for suspect in suspects
         )
+        suspected = {place for place, one in enumerate(taking_part) if one in suspects}
         plan: Sequence[Sequence[int]] = ()
         for count in range(more, 0, -1):
             plan = plan_rings(
@@ -48,7 +49,8 @@ def look_again(
                 shared=shared_of(taking_part),
                 seed=f"{seed_of(settings, item_runs)} {number}",
             )
-            if has_time_for(sum(map(len, plan))):
+            # Rings without a suspect are not run.
+            if has_time_for(sum(len(ring) for ring in plan if suspected.intersection(ring))):
                 break
         else:
             return
@@ -56,7 +58,7 @@ def look_again(
             chosen = [taking_part[index] for index in ring if taking_part[index].goes_on]
             rings.expect(
                 sum(map(len, plan[place:])),
-                max(len(suspect.runs) for suspect in suspects) + more,
+                max(len(suspect.runs) for suspect in suspects) + count,
             )
             if any(one in suspects for one in chosen):
                 rings.run(number, chosen)

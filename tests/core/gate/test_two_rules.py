@@ -68,6 +68,8 @@ def test_what_other_software_may_have_done_is_not_refuted_side_by_side(
         assert (found.status, found.judged_by, found.software) == (stands, judged_by, software)
         is_unrefuted = (stored, judged_by) == ("regression", SAVED_RUNS)
         assert (software in found.reason) is is_unrefuted
+        is_open = is_unrefuted and beside == "inconclusive"
+        assert ("the two revisions did not decide" in found.reason) is is_open
         assert bool(found.advice) is is_unrefuted
 
 
