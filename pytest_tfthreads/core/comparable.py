@@ -100,15 +100,22 @@ def _feature_release(version: object) -> object:
 
 
 def changed_software(now: Measurement, then: Measurement) -> str:
-    """Such as "TensorFlow 2.20.0 → 2.21.0"; nothing where all versions are the same, or unknown."""
+    """Such as "TensorFlow 2.20.0 → 2.21.0"; nothing where all versions are the same, or unknown.
+
+    Of Python another feature release counts, and no patch release.
+    """
     versions = {
         words: (then.machine.get(key), now.machine.get(key)) for key, words in SOFTWARE.items()
     }
     return ", ".join(
         f"{words} {before} → {after}"
         for words, (before, after) in versions.items()
-        if before and after and before != after
+        if before and after and _feature(words, before) != _feature(words, after)
     )
+
+
+def _feature(words: str, version: object) -> object:
+    return _feature_release(version) if words == SOFTWARE["python"] else version
 
 
 def kinship(now: Measurement, then: Measurement) -> int:

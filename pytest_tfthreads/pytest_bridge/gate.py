@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -214,21 +214,21 @@ _MOST_WINDOWS = 10
 """How many times as many files are read where a test had regressed in all of the latest."""
 
 
-def _lacks_a_sound_run(found: Sequence[StoredRun | BaselineError]) -> bool:
-    """Whether there is a test that had regressed in each of these runs that has it."""
+def _without_a_sound_run(found: Sequence[StoredRun | BaselineError]) -> set[str]:
+    """The tests that had regressed in each of these runs that has them."""
     sound: set[str] = set()
     lost: set[str] = set()
     for run in found:
         if not isinstance(run, BaselineError):
             for test, several in run.tests.items():
                 (lost if any(one.has_regressed for one in several) else sound).add(test)
-    return not lost <= sound
+    return lost - sound
 
 
 def _read(files: Sequence[Path], most: int) -> _Files:
     """The latest files, so many at most, beside those of suites without marked tests.
 
-    More are read where a test had regressed in all of them: else a loss that nobody mends would
+    More are read for a test that had regressed in all of them: else a loss that nobody mends would
     push the last run before it out of sight, and become what is compared with.
     """
     latest: list[StoredRun | BaselineError] = []
@@ -240,11 +240,18 @@ def _read(files: Sequence[Path], most: int) -> _Files:
                 not_ours[path] = str(found)
             else:
                 latest.append(found)
-        if len(latest) >= most and not _lacks_a_sound_run(latest):
+        if len(latest) >= most and not _without_a_sound_run(latest):
             break
         if len(latest) >= _MOST_WINDOWS * most:
             break
-    latest = latest[: most if not _lacks_a_sound_run(latest[:most]) else None][::-1]
+    lost = _without_a_sound_run(latest[:most])
+    older = [
+        replace(run, tests=tests)
+        for run in latest[most:]
+        if not isinstance(run, BaselineError)
+        and (tests := {test: found for test, found in run.tests.items() if test in lost})
+    ]
+    latest = [*latest[:most], *older][::-1]
     return _Files(
         runs=[one for one in latest if not isinstance(one, BaselineError)],
         problems=[str(one) for one in latest if isinstance(one, BaselineError)],

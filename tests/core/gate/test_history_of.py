@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from builders import measurement, sample
-from pytest_tfthreads.core.comparable import History, kinship, shown, why_not_comparable
+from pytest_tfthreads.core.comparable import (
+    History,
+    changed_software,
+    kinship,
+    shown,
+    why_not_comparable,
+)
 from pytest_tfthreads.core.gate.evidence import RUNS_OF_PAIRS, history_of, pairs_of
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -210,3 +216,18 @@ def test_what_is_not_known_of_a_machine_is_like_what_is_not_known(field):
     without = {name: value for name, value in here.items() if name != field}
     assert why_not_comparable(measured(machine=without), measured(machine=without)) is None
     assert "now, none then" in why_not_comparable(measured(machine=here), measured(machine=without))
+
+
+@pytest.mark.parametrize(
+    ("then", "changed"),
+    [
+        ({"tensorflow": "2.20.0", "python": "3.12.3"}, "TensorFlow 2.20.0 → 2.21.0"),
+        ({"tensorflow": "2.21.0", "python": "3.12.3"}, ""),
+        ({"tensorflow": "2.21.0", "python": "3.11.9"}, "Python 3.11.9 → 3.12.4"),
+        ({"tensorflow": None, "python": None}, ""),
+    ],
+)
+def test_what_software_has_changed(then, changed):
+    machine = {**NOW.machine, "tensorflow": "2.21.0", "python": "3.12.4"}
+    now = measured(machine=machine)
+    assert changed_software(now, measured(machine={**machine, **then})) == changed
