@@ -14,6 +14,10 @@ ELSEWHERE_PLUGIN = "tfthreads-elsewhere"  # where marked tests cannot be measure
 
 PYTHON = "python="  # how users name an environment where a revision may stand
 
+# Begins a program that is given to `python -c`: no file of the current directory may take the place
+# of a module of Python.
+ONLY_NAMED_PATHS = "import sys; sys.path[:] = filter(None, sys.path);"
+
 NEEDS_LINUX = "measuring needs Linux"
 
 COVERAGE_PLUGIN = "tfthreads-coverage"

@@ -11,10 +11,11 @@ from time import perf_counter, process_time
 
 from pytest_tfthreads.doctor.cpu_speed import Loop
 from pytest_tfthreads.engine.interpreter import module_path
+from pytest_tfthreads.names import ONLY_NAMED_PATHS
 from pytest_tfthreads.system import linux
 
 _BOOT = (
-    "import sys; sys.path[:] = filter(None, sys.path);"
+    f"{ONLY_NAMED_PATHS}"
     "import json; cpus, seconds, parent, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.doctor.pinned_loop import main; main(cpus, seconds, parent)"
 )

@@ -26,11 +26,11 @@ from pytest_tfthreads.engine.protocol import (
     GarbledMessageError,
     MessageKind,
 )
+from pytest_tfthreads.names import ONLY_NAMED_PATHS
 from pytest_tfthreads.system.originals import ORIGINALS
 
 _BOOT = (
-    # A file of the current directory must not take the place of one of Python's.
-    "import sys; sys.path[:] = filter(None, sys.path);"
+    f"{ONLY_NAMED_PATHS}"
     "import json; fd, is_shared, terminal, *told, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.engine import guard; guard.outlive(fd, is_shared, terminal);"
     "from pytest_tfthreads.measuring.server import main; main(fd, is_shared, *told)"

@@ -36,6 +36,7 @@ from pytest_tfthreads.engine.protocol import (
 from pytest_tfthreads.measuring import distributions, entry
 from pytest_tfthreads.measuring.listener import ListeningSocket
 from pytest_tfthreads.measuring.preloading import Preloading
+from pytest_tfthreads.names import ONLY_NAMED_PATHS
 from pytest_tfthreads.system import linux
 from pytest_tfthreads.system.leases.leases import Leases, LeaseTimeoutError
 from pytest_tfthreads.system.originals import ORIGINALS
@@ -44,8 +45,7 @@ _ENDED_BY = frozenset({signal.SIGTERM})  # its guard's, too
 # What pytest has sent to a measuring process.
 _SIGNALS = {"stacks": linux.STACKS_SIGNAL, "interrupt": signal.SIGINT}
 _FRESH = (
-    # A file of the current directory must not take the place of one of Python's.
-    "import sys; sys.path[:] = filter(None, sys.path);"
+    f"{ONLY_NAMED_PATHS}"
     "import json; order_fd, parent, fds, sys.path[:] = json.loads(sys.argv[1]);"
     "from pytest_tfthreads.measuring.entry import main; main(order_fd, parent, fds)"
 )

@@ -174,7 +174,6 @@ def _without_others(verdict: Verdict, ratio: LogRatio, hindered: float, pairs: i
     """Milder, never worse: a loss that others made is open, and a gain that they made is none."""
     is_loss = verdict.status == "regression"
     change = signed_percent(change_from_log(_unhindered(ratio, hindered).log_ratio))
-    # Summaries tell the advice of what is open, and no reason.
     side = "this side back more than the baseline" if is_loss else "the baseline back more"
     why = f"other programs held {side}, and without that the change is {change}"
     return replace(
@@ -182,6 +181,7 @@ def _without_others(verdict: Verdict, ratio: LogRatio, hindered: float, pairs: i
         status="inconclusive" if is_loss else "pass",
         reason=f"{verdict.reason}; {why}",
         rule="",
+        # Summaries tell the advice of what is open, and no reason.
         advice=(f"a quieter machine: {why}", *_remedies(pairs)) if is_loss else (),
     )
 

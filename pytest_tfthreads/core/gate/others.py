@@ -84,12 +84,13 @@ def held_back_more(now: Measurement, then: Measurement, pairs: int) -> float:
     Threads that wait for a CPU would have used it: of processes that took turns, pair by pair,
     throughput = CPU efficiency × cores used, and without others the cores used would have been
     those that were used and those that were held back. Above 0: `now` was held back more. 0 where
-    the measurements are not `contended`, or where a process does not know.
+    the measurements are not `contended`, where a process does not know, and where others took more
+    beside one side: these may be processes that the code itself has started.
     """
     known = [one for one in (now.contention, then.contention) if one is not None]
     if len(known) < len((now, then)) or not any(one.is_contended for one in known):
         return 0.0
-    if differ(*known):  # beside one side only: perhaps processes that the code itself has started
+    if differ(*known):
         return 0.0
     both = [
         [_hindrance(sample, len(side.granted)) for sample in side.samples[:pairs]]

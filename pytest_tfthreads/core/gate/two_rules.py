@@ -71,8 +71,7 @@ def _standing(stored: Verdict, beside: Verdict) -> Verdict:
 
 def _unrefuted(stored: Verdict, beside: Verdict) -> Verdict:
     """A regression that other software may have made: side by side both sides have that."""
-    is_open = beside.status == "inconclusive"
-    found = "did not decide" if is_open else "showed no such loss"
+    found = "did not decide" if beside.status == "inconclusive" else "showed no such loss"
     return replace(
         stored,
         reason=f"{stored.reason}; since the baseline was measured, other software was installed "
