@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -253,38 +253,52 @@ def counts(statuses: Iterator[str]) -> str:
     return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
 
 
+@dataclass
+class _Builds:
+    """What the builds of one combination came to."""
+
+    failed: int = 0
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
 def print_live(top: Path, builds: int, options: Sequence[str]) -> None:
     """Of the command itself: builds that failed, and verdicts by the rule that judged.
 
-    Why a build failed is told on stderr. Ends the program where a build measured nothing side by
-    side of what was open.
+    The combinations take turns, one build each, so that a machine which changes during the trial
+    changes for all of them. Why a build failed is told on stderr. Ends the program where a build
+    measured nothing side by side of what was open.
     """
+    found = {(saved, load): _Builds() for saved in LOADS for load in LOADS}
+    for number in range(builds):
+        for (saved, load), of_both in found.items():
+            _build(top, saved, load, of_both, options)
+        failed = sum(of_both.failed for of_both in found.values())
+        told = f"{number + 1} of {builds} builds of each combination, {failed} failed so far"
+        print(told, file=sys.stderr, flush=True)
     print("| saved beside | judged beside | builds that failed | verdicts | seconds a build |")
     print("| --- | --- | --- | --- | --- |")
-    for saved in LOADS:
-        for load in LOADS:
-            failed, verdicts, seconds = 0, [], []
-            for _ in range(builds):
-                begun_s = time.monotonic()
-                with busy_loops(load):
-                    found = run(top, [f"--benchmark-compare={saved + 1:04}", *options])
-                seconds.append(time.monotonic() - begun_s)
-                of_build = [
-                    verdict
-                    for one in found
-                    for verdict in one["extra_info"]["tf_threads"]["verdicts"]
-                ]
-                problems = {one["no_duet"] for one in of_build} - {""}
-                if problems and all(one["judged_by"] == "saved runs" for one in of_build):
-                    sys.exit(f"not measured side by side: {', '.join(sorted(problems))}")
-                regressions = [one for one in of_build if one["status"] == "regression"]
-                for one in regressions:
-                    print(f"{one['test']}, {one['judged_by']}: {one['reason']}", file=sys.stderr)
-                failed += bool(regressions)
-                verdicts += of_build
-            told = counts(f"{one['status']} ({one['judged_by']})" for one in verdicts)
-            took = f"{median(seconds):.0f}"
-            print(f"| {saved} | {load} | {failed} of {builds} | {told} | {took} |", flush=True)
+    for (saved, load), of_both in found.items():
+        told = counts(f"{one['status']} ({one['judged_by']})" for one in of_both.verdicts)
+        took = f"{median(of_both.seconds):.0f}"
+        print(f"| {saved} | {load} | {of_both.failed} of {builds} | {told} | {took} |")
+
+
+def _build(top: Path, saved: int, load: int, of_both: _Builds, options: Sequence[str]) -> None:
+    begun_s = time.monotonic()
+    with busy_loops(load):
+        found = run(top, [f"--benchmark-compare={saved + 1:04}", *options])
+    of_both.seconds.append(time.monotonic() - begun_s)
+    verdicts = [verdict for one in found for verdict in one["extra_info"]["tf_threads"]["verdicts"]]
+    problems = {one["no_duet"] for one in verdicts} - {""}
+    if problems and all(one["judged_by"] == "saved runs" for one in verdicts):
+        sys.exit(f"not measured side by side: {', '.join(sorted(problems))}")
+    regressions = [one for one in verdicts if one["status"] == "regression"]
+    for one in regressions:
+        told = f"{one['test']}, {one['judged_by']}: {one['reason']}"
+        print(f"saved beside {saved}, judged beside {load}: {told}", file=sys.stderr, flush=True)
+    of_both.failed += bool(regressions)
+    of_both.verdicts += verdicts
 
 
 def _given(arguments: Sequence[str]) -> tuple[int, int, list[str]]:
