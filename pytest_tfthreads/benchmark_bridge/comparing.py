@@ -46,7 +46,7 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
     """
     session = getattr(config, "_benchmarksession", None)
     if session is None:
-        return SavedRuns(problem="pytest-benchmark is switched off")
+        return SavedRuns(problem="pytest-benchmark is switched off; leave -p no:benchmark out")
     if not str(config.getoption("benchmark_storage")).strip():
         return SavedRuns(
             mistake="--benchmark-storage is empty; perhaps a variable is not set. Or leave it out"

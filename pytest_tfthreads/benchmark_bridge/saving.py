@@ -38,7 +38,9 @@ def why_unwritable(config: pytest.Config) -> list[str]:
     if (session.save or session.autosave) and _is_directory(storage):
         directory = Path(storage.path, storage.default_machine_id or "")
         if why := files.why_no_file_in(directory, makes_directories=True):
-            found.append(f"--benchmark-save: no run can be saved in {directory}: {why}; {_STORAGE}")
+            found.append(
+                f"{_asked(session)}: no run can be saved in {directory}: {why}; {_STORAGE}"
+            )
     prefixes = {"--benchmark-histogram": session.histogram}
     if not roles.is_controller(config):
         prefixes[DUMP_OPTION] = dump_prefix(config)
@@ -62,6 +64,11 @@ def _why_no_histograms() -> str:
     except ImportError:
         return "pygal draws it, and is not installed: pip install 'pytest-benchmark[histogram]'"
     return ""
+
+
+def _asked(session: Any) -> str:
+    """The option that asked for the run to be saved."""
+    return "--benchmark-save" if session.save else "--benchmark-autosave"
 
 
 def _is_directory(storage: Any) -> bool:
@@ -132,13 +139,14 @@ class Saving:
             )
         except files.NoNumberLeftError as error:
             self._fail(
-                f"--benchmark-save: this run was not saved: {error}, and there are no higher ones; "
-                "move old runs away, or save in another directory with --benchmark-storage"
+                f"{_asked(self._session)}: this run was not saved: {error}, and there are no "
+                "higher ones; move old runs away, or save in another directory with "
+                "--benchmark-storage"
             )
         except OSError as error:
             self._fail(
-                f"--benchmark-save: this run was not saved in {directory}: {error.strerror}; "
-                f"{_STORAGE}"
+                f"{_asked(self._session)}: this run was not saved in {directory}: "
+                f"{error.strerror}; {_STORAGE}"
             )
         else:
             storage.logger.info(f"Saved benchmark data in: {path}")
@@ -150,7 +158,7 @@ class Saving:
             save_run(output_json, save)
         except Exception as error:  # each kind of storage has errors of its own
             self._fail(
-                f"--benchmark-save: this run was not saved in {self._session.storage}: "
+                f"{_asked(self._session)}: this run was not saved in {self._session.storage}: "
                 f"{type(error).__name__}: {error}; {_STORAGE}"
             )
 

@@ -37,7 +37,7 @@ AT_ONCE = 3
 """Candidates beside both ends. With one, a ring of three processes answers one question; with more
 than three, most of them are far from where the change is."""
 PASSES = 2
-"""Of each step: the second reverses the order of set-up of the first."""
+"""Of each stage: the second reverses the order of set-up of the first."""
 MOST_RINGS = 100
 """Without a budget: a change that has not been found by then may be too small for this machine."""
 _DIRECTORY = "pytest-tfthreads"
@@ -46,7 +46,8 @@ _COMMIT_OF_HERE = "HEAD"
 _ENDS = ("at --good", "at --bad")
 _TOO_FEW_AT_ONCE = (
     "each candidate is measured beside both ends, and --tf-threads-group=2 (tf_threads_group in "
-    "the ini file) leaves no place for it: leave it out, or give --tf-threads-group=5 after --"
+    "the ini file) leaves no place for a third process: leave the option out, or give "
+    "--tf-threads-group=5 after --"
 )
 
 _EXAMPLE = """\
@@ -348,22 +349,22 @@ def search(
             if not positions:
                 return state, "No commit is left that can be measured and would tell more."
         if limit.budget_s is not None and state.observed and not limit.allows(longest_s):
-            why = limit.too_short_for("The next step", longest_s)
+            why = limit.too_short_for("The next stage", longest_s)
             return state, f"{why}; --continue goes on."
         if limit.budget_s is None and len(state.observed) >= MOST_RINGS:
             return state, (
                 f"{len(state.observed)} rings did not settle it: the change may be too small for "
                 "this machine; --continue --budget=20m goes on all the same."
             )
-        step_s = limit.clock_s()
-        tell(_of_step(state, line, positions, passes))
+        begun_s = limit.clock_s()
+        tell(_of_stage(state, line, positions, passes))
         # All is compared with the ends: their speed must not be the luck of an interpreter.
         ends = [Place(line.commits[one].id, None, INTERPRETERS) for one in (0, line.count)]
         candidates = [Place(line.commits[position].id) for position in positions]
         found = measuring.measure([*ends, *candidates], passes)
         check_places(_ENDS, found.places[:ENDS])
         before = state
-        took_s = limit.clock_s() - step_s
+        took_s = limit.clock_s() - begun_s
         state = state.after(positions, found, took_s)
         longest_s = max(longest_s, took_s)
         keep(state)
@@ -451,7 +452,7 @@ def _is_done(state: State, line: CommitLine) -> bool:
     return posterior.culprit.is_certain
 
 
-def _of_step(state: State, line: CommitLine, positions: Sequence[int], passes: int) -> str:
+def _of_stage(state: State, line: CommitLine, positions: Sequence[int], passes: int) -> str:
     if not positions:
         return f"measuring both ends, {plural(passes, 'ring')}"
     left = Posterior(line.count, state.rings(), state.unmeasurable).probable().commits

@@ -162,7 +162,7 @@ def causes(
     for look in LOOKS:
         to_come_s = measuring_s / done * (look - done) if done else 0.0
         if limit.budget_s is not None and done and not limit.allows(to_come_s):
-            why = limit.too_short_for("The next step", to_come_s)
+            why = limit.too_short_for("The next stage", to_come_s)
             stopped = (
                 f"{why}. Which of the two made the difference is open: give a larger --budget."
             )

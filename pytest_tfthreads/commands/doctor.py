@@ -74,7 +74,7 @@ def add_to(commands: Commands) -> None:
         default=_DEFAULT_S,
         metavar="S",
         help=f"how long to measure (default: {_DEFAULT_S:.0f}, enough for six pairs of processes "
-        f"and for CPUs to change their speed some times; at least {_LEAST_S:.0f})",
+        f"and for CPUs to change their speed some times; from {_LEAST_S:.0f} to {_MOST_S:.0f})",
     )
     doctor.add_argument(
         "--intra",

@@ -52,10 +52,12 @@ examples:
 Runs are put in the order of their commits, if the storage lies in a git repository, else of time.
 Each test has a line for each machine (CPU model, CPUs and quota). If runs are independent, the
 chance that any change is shown for code and machines that have not changed is 5 % for all lines
-together. --csv: level is that
-of the runs around; change, with its interval, stands in the first run of a new level. Steps that
-`releases` has measured side by side replace what saved runs say of them (side_by_side).
-others_taken is the share of the granted CPUs that other programs took while the run measured.
+together. Steps that `releases` has measured side by side replace what saved runs say of them
+(side_by_side).
+
+--csv: level is that of the runs around; change, with its interval, stands in the first run of a new
+level; others_taken is the share of the granted CPUs that other programs took while the run was
+measured.
 
 exit code: 0, or 2 where no saved run or test is found, or a library is missing
 """

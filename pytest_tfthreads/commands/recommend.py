@@ -58,8 +58,8 @@ def add_to(commands: Commands) -> None:
         "test",
         nargs="?",
         metavar="TEST",
-        help="the test: its name, a part of the name, or a glob (default: the only one that was "
-        "swept)",
+        help="the test: its name, a part of the name, a glob, or the id of one of its "
+        "configurations; may stand alone (default: the only one that was swept)",
     )
     add_directory(parser)
     parser.add_argument(

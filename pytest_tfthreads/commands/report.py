@@ -20,7 +20,7 @@ from pytest_tfthreads.report.html.content import MeasuredCase, RunContent, Subje
 from pytest_tfthreads.report.html.document import render
 
 _EXAMPLE = """\
-example:
+examples:
   pytest-tfthreads report -o report.html
   pytest-tfthreads report 0007
   pytest-tfthreads report .benchmarks/*/0001_release.json .benchmarks/*/0007_main.json

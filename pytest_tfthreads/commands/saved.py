@@ -21,7 +21,10 @@ _FILE_SCHEME = "file://"
 _AT_ONCE = 30  # files of a directory that are read backwards
 THEIR_TOLERANCE = "what the tests tolerated when their run was judged, else 5%"
 _Summary = TypeVar("_Summary")
-RUN_HELP = "files of --benchmark-save or --benchmark-json, or numbers of runs in --storage"
+RUN_HELP = (
+    "files of --benchmark-save or --benchmark-json, numbers of runs in --storage (0007, "
+    "DIRECTORY/0007), or patterns ('000*')"
+)
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:

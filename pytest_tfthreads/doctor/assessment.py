@@ -103,8 +103,8 @@ def advice_on_options(found: Fitness) -> list[str]:
     else:
         possible = found.detectable_tolerance
         advice += [
-            f"even side by side a loss of {asked} is not found, only one of "
-            f"{round_percent(possible)} or more: with --tf-threads-duet "
+            f"even side by side a loss of {asked} is not found here; the smallest that is found is "
+            f"{round_percent(possible)}. With --tf-threads-duet "
             f"--tf-threads-tolerance={_option(possible)} unchanged tests pass",
             "measure each process for longer (--benchmark-max-time=3), with fewer threads than "
             "CPUs, or on a quieter machine",
@@ -201,8 +201,8 @@ def _held_up(found: Steadiness) -> Finding:
     return Finding(
         "CPU shared",
         status,
-        f"something else had CPU {worst.cpu} for {percent(worst.held_up)} of the time, no other "
-        "for longer",
+        f"something else used CPU {worst.cpu} for {percent(worst.held_up)} of the time, which is "
+        "the most of all CPUs",
         ()
         if status == "ok"
         else (

@@ -169,7 +169,8 @@ def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
     if ending.killed_for == "time-out":
         text = (
             f"The measuring process hung: it was killed {after}. The stacks of its threads are "
-            "below. If it only needs longer, raise --tf-threads-timeout or the marker's timeout."
+            "below. If the test only needs longer, raise --tf-threads-timeout or the marker's "
+            "timeout."
         )
         if ending.inter == 1 and _PY_FUNCTION in ending.log:
             text += (

@@ -169,7 +169,8 @@ class Launcher:
             return interpreter.failure("The interpreter that starts measuring processes died.")
         except TimeoutError:
             return interpreter.failure(
-                f"TensorFlow was not imported within {PRELOAD_TIMEOUT_S} seconds."
+                f"TensorFlow was not imported within {PRELOAD_TIMEOUT_S} seconds. See whether "
+                "`python -c 'import tensorflow'` ends; a busy disk or CPU makes it slow."
             )
         if interpreter.no_lease:
             return Failure("no-lease", interpreter.no_lease, has_run=False)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import pytest
 
+from pytest_tfthreads.pytest_bridge.options import ReportWish
 from pytest_tfthreads.report.html.content import RunContent
 from pytest_tfthreads.report.page import MISSING_LIBRARY
 from pytest_tfthreads.system.files import why_unwritable, write_file
-
-_OPTION = "--tf-threads-report"
 
 
 class HtmlReport:
@@ -21,8 +19,9 @@ class HtmlReport:
     `content` is asked for when all tests are over.
     """
 
-    def __init__(self, path: Path, content: Callable[[], RunContent]) -> None:
-        self._path = path
+    def __init__(self, wish: ReportWish, content: Callable[[], RunContent]) -> None:
+        self._path = wish.path
+        self._option = wish.option
         self._content = content
         self._told = ""
 
@@ -31,10 +30,11 @@ class HtmlReport:
         if session.config.getoption("collectonly"):
             return
         if importlib.util.find_spec("plotly") is None:
-            raise pytest.UsageError(f"{_OPTION}: {MISSING_LIBRARY}")
+            raise pytest.UsageError(f"{self._option}: {MISSING_LIBRARY}")
         if why := why_unwritable(self._path, makes_directories=True):
             raise pytest.UsageError(
-                f"{_OPTION}: {self._path} cannot be written: {why}; mend that, or name another file"
+                f"{self._option}: {self._path} cannot be written: {why}; mend that, or name "
+                "another file"
             )
 
     @pytest.hookimpl(trylast=True)
@@ -46,15 +46,15 @@ class HtmlReport:
 
         content = self._content()
         if not content.subjects:
-            self._told = f"{_OPTION}: nothing was measured, so {self._path} was not written"
+            self._told = f"{self._option}: nothing was measured, so {self._path} was not written"
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, render(content))
         except OSError as error:
             self._told = (
-                f"{_OPTION}: {self._path} was not written: {error.strerror}; mend that, or name "
-                "another file"
+                f"{self._option}: {self._path} was not written: {error.strerror}; mend that, or "
+                "name another file"
             )
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -197,8 +197,8 @@ class MarkedTests:
 
     def _check_places(self, first: pytest.Item) -> None:
         """Before anything is measured: raises `pytest.UsageError` for files that cannot come."""
-        if self._settings.profile is not None:
-            traces.check_directory(self._settings.profile.directory)
+        if (wish := self._settings.profile) is not None:
+            traces.check_directory(wish.directory, wish.option)
         if self._briefing is None:
             self._results.check_places()
         else:  # the files are the controller's

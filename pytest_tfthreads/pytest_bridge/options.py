@@ -49,11 +49,23 @@ _SEED = pytest.StashKey[int]()
 
 
 @dataclass(frozen=True)
+class ReportWish:
+    """The HTML page that is to be written, and the option or ini key that asked for it."""
+
+    path: Path
+    option: str = "--tf-threads-report"
+
+
+@dataclass(frozen=True)
 class ProfileWish:
-    """Where traces are to be stored, and of what: all that is measured, or what has regressed."""
+    """Where traces are to be stored, and of what: all that is measured, or what has regressed.
+
+    `option` is the option or ini key that asked for them, for messages.
+    """
 
     directory: Path
     only_regressed: bool = False
+    option: str = "--tf-threads-profile"
 
     @classmethod
     def parse(cls, text: str, name: str, start: Path) -> ProfileWish:
@@ -83,7 +95,7 @@ class ProfileWish:
             ) from error
         if os.path.exists(path) and not os.path.isdir(path):
             raise ConfigError(name, f"{path} is no directory; name one, or one that can be made")
-        return cls(path, only_regressed=not is_plain)
+        return cls(path, only_regressed=not is_plain, option=name)
 
     def holds_for(self, has_regressed: bool) -> bool:
         """Whether a trace of such a test is wanted."""
@@ -153,7 +165,7 @@ class Settings:
     duet: str | None = None  # asked for by name: BASELINES_COMMIT, a revision, or python=PATH
     duet_if_open: bool = True  # what saved runs leave open is measured side by side
     budget_s: float | None = None  # that the gate may measure
-    report: Path | None = None
+    report: ReportWish | None = None
     profile: ProfileWish | None = None
     preload: PreloadWish = PreloadWish()
     share: bool = True  # tests that measure nothing share processes
@@ -206,7 +218,8 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-preload",
             f"{AUTO}|{OFF}|NAMES",
             "modules that are imported once, ahead of the forks, where a trial says that this is "
-            f"safe: those that marked tests use, none, or these (default: {AUTO})",
+            f"safe: those that marked tests use, none, or these; {AUTO},NAMES for both (default: "
+            f"{AUTO})",
         ),
         (
             "tf-threads-share",
@@ -273,7 +286,8 @@ def add_options(parser: pytest.Parser) -> None:
             "tf-threads-profile",
             "DIR",
             "store a TensorBoard trace of each configuration, taken in a process of its own after "
-            "measuring; DIR:regressed, of those only whose verdict is a regression",
+            "measuring; DIR:regressed, of those only whose verdict is a regression; an ini key's "
+            "path is relative to rootdir",
         ),
         (
             "tf-threads-elsewhere",
@@ -486,14 +500,17 @@ def _budget(config: pytest.Config) -> float | None:
         raise ConfigError(name, str(error)) from error
 
 
-def _report(config: pytest.Config) -> Path | None:
+def _report(config: pytest.Config) -> ReportWish | None:
     path, name = _value(config, "tf_threads_report")
     if path is None:
         return None
     if not path:
-        raise pytest.UsageError(f"{name}: names no file; such as {name}=report.html")
+        raise pytest.UsageError(
+            f"{name}: the file name is empty; write {name}=report.html, for example"
+        )
     is_option = config.getoption("tf_threads_report") is not None
-    return (config.invocation_params.dir if is_option else config.rootpath) / path
+    start = config.invocation_params.dir if is_option else config.rootpath
+    return ReportWish(start / path, name)
 
 
 def _profile(config: pytest.Config) -> ProfileWish | None:

@@ -24,7 +24,10 @@ FLAGS = {
     "fewer-cpus": "the marker asks for more CPUs than this process may use",
     "contended": "other programs or virtual machines held back its CPUs for part of the time",
     "numa": "its CPUs are of several NUMA nodes: part of the memory is slower for each thread",
-    "quota": "a cgroup quota is below the CPUs granted, to all instances: they are throttled",
+    "quota": (
+        "a cgroup quota is below the CPUs granted to all instances together, so the processes are "
+        "throttled"
+    ),
     "fresh": "measured in a fresh process, which forked results are not compared with",
     "unverified": "TensorFlow's threads could not be counted apart from others, or more came",
     "retraced": "a tf.function was traced again while measuring",

@@ -95,8 +95,9 @@ def summary(over: Over) -> list[str]:
         more_s = sum(test.to_close_s for test in over.tests)
         if more_s:
             lines.append(
-                f"{words}: about {clock(more_s)} more would decide what more passes can, with "
-                f"--budget={budget_words(over.elapsed_s + more_s)}."
+                f"{words}: about {clock(more_s)} more, with "
+                f"--budget={budget_words(over.elapsed_s + more_s)}, would decide those that more "
+                "passes can decide."
             )
         else:
             lines.append(
@@ -109,7 +110,8 @@ def summary(over: Over) -> list[str]:
     if over.stopped:
         lines.append(f"Ended early: {over.stopped}.")
     lines.append(
-        f"A step is certain for the whole run; intervals of a test hold together (95 %); "
+        "Steps that are called regression or improvement are certain for the run as a whole (the "
+        "chance of any false one is 5 %); intervals of a test hold together (95 %); "
         f"tolerated: {tolerated(over.tolerance)}."
     )
     processes = "1 process" if over.processes == 1 else f"{over.processes} processes"
@@ -280,7 +282,7 @@ def step_cells(step: Step, first: str) -> list[str]:
     if to_first is not None and to_first.since != first:
         cells[0] += f" (to {to_first.since})"
     if previous is None:
-        return [*cells, "took no turns"]
+        return [*cells, "not compared: took no turns"]
     word = STATUS_WORDS[previous.status]
     if previous.needed is not None:
         word += f" ({previous.needed} passes would tell)"

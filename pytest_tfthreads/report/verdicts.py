@@ -137,7 +137,9 @@ def expectation(tests: int, first_s: float, open_s: float, budget_s: float | Non
 def summary(verdicts: Sequence[Verdict]) -> str:
     """One line of counts; it says so when nothing was judged."""
     if judged_nothing(verdicts):
-        why = "no measurement has a baseline to compare with" if verdicts else "none was measured"
+        why = (
+            "no measurement has a baseline to compare with" if verdicts else "no test was measured"
+        )
         return f"the gate judged nothing: {why}"
     return summary_of(verdicts)
 

@@ -147,7 +147,7 @@ def _as_usage_error(wanted: str) -> Iterator[None]:
     except (EnvironmentUnfitError, RevisionError) as error:
         hint = ""
         if os.path.exists(wanted):
-            hint = f" Was {wanted} to be tested? Then write {DUET_OPTION}= before it."
+            hint = f" Was {wanted} to be tested? Then write {DUET_OPTION}=baseline before it."
         raise pytest.UsageError(f"{DUET_OPTION}: {error}{hint}") from error
 
 

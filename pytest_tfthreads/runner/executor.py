@@ -330,11 +330,14 @@ def _timed_out(message: str | None, jobs: Sequence[Job]) -> str:
     if any(job.home != jobs[0].home for job in jobs):
         text += (
             " The test was being measured side by side with its baseline, in up to "
-            "--tf-threads-max-processes pairs of processes, all on its own time: allow it more."
+            "--tf-threads-max-processes pairs of processes. All of them count for the test's own "
+            "time limit (pytest-timeout): allow the test more, such as "
+            "@pytest.mark.timeout(1800)."
         )
     elif len(jobs) > 1:
         text += (
-            f" {len(jobs)} configurations of this test were being measured in turns, all on the "
-            "first one's time: allow it more, or measure them one by one (--tf-threads-group=1)."
+            f" {len(jobs)} configurations of this test were being measured in turns. All of them "
+            "count for the time limit of the first (pytest-timeout): allow the test more, such as "
+            "@pytest.mark.timeout(1800), or measure them one by one (--tf-threads-group=1)."
         )
     return text

@@ -100,7 +100,8 @@ class Isolation:
         self._ended: dict[str, str] = {}  # duets that the budget ended, and what would help
         self._found_to_measure: set[str] = set()  # tests whose arguments do not say so
         if settings.profile is not None and not self._rings.are_interactive:
-            self._profiles = Profiles(self._rings, settings.profile.directory)
+            wish = settings.profile
+            self._profiles = Profiles(self._rings, wish.directory, wish.option)
 
     @property
     def home(self) -> Home:

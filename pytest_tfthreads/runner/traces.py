@@ -28,14 +28,11 @@ _EVENTS = "events.out.tfevents.*"  # beside such a file
 _LONGEST_NAME = 100
 
 
-_OPTION = "--tf-threads-profile"
-
-
-def check_directory(directory: Path) -> None:
+def check_directory(directory: Path, option: str) -> None:
     """Raises `pytest.UsageError` where it is known that no trace can be stored there."""
     if why := why_no_file_in(directory, makes_directories=True):
         raise pytest.UsageError(
-            f"{_OPTION}: no traces can be stored in {directory}: {why}; mend that, or name another "
+            f"{option}: no traces can be stored in {directory}: {why}; mend that, or name another "
             "directory"
         )
 
@@ -51,7 +48,7 @@ class Taken:
 class Profiles:
     """Takes traces, and stores them below a directory as TensorBoard finds them."""
 
-    def __init__(self, rings: Rings, directory: Path, option: str = _OPTION) -> None:
+    def __init__(self, rings: Rings, directory: Path, option: str) -> None:
         """`option` is what the user has named the directory by, for messages."""
         self._rings = rings
         self._directory = directory
@@ -85,7 +82,7 @@ class Profiles:
                 raise _NoTraceError(item_run.problem)
             traced = item_run.runs[-1].reply.trace
             if traced is None:
-                raise _NoTraceError("the process says nothing of it")
+                raise _NoTraceError("the measuring process reported no trace")
             if traced.profile is None:
                 kind = _NotStoredError if traced.is_unwritten else _NoTraceError
                 raise kind(traced.problem)
@@ -133,7 +130,7 @@ class Profiles:
                 f"a trace cannot be stored in {self._directory}: {error.strerror}"
             ) from error
         except ValueError as error:
-            raise _NoTraceError(f"{partial} holds none, or more than one: {error}") from error
+            raise _NoTraceError(f"{partial} holds no trace, or more than one: {error}") from error
         raise _NoTraceError(f"{self._directory / runs} holds too many of the same second")
 
 

@@ -315,7 +315,7 @@ def test_the_budget_holds_from_before_pytest_collects() -> None:
     limit = TimeLimit(45, scripted.clock_s)
     scripted.now_s += 20
     _, stopped = bisect.search(state, line, scripted, lambda state: None, limit)
-    assert stopped.startswith("The next step takes about 0:10, and 0:05 of the budget of 0:45 is")
+    assert stopped.startswith("The next stage takes about 0:10, and 0:05 of the budget of 0:45 is")
     assert len(scripted.wishes) == 2
     assert scripted.now_s <= 45
 
@@ -626,7 +626,10 @@ def test_what_is_wrong_is_said_in_one_line(project, capsys, arguments, words) ->
     [
         (["test_it.py::test_other", "--good=v1.0"], "ERROR: not found"),
         ([TEST, "--good=HEAD~2"], "cannot be measured at --good"),
-        ([TEST, "--good=v1.0", "--", "--tf-threads-group=2"], "leaves no place for it"),
+        (
+            [TEST, "--good=v1.0", "--", "--tf-threads-group=2"],
+            "leaves no place for a third process",
+        ),
     ],
 )
 def test_what_is_mistyped_leaves_the_bisection_before_as_it_was(

@@ -298,3 +298,81 @@ def test_an_ini_key_is_explained_where_its_option_is(options):
     for option, attrs in known.items():
         explained = config._parser._inidict[option.removeprefix("--").replace("-", "_")][0]
         assert explained == attrs["help"].replace("%%", "%")
+
+
+PRINTED = {
+    "doctor": [
+        ("doctor/report.py", "to_json"),
+        ("doctor/report.py", "_limits"),
+        ("doctor/report.py", "_speeds"),
+        ("doctor/checks.py", "Finding"),
+        ("doctor/cpu_speed.py", "CpuSpeed"),
+        ("doctor/cpu_speed.py", "TwoSpeeds"),
+    ],
+    "list": [("commands/listing.py", "_json"), ("commands/listing.py", "_COLUMNS")],
+    "history": [
+        ("commands/history.py", "_json"),
+        ("commands/history.py", "_json_of_change"),
+        ("commands/history.py", "_shift"),
+        ("commands/history.py", "_COLUMNS"),
+    ],
+    "compare": [
+        ("core/gate/verdict.py", "Verdict"),
+        ("core/gate/verdict.py", "Change"),
+        ("commands/compare.py", "_COLUMNS"),
+    ],
+    "recommend": [("core/sweep/deployment.py", "to_json"), ("report/deployment.py", "render")],
+    "releases": [
+        ("report/releases.py", "to_json"),
+        ("report/releases.py", "_json_of_release"),
+        ("report/releases.py", "_json_of_place"),
+        ("report/releases.py", "_json_of_step"),
+        ("report/releases.py", "_json_of_change"),
+        ("report/releases.py", "COLUMNS"),
+    ],
+    "bisect": [
+        ("report/bisection.py", "to_json"),
+        ("report/bisection.py", "_json_of"),
+        ("commands/bisect_sides.py", "to_json"),
+    ],
+}
+"""Where in the package the fields are named that a command prints: a function, a class of data, or
+the columns of a CSV file."""
+OF_ESTIMATES = {"throughput", "cpu_efficiency", "value", "low", "high", "before", "after"}
+OF_SOFTWARE = {"tensorflow", "python", "onednn", "plugin"}
+
+
+def fields_in_code(file, name):
+    """Keys of dictionaries and columns of a definition; annotated names of a class without any."""
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        names = [getattr(node, "name", None)]
+        if isinstance(node, ast.Assign):
+            names = [getattr(target, "id", None) for target in node.targets]
+        if name not in names:
+            continue
+        if isinstance(node, ast.ClassDef):
+            found |= {one.target.id for one in node.body if isinstance(one, ast.AnnAssign)}
+        elif isinstance(node, ast.Assign):
+            found |= {one.value for one in node.value.elts if isinstance(one, ast.Constant)}
+        else:
+            keys = [key for one in ast.walk(node) if isinstance(one, ast.Dict) for key in one.keys]
+            found |= {key.value for key in keys if isinstance(key, ast.Constant)}
+    assert found, f"{name} of {file}: {ABOUT_TESTS}"
+    return found
+
+
+@pytest.mark.parametrize("command", PRINTED)
+def test_every_field_that_a_command_prints_is_in_the_reference_and_no_other(command):
+    text = (REFERENCE / "printed-data.md").read_text(encoding="utf-8")
+    _, _, section = text.partition(f"\n## {command}\n")
+    section = section.partition("\n## ")[0]
+    blocks = "\n".join(re.findall(r"```text\n(.*?)```", section, re.DOTALL))
+    first_columns = [re.split(r"\s{2,}", line.strip())[0] for line in blocks.splitlines()]
+    documented = set(re.findall(r"\b[a-z][a-z0-9_]*\b", " ".join(first_columns)))
+    after_csv = section.partition("`--csv`")[2]
+    documented |= set(words_in_code(after_csv))
+    printed = set().union(*(fields_in_code(*where) for where in PRINTED[command]))
+    assert printed - documented <= OF_ESTIMATES | OF_SOFTWARE
+    assert documented - printed <= OF_ESTIMATES | OF_SOFTWARE

@@ -149,7 +149,7 @@ def test_improvement_is_shown_and_the_baseline_due(saved):
     result = compare(saved, "--benchmark-compare=0002")
     result.assert_outcomes(passed=3)
     assert "improvement" in flat(result)
-    assert "makes that the new level" in flat(result)
+    assert "later runs are compared with the new speed" in flat(result)
 
 
 def test_tolerance_by_marker_and_by_option(saved):

@@ -467,7 +467,7 @@ def test_ini_values_of_their_natural_types(suite):
     assert settings.policy == replace(policy, fail_on=frozenset({"regression", "no-baseline"}))
     assert settings.pack
     assert settings.duet == "baseline"
-    assert (settings.report, settings.profile.directory) == (
+    assert (settings.report.path, settings.profile.directory) == (
         suite.path / "report.html",
         suite.path / "traces",
     )

@@ -107,7 +107,10 @@ def test_nothing_is_written_of_nothing(suite):
             "test_it.py/x",
             "*--tf-threads-report: * cannot be written: */test_it.py is no directory*",
         ),
-        ("", "*--tf-threads-report: names no file*"),
+        (
+            "",
+            "*--tf-threads-report: the file name is empty; write --tf-threads-report=report.html*",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_measured(suite, monkeypatch, option, told):

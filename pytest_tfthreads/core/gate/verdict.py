@@ -435,7 +435,9 @@ def _prepare(
             measured_log_ratio=one.measured_log_ratio,
             named=history.named,
             software=changed_software(now, history.measurements[one.members[-1]]),
-            advice=("this run, once it is saved (--benchmark-autosave), makes that the new level",),
+            advice=(
+                "save this run (--benchmark-autosave): later runs are compared with the new speed",
+            ),
             remedies=_remedies(
                 one.prediction,
                 one.spread_by_others,
@@ -631,8 +633,8 @@ def _remedies(
         )
     if runs < ENOUGH_RUNS:
         remedies.append(
-            "more saved runs (--benchmark-autosave) teach how far this machine drifts from one to "
-            f"the next; there {'is' if runs == 1 else 'are'} {runs}"
+            "more saved runs (--benchmark-autosave) teach how far this machine drifts from one run "
+            f"to the next; so far there {'is' if runs == 1 else 'are'} {runs}"
         )
     if prediction.within > prediction.between / 2:
         remedies.append(f"more processes, such as --tf-threads-processes={2 * processes}")

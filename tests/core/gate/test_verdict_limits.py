@@ -489,8 +489,8 @@ def test_remedies():
 
     longer = "longer measurements (--benchmark-max-time): a process measured for 0.2 s"
     saved = (
-        "more saved runs (--benchmark-autosave) teach how far this machine drifts from one to the "
-        "next; there {}"
+        "more saved runs (--benchmark-autosave) teach how far this machine drifts from one run to "
+        "the next; so far there {}"
     )
     processes = "more processes, such as --tf-threads-processes={}"
     short = measured(95, 99, 90, seconds=0.2)
@@ -610,7 +610,7 @@ def test_an_improvement_asks_for_a_new_baseline():
     found = the_judged(measured(300, 300), History((measured(100, 100),)))[0]
     assert (found.status, found.rule) == ("improvement", "")
     assert found.advice == (
-        "this run, once it is saved (--benchmark-autosave), makes that the new level",
+        "save this run (--benchmark-autosave): later runs are compared with the new speed",
     )
 
 
