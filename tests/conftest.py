@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import signal
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ with contextlib.suppress(ImportError):
 pytest_plugins = ["pytester"]
 
 FAKE_TENSORFLOW = Path(__file__).parent / "fake_tensorflow"
+FAKE_CPUINFO = Path(__file__).parent / "fake_cpuinfo"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -59,9 +61,23 @@ def alone():
     """No other test runs beside this one: it looks at how long something really takes."""
 
 
+@pytest.fixture(scope="session")
+def fake_cpuinfo():
+    """The path of the fake, with its bytecode: runs of users' suites write none."""
+    compileall.compile_dir(FAKE_CPUINFO, quiet=1)
+    return FAKE_CPUINFO
+
+
+def _put_first(monkeypatch, *directories):
+    """On the path of a run and of all its processes these come first."""
+    for one in reversed(directories):
+        monkeypatch.syspath_prepend(one)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, directories)))
+
+
 @pytest.fixture
-def bare_pytester(monkeypatch, pytester):
-    """A pytester whose runs know nothing of the run around them."""
+def bare_pytester(monkeypatch, pytester, fake_cpuinfo):
+    """A pytester whose runs know nothing of the run around them, and describe a fake CPU."""
     for name in (
         "CI",  # there pytest's short summary is not cut
         "GITHUB_ACTIONS",
@@ -77,6 +93,10 @@ def bare_pytester(monkeypatch, pytester):
     # Two sources written within a second may be of one length, and their bytecode be mistaken.
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr("sys.dont_write_bytecode", True)
+    # The run around them may have imported the real one, which runs in this process would find.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cpuinfo"]:
+        monkeypatch.delitem(sys.modules, name)
+    _put_first(monkeypatch, fake_cpuinfo)
     return pytester
 
 
@@ -132,10 +152,9 @@ def fake_tensorflow():
 
 
 @pytest.fixture
-def suite(bare_pytester, monkeypatch, fake_tensorflow):
+def suite(bare_pytester, monkeypatch, fake_tensorflow, fake_cpuinfo):
     """A suite with the fake TensorFlow first on the path of the run and of all its processes."""
-    monkeypatch.syspath_prepend(fake_tensorflow)
-    monkeypatch.setenv("PYTHONPATH", str(fake_tensorflow))
+    _put_first(monkeypatch, fake_tensorflow, fake_cpuinfo)
     return Suite(bare_pytester)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_tfthreads.core.saved_runs import parse_run
 
 _TOP = Path(__file__).parents[2]
-_FAKE_TENSORFLOW = _TOP / "tests" / "fake_tensorflow"
+_FAKES = tuple(str(_TOP / "tests" / name) for name in ("fake_tensorflow", "fake_cpuinfo"))
 _STEPPING_CLOCK = Path(__file__).parent / "stepping_clock"
 CLOCK_STEPS = "CLOCK_STEPS"  # a variable of a run
 _RUN_VARIABLE = "TRUST_RUN"
@@ -110,7 +110,7 @@ class Run:
                     _RUN_VARIABLE: self.mark.partition("=")[2],
                     "PYTHONPATH": os.pathsep.join(
                         # What is tried is what lies beside this file.
-                        [str(_FAKE_TENSORFLOW)] * room.is_fake
+                        list(_FAKES if room.is_fake else ())
                         + [str(_STEPPING_CLOCK)] * (CLOCK_STEPS in variables)
                         + [str(_TOP)]
                     ),

@@ -325,7 +325,8 @@ def _runner(directory: Path, installed: Path, name: str, runs: list[Run]) -> Pyt
 def _run(directory: Path, installed: Path, name: str, args: tuple[str, ...]) -> Run:
     file = directory / "out.json"
     file.unlink(missing_ok=True)
-    path = os.pathsep.join([str(ROOT / "tests" / "fake_tensorflow"), str(installed), str(ROOT)])
+    fakes = [str(ROOT / "tests" / name) for name in ("fake_tensorflow", "fake_cpuinfo")]
+    path = os.pathsep.join([*fakes, str(installed), str(ROOT)])
     options = ["-p", "no:cacheprovider", "--tf-threads-processes=1", "--tf-threads-timeout=60"]
     plugins = ["-p", "benchmark", "-p", "pytest_tfthreads.plugin", "-p", name]
     run = subprocess.run(

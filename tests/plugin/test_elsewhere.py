@@ -1,6 +1,7 @@
 """On Windows and macOS the plugin loads, and marked tests run unmeasured or are skipped."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def test_each_was_called_once_or_not_at_all():
 
 
 @pytest.fixture
-def elsewhere(request, suite, monkeypatch):
+def elsewhere(request, suite, fake_cpuinfo, monkeypatch):
     monkeypatch.setenv("FOREIGN_PLATFORM", getattr(request, "param", "win32"))
-    monkeypatch.setenv("PYTHONPATH", str(FOREIGN))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOREIGN), str(fake_cpuinfo)]))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return suite
 

@@ -83,7 +83,7 @@ def test_each_kind_of_host_is_compared_with_its_own_baseline(suite):
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(tmp_path, fake_cpuinfo):
     """An environment of the same Python, that has the packages of this one and one of its own."""
     packages = tmp_path / "venv/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     packages.mkdir(parents=True)
@@ -94,7 +94,7 @@ def environment(tmp_path):
         for path in sys.path
         if path and ("site-packages" in path or not path.startswith(library))
     ]
-    paths.insert(0, str(FAKE_TENSORFLOW.parent))
+    paths[:0] = [str(FAKE_TENSORFLOW.parent), str(fake_cpuinfo)]
     (packages / "all.pth").write_text("\n".join(paths))
     (packages / "only_there.py").touch()
     home = Path(sys.base_prefix) / "bin"

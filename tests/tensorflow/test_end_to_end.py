@@ -131,7 +131,10 @@ def test_automatic_pools_are_counted_and_traces_say_which_ops_ran(suite):
         assert 0 <= now["outside_s"] < now["wall_s"]
 
 
-def test_fresh_start_and_environment_of_the_import(suite):
+def test_fresh_start_environment_of_the_import_and_the_real_description_of_the_cpu(
+    suite, monkeypatch
+):
+    monkeypatch.delenv("PYTHONPATH")  # where the fake one is
     result, benchmarks = run(
         suite,
         SHORT
@@ -150,6 +153,10 @@ def test_it(benchmark):
     assert measured["start"] == "fresh"
     assert measured["effective"] == {"intra": 2, "inter": 1}
     assert measured["machine"]["onednn"] == "0"
+    described = json.loads((suite.path / "out.json").read_text())["machine_info"]["cpu"]
+    assert described["arch"]
+    assert described["count"] >= 1
+    assert described.get("brand_raw") != "fake"
 
 
 def test_tf_data_and_keras_and_retracing(suite):
