@@ -2,7 +2,6 @@
 
 import compileall
 import contextlib
-import fcntl
 import importlib.util
 import json
 import os
@@ -35,30 +34,9 @@ def _ctrl_c():
 
 
 @pytest.fixture(autouse=True)
-def _machine(request, tmp_path_factory):
-    """Of all tests that run at once, under pytest-xdist, one that asks for `alone` is alone."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        yield
-        return
-    of_all_workers = tmp_path_factory.getbasetemp().parent
-    kind = fcntl.LOCK_EX if "alone" in request.fixturenames else fcntl.LOCK_SH
-    with open(of_all_workers / "door", "w") as door, open(of_all_workers / "machine", "w") as room:
-        # Who waits for the room keeps the door shut, or there would always be somebody inside.
-        fcntl.flock(door, fcntl.LOCK_EX)
-        fcntl.flock(room, kind)
-        fcntl.flock(door, fcntl.LOCK_UN)
-        yield
-
-
-@pytest.fixture(autouse=True)
 def _private_cache(monkeypatch, tmp_path_factory):
     """What tests make the plugin keep is not kept in the user's cache directory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture
-def alone():
-    """No other test runs beside this one: it looks at how long something really takes."""
 
 
 @pytest.fixture(scope="session")

@@ -452,25 +452,31 @@ def test_pedantic(tf_benchmark):
     assert pedantic["extra_info"]["tf_threads"]["unit"] == "pairs"
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ("tf_benchmark(int, items=0)", "items=0"),
-        ("tf_benchmark(int, items='64')", "items='64'"),
-        ("tf_benchmark(int, items=float('inf'))", "not finite"),
-        ("tf_benchmark(int, items=1e306)", "too large or not finite"),
-        ("tf_benchmark(int, unit='im\\nages')", "unit="),
-        ("tf_benchmark(int, unit='')", "unit=''"),
-        ("tf_benchmark.dataset(1, batches=0)", "batches=0"),
-        ("tf_benchmark.dataset(1, threads=0)", 'threads=0; use an integer >= 1 or "intra"'),
-        ("tf_benchmark.dataset(1, threads='inter')", "threads='inter'; use an integer >= 1 or"),
-    ],
-)
-def test_tf_benchmark_misused(suite, call, message):
-    suite.write(f"@pytest.mark.tf_threads(intra=1)\ndef test_it(tf_benchmark):\n    {call}")
-    result = suite.run()
-    result.assert_outcomes(failed=1)
-    assert message in result.stdout.str()
+MISUSED = {
+    "tf_benchmark(int, items=0)": "items=0 is no number above 0",
+    "tf_benchmark(int, items='64')": "items='64' is no number above 0",
+    "tf_benchmark(int, items=float('inf'))": "not finite",
+    "tf_benchmark(int, items=1e306)": "too large or not finite",
+    "tf_benchmark(int, unit='im\\nages')": "unit='im\\nages'; use a plural",
+    "tf_benchmark(int, unit='')": "unit=''; use a plural",
+    "tf_benchmark.dataset(1, batches=0)": "batches=0; use an integer >= 1",
+    "tf_benchmark.dataset(1, threads=0)": 'threads=0; use an integer >= 1 or "intra"',
+    "tf_benchmark.dataset(1, threads='inter')": "threads='inter'; use an integer >= 1 or",
+}
+
+
+def test_tf_benchmark_misused(suite):
+    tests = [
+        f"@pytest.mark.tf_threads(intra=1)\ndef test_{number}(tf_benchmark):\n    {call}\n"
+        for number, call in enumerate(MISUSED)
+    ]
+    suite.write("\n".join(tests))
+    result = suite.run("--tb=short")
+    result.assert_outcomes(failed=len(MISUSED))
+    errors = [line for line in result.outlines if line.startswith("E ")]
+    assert len(errors) == len(MISUSED)
+    for error, (call, message) in zip(errors, MISUSED.items(), strict=True):
+        assert message in error, call
 
 
 def test_counts_may_be_integers_of_other_libraries():
@@ -555,15 +561,18 @@ class TestOthers:
     assert "crowded-pool" in found["test_fixed[intra1-inter1]"]["flags"]
 
 
-def test_cpus_granted_follow_the_pool_that_follows_the_configuration(suite, alone):
+def test_cpus_granted_follow_the_pool_that_follows_the_configuration(suite):
     suite.write(
         """
+from exact_time import sleep
+
 pytestmark = pytest.mark.benchmark(max_time=0.05)
 
 @pytest.mark.tf_threads(intra=[1, 2], inter=1)
-def test_it(tf_benchmark):
+def test_it(tf_benchmark, tf_threads):
     import tensorflow as tf
-    tf_benchmark.dataset(tf.data.Dataset([1, 2, 3]), threads="intra")
+    pipeline = tf.data.Dataset([1, 2, 3]).map(lambda _: sleep(0.002 / tf_threads.intra))
+    tf_benchmark.dataset(pipeline, threads="intra")
 """
     )
     result, benchmarks = suite.results(processes=3)
@@ -573,7 +582,7 @@ def test_it(tf_benchmark):
         available = len(os.sched_getaffinity(0))
         assert len(measured["cpus"]) == min(measured["data_threads"], available), name
     result.stdout.fnmatch_lines(
-        ["*×1 with a tf.data pool of [12] is recommended*", "*private_threadpool_size = [12]"]
+        ["*2×1 with a tf.data pool of 2 is recommended*", "*private_threadpool_size = 2"]
     )
     result.stdout.no_fnmatch_line("*set_intra_op_parallelism_threads*")
 

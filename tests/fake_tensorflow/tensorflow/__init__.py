@@ -115,30 +115,36 @@ class _Function:
 class _Dataset:
     """Elements of a list. `private_threadpool_size` is kept, and no thread is started."""
 
-    def __init__(self, elements, options=None):
+    def __init__(self, elements, options=None, function=None):
         self._elements = elements
         self._options = options or _options()
+        self._function = function or (lambda element: element)
 
     def cardinality(self):
         return len(self._elements) if isinstance(self._elements, list) else -1
 
     def with_options(self, options):
-        return _Dataset(self._elements, options)
+        return _Dataset(self._elements, options, self._function)
 
     def options(self):
         return self._options
 
     def take(self, count):
-        return _Dataset(list(itertools.islice(self._elements, count)), self._options)
+        taken = list(itertools.islice(self._elements, count))
+        return _Dataset(taken, self._options, self._function)
+
+    def map(self, function):
+        """The function is called when an element is asked for."""
+        return _Dataset(self._elements, self._options, function)
 
     def repeat(self):
-        return _Dataset(itertools.cycle(self._elements), self._options)
+        return _Dataset(itertools.cycle(self._elements), self._options, self._function)
 
     def reduce(self, state, function):
-        return functools.reduce(function, self._elements, state)
+        return functools.reduce(function, self, state)
 
     def __iter__(self):
-        return iter(self._elements)
+        return map(self._function, self._elements)
 
 
 def _options():
