@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-import pytest_tfthreads.commands.doctor  # noqa: F401 - pytester forgets what its runs import
+import pytest_tfthreads.commands.doctor  # pytester forgets what its runs import
 from pytest_tfthreads.cli import main
 
 HOLD = """
@@ -29,6 +29,13 @@ def doctor(suite, capsys):
         return (ended.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def a_second(monkeypatch):
+    """The option that measures for a second, which is too short to say much."""
+    monkeypatch.setattr(pytest_tfthreads.commands.doctor, "_LEAST_S", 1.0)
+    return "--seconds=1"
 
 
 @pytest.fixture
@@ -70,9 +77,9 @@ def test_measuring(doctor, no_leftovers, held_lease):
     assert "measuring for 5 s" in err
 
 
-def test_without_tensorflow(doctor, monkeypatch):
+def test_without_tensorflow(doctor, a_second, monkeypatch):
     monkeypatch.setenv("FAKE_TF_BROKEN", "1")
-    code, out, _ = doctor("--seconds=5", "--json")
+    code, out, _ = doctor(a_second, "--json")
     told = json.loads(out)
     assert code == 1
     assert told["fit"] is False
@@ -92,9 +99,9 @@ def test_only_looking(doctor, monkeypatch):
     assert code == int("  bad " in out)
 
 
-def test_ops_that_fail(doctor, monkeypatch):
+def test_ops_that_fail(doctor, a_second, monkeypatch):
     monkeypatch.setenv("FAKE_TF_FAILING_OPS", "1")
-    code, out, _ = doctor("--seconds=5")
+    code, out, _ = doctor(a_second)
     assert code == 1
     assert "a process failed: " in " ".join(out.split())
 
