@@ -11,8 +11,6 @@ import sys
 
 import pytest
 
-pytest.importorskip("ruptures", reason="the extra `report` is not installed")
-
 from pytest_tfthreads import cli
 from pytest_tfthreads.commands import history, reading
 from pytest_tfthreads.core.measurement import Measurement

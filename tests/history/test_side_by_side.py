@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("ruptures", reason="the extra `report` is not installed")
-
 import builders
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
 from pytest_tfthreads.core.stats.change_points import Shift

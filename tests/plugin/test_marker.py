@@ -263,7 +263,9 @@ def test_tensorflow_is_not_imported_without_need(suite, monkeypatch):
         """
     )
     suite.run("-k", "local", subprocess=True).assert_outcomes(passed=1, deselected=1)
-    suite.run("--help", subprocess=True)
+    result = suite.run("--help", subprocess=True)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*--tf-threads-processes=N*"])
 
 
 def test_env_is_set_before_tensorflow_is_imported(suite, monkeypatch):

@@ -340,6 +340,7 @@ def test_a_test_of_which_a_subtest_is_skipped_is_measured(suite):
     assert all(float(line[2]) >= 0 for line in lines)
     # unittest's parts have no time of their own, and none is made of the whole.
     calls = [float(line[2]) for line in lines if line[:2] == ["call", "False"]]
+    assert len(calls) == 3 * 2  # of each once in the measuring process, once here
     assert all(0.1 <= took_s < 30 for took_s in calls)
 
 

@@ -1,7 +1,6 @@
 """What the user reads of a sweep, and finds in the files: comparison, advice, search."""
 
 import json
-import os
 import re
 
 import pytest
@@ -9,6 +8,8 @@ import pytest
 from builders import ON_MORE_THREADS, flat, on_more_threads
 from pytest_tfthreads.core.format import with_bounds
 from pytest_tfthreads.core.saved_runs import read_run
+from pytest_tfthreads.core.sweep.search import asked_for
+from pytest_tfthreads.system.machine import Machine
 
 SHORT = "--benchmark-max-time=0.2"
 
@@ -77,7 +78,7 @@ def test_single(benchmark):
 
 
 def test_twins_are_tied_unless_the_comparison_tells_them_apart(suite):
-    """How often it does that for nothing, tests/core/test_comparison.py asks."""
+    """How often it does that for nothing, tests/core/sweep/test_comparison.py asks."""
     suite.write(
         SCALING
         + """
@@ -178,9 +179,10 @@ def test_search_over_the_machines_cores(suite):
     assert result.ret == 0
     assert "test_scaling[intra1-inter1]" in benchmarks
     assert "test_scaling[intraauto-interauto]" in benchmarks
-    counts = {1, 2 * len(os.sched_getaffinity(0))}
     (sweep,) = sweeps(suite)
-    assert sweep["search"]["grid_configurations"] >= len(counts) ** 2
+    grid = asked_for((), Machine.read().counts)
+    assert sweep["search"]["grid_configurations"] == len(grid)
+    assert set(benchmarks) <= {f"test_scaling[{one.id}]" for one in grid}
 
 
 def test_search_says_what_it_cannot_go_with(suite):

@@ -1,5 +1,6 @@
 """Exceptions as data, and raised again where their classes may be missing."""
 
+import builtins
 import json
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_errno_is_kept():
 
 
 def test_group_of_exceptions_becomes_an_exception_of_its_name():
-    group = pytest.importorskip("builtins").__dict__.get("ExceptionGroup")
+    group = vars(builtins).get("ExceptionGroup")
     if group is None:
         pytest.skip("this Python has no exception groups")
     again = through_json(group("several", [ValueError("x")]))

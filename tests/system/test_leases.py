@@ -442,7 +442,12 @@ def test_a_fork_has_no_part_in_its_parents_lease(actors):
     actors.start("a")
     actors.enters("a", "exclusive", "a")
     actors.tell("a", "fork", "asks")
-    assert "a waits" not in actors.hears("a", "gives up")
+    # It waits for its parent, and for nobody else.
+    first, holder, _ = actors.hears("a", "gives up").splitlines()
+    assert first.startswith("the fork waited 0 s for CPUs of this machine")
+    assert f"pid {actors.processes['a'].pid} (" in holder
+    assert "measuring alone" in holder
+    assert holder.endswith("s: a")
 
 
 # -- leases within leases of one process ----------------------------------------------------

@@ -16,8 +16,6 @@ from pytest_tfthreads.core.stats.change_points import (
 )
 from repository import RECORDINGS
 
-pytest.importorskip("ruptures", reason="the extra `report` is not installed")
-
 RECORDED = RECORDINGS / "sessions.json"
 
 

@@ -5,8 +5,6 @@ import random
 
 import pytest
 
-pytest.importorskip("ruptures", reason="the extra `report` is not installed")
-
 from pytest_tfthreads.core.stats.change_points import Session, Shift, segmentation
 from pytest_tfthreads.core.stats.known_changes import Known, with_known
 

@@ -30,8 +30,6 @@ from pytest_tfthreads.core.stats.drift import (
 )
 from pytest_tfthreads.core.stats.estimates import moderated_variance, student_t
 
-pytest.importorskip("ruptures", reason="the extra `report` is not installed")
-
 
 def of_points(*points, measured_s=math.inf):
     return [Session((one,), measured_s) for one in points]
