@@ -40,6 +40,25 @@ def test_each_was_called_once_or_not_at_all():
 
 
 @pytest.fixture
+def saved(suite):
+    """A suite with two runs that were saved on Linux; the second is twice as slow."""
+    suite.write(
+        """
+        from exact_time import sleep
+
+        @pytest.mark.benchmark(warmup=False, max_time=0.1)
+        @pytest.mark.tf_threads(1, 1, tolerance={"cpu_efficiency": "99%"})
+        def test_it(benchmark):
+            benchmark(sleep, float(open("ms").read()) / 1000)
+        """
+    )
+    for ms in (5, 10):
+        (suite.path / "ms").write_text(str(ms))
+        suite.run(f"--benchmark-save={ms}ms", processes=2).assert_outcomes(passed=1)
+    return suite
+
+
+@pytest.fixture
 def elsewhere(request, suite, fake_cpuinfo, monkeypatch):
     monkeypatch.setenv("FOREIGN_PLATFORM", getattr(request, "param", "win32"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOREIGN), str(fake_cpuinfo)]))
@@ -136,13 +155,24 @@ def test_unmarked_suites_are_told_nothing(elsewhere):
     assert "tf_threads" not in result.stdout.str() + result.stderr.str()
 
 
-def test_the_commands_work_but_for_the_doctor(elsewhere):
+def test_the_commands_work_but_for_the_doctor(saved, elsewhere):
     (elsewhere.path / "0001_x.json").write_text('{"benchmarks": [], "machine_info": {}}')
 
     def command(*args):
-        script = f"import foreign_platform; from pytest_tfthreads.cli import main; main({args})"
+        # SciPy is this platform's, and not on trial.
+        before = "import scipy.special, foreign_platform"
+        script = f"{before}; from pytest_tfthreads.cli import main; main({args})"
         return elsewhere.pytester.run(sys.executable, "-c", script)
 
+    result = command("list")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["0001  5ms *", "0002  10ms *"])
+    result = command("history")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["2 saved runs: *", "test_it.py::test_it* calls/s *"])
+    result = command("compare", "0001", "0002")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*test_it* calls/s * −50 % * regression"])
     result = command("doctor", "--tolerance=5%", "--json")
     assert result.ret == 2
     result.stderr.fnmatch_lines(["pytest-tfthreads: error: doctor * measuring needs Linux*"])
