@@ -312,6 +312,19 @@ def test_a_test_that_is_named_exactly_is_not_mistaken_for_a_longer_name(recommen
     assert (code, TEST + "[10]" in out) == (0, True), err
 
 
+def test_configurations_that_took_no_turns_with_each_other_are_no_choice(recommend, tmp_path):
+    path = tmp_path / ".benchmarks/x/0001_a.json"
+    save(path)
+    run = json.loads(path.read_text())
+    for process in run["benchmarks"][1]["extra_info"]["tf_threads"]["processes"]:
+        process["ring"] += 100
+    path.write_text(json.dumps(run))
+    code, out, err = recommend(TEST)
+    assert (code, out) == (2, "")
+    assert f"no two configurations of {TEST} took turns, so none is recommended" in err
+    assert "measure them in one run, and leave --tf-threads-group as it is" in err
+
+
 def test_names_of_one_configuration_are_no_choice(recommend, tmp_path):
     path = tmp_path / ".benchmarks/x/0001_a.json"
     save(path)

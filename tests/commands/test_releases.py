@@ -1,6 +1,7 @@
 """`pytest-tfthreads releases`: by scripted measurements, and with real git and real processes."""
 
 import collections
+import contextlib
 import json
 import math
 import os
@@ -298,6 +299,20 @@ def test_without_time_for_a_pass_it_is_told_which_budget_would_do() -> None:
     comparing, _ = compared(scripted(), 2, budget_s=budget_s)
     assert [one.passes for one in comparing.tests] == [LOOKS[0]]
     assert comparing.elapsed_s <= budget_s
+
+
+def test_without_time_for_any_test_nothing_was_measured(monkeypatch, capsys, tmp_path) -> None:
+    scripted = Scripted({"a": [0.01] * 2}, start_s=6.0)
+    found = SimpleNamespace(releases=releases_of(2), notes=())
+    monkeypatch.setattr(releases, "PytestRun", lambda *_: contextlib.nullcontext(scripted))
+    monkeypatch.setattr(releases, "named", lambda *_: found)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "v1.0", "v1.1", "--budget=5")
+    assert code == 2
+    assert scripted.wishes == []
+    assert "Not measured: a." in out
+    expected = "no test was measured in the time that it may take (--budget)"
+    assert err.splitlines()[-1] == f"pytest-tfthreads: error: {expected}"
 
 
 def test_further_looks_leave_the_later_tests_their_first() -> None:

@@ -235,6 +235,13 @@ def test_instances_that_were_never_at_work_at_once_measured_nothing(log):
     assert run([one, other]).kind == "never-together"
 
 
+@pytest.mark.parametrize(("round_s", "flags"), [(0.0012, ("brief-turns",)), (0.0013, ())])
+def test_instances_that_are_at_work_together_for_a_moment_only_are_flagged(log, round_s, flags):
+    """A turn has eight rounds, and counts from 10 ms on."""
+    result = run([FakeProcess(log, name, round_s) for name in "ab"])
+    assert result.reply.flags == flags
+
+
 def test_a_team_takes_turns_with_a_single_process(log):
     class Single:
         turns = 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_tfthreads.core.gate.verdict import Policy
-from pytest_tfthreads.pytest_bridge.options import read_settings
+from pytest_tfthreads.pytest_bridge.options import Settings, read_settings
 
 
 def collected(result):
@@ -180,6 +180,15 @@ def test_marker_on_a_parameter_says_what_to_do(suite):
         ("--tf-threads-start=spoon", "*--tf-threads-start: 'spoon' is none of auto, fork, fresh*"),
         ("--tf-threads-timeout=-1", "*--tf-threads-timeout: -1.0 is no time-out*"),
         ("--tf-threads-timeout=soon", "*--tf-threads-timeout: 'soon' is no time-out*"),
+        ("--tf-threads-lease-timeout=soon", "*--tf-threads-lease-timeout: 'soon' is no time-out*"),
+        ("--tf-threads-max-processes=0", "*--tf-threads-max-processes: '0' is no integer >= 1*"),
+        ("--tf-threads-max-processes=x", "*--tf-threads-max-processes: 'x' is no integer >= 1*"),
+        ("--tf-threads-share=perhaps", "*--tf-threads-share: 'perhaps' is none of auto, off*"),
+        (
+            "--tf-threads-preload=off,x",
+            "*--tf-threads-preload: 'off' is no name of a module; use auto, off, or names such*",
+        ),
+        ("--tf-threads-preload=a-b", "*--tf-threads-preload: 'a-b' is no name of a module*"),
     ],
 )
 def test_bad_options_are_usage_errors(suite, option, message):
@@ -193,6 +202,12 @@ def test_bad_ini_keys_are_named(suite):
     suite.pytester.makeini("[pytest]\ntf_threads_processes = none")
     result = suite.pytester.runpytest()
     result.stderr.fnmatch_lines(["*ini key tf_threads_processes: 'none' is no number*"])
+
+
+def test_an_ini_key_without_a_value_says_nothing(suite):
+    suite.pytester.makeini("[pytest]\ntf_threads_processes =\n")
+    settings = read_settings(suite.pytester.parseconfig("-p", "no:cacheprovider"))
+    assert settings.processes == Settings().processes
 
 
 def test_markers_fixtures_and_help_read_well(suite):

@@ -602,6 +602,29 @@ def test_it(benchmark):
     result.stdout.fnmatch_lines(["*oversubscribed: more threads than CPUs granted*"])
 
 
+def test_fewer_cpus_than_the_marker_asks_for_are_flagged(suite):
+    available = len(os.sched_getaffinity(0))
+    suite.write(
+        QUICK
+        + f"""
+@pytest.mark.tf_threads(1, 1, cpus={available})
+def test_all(benchmark):
+    benchmark(int)
+
+{QUICK}
+@pytest.mark.tf_threads(1, 1, cpus={available + 1})
+def test_more(benchmark):
+    benchmark(int)
+"""
+    )
+    result, benchmarks = suite.results()
+    flags = [one["extra_info"]["tf_threads"]["flags"] for one in benchmarks.values()]
+    assert ["fewer-cpus" in one for one in flags] == [False, True]
+    result.stdout.fnmatch_lines(
+        ["*fewer-cpus: the marker asks for more CPUs than this process may*"]
+    )
+
+
 def test_xdist_records_once_in_the_controller(suite):
     result, benchmarks = suite.write(MIXED).results("-n2", subprocess=True)
     result.assert_outcomes(passed=6)

@@ -9,6 +9,7 @@ from builders import ON_MORE_THREADS, flat, on_more_threads
 from pytest_tfthreads.core.format import with_bounds
 from pytest_tfthreads.core.saved_runs import read_run
 from pytest_tfthreads.core.sweep.search import asked_for
+from pytest_tfthreads.pytest_bridge.options import read_settings
 from pytest_tfthreads.system.machine import Machine
 
 SHORT = "--benchmark-max-time=0.2"
@@ -198,6 +199,16 @@ def test_search_by_ini_key(suite):
     suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
     suite.results("--benchmark-max-time=0.05")
     assert sweeps(suite)[0]["search"]["grid_configurations"] == 3
+
+
+def test_an_ini_key_that_searches_is_taken_back_by_the_command_line(suite):
+    suite.pytester.makeini("[pytest]\ntf_threads_search = true\ntf_threads = 1x1,2x1\n")
+    arguments = ("-p", "no:cacheprovider")
+    settings = read_settings(suite.pytester.parseconfig(*arguments))
+    assert (settings.search, len(settings.configs)) == (True, 3)
+    taken_back = suite.pytester.parseconfig(*arguments, "-o", "tf_threads_search=false")
+    settings = read_settings(taken_back)
+    assert (settings.search, len(settings.configs)) == (False, 2)
 
 
 def test_verbose_output_has_the_table_of_each_test(suite):
