@@ -52,12 +52,17 @@ def saved_runs(config: pytest.Config) -> SavedRuns:
             mistake="--benchmark-storage is empty; perhaps a variable is not set. Or leave it out"
         )
     storage = session.storage
-    if not hasattr(storage, "query"):
-        return SavedRuns(problem=f"saved runs are read from files only, not from {storage}")
+    directory = _directory_of(storage)
+    if directory is None:
+        # Its own name may hold a password.
+        return SavedRuns(
+            problem="saved runs are read from files only, and --benchmark-storage names no "
+            "directory"
+        )
     from pytest_tfthreads.core.saved_runs import BaselineError
     from pytest_tfthreads.core.storage import Storage
 
-    found = Storage(Path(storage.path), storage.default_machine_id)
+    found = Storage(directory, storage.default_machine_id)
     if session.compare is True or session.compare in ([], None):
         own, elsewhere = found.of_this_kind(), found.of_other_kinds()
         is_saved = any(config.getoption(name) for name in _SAVING)
@@ -96,9 +101,14 @@ def _mistake(text: str, problem: str) -> str:
 def storage_of(config: pytest.Config) -> Path | None:
     """The directory of saved runs; None where they are no files, and without pytest-benchmark."""
     session = getattr(config, "_benchmarksession", None)
-    if session is None or not hasattr(session.storage, "query"):
-        return None
-    return Path(session.storage.path)
+    return None if session is None else _directory_of(session.storage)
+
+
+def _directory_of(storage: Any) -> Path | None:
+    """Where it keeps saved runs as files; None where it is a service, such as Elasticsearch."""
+    from pytest_benchmark.storage.file import FileStorage
+
+    return Path(storage.path) if isinstance(storage, FileStorage) else None
 
 
 def commit_of(config: pytest.Config) -> str:

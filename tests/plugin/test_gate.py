@@ -113,6 +113,36 @@ def test_a_storage_elsewhere_whose_runs_are_of_another_machine(saved, tmp_path):
     assert f"(location: {tmp_path / 'elsewhere'})" in flat(result)
 
 
+ELASTICSEARCH = """
+class Elasticsearch:
+    def __init__(self, *_, **__):
+        self.indices = self
+
+    def create(self, **_):
+        pass
+
+    def search(self, **_):
+        return {"hits": {"hits": []}}
+"""
+
+
+def test_runs_in_a_service_are_nothing_to_judge_by(saved):
+    package = saved.pytester.mkpydir("elasticsearch")
+    (package / "__init__.py").write_text(ELASTICSEARCH)
+    (package / "serializer.py").write_text("JSONSerializer = object\n")
+    saved.pytester.syspathinsert()
+    url = "elasticsearch+https://me:secret@localhost:9200/runs"
+    report = ("--tf-threads-report=page.html", "-k", "fast")
+    result = compare(saved, f"--benchmark-storage={url}", *report)
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    assert (
+        "no-baseline: saved runs are read from files only, and --benchmark-storage names no "
+        "directory"
+    ) in flat(result)
+    assert (saved.path / "page.html").exists()
+
+
 def test_reasons_are_told_once_also_where_pytest_shows_no_failures(saved):
     saved.ms(30)
     assert flat(compare(saved, "--tb=no")).count("% slower: CPU work") == 1
