@@ -58,7 +58,7 @@ def lay_over(overlay: Overlay, counterparts: Counterparts) -> None:
         for directory in overlay.directories:
             target = counterparts.counterpart(directory)
             if target is not None:
-                _clear(target)
+                _make_way(target, counterparts.root)
                 for file in _files_in(directory):
                     # Links as they are: they may lead to the other revision's own code.
                     _copy(
@@ -87,7 +87,9 @@ def bring_version_files(counterparts: Counterparts) -> list[Path]:
         target = counterparts.counterpart(source)
         if not _VERSION_FILE.fullmatch(source.name) or not os.path.isfile(source) or target is None:
             continue
-        if target.parent.is_dir() and not os.path.lexists(target):
+        # A package that is a link there has its files elsewhere: nothing is put in its place.
+        is_package = target.parent.is_dir() and not _is_behind_link(target)
+        if is_package and not os.path.lexists(target):
             try:
                 _copy(source, target, counterparts.root, follow=True)
             except OSError as error:
@@ -142,17 +144,30 @@ def _files_in(directory: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path, root: Path, follow: bool) -> None:
-    """To a place inside `root`, whatever the other revision has on the way there."""
-    for parent in reversed([one for one in target.parents if root in one.parents]):
-        if parent.is_symlink() or not parent.is_dir():
-            _clear(parent)
-            parent.mkdir()
-    _clear(target)
+    _make_way(target, root)
     shutil.copy2(source, target, follow_symlinks=follow)
 
 
-def _clear(path: Path) -> None:
+def _make_way(target: Path, root: Path) -> None:
+    """Free a place inside `root`, in directories that are there and are no links.
+
+    The other revision may have a link above it, which leads out of the checkout: nothing behind
+    that may be removed or written.
+    """
+    for parent in reversed([one for one in target.parents if root in one.parents]):
+        if parent.is_symlink() or not parent.is_dir():
+            _remove(parent)
+            parent.mkdir()
+    _remove(target)
+
+
+def _remove(path: Path) -> None:
+    """Whatever is there; what leads to it must have been looked at."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif os.path.lexists(path):
         path.unlink()
+
+
+def _is_behind_link(path: Path) -> bool:
+    return os.path.realpath(path.parent) != str(path.parent)

@@ -675,6 +675,23 @@ def test_links_of_the_old_revision_lead_nowhere(tree, tmp_path):
     assert (outside / "test_it.py").read_text() == "precious"
 
 
+@pytest.mark.parametrize("ignored", ["", "pkg\n"], ids=["of git", "ignored"])
+def test_a_link_of_the_old_revision_above_its_tests_is_not_followed(tree, tmp_path, ignored):
+    outside = tmp_path / "outside"
+    (outside / "tests").mkdir(parents=True)
+    (outside / "tests/precious").touch()
+    (tree.path / "pkg").symlink_to(outside)
+    trap = tree.commit()
+    (tree.path / "pkg").unlink()
+    (tree.path / ".git/info/exclude").write_text(ignored)
+    tree.write(pkg__tests__test_it="new")
+    with Checkout.make(tree.path, trap, trusted=False) as checkout:
+        checkout.lay_over(overlay(tree, "pkg/tests/test_it.py"))
+        assert not (checkout.root / "pkg").is_symlink()
+        assert (checkout.root / "pkg/tests/test_it.py").read_text() == "new"
+    assert [one.name for one in (outside / "tests").iterdir()] == ["precious"]
+
+
 def test_a_test_that_is_a_link_brings_its_text(tree):
     tree.write(shared__test_it="shared")
     (tree.path / "test_linked.py").symlink_to("shared/test_it.py")
@@ -707,6 +724,19 @@ def test_version_files_of_a_build_come_along(tree):
             *("core.py", "_version.py"),
         }
         assert checkout.bring_version_files() == []  # a file of its own stays
+
+
+def test_version_files_come_to_no_package_that_is_a_link(tree):
+    tree.commit(src__mypkg__core="VALUE = 0")
+    tree.git("rm", "-r", "--quiet", "mypkg")
+    (tree.path / "mypkg").symlink_to("src/mypkg")
+    linked = tree.commit()
+    (tree.path / "mypkg").unlink()
+    (tree.path / ".gitignore").write_text("_version.py\n")
+    tree.write(mypkg__core="VALUE = 2", mypkg___version="1")
+    with Checkout.make(tree.path, linked, trusted=True) as checkout:
+        assert checkout.bring_version_files() == []
+        assert core(checkout.root) == "VALUE = 0"
 
 
 def test_no_room_for_the_tests(tree, monkeypatch):
