@@ -551,14 +551,16 @@ def output_of_git(rng: random.Random, room: Room) -> None:
         data = data[: rng.randrange(len(data) + 1)]
     words = evil_text(rng).encode("utf-8", "surrogatepass")
     done = SimpleNamespace(returncode=rng.choice((0, 0, 0, 128)), stdout=data, stderr=words)
+    # Where the repository is: git prints paths of the system's.
+    place = SimpleNamespace(returncode=0, stdout=b".git\n", stderr=b"")
     asked: list[Sequence[str]] = []
 
     def answer(arguments: Sequence[str], **_: Any) -> SimpleNamespace:
         asked.append(arguments)
-        return done
+        return place if "rev-parse" in arguments else done
 
     with mock.patch.object(git.subprocess, "run", answer):
-        commits = commit_log.commits_around(room.path)
+        commits = commit_log.commits_around(room.path, room.path / "storage")
         with contextlib.suppress(git.RevisionError):
             git.names(git.ask(room.path, "ls-files", "-z"))
         earlier, later = (rng.choice((*COMMITS, evil_text(rng))) for _ in range(2))

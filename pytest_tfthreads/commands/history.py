@@ -49,7 +49,8 @@ examples:
   pytest-tfthreads history test_inference --html history.html
   pytest-tfthreads history '*small_ops*intra1-*' --csv > points.csv
 
-Runs are put in the order of their commits, if the storage lies in a git repository, else of time.
+Runs are put in the order of their commits, where the current directory is in a git repository that
+has them, else of time.
 Each test has a line for each machine (CPU model, CPUs and quota). If runs are independent, the
 chance that any change is shown for code and machines that have not changed is 5 % for all lines
 together. Steps that `releases` has measured side by side replace what saved runs say of them

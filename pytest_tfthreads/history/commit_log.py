@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from pathlib import Path
 
@@ -14,13 +15,16 @@ _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LOG = ("log", "--no-show-signature", "--decorate-refs=refs/tags/*")
 
 
-def commits_around(directory: Path) -> Commits:
+def commits_around(directory: Path, storage: Path) -> Commits:
     """All commits that HEAD, branches and tags reach in the repository that this directory is in.
 
     No commit comes before its parents; those of parallel branches are by date. There are none
-    where there is no repository, or no git.
+    where there is no repository, or no git; nor where the repository is in the storage of saved
+    runs, for its configuration would be data that git takes for the user's word.
     """
     try:
+        if _is_in(storage, directory):
+            return Commits()
         output = ask(
             directory, *_LOG, "--all", "--date-order", "--reverse", "--format=%H%x00%D", "--"
         )
@@ -33,6 +37,19 @@ def commits_around(directory: Path) -> Commits:
         if found := tags_in(decoration):
             tags[commit] = found
     return Commits(places, tags, functools.cache(functools.partial(_between, directory)))
+
+
+def _is_in(storage: Path, directory: Path) -> bool:
+    """Whether the files of the directory's repository, or of its worktree, are in the storage.
+
+    Raises `RevisionError` where it is in no repository.
+    """
+    real = Path(os.path.realpath(storage))
+    for which in ("--git-dir", "--git-common-dir"):
+        place = directory / ask(directory, "rev-parse", which)
+        if Path(os.path.realpath(place)).is_relative_to(real):
+            return True
+    return False
 
 
 def _between(directory: Path, earlier: str, later: str) -> Between | None:

@@ -198,8 +198,9 @@ def _check_out(
     root.parent.mkdir()
     _Registration(repository.common, root.name).write(place.path)
     ask_worktree(
-        repository.top, "add", "--detach", "--force", str(root), commit, keep_fds=[place.fd]
-    )
+        repository.top, "add", "--detach", "--force", str(root), commit,
+        keep_fds=[place.fd], may_fetch=True,
+    )  # fmt: skip
     return submodules.check_out(commit, repository.top, root, place.path / _INDEX, place.fd)
 
 

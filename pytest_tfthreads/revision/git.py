@@ -46,6 +46,10 @@ _OPTIONS = (
     "core.fsmonitor=false",
     "-c",
     "core.splitIndex=false",
+    # Anybody may have put a bare repository's files into a directory. Those that are meant are
+    # named by --git-dir.
+    "-c",
+    "safe.bareRepository=explicit",
     "-c",
     "advice.detachedHead=false",
     # With it, git would also move the submodules of the current tree to the other revision.
@@ -55,6 +59,9 @@ _OPTIONS = (
     "-c",
     "worktree.useRelativePaths=false",
 )
+# In a partial clone git fetches any object that it lacks, by programs that the repository's
+# configuration names. Older gits know no GIT_NO_LAZY_FETCH; without a protocol they fetch nothing.
+_NO_FETCHES = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
 
 
 class RevisionError(Exception):
@@ -75,16 +82,20 @@ def run(
     *arguments: str,
     keep_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
+    may_fetch: bool = False,
 ) -> GitOutput:
     """Run git in a directory, never through a shell. `keep_fds` are inherited by it.
+
+    `may_fetch`: in a partial clone it fetches what it lacks. Otherwise it uses no network.
 
     Raises `RevisionError` if it cannot be started or does not come to an end.
     """
     inherited = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
+    fetches = {} if may_fetch else _NO_FETCHES
     try:
         done = subprocess.run(  # nosec B607 # the git that the user has on PATH is meant
             ["git", "-C", str(directory), *_OPTIONS, *arguments],  # noqa: S607 - the user's git
-            env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **fetches, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,
@@ -111,9 +122,10 @@ def ask(
     *arguments: str,
     keep_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
+    may_fetch: bool = False,
 ) -> str:
     """What git prints, without the end of its last line. Raises `RevisionError` if it fails."""
-    answer = run(directory, *arguments, keep_fds=keep_fds, env=env)
+    answer = run(directory, *arguments, keep_fds=keep_fds, env=env, may_fetch=may_fetch)
     if answer.code != 0:
         raise RevisionError(
             f"`git {_command(arguments)}` failed in {directory}: "
@@ -123,7 +135,11 @@ def ask(
 
 
 def ask_worktree(
-    directory: Path, *arguments: str, keep_fds: Sequence[int] = (), git_dir: Path | None = None
+    directory: Path,
+    *arguments: str,
+    keep_fds: Sequence[int] = (),
+    git_dir: Path | None = None,
+    may_fetch: bool = False,
 ) -> str:
     """`git worktree …`, again and again for a few seconds where another run's is in its way.
 
@@ -137,7 +153,9 @@ def ask_worktree(
     named = [] if git_dir is None else [f"--git-dir={git_dir}"]
     pause_s = _FIRST_PAUSE_S
     for time_left in reversed(range(_NO_TIMES)):
-        answer = run(directory, *named, "worktree", *arguments, keep_fds=keep_fds)
+        answer = run(
+            directory, *named, "worktree", *arguments, keep_fds=keep_fds, may_fetch=may_fetch
+        )
         if answer.code == 0:
             return answer.output
         in_the_way = "worktrees/" in answer.words or ".lock" in answer.words

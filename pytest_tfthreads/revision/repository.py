@@ -55,7 +55,9 @@ class Repository:
 
         Raises `RevisionError`, for example where git does not trust a submodule's owner.
         """
-        return bool(ask(self.top, "status", "--porcelain", "--untracked-files=no"))
+        # To recognise a renamed file takes contents, which a partial clone may lack.
+        options = ("--porcelain", "--untracked-files=no", "--no-renames")
+        return bool(ask(self.top, "status", *options))
 
     def find(self, rev: str, trusted: bool, asked_by: str = _DUET) -> NamedCommit:
         """The commit that `rev` names.
@@ -182,7 +184,7 @@ def _why_none(here: Path, words: str) -> str:
             f"{words}\nThat is usual in containers. Run the command that git names (`git config "
             "--global --add safe.directory …`) as the user that runs pytest, " + other
         )
-    if "must be run in a work tree" in words:
+    if "must be run in a work tree" in words or "cannot use bare repository" in words:
         return (
             f"this needs a git repository with a tree checked out, and {here} is in one without: "
             f"{words}\nRun it in a clone, or in a tree that `git worktree add` makes, {other}"

@@ -53,6 +53,7 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
             pinned,
             env={"GIT_INDEX_FILE": str(index)},
             keep_fds=[lock_fd],
+            may_fetch=True,
         )
         left_out += [path / one for one in check_out(pinned, source, target, index, lock_fd)]
     return left_out
@@ -60,7 +61,8 @@ def check_out(commit: str, current: Path, checkout: Path, index: Path, lock_fd: 
 
 def _recorded(tree: Path, commit: str) -> Iterator[tuple[Path, str]]:
     """Paths of the submodules of a commit, and the commits that they are recorded at."""
-    for entry in git.names(git.ask(tree, "ls-tree", "-r", "-z", "--full-tree", commit)):
+    listed = git.ask(tree, "ls-tree", "-r", "-z", "--full-tree", commit, may_fetch=True)
+    for entry in git.names(listed):
         described, _, path = entry.partition("\t")
         mode, _, object_id = described.split(" ")
         if mode == _GITLINK:

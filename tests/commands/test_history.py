@@ -23,7 +23,7 @@ OTHER = "test_inference[intra1-inter1]"
 
 @pytest.fixture
 def repository(storage, monkeypatch):
-    """The directory of the storage as a git repository, and git in it."""
+    """The current directory as a git repository with the storage in it, and git there."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     for name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -33,6 +33,7 @@ def repository(storage, monkeypatch):
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     storage.path.mkdir()
+    monkeypatch.chdir(storage.path.parent)
 
     def git(*arguments):
         call = ["git", "-C", storage.path, *arguments]
@@ -102,6 +103,29 @@ def test_a_change_with_commits_tags_and_versions(storage, command, repository):
         "after": ids[2], "by": ids[5], "count": 3, "tags": ["v1.1", "v1,2"],
     }  # fmt: skip
     assert change["versions"] == {"TensorFlow": {"before": "2.20.0", "after": "2.21.0"}}
+
+
+def test_commits_are_those_of_the_current_directory_wherever_the_storage_is(
+    storage, command, repository, tmp_path, monkeypatch
+):
+    """A worktree of the same repository, for one, holds the saved runs of a branch of their own."""
+    commit(repository, "v1.0")
+    saved = tmp_path / "saved"
+    repository("worktree", "add", "--quiet", "--detach", str(saved))
+    storage.path = saved
+    ids = [repository("rev-parse", "HEAD"), commit(repository, "v1.1")]
+    for one in reversed(ids):
+        storage.save(one, **{TEST: 100.0})
+    _, out, _ = command("history", "--json", "--storage", "saved")
+    assert [run["tags"] for run in json.loads(out)["runs"]] == [["v1.0"], ["v1.1"]]
+    monkeypatch.chdir(saved)
+    _, out, _ = command("history", "--json", "--storage", ".")
+    assert [run["tags"] for run in json.loads(out)["runs"]] == [["v1.0"], ["v1.1"]]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    _, out, _ = command("history", "--storage", saved)
+    assert "git knows of no commits here: runs are ordered by time" in out
 
 
 def test_a_step_that_was_measured_side_by_side_stands_for_itself(

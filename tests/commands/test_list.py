@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+
+import pytest
 
 from pytest_tfthreads.commands import reading
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -101,3 +106,58 @@ def test_many_files_are_read_by_several_processes(storage, command, monkeypatch)
     code, out, err = command("list", "--csv", "--storage", storage.path)
     assert (code, len(out.splitlines())) == (0, 6)
     assert "0009_cut.json: no JSON" in err
+
+
+# -- a repository among the saved runs --------------------------------------------------
+
+
+def trap(directory, is_bare, sign):
+    """A repository without a commit that it names: git fetches it, by a program of its choice."""
+    top = directory if is_bare else directory / ".git"
+    for name in ("objects", "refs/heads"):
+        (top / name).mkdir(parents=True)
+    (top / "HEAD").write_text("ref: refs/heads/main\n")
+    (top / "refs/heads/main").write_text(f"{COMMIT}\n")
+    (top / "config").write_text(
+        f"[core]\n  repositoryformatversion = 1\n  bare = {str(is_bare).lower()}\n"
+        "[extensions]\n  partialClone = origin\n"
+        f'[remote "origin"]\n  promisor = true\n  url = .\n  uploadpack = "touch {sign}; false"\n'
+    )
+
+
+@pytest.fixture
+def plain_git(monkeypatch):
+    """Keep the settings of whoever runs the tests from git."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.mark.parametrize("is_bare", [True, False], ids=["bare", ".git"])
+@pytest.mark.parametrize("place", [".", "Linux-CPython-3.12-64bit"])
+@pytest.mark.parametrize("is_inside", [False, True], ids=["from outside", "from inside"])
+@pytest.mark.usefixtures("plain_git")
+def test_a_repository_in_the_storage_is_not_asked(
+    storage, command, tmp_path, monkeypatch, is_bare, place, is_inside
+):
+    sign, trapped = tmp_path / "sign", storage.path / place
+    file = storage.save(COMMIT, a=1.0)
+    trap(trapped, is_bare, sign)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.chdir(trapped if is_inside else tmp_path)
+    calls = (["--storage", storage.path], [file], ["0001", "--storage", storage.path])
+    for arguments in calls:
+        code, out, err = command("list", *arguments)
+        assert (code, out.count("nightly"), err) == (0, 1, "")
+    assert not sign.exists()
+
+
+@pytest.mark.usefixtures("plain_git")
+def test_the_trap_is_one(tmp_path):
+    """Otherwise the test above would say nothing."""
+    trap(tmp_path / "trapped", False, tmp_path / "sign")
+    subprocess.run(["git", "-C", tmp_path / "trapped", "log", "--all"], capture_output=True)
+    assert (tmp_path / "sign").exists()

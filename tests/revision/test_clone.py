@@ -303,6 +303,18 @@ def test_a_partial_clone_fetches_what_it_needs_or_says_what_is_missing(origin, c
         assert (checkout.root / "mypkg/core.py").read_text() == "VALUE = 3"
 
 
+def test_a_commit_that_a_partial_clone_lacks_is_not_fetched(origin, cloned):
+    """The commit of a saved run must be there: a server may have those of anybody's forks."""
+    origin.git("config", "uploadpack.allowFilter", "true")
+    origin.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    clone = cloned("--filter=blob:none", "--depth=1")
+    commit = origin.git("rev-parse", "v1.0^{commit}")
+    for trusted in (False, True):
+        with pytest.raises(RevisionError, match=f"`git fetch --depth=1 origin {commit}` brings it"):
+            Checkout.make(clone.path, commit, trusted)
+    assert brought(clone, commit) == commit
+
+
 # -- where there is none ----------------------------------------------------------------
 
 
