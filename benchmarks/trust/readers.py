@@ -555,11 +555,11 @@ def output_of_git(rng: random.Random, room: Room) -> None:
     place = SimpleNamespace(returncode=0, stdout=b".git\n", stderr=b"")
     asked: list[Sequence[str]] = []
 
-    def answer(arguments: Sequence[str], **_: Any) -> SimpleNamespace:
+    def answer(arguments: Sequence[str], *_: Any) -> SimpleNamespace:
         asked.append(arguments)
         return place if "rev-parse" in arguments else done
 
-    with mock.patch.object(git.subprocess, "run", answer):
+    with mock.patch.object(git, "_completed", answer):
         commits = commit_log.commits_around(room.path, room.path / "storage")
         with contextlib.suppress(git.RevisionError):
             git.names(git.ask(room.path, "ls-files", "-z"))

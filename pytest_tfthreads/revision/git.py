@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 from pytest_tfthreads.system.originals import ORIGINALS
 
 _TIMEOUT_S = 900  # a checkout may fetch large files
+_GRACE_S = 3.0  # for git to remove its locks from the repository
 _NO_TIMES = 6
 _FIRST_PAUSE_S = 0.1
 # A hook or an alias that pytest is run from leaves these behind: they would have git look at
@@ -55,6 +59,11 @@ _OPTIONS = (
     # With it, git would also move the submodules of the current tree to the other revision.
     "-c",
     "submodule.recurse=false",
+    # A fetch would start them in the background, where they disturb what is measured.
+    "-c",
+    "gc.auto=0",
+    "-c",
+    "maintenance.auto=false",
     # Relative paths would put an extension into the repository that older gits refuse to read.
     "-c",
     "worktree.useRelativePaths=false",
@@ -91,15 +100,12 @@ def run(
     Raises `RevisionError` if it cannot be started or does not come to an end.
     """
     inherited = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
-    fetches = {} if may_fetch else _NO_FETCHES
+    fetches = _silent_fetches(directory) if may_fetch else _NO_FETCHES
     try:
-        done = subprocess.run(  # nosec B607 # the git that the user has on PATH is meant
-            ["git", "-C", str(directory), *_OPTIONS, *arguments],  # noqa: S607 - the user's git
-            env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **fetches, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            pass_fds=keep_fds,
+        done = _completed(
+            ["git", "-C", str(directory), *_OPTIONS, *arguments],
+            {**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **fetches, **(env or {})},
+            keep_fds,
         )
     except FileNotFoundError as error:
         raise RevisionError(
@@ -115,6 +121,63 @@ def run(
     return GitOutput(
         done.returncode, os.fsdecode(done.stdout), done.stderr.decode(errors="replace").strip()
     )
+
+
+def _silent_fetches(directory: Path) -> dict[str, str]:
+    """What lets no fetch ask anybody anything, for nobody may be there to answer.
+
+    An askpass program that the user has named for git stays: CI gives tokens by it. So does the
+    user's own way to call ssh.
+    """
+    silent = {"SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
+    is_called_otherwise = (
+        any(name in os.environ for name in ("GIT_SSH_COMMAND", "GIT_SSH"))
+        or run(directory, "config", "--get", "core.sshCommand").code == 0
+    )
+    return silent if is_called_otherwise else {**silent, "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+
+
+def _completed(
+    command: Sequence[str], env: Mapping[str, str], keep_fds: Sequence[int]
+) -> subprocess.CompletedProcess[bytes]:
+    """As of `subprocess.run`, but whatever ends the wait also ends all that git has started.
+
+    git has a session of its own: without a terminal no program below it can ask there.
+    """
+    with subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=keep_fds,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, words = process.communicate(timeout=_TIMEOUT_S)
+        except BaseException:  # Ctrl-C too, which reaches this process alone
+            _end(process)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, words)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group: they would hold the lock of a checkout, and write into it."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    try:
+        _signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+    finally:
+        _signal_group(process, signal.SIGKILL)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    # PermissionError: macOS has it for a group in which all have ended.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 def ask(
