@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from pytest_tfthreads.history.commits import Between, Commits
-from pytest_tfthreads.revision.git import RevisionError, ask
+from pytest_tfthreads.revision.git import RevisionError, ask, lines
 from pytest_tfthreads.revision.tags import tags_in
 
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -31,7 +31,7 @@ def commits_around(directory: Path, storage: Path) -> Commits:
     except RevisionError:
         return Commits()
     places, tags = {}, {}
-    for place, line in enumerate(output.splitlines()):
+    for place, line in enumerate(lines(output)):
         commit, _, decoration = line.partition("\0")
         places[commit] = place
         if found := tags_in(decoration):
@@ -63,5 +63,5 @@ def _between(directory: Path, earlier: str, later: str) -> Between | None:
         )  # fmt: skip
     except RevisionError:
         return None
-    lines = output.splitlines()
-    return Between(len(lines), tuple(tag for line in lines for tag in tags_in(line.strip("\0"))))
+    commits = [line.removeprefix("\0") for line in lines(output)]
+    return Between(len(commits), tuple(tag for one in commits for tag in tags_in(one)))

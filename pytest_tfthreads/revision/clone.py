@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tfthreads.revision.git import ask, names, run
+from pytest_tfthreads.revision.git import ask, lines, names, run
 
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED_ID = re.compile(r"[0-9a-f]{7,63}")
@@ -50,7 +50,7 @@ class Clone:
 
     @classmethod
     def of(cls, top: Path) -> Clone:
-        remotes = ask(top, "remote").splitlines()
+        remotes = lines(ask(top, "remote"))
         default = run(top, "config", "--get", "checkout.defaultRemote").output.strip()
         for first in ("origin", default):
             if first in remotes:

@@ -234,6 +234,14 @@ def _command(arguments: Sequence[str]) -> str:
     return next(one for one in arguments if not one.startswith("-"))
 
 
+def lines(output: str) -> list[str]:
+    """The lines of what a git command prints, without empty ones.
+
+    Names of tags and remotes may have characters at which `str.splitlines` ends a line.
+    """
+    return [line for line in output.split("\n") if line]
+
+
 def names(output: str) -> list[str]:
     """The entries of what a git command prints with -z."""
     return [name for name in output.split("\0") if name]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tfthreads.revision.clone import Clone, Revision
-from pytest_tfthreads.revision.git import RevisionError, ask, run
+from pytest_tfthreads.revision.git import RevisionError, ask, lines, run
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _ABBREVIATED_ID = re.compile(r"[0-9a-f]{4,63}")
@@ -117,7 +117,7 @@ class Repository:
         name = asked.name.removeprefix("refs/").removeprefix("heads/")
         found = {
             place: commit
-            for one in [*(f"{remote}/" for remote in ask(self.top, "remote").splitlines()), ""]
+            for one in [*(f"{remote}/" for remote in lines(ask(self.top, "remote"))), ""]
             if (commit := self._commit(f"refs/remotes/{(place := one + name)}{asked.way}"))
         }
         if not found:

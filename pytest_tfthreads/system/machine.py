@@ -258,7 +258,8 @@ def read_cpuset(cgroups: Path, own_cgroup: Path) -> tuple[int, ...] | None:
 
 def own_cgroups(own_cgroup: Path) -> list[tuple[str, str]]:
     """Controllers and path of each group that this process is in; version 2 has no controllers."""
-    rows = [line.split(":", 2) for line in (kernel_text(own_cgroup) or "").splitlines()]
+    # Not `splitlines`: whoever makes a group gives it a name.
+    rows = [line.split(":", 2) for line in (kernel_text(own_cgroup) or "").split("\n")]
     return [(row[1], row[2]) for row in rows if len(row) == 3 and "\0" not in row[2]]
 
 

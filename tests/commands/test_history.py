@@ -105,6 +105,19 @@ def test_a_change_with_commits_tags_and_versions(storage, command, repository):
     assert change["versions"] == {"TensorFlow": {"before": "2.20.0", "after": "2.21.0"}}
 
 
+def test_names_of_tags_may_have_what_looks_like_the_end_of_a_line(storage, command, repository):
+    tags = [f"v{number}{odd}x" for number, odd in enumerate("\u2028\u2029\x85")]
+    ids = [commit(repository, tag) for tag in (None, *tags)]
+    for number in (0,) * 6 + (3,) * 6:
+        storage.save(ids[number], **{TEST: 80.0 if number else 100.0})
+    _, out, _ = command("history", "--json", "--storage", storage.path)
+    data = json.loads(out)
+    assert [run["tags"] for run in data["runs"]] == [[]] * 6 + [tags[-1:]] * 6
+    assert (data["changes"][0]["commits"]["count"], data["changes"][0]["commits"]["tags"]) == (
+        3, tags,
+    )  # fmt: skip
+
+
 def test_commits_are_those_of_the_current_directory_wherever_the_storage_is(
     storage, command, repository, tmp_path, monkeypatch
 ):

@@ -277,6 +277,14 @@ def test_another_remote_than_origin(origin, cloned):
     assert brought(clone, "feature/x") == origin.git("rev-parse", "feature/x")
 
 
+def test_a_remote_whose_name_looks_like_two_lines(origin, cloned):
+    clone = cloned("--depth=1", "--origin=up\u2028stream")
+    assert "origin/" not in complaint(clone, "feature/x")
+    assert brought(clone, "feature/x") == origin.git("rev-parse", "feature/x")
+    with Checkout.make(clone.path, "feature/x", trusted=True) as checkout:
+        assert checkout.title.endswith("(up\u2028stream/feature/x)")
+
+
 def test_no_command_is_made_of_what_is_no_name(cloned):
     clone = cloned("--depth=1")
     for rev in ("a;b", "$(x)", "`x`", "v" * 5000, "a b"):

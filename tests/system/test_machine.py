@@ -171,6 +171,13 @@ def test_quota_v2_is_the_tightest_of_the_ancestors(tmp_path):
     assert read_quota(root, own) == 1.5
 
 
+def test_the_name_of_a_group_may_have_what_looks_like_the_end_of_a_line(tmp_path):
+    own = tmp_path / "cgroup"
+    own.write_text("0::/a\u2028job\n", encoding="utf-8")
+    write(tmp_path / "fs/a\u2028job/cpu.max", "200000 100000\n")
+    assert read_quota(tmp_path / "fs", own) == 2
+
+
 def test_quota_of_a_container_that_sees_its_group_as_the_root(tmp_path):
     own = tmp_path / "cgroup"
     own.write_text("0::/docker/0123\n")
