@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tfthreads import __version__
+from pytest_tfthreads.core.decode import decode
 
 # What an interpreter tells of itself, in Python; it has imported sys. A prefix alone does not make
 # it: several versions may have /usr, each with modules of its own.
@@ -37,6 +38,18 @@ class EnvironmentUnfitError(Exception):
 
 class OwnEnvironmentError(EnvironmentUnfitError):
     """The environment that was named is that of this process."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What an interpreter answers to the probe."""
+
+    path: tuple[str, ...]
+    who: tuple[str, str, int, int, str]
+    plugin: str | None
+    problem: str
+    python: tuple[int, int, int]
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,35 +100,36 @@ class Environment:
                 cwd=os.sep,
                 stdin=subprocess.DEVNULL,
             )
-            told = json.loads(run.stdout.splitlines()[-1])
-            version = ".".join(map(str, told["python"]))
+            told = decode(_Told, json.loads(run.stdout.splitlines()[-1]))
         except subprocess.CalledProcessError as error:
             words = (error.stderr or "").strip().splitlines()
             raise EnvironmentUnfitError(
                 f"{python} is no Python that works: {words[-1] if words else error}"
             ) from error
-        except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as error:
+        except (
+            OSError, ValueError, LookupError, RecursionError, subprocess.TimeoutExpired,
+        ) as error:  # fmt: skip
             raise EnvironmentUnfitError(f"{python} is no Python that works: {error!r}") from error
-        if told["plugin"] != __version__:
+        if told.plugin != __version__:
             found = (
-                f"has pytest-tfthreads {told['plugin']}"
-                if told["plugin"]
-                else f"cannot import it ({told['problem']})"
+                f"has pytest-tfthreads {told.plugin}"
+                if told.plugin
+                else f"cannot import it ({told.problem})"
             )
             raise EnvironmentUnfitError(
                 f"both sides need pytest-tfthreads {__version__}, and {python} {found}: "
                 f"install that version there ({python} -m pip install /path/to/pytest-tfthreads)"
             )
-        if told["missing"]:
+        if told.missing:
             raise EnvironmentUnfitError(
-                f"{python} lacks {', '.join(told['missing'])}, which both sides need: {python} -m "
-                f"pip install {' '.join(told['missing'])}"
+                f"{python} lacks {', '.join(told.missing)}, which both sides need: {python} -m "
+                f"pip install {' '.join(told.missing)}"
             )
-        if is_own(told["who"]):
+        if is_own(told.who):
             raise OwnEnvironmentError(
                 f"{python} is the environment that runs these tests: name another environment"
             )
-        return cls(python, tuple(told["path"]), version)
+        return cls(python, told.path, ".".join(map(str, told.python)))
 
 
 def is_own(who: Sequence[object]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from pytest_tfthreads.core.decode import decode
 from pytest_tfthreads.revision import overlay, submodules
 from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
@@ -173,12 +174,15 @@ class _Registration:
 
     @classmethod
     def read(cls, place: Path) -> _Registration | None:
-        """None where the run was killed before it could register anything."""
+        """None where the run was killed before it could register anything.
+
+        Raises `DecodeError` for what another version may have written.
+        """
         try:
             fields = json.loads((place / _REGISTRATION).read_text())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
-        return cls(Path(fields["common"]), fields["worktree"])
+        return decode(cls, fields, _REGISTRATION)
 
     def is_in_force(self, place: Path) -> bool:
         """Whether git still knows of it: see `gitdir` in gitrepository-layout(5)."""
@@ -222,7 +226,7 @@ def _remove(place: PrivateDirectory) -> None:
     except RevisionError:
         place.release()
         raise
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: of the registration, or a null byte there
         place.release()
         raise RevisionError(
             f"the temporary directory {place.path} cannot be removed: {error}"

@@ -1,6 +1,7 @@
 """Another environment is asked about itself before anything is run in it."""
 
 import errno
+import json
 import os
 import sys
 import venv
@@ -75,7 +76,24 @@ def test_another_python_with_the_same_prefix(tmp_path):
     assert Environment.other(str(file)).python == str(file)
 
 
-@pytest.mark.parametrize("script", ["exit 3", "echo no JSON", "echo '{}'", "true"])
+_ANSWER = {
+    "path": [],
+    "who": ["/usr", "cpython", 3, 12, ""],
+    "plugin": pytest_tfthreads.__version__,
+    "problem": "",
+    "python": [3, 12, 1],
+    "missing": [],
+}
+_SHAPES = (
+    *("{}", "[]", "1", "null", '"text"', "[" * 9999),
+    *(json.dumps({**_ANSWER, name: 1}) for name in _ANSWER),
+    *(json.dumps({**_ANSWER, name: [None]}) for name in _ANSWER),
+)
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 3", "echo no JSON", "true", *(f"echo '{one}'" for one in _SHAPES)]
+)
 def test_what_is_no_python(tmp_path, script):
     file = tmp_path / "python"
     file.write_text(f"#!/bin/sh\n{script}\n")

@@ -501,6 +501,34 @@ def test_leftover_of_a_run_that_was_killed_in_git(tree, temp, holders):
     assert nothing_left(tree, temp)
 
 
+@pytest.mark.parametrize(
+    "registration",
+    [
+        *([], {}, 1, None, {"common": 1, "worktree": "tree"}, {"common": "/"}),
+        {"common": "/", "worktree": ["tree"]},
+    ],
+)
+def test_a_leftover_of_another_version_is_told_and_stays(tree, temp, holders, registration):
+    holder = holders(tree)
+    holder.kill()
+    private = holder.root.parents[1]
+    (private / "registration.json").write_text(json.dumps(registration))
+    with Checkout.make(tree.path, "v1.0", trusted=True) as checkout:
+        (note,) = checkout.notes
+        assert core(checkout.root) == "VALUE = 1"
+    assert f"the temporary directory {private} cannot be removed: " in note
+    assert private.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 9999])
+def test_a_leftover_of_a_run_that_was_killed_before_git_knew_of_it(temp, text):
+    place = PrivateDirectory.make()
+    (place.path / "registration.json").write_text(text)
+    place.release()
+    assert clean_up_leftovers() == []
+    assert not list(temp.iterdir())
+
+
 def test_other_worktrees_that_seem_to_be_gone_stay_registered(tree, tmp_path, holders):
     unmounted = tmp_path / "unmounted"
     tree.git("worktree", "add", "--quiet", "--detach", str(unmounted), "v1.0")
