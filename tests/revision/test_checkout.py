@@ -323,6 +323,17 @@ def test_submodules_that_are_not_initialised_are_left_out(nested, tmp_path):
         assert core(checkout.root) == "VALUE = 2"
 
 
+def test_a_submodule_that_is_a_partial_clone_fetches_what_it_lacks(nested):
+    lib = nested.at(nested.path / "vendor/lib")
+    settings = {"remote.origin.promisor": "true", "extensions.partialClone": "origin"}
+    for key, value in settings.items():
+        lib.git("config", key, value)
+    blob = lib.git("rev-parse", "HEAD~1:lib.py")
+    (nested.path / f".git/modules/vendor/lib/objects/{blob[:2]}/{blob[2:]}").unlink()
+    with Checkout.make(nested.path, "with-lib", trusted=True) as checkout:
+        assert (checkout.root / "vendor/lib/lib.py").read_text() == "1"
+
+
 def test_submodule_without_the_commit(nested, temp):
     lib = nested.path / "vendor/lib"
     nested.git("update-index", "--cacheinfo", f"160000,{'1' * 40},vendor/lib")
