@@ -59,8 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-benchmark, which is the last to be configured, then loads the run to compare with.
     if config.getoption("benchmark_compare", None):
         from pytest_tfthreads.benchmark_bridge.storage_location import tell_any_location
+        from pytest_tfthreads.benchmark_bridge.storage_reading import leave_out_unfit_files
 
         tell_any_location()
+        leave_out_unfit_files()
     measuring: MeasuringSession | None = config.pluginmanager.get_plugin(MEASURING_PLUGIN)
     if measuring is None:
         watch = Watch(config)

@@ -19,6 +19,7 @@ from pytest_tfthreads.commands.time_limit import TimeLimit
 from pytest_tfthreads.core.abreast import AtPlace, Place, Traced
 from pytest_tfthreads.core.bisection import ALIKE, Posterior, Stretch, ends_are_alike, step_of
 from pytest_tfthreads.core.bisection_state import ENDS, State
+from pytest_tfthreads.core.file_reading import read_file
 from pytest_tfthreads.core.format import one_line, percent, plural
 from pytest_tfthreads.core.gate.duet import INTERPRETERS
 from pytest_tfthreads.core.saved_runs import BaselineError, StoredRun
@@ -540,7 +541,7 @@ class StateFile:
     def read(self) -> State:
         """Raises `CommandError` where there is none."""
         try:
-            state = State.from_text(self.path.read_text(encoding="utf-8"))
+            state = State.from_text(read_file(self.path).decode("utf-8"))
         except FileNotFoundError as error:
             raise CommandError(
                 f"there is no bisection to go on with ({self.path}); begin one: bisect TEST "
@@ -565,6 +566,6 @@ class StateFile:
     def _data(self) -> bytes | None:
         """What is there; None where nothing is, or nothing that can be read."""
         try:
-            return self.path.read_bytes()
+            return read_file(self.path)
         except OSError:
             return None

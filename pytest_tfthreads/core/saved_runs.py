@@ -23,6 +23,7 @@ from pytest_tfthreads.core.decode import (
     decode,
     encode,
 )
+from pytest_tfthreads.core.file_reading import read_file
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import Verdict
@@ -243,7 +244,7 @@ def read_run(path: Path, loads: Loads = json.loads) -> StoredRun:
     `NotOursError` where nothing is wrong, but nothing was measured by this plugin.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path}: cannot be read: {error}") from error
     return parse_run(text, str(path), loads)

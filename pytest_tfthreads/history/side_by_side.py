@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pytest_tfthreads.core.decode import DecodeError, NotNegative, OneOf, Within, decode, encode
+from pytest_tfthreads.core.file_reading import read_file
 from pytest_tfthreads.core.gate.verdict import Policy
 from pytest_tfthreads.core.saved_runs import moment_of
 from pytest_tfthreads.core.stats.change_points import CONFIDENCE, Shift
@@ -149,7 +150,8 @@ def read_kept(storage: Path) -> KeptCalls:
         return KeptCalls(problems=(f"{directory} cannot be used: {error}",))
     for path in sorted(directory / name for name in names):
         try:
-            kept.append(decode(KeptCall, json.loads(path.read_text(encoding="utf-8")), str(path)))
+            data = json.loads(read_file(path).decode("utf-8"))
+            kept.append(decode(KeptCall, data, str(path)))
         except DecodeError as error:
             problems.append(str(error))
         except (OSError, ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_tfthreads.core.decode import decode
+from pytest_tfthreads.core.file_reading import UnfitFileError, read_file
 from pytest_tfthreads.revision import overlay, submodules
 from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
@@ -179,8 +180,8 @@ class _Registration:
         Raises `DecodeError` for what another version may have written.
         """
         try:
-            fields = json.loads((place / _REGISTRATION).read_text())
-        except (FileNotFoundError, ValueError, RecursionError):
+            fields = json.loads(read_file(place / _REGISTRATION))
+        except (FileNotFoundError, UnfitFileError, ValueError, RecursionError):
             return None
         return decode(cls, fields, _REGISTRATION)
 

@@ -32,6 +32,7 @@ from pytest_tfthreads.core.measurement import Sample
 from pytest_tfthreads.core.op_profile import OpProfile, OpTime, Trace, Traces
 from pytest_tfthreads.report.bisection import render, to_json
 from pytest_tfthreads.revision.line import CommitLine
+from unfit_files import IDS, UNFIT
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -432,6 +433,17 @@ def test_a_state_that_is_none_is_an_error_that_names_the_file(tmp_path, text) ->
     file.path.write_text(text)
     with pytest.raises(CommandError, match=r"bisect\.json cannot be used"):
         file.read()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("words", "make"), UNFIT.items(), ids=IDS)
+def test_a_state_that_is_no_file_is_neither_waited_for_nor_put_back(tmp_path, words, make) -> None:
+    file = bisect.StateFile(tmp_path / "bisect.json")
+    make(file.path)
+    with pytest.raises(CommandError) as caught:
+        file.read()
+    assert str(caught.value).startswith(f"{file.path} cannot be used: {words}")
+    assert file._data() is None
 
 
 def states(tmp_path):

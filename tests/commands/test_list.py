@@ -8,9 +8,12 @@ import subprocess
 
 import pytest
 
+import pytest
+
 from pytest_tfthreads.commands import reading
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.stats.estimates import Estimate
+from unfit_files import UNFIT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REGRESSION = Verdict(
@@ -75,6 +78,20 @@ def test_files_that_are_named_and_files_that_are_no_use(storage, command):
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "there is no saved run in" in err
     assert "--benchmark-save" in err
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_named_and_the_others_are_listed(storage, command):
+    directory = storage.save(a=1.0).parent
+    for number, make in enumerate(UNFIT.values(), start=2):
+        make(directory / f"{number:04}_x.json")
+    code, out, err = command("list", "--storage", storage.path)
+    assert (code, out.count("nightly")) == (0, 1)
+    told = err.splitlines()
+    assert len(told) == len(UNFIT)
+    for number, (words, line) in enumerate(zip(UNFIT, told, strict=True), start=2):
+        assert f"left out: {directory}/{number:04}_x.json: cannot be read: {words}" in line
+    assert command("list", directory / "0002_x.json")[0] == 2
 
 
 def test_files_of_suites_without_marked_tests_are_nothing_to_tell_of(storage, command):

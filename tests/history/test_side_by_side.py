@@ -13,6 +13,7 @@ from pytest_tfthreads.core.stats.change_points import Shift
 from pytest_tfthreads.core.threads import Configuration
 from pytest_tfthreads.history.series import line_of, lines_of, run_of, segmentations_of
 from pytest_tfthreads.history.side_by_side import CommitStep, KeptCall, directory_in, read_kept
+from unfit_files import UNFIT
 
 MACHINE = {"cpu": "Model X", "physical": 2, "logical": 4, "quota": None, "tensorflow": "2.20.0"}
 
@@ -139,6 +140,17 @@ def test_what_is_kept_is_read_again_and_what_cannot_be_is_named(tmp_path):
     assert all(f"{number:04}.steps" in one for number, one in enumerate(kept.problems, start=2))
     assert read_kept(tmp_path / "absent").steps == ()
     assert read_kept(tmp_path / ("x" * 300)).steps == ()  # as where nobody may look
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_named_and_the_others_are_read(tmp_path):
+    whole = write(tmp_path, step("a", "b", -0.1))
+    for number, make in enumerate(UNFIT.values(), start=2):
+        make(whole.parent / f"{number:04}.steps")
+    kept = read_kept(tmp_path)
+    assert kept.steps == (step("a", "b", -0.1),)
+    for number, (words, told) in enumerate(zip(UNFIT, kept.problems, strict=True), start=2):
+        assert told.startswith(f"{whole.parent}/{number:04}.steps cannot be used: {words}")
 
 
 def test_a_storage_that_cannot_be_looked_at_is_a_problem(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from importlib.metadata import version
 import pytest
 
 from builders import flat
+from unfit_files import UNFIT
 
 UNMARKED = """
 pytestmark = pytest.mark.benchmark(warmup=False, max_time=0.002, min_time=0.0002)
@@ -105,6 +106,19 @@ def test_runs_that_save_at_once(suite, source, names):
     assert sorted(name[5] for name in files(suite)) == sorted(names)
     for file in (suite.path / ".benchmarks").glob("*/*"):
         assert len(json.loads(file.read_text())["benchmarks"]) == 1
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_keeps_pytest_benchmark_from_nothing(suite):
+    suite.write(UNMARKED).run("--benchmark-save=x").assert_outcomes(passed=1)
+    (file,) = (suite.path / ".benchmarks").glob("*/*")
+    for number, make in enumerate(UNFIT.values(), start=2):
+        make(file.with_name(f"{number:04}_x.json"))
+    result = suite.run("--benchmark-compare", subprocess=True)
+    result.assert_outcomes(passed=1)
+    for number, words in enumerate(UNFIT, start=2):
+        assert f"{number:04}_x.json: {words}" in flat(result)
+    assert re.search(r"Comparing against benchmarks from: \S+/0001_x\.json", flat(result))
 
 
 def test_a_run_killed_while_it_saves_leaves_no_saved_run(suite):

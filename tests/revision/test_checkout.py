@@ -540,6 +540,17 @@ def test_a_leftover_of_a_run_that_was_killed_before_git_knew_of_it(temp, text):
     assert not list(temp.iterdir())
 
 
+@pytest.mark.timeout(20)
+def test_a_registration_that_is_no_file_holds_nobody_up(tree, temp, holders):
+    holder = holders(tree)
+    holder.kill()
+    file = holder.root.parents[1] / "registration.json"
+    file.unlink()
+    os.mkfifo(file)
+    assert clean_up_leftovers() == []
+    assert not list(temp.iterdir())
+
+
 def test_other_worktrees_that_seem_to_be_gone_stay_registered(tree, tmp_path, holders):
     unmounted = tmp_path / "unmounted"
     tree.git("worktree", "add", "--quiet", "--detach", str(unmounted), "v1.0")

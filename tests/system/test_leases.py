@@ -20,6 +20,7 @@ from pytest_tfthreads.system.leases import lease_directory, queue
 from pytest_tfthreads.system.leases.lease_directory import find_place, machine_folder
 from pytest_tfthreads.system.leases.leases import Leases
 from pytest_tfthreads.system.leases.notes import Holder, read_notes, write_note
+from unfit_files import UNFIT
 
 # A process that does what it is told, line by line, and says what came of it. It says that it
 # leaves before it does, and that it has entered after it has: who enters together is in the pipe.
@@ -613,6 +614,15 @@ def test_a_note_that_cannot_be_read_is_left_out(actors, text):
     notes(actors.place)[0].write_text(text)
     actors.tell("late", "shared", "late")
     assert "(none of them has left a note)" in actors.hears("late", "gives up")
+
+
+@pytest.mark.timeout(20)
+def test_a_note_that_is_no_file_is_left_out(tmp_path):
+    holder = Holder(7, "pytest", "a test", "computing", True, since_s=0)
+    write_note(tmp_path, 1, holder)
+    for number, make in enumerate(UNFIT.values(), start=2):
+        make(tmp_path / f"{number}.json")
+    assert read_notes(tmp_path, before=10, lives=lambda number: True) == (holder,)
 
 
 def test_a_note_cannot_command_the_terminal(tmp_path):

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_tfthreads.core.file_reading import read_file
 from pytest_tfthreads.core.format import printable
 from pytest_tfthreads.system.originals import ORIGINALS
 
@@ -95,8 +96,7 @@ def _file(folder: Path, number: int) -> Path:
 
 def _read(file: Path) -> Holder | None:
     try:
-        with file.open("rb") as note:
-            data = json.loads(note.read(_MOST_BYTES))
+        data = json.loads(read_file(file, _MOST_BYTES))
         if type(data["pid"]) is not int or not math.isfinite(data["since_s"]):
             return None
         return Holder(
