@@ -10,6 +10,7 @@ else holds there too.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -24,6 +25,16 @@ except ImportError:  # Windows: there files are written in place, which the comm
 HIGHEST_NUMBER = 9999
 # Files under these names are open already, and who has them open would go on with the old one.
 _DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")
+_NO_OTHER_FILE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS),  # the file itself may be writable
+        *(errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),  # there is no file that could be lost
+    }
+)
+"""What a directory says that takes no new file."""
+_NOT_REPLACED = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV})
+"""What is said of a file that is mounted by itself, or another user's in a sticky directory."""
+_LONGEST_IN_A_PART = 100  # bytes of a file's name, beside which there is room for more anywhere
 
 
 class NoNumberLeftError(Exception):
@@ -61,8 +72,8 @@ def replace_whole(path: Path, data: bytes) -> bool:
     """Make a file, or put it in the place of another, whose permissions it takes over.
 
     False, and nothing has changed, where that cannot be: the path is a device or a pipe, say, or
-    its directory is missing or takes no other file. Raises `OSError` where the disk does not take
-    the data; what was there is still there then.
+    its directory is missing or takes no other file. Raises `OSError` where the disk takes neither
+    the data nor another file; what was there is still there then.
     """
     if fcntl is None or str(path).startswith(_DESCRIPTORS):
         return False
@@ -71,12 +82,14 @@ def replace_whole(path: Path, data: bytes) -> bool:
         return False
     number = 0
     while True:
-        part = path.with_name(f".{path.name}.{number}.part")
+        part = _part_of(path, number)
         number += 1
         try:
             descriptor = _claim(part)
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in _NO_OTHER_FILE:
+                return False
+            raise
         if descriptor is None:
             continue
         with _held(part, descriptor):
@@ -85,8 +98,10 @@ def replace_whole(path: Path, data: bytes) -> bool:
                 if path.exists():
                     os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
                 part.replace(path)
-            except OSError:  # it is mounted by itself, or another user's in a sticky directory
-                return False
+            except OSError as error:
+                if error.errno in _NOT_REPLACED:
+                    return False
+                raise
             return True
 
 
@@ -157,6 +172,14 @@ def _in_words(number: int | None) -> str:
 def _may(path: Path, mode: int) -> bool:
     """Whether this process may, as the user whose rights it has."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _part_of(path: Path, number: int) -> Path:
+    """Beside the file, by a name that is no longer than a long name of the file itself."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST_IN_A_PART:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return path.with_name(f".{name}.{number}.part")
 
 
 def _above(numbers: set[int]) -> int:

@@ -176,6 +176,69 @@ def test_a_part_that_another_began_under_the_name_one_had_is_not_removed(tmp_pat
     assert names(tmp_path) == [".0001.part", "0001_x.json"]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO])
+@pytest.mark.parametrize("write", [replace_whole, write_file])
+def test_what_was_there_outlives_a_disk_that_takes_no_other_file(
+    tmp_path, monkeypatch, write, number
+):
+    """Nor would such a disk take the data in the place of what was there."""
+    open_ = os.open
+
+    def refuse(path, flags, *mode, **place):
+        if flags & os.O_EXCL:
+            raise OSError(number, os.strerror(number))
+        return open_(path, flags, *mode, **place)
+
+    (tmp_path / "out.json").write_text("before")
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError) as caught:
+        write(tmp_path / "out.json", b"after")
+    assert caught.value.errno == number
+    assert (tmp_path / "out.json").read_text() == "before"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_where_no_other_file_may_be_made_the_file_is_written_in_place(
+    tmp_path, monkeypatch, number
+):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "out.json").write_text("before")
+    monkeypatch.setattr(os, "open", refuse)
+    assert not replace_whole(tmp_path / "out.json", b"after")
+    assert (tmp_path / "out.json").read_text() == "before"
+    write_file(tmp_path / "out.json", b"after")
+    assert (tmp_path / "out.json").read_text() == "after"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_what_was_there_outlives_a_disk_that_takes_no_other_name(tmp_path, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "out.json").write_text("before")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError) as caught:
+        write_file(tmp_path / "out.json", b"after")
+    assert caught.value.errno == number
+    assert (tmp_path / "out.json").read_text() == "before"
+    assert names(tmp_path) == ["out.json"]
+
+
+@pytest.mark.parametrize("length", [99, 100, 101, 247, 255])
+def test_the_longest_names_are_replaced_as_a_whole_too(tmp_path, length):
+    path = tmp_path / ("x" * (length - 2) + "é")
+    path.write_text("before")
+    before = path.stat().st_ino
+    with path.open() as file:
+        assert replace_whole(path, b"after")
+        assert path.stat().st_ino != before
+        assert file.read() == "before"
+    assert path.read_text() == "after"
+    assert names(tmp_path) == [path.name]
+
+
 @pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
 def test_nothing_is_left_of_what_cannot_be_written(tmp_path, monkeypatch, problem):
     def end(_):
