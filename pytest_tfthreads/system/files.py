@@ -34,6 +34,8 @@ _NO_OTHER_FILE = frozenset(
 """What a directory says that takes no new file."""
 _NOT_REPLACED = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV})
 """What is said of a file that is mounted by itself, or another user's in a sticky directory."""
+_MOST_LINKS = 40  # as the kernel has it
+_OPEN_TO_ALL = stat.S_ISVTX | stat.S_IWOTH  # as the mode of /tmp
 _LONGEST_IN_A_PART = 100  # bytes of a file's name, beside which there is room for more anywhere
 
 
@@ -73,11 +75,12 @@ def replace_whole(path: Path, data: bytes) -> bool:
 
     False, and nothing has changed, where that cannot be: the path is a device or a pipe, say, or
     its directory is missing or takes no other file. Raises `OSError` where the disk takes neither
-    the data nor another file; what was there is still there then.
+    the data nor another file, and for a link that others have put there; what was there is still
+    there then.
     """
     if fcntl is None or str(path).startswith(_DESCRIPTORS):
         return False
-    path = Path(os.path.realpath(path))  # or a symbolic link would be replaced, not its file
+    path = _followed(path)  # or a symbolic link would be replaced, not its file
     if os.path.lexists(path) and not path.is_file():
         return False
     number = 0
@@ -108,7 +111,7 @@ def replace_whole(path: Path, data: bytes) -> bool:
 def write_file(path: Path, data: bytes) -> None:
     """Make a file, whole or not at all where that can be, else in place.
 
-    Raises `OSError` where the directory or the disk does not take it.
+    Raises `OSError` as `replace_whole` does, and where the file cannot be written in place.
     """
     if not replace_whole(path, data):
         path.write_bytes(data)
@@ -123,10 +126,13 @@ def why_unwritable(path: Path, makes_directories: bool = False) -> str:
     if str(path).startswith(_DESCRIPTORS):
         return ""
     try:
+        followed = _followed(path)
         mode = path.stat().st_mode
+    except _PlantedLinkError as error:
+        return str(error.strerror)
     except FileNotFoundError:
         is_link = path.is_symlink()  # its file will be made, but no directory for that
-        directory = Path(os.path.realpath(path) if is_link else path).parent
+        directory = (followed if is_link else path).parent
         return why_no_file_in(directory, makes_directories and not is_link)
     except OSError as error:
         return _why_unreachable(path.parent, error)
@@ -172,6 +178,40 @@ def _in_words(number: int | None) -> str:
 def _may(path: Path, mode: int) -> bool:
     """Whether this process may, as the user whose rights it has."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+class _PlantedLinkError(PermissionError):
+    """Somebody else has put a link there, perhaps to have a file of this user replaced."""
+
+
+def _followed(path: Path) -> Path:
+    """Where links lead, all but the last of which are there; as it is where they lead in circles.
+
+    The kernel refuses to follow links of others in directories such as /tmp, where it is told to
+    (fs.protected_symlinks). Who reads a link, as here, is not refused anything, so the same rule is
+    kept here. Raises `_PlantedLinkError`.
+    """
+    for _ in range(_MOST_LINKS):
+        link = _link_at(path)
+        if link is None:
+            break
+        directory = os.stat(path.parent)
+        is_open_to_all = directory.st_mode & _OPEN_TO_ALL == _OPEN_TO_ALL
+        if is_open_to_all and link.st_uid not in (os.geteuid(), directory.st_uid):
+            raise _PlantedLinkError(
+                errno.EACCES,
+                f"{path} is a link that user {link.st_uid} has made in a directory open to all",
+            )
+        path = path.parent / os.readlink(path)
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def _link_at(path: Path) -> os.stat_result | None:
+    try:
+        found = os.lstat(path)
+    except OSError:  # whoever opens the file is told why
+        return None
+    return found if stat.S_ISLNK(found.st_mode) else None
 
 
 def _part_of(path: Path, number: int) -> Path:

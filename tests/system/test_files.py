@@ -322,6 +322,83 @@ def test_a_process_killed_while_it_replaces_leaves_what_was_there(tmp_path):
     assert names(tmp_path) == ["out.json"]
 
 
+# -- links of others ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_to_all(tmp_path, monkeypatch):
+    """A directory such as /tmp, with links that seem to be another user's if they are `theirs…`."""
+    directory = tmp_path / "open"
+    directory.mkdir()
+    directory.chmod(0o1777)
+    (tmp_path / "victim").write_text("before")
+    lstat = os.lstat
+
+    def of_another(path, *args, **kwargs):
+        found = lstat(path, *args, **kwargs)
+        if not Path(os.fsdecode(path)).name.startswith("theirs"):
+            return found
+        fields = list(found[:10])
+        fields[4] = found.st_uid + 1
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "lstat", of_another)
+    (directory / "theirs").symlink_to(tmp_path / "victim")
+    (directory / "theirs-new").symlink_to(tmp_path / "new")
+    return directory
+
+
+@pytest.mark.parametrize("name", ["theirs", "theirs-new", "../mine"])
+@pytest.mark.parametrize("write", [replace_whole, write_file])
+def test_a_link_that_others_have_put_into_a_directory_open_to_all_is_not_followed(
+    open_to_all, tmp_path, name, write
+):
+    (tmp_path / "mine").symlink_to("open/theirs")  # a link of ours to one of theirs
+    before = names(tmp_path)
+    with pytest.raises(PermissionError) as caught:
+        write(open_to_all / name, b"after")
+    told = f"is a link that user {os.geteuid() + 1} has made in a directory open to all"
+    assert told in caught.value.strerror
+    assert told in why_unwritable(open_to_all / name)
+    assert told in why_unwritable(open_to_all / name, makes_directories=True)
+    assert names(tmp_path) == before
+    assert (tmp_path / "victim").read_text() == "before"
+    assert names(open_to_all) == ["theirs", "theirs-new"]
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1755])
+def test_other_directories_are_their_owners_business(open_to_all, tmp_path, mode):
+    open_to_all.chmod(mode)
+    assert why_unwritable(open_to_all / "theirs") == ""
+    assert replace_whole(open_to_all / "theirs", b"after")
+    assert (tmp_path / "victim").read_text() == "after"
+
+
+@pytest.mark.parametrize("who", ["ours", "of-the-directorys-owner"])
+def test_links_of_this_user_and_of_the_directorys_owner_are_followed(
+    open_to_all, tmp_path, monkeypatch, who
+):
+    (open_to_all / who).symlink_to(tmp_path / "victim")
+    if who != "ours":
+        uid = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: uid + 7)
+    assert why_unwritable(open_to_all / who) == ""
+    assert replace_whole(open_to_all / who, b"after")
+    assert (tmp_path / "victim").read_text() == "after"
+    assert (open_to_all / who).is_symlink()
+
+
+def test_links_lead_where_the_kernel_has_them_lead(tmp_path, monkeypatch):
+    (tmp_path / "below/deep").mkdir(parents=True)
+    (tmp_path / "to-deep").symlink_to("below/deep")
+    (tmp_path / "below/first").symlink_to("../to-deep/../second")
+    (tmp_path / "below/second").symlink_to(tmp_path / "to-deep/file")
+    monkeypatch.chdir(tmp_path)
+    assert replace_whole(Path("below/first"), b"after")
+    assert (tmp_path / "below/deep/file").read_text() == "after"
+    assert names(tmp_path / "below/deep") == ["file"]
+
+
 # -- what is known before -------------------------------------------------------------------------
 
 
