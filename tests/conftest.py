@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -51,6 +52,20 @@ def _put_first(monkeypatch, *directories):
     for one in reversed(directories):
         monkeypatch.syspath_prepend(one)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, directories)))
+
+
+@pytest.fixture
+def current_directory_only(tmp_path, monkeypatch):
+    """A current directory that Python takes for temporary files, since no other can be written."""
+    directory = tmp_path.resolve() / "current"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [os.getcwd()])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert tempfile.gettempdir() == str(directory)
+    return directory
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_tfthreads.system.private import ACCESSIBLE, why_not_private
+from pytest_tfthreads.system.temporary import temporary_directory
 
 _PREFIX = "pytest-tfthreads-revision-"
 _ATTEMPTS = 10
@@ -34,8 +35,9 @@ class PrivateDirectory:
     @classmethod
     def make(cls) -> PrivateDirectory:
         """Raises `OSError` where there is no room, or where it cannot be locked."""
+        temporary = temporary_directory()
         for _ in range(_ATTEMPTS):
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary)).resolve()
             try:
                 # Who cleans up may take it for abandoned as long as it is not locked.
                 place = _locked(path, wait=True)
@@ -45,7 +47,7 @@ class PrivateDirectory:
                 raise
             if place:
                 return place
-        raise OSError(f"every directory that is made in {tempfile.gettempdir()} vanishes at once")
+        raise OSError(f"every directory that is made in {temporary} vanishes at once")
 
     @property
     def fd(self) -> int:
@@ -72,7 +74,7 @@ def abandoned() -> Iterator[PrivateDirectory]:
 
     Raises `OSError` without a temporary directory.
     """
-    temporary = Path(tempfile.gettempdir()).resolve()
+    temporary = temporary_directory().resolve()
     for name in [entry.name for entry in os.scandir(temporary) if _is_private(entry)]:
         place = None
         # Whoever cannot be looked at stays, for a later run to judge.

@@ -219,6 +219,14 @@ def test_no_temporary_directory(tree, monkeypatch):
         Checkout.make(tree.path, "v1.0", trusted=True)
 
 
+def test_no_checkout_comes_into_the_current_directory(tree, current_directory_only):
+    told = r"TMPDIR nor /tmp is a directory that can be written, and the current one, "
+    with pytest.raises(RevisionError, match=told + str(current_directory_only)):
+        Checkout.make(tree.path, "v1.0", trusted=True)
+    assert not list(current_directory_only.iterdir())
+    assert tree.worktrees == 1
+
+
 def test_a_temporary_directory_that_cannot_be_locked_stays_empty(tree, temp, monkeypatch):
     def unsupported(descriptor, operation):
         raise OSError(errno.EBADF, "Bad file descriptor")  # on NFS, say

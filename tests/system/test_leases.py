@@ -844,11 +844,23 @@ def test_where_there_is_no_directory_for_temporary_files(monkeypatch):
     for name in (lease_directory.PLACE_VARIABLE, "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(lease_directory, "_is_private", lambda *_: False)
-    monkeypatch.setattr(lease_directory.tempfile, "gettempdir", none_usable)
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
     leases = Leases()
     assert "there is no directory for them: No usable temporary" in leases.unavailable
     with leases.exclusive("a"):
         pass
+
+
+def test_the_current_directory_is_no_place_where_runs_meet(monkeypatch, current_directory_only):
+    for name in (lease_directory.PLACE_VARIABLE, "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(lease_directory, "_is_private", lambda *_: False)
+    leases = Leases()
+    told = "there is no directory for them: neither the environment variable TMPDIR nor /tmp is a"
+    assert told in leases.unavailable
+    assert "name one in TMPDIR" in leases.unavailable
+    with leases.exclusive("a"):
+        assert not list(current_directory_only.iterdir())
 
 
 def test_a_place_that_has_become_unsafe_is_used_no_more(private):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_tfthreads.system.private import ACCESSIBLE, WRITABLE, why_not_private
+from pytest_tfthreads.system.temporary import temporary_directory
 
 PLACE_VARIABLE = "PYTEST_TFTHREADS_LEASES"
 HOW_TO_CHOOSE = (
@@ -45,7 +45,7 @@ def find_place(environ: Mapping[str, str] = os.environ, run_user: Path = _RUN_US
     for runtime in (environ.get("XDG_RUNTIME_DIR"), run_user / str(uid)):
         if runtime and _is_private(Path(runtime)):
             return Path(runtime) / _NAME
-    return Path(tempfile.gettempdir()) / f"{_NAME}-{uid}"
+    return temporary_directory() / f"{_NAME}-{uid}"
 
 
 def machine_folder(place: Path) -> Path:
