@@ -17,10 +17,12 @@ from pytest_tfthreads.revision import overlay, submodules
 from pytest_tfthreads.revision.clone import Clone
 from pytest_tfthreads.revision.counterparts import Counterparts, own_prefixes
 from pytest_tfthreads.revision.git import RevisionError, ask_worktree
-from pytest_tfthreads.revision.locked_directory import PrivateDirectory, abandoned, still_held
 from pytest_tfthreads.revision.overlay import Overlay
 from pytest_tfthreads.revision.repository import NOT_KNOWN_IF_CHANGED, NamedCommit, Repository
+from pytest_tfthreads.system.locked_directory import PrivateDirectory, abandoned, still_held
+from pytest_tfthreads.system.temporary import temporary_directory
 
+_PREFIX = "pytest-tfthreads-revision-"
 # What lies in the private directory.
 _TREE = "tree"  # the worktree, in a directory of its own: it has the name of the current tree
 _REGISTRATION = "registration.json"
@@ -63,7 +65,7 @@ class Checkout:
         notes += clean_up_leftovers()
         _clean_up_at_exit()
         try:
-            place = PrivateDirectory.make()
+            place = PrivateDirectory.make(temporary_directory(), _PREFIX)
         except OSError as error:
             raise RevisionError(
                 "this needs a temporary directory that can be locked: "
@@ -143,7 +145,7 @@ class Checkout:
 def clean_up_leftovers() -> list[str]:
     """Remove the checkouts of killed runs, and no living run's; returns what went wrong."""
     try:
-        leftovers = list(abandoned())
+        leftovers = list(abandoned(temporary_directory(), _PREFIX))
     except OSError as error:
         return [f"nobody looked for what killed runs have left: {error}"]
     return [complaint for place in leftovers if (complaint := _try_to_remove(place))]
@@ -157,7 +159,7 @@ def _clean_up_at_exit() -> None:
 
 def _clean_up() -> None:
     """Without words: what cannot be removed is told by the next run, which tries again."""
-    for place in still_held():
+    for place in still_held(_PREFIX):
         _try_to_remove(place)
     clean_up_leftovers()  # among them one that was made, and not locked yet
 

@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pytest_tfthreads.pytest_bridge import collection
 from pytest_tfthreads.runner.item_run import ItemRun
 from pytest_tfthreads.runner.rings import Rings
 from pytest_tfthreads.system.files import why_no_file_in
+from pytest_tfthreads.system.locked_directory import PrivateDirectory, abandoned
 
 _PARTIAL = ".tf-threads-"
 _RUNS = Path("plugins", "profile")  # where TensorBoard looks for them
@@ -94,15 +94,22 @@ class Profiles:
         """A directory for a trace that is not yet there as a whole."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._directory))
+            self._remove_leftovers()
+            partial = PrivateDirectory.make(self._directory, _PARTIAL, must_be_locked=False)
         except OSError as error:
             raise _NotStoredError(
-                f"{self._directory} cannot be written: {error.strerror}"
+                f"{self._directory} cannot be written: {error.strerror or error}"
             ) from error
         try:
-            yield partial
+            yield partial.path
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove(partial)
+
+    def _remove_leftovers(self) -> None:
+        """What killed runs have left of traces, and no living run's."""
+        with contextlib.suppress(OSError):  # nobody may look there: that keeps no trace from it
+            for leftover in abandoned(self._directory, _PARTIAL):
+                _remove(leftover)
 
     def _stored(self, partial: Path, nodeid: str, suffix: str) -> Path:
         """Put the trace where it belongs; the answer is where that is, from the directory."""
@@ -132,6 +139,12 @@ class Profiles:
         except ValueError as error:
             raise _NoTraceError(f"{partial} holds no trace, or more than one: {error}") from error
         raise _NoTraceError(f"{self._directory / runs} holds too many of the same second")
+
+
+def _remove(partial: PrivateDirectory) -> None:
+    """As far as that can be: the next run goes on with what is left."""
+    shutil.rmtree(partial.path, ignore_errors=True)
+    partial.release()
 
 
 class _NoTraceError(Exception):

@@ -1,13 +1,18 @@
 """--tf-threads-profile: traces of what was measured, and why there is none of the rest."""
 
+import errno
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_tfthreads.core.threads import ConfigError
 from pytest_tfthreads.pytest_bridge.options import ProfileWish
-from pytest_tfthreads.runner.traces import folder_of
+from pytest_tfthreads.runner.traces import Profiles, folder_of
 
 SUITE = """
 import time
@@ -177,3 +182,91 @@ def test_names_of_folders_are_safe_and_differ():
         assert name[0] not in "."
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._=-")
     assert names[0].startswith("a.py-test_x-1-2-")
+
+
+# -- what killed runs leave -----------------------------------------------------------------------
+
+HOLDER = """
+import sys
+from pathlib import Path
+from pytest_tfthreads.system.locked_directory import PrivateDirectory
+place = PrivateDirectory.make(Path(sys.argv[1]), ".tf-threads-")
+(place.path / "plugins").mkdir()
+print(place.path, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holders(tmp_path):
+    """Starts processes that are taking a trace, and says where; `kill` ends them."""
+    started = []
+
+    def start():
+        command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started.append(subprocess.Popen(command, text=True, **pipes))
+        return Path(started[-1].stdout.readline().strip())
+
+    def kill():
+        while started:
+            one = started.pop()
+            one.kill()
+            one.communicate()
+
+    yield SimpleNamespace(start=start, kill=kill)
+    kill()
+
+
+def take(directory, look=lambda partial: None):
+    """What is said of a trace that comes to nothing once all was made ready for it."""
+    rings = SimpleNamespace(trace=lambda item_run, partial: look(partial))
+    item_run = SimpleNamespace(problem="nothing came", variant=SimpleNamespace(title="this code"))
+    return Profiles(rings, directory, "--tf-threads-profile").take(item_run, None)
+
+
+NOTHING_CAME = ("no trace of this code: nothing came",)
+
+
+def test_what_a_killed_run_left_of_a_trace_is_removed_and_no_living_runs(tmp_path, holders):
+    killed = holders.start()
+    holders.kill()
+    living = holders.start()
+    others = tmp_path / ".tf-threads-others"
+    others.mkdir(mode=0o755)
+    linked = tmp_path / ".tf-threads-linked"
+    linked.symlink_to(tmp_path)
+    assert killed.is_dir()
+
+    def look(partial):
+        assert {*tmp_path.iterdir()} == {living, others, linked, partial}
+        descriptor = os.open(partial, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+
+    assert take(tmp_path, look).traces.problems == NOTHING_CAME
+    assert {*tmp_path.iterdir()} == {living, others, linked}
+    assert (living / "plugins").is_dir()
+
+
+def test_where_there_are_no_locks_traces_are_taken_and_what_others_left_stays(
+    tmp_path, holders, monkeypatch
+):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    left = holders.start()
+    holders.kill()
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    seen = []
+    assert take(tmp_path, seen.append).traces.problems == NOTHING_CAME
+    assert len(seen) == 1
+    assert [*tmp_path.iterdir()] == [left]
+
+
+def test_a_directory_that_takes_no_trace_is_told_of(tmp_path):
+    (tmp_path / "file").touch()
+    taken = take(tmp_path / "file" / "traces")
+    assert "cannot be written: Not a directory" in taken.traces.problems[0]
+    assert taken.unwritten[0].startswith("--tf-threads-profile: ")

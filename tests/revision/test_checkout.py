@@ -18,8 +18,8 @@ from pytest_tfthreads.revision import checkout as checkout_module
 from pytest_tfthreads.revision import submodules
 from pytest_tfthreads.revision.checkout import Checkout, clean_up_leftovers
 from pytest_tfthreads.revision.git import RevisionError
-from pytest_tfthreads.revision.locked_directory import PrivateDirectory
 from pytest_tfthreads.revision.overlay import Overlay
+from pytest_tfthreads.system.locked_directory import PrivateDirectory
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed"),
@@ -448,7 +448,8 @@ def test_nothing_is_left_of_a_checkout_that_is_interrupted(tree, temp, monkeypat
 _INTERRUPTED = """
 import shutil, sys, tempfile
 from pathlib import Path
-from pytest_tfthreads.revision import checkout as module, locked_directory
+from pytest_tfthreads.revision import checkout as module
+from pytest_tfthreads.system import locked_directory
 
 where = sys.argv[2]
 holder, name = {
@@ -591,8 +592,8 @@ def test_git_keeps_the_directory_alive_while_it_writes(tree, temp, tmp_path):
         assert str(checkout.root.parents[1]) in (tmp_path / "open").read_text()
 
 
-def test_a_directory_is_abandoned_when_its_last_program_has_ended():
-    place = PrivateDirectory.make()
+def test_a_directory_is_abandoned_when_its_last_program_has_ended(temp):
+    place = PrivateDirectory.make(temp, checkout_module._PREFIX)
     writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[place.fd])
     place.release()
     clean_up_leftovers()

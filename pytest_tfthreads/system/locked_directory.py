@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_tfthreads.system.private import ACCESSIBLE, why_not_private
-from pytest_tfthreads.system.temporary import temporary_directory
 
-_PREFIX = "pytest-tfthreads-revision-"
 _ATTEMPTS = 10
 
 
@@ -27,27 +25,33 @@ class PrivateDirectory:
     child would keep the directory from being cleaned up, or clean it up in the parent's place.
     """
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, fd: int | None) -> None:
         self.path = path
-        self._fd: int | None = fd
-        _held.add(self)
+        self._fd = fd
+        if fd is not None:
+            _held.add(self)
 
     @classmethod
-    def make(cls) -> PrivateDirectory:
-        """Raises `OSError` where there is no room, or where it cannot be locked."""
-        temporary = temporary_directory()
+    def make(cls, parent: Path, prefix: str, must_be_locked: bool = True) -> PrivateDirectory:
+        """One in `parent` whose name begins so.
+
+        Raises `OSError` where there is no room, or where it cannot be locked. If it need not be,
+        it is made there all the same, and stays if this process is killed.
+        """
         for _ in range(_ATTEMPTS):
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary)).resolve()
+            path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
             try:
                 # Who cleans up may take it for abandoned as long as it is not locked.
                 place = _locked(path, wait=True)
             except OSError:
+                if not must_be_locked:
+                    return cls(path, None)
                 with contextlib.suppress(OSError):  # why it cannot be locked is worth more
                     path.rmdir()
                 raise
             if place:
                 return place
-        raise OSError(f"every directory that is made in {temporary} vanishes at once")
+        raise OSError(f"every directory that is made in {parent} vanishes at once")
 
     @property
     def fd(self) -> int:
@@ -69,25 +73,25 @@ class PrivateDirectory:
             _held.discard(self)
 
 
-def abandoned() -> Iterator[PrivateDirectory]:
-    """Directories of this user whose processes have gone, each locked by us now.
+def abandoned(parent: Path, prefix: str) -> Iterator[PrivateDirectory]:
+    """Such directories of this user whose processes have gone, each locked by us now.
 
-    Raises `OSError` without a temporary directory.
+    Raises `OSError` where nobody can look.
     """
-    temporary = temporary_directory().resolve()
-    for name in [entry.name for entry in os.scandir(temporary) if _is_private(entry)]:
+    place_of_all = parent.resolve()
+    with os.scandir(place_of_all) as entries:
+        names = [one.name for one in entries if one.name.startswith(prefix) and _is_private(one)]
+    for name in names:
         place = None
         # Whoever cannot be looked at stays, for a later run to judge.
         with contextlib.suppress(OSError):
-            place = _locked(temporary / name, wait=False)
+            place = _locked(place_of_all / name, wait=False)
         if place:
             yield place
 
 
 def _is_private(entry: os.DirEntry[str]) -> bool:
     """Whether it is a directory, not a link to one, that nobody else can have put something in."""
-    if not entry.name.startswith(_PREFIX):
-        return False
     try:
         found = entry.stat(follow_symlinks=False)
     except OSError:  # gone meanwhile
@@ -120,9 +124,9 @@ def _give_up_copies() -> None:
         place.release()
 
 
-def still_held() -> tuple[PrivateDirectory, ...]:
+def still_held(prefix: str = "") -> tuple[PrivateDirectory, ...]:
     """Those of this process that nobody has released."""
-    return tuple(_held)
+    return tuple(place for place in _held if place.path.name.startswith(prefix))
 
 
 _held: set[PrivateDirectory] = set()
