@@ -78,9 +78,11 @@ def replace_whole(path: Path, data: bytes) -> bool:
     the data nor another file, and for a link that others have put there; what was there is still
     there then.
     """
-    if fcntl is None or str(path).startswith(_DESCRIPTORS):
+    if fcntl is None:
         return False
     path = _followed(path)  # or a symbolic link would be replaced, not its file
+    if str(path).startswith(_DESCRIPTORS):
+        return False
     if os.path.lexists(path) and not path.is_file():
         return False
     number = 0
@@ -114,7 +116,8 @@ def write_file(path: Path, data: bytes) -> None:
     Raises `OSError` as `replace_whole` does, and where the file cannot be written in place.
     """
     if not replace_whole(path, data):
-        path.write_bytes(data)
+        with os.fdopen(_opened_in_place(path), "wb") as file:
+            file.write(data)
 
 
 def why_unwritable(path: Path, makes_directories: bool = False) -> str:
@@ -193,7 +196,7 @@ def _followed(path: Path) -> Path:
     """
     for _ in range(_MOST_LINKS):
         link = _link_at(path)
-        if link is None:
+        if link is None or str(path).startswith(_DESCRIPTORS):
             break
         directory = os.stat(path.parent)
         is_open_to_all = directory.st_mode & _OPEN_TO_ALL == _OPEN_TO_ALL
@@ -204,6 +207,16 @@ def _followed(path: Path) -> Path:
             )
         path = path.parent / os.readlink(path)
     return Path(os.path.realpath(path.parent), path.name)
+
+
+def _opened_in_place(path: Path) -> int:
+    """A descriptor of the file, emptied; raises `OSError`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    path = _followed(path)
+    if not str(path).startswith(_DESCRIPTORS):
+        # Whoever may write there may have put a link in the place of the file meanwhile.
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags, 0o666)
 
 
 def _link_at(path: Path) -> os.stat_result | None:

@@ -201,8 +201,12 @@ def test_what_was_there_outlives_a_disk_that_takes_no_other_file(
 def test_where_no_other_file_may_be_made_the_file_is_written_in_place(
     tmp_path, monkeypatch, number
 ):
-    def refuse(*_):
-        raise OSError(number, os.strerror(number))
+    open_ = os.open
+
+    def refuse(path, flags, *mode, **place):
+        if flags & os.O_EXCL:
+            raise OSError(number, os.strerror(number))
+        return open_(path, flags, *mode, **place)
 
     (tmp_path / "out.json").write_text("before")
     monkeypatch.setattr(os, "open", refuse)
@@ -366,6 +370,35 @@ def test_a_link_that_others_have_put_into_a_directory_open_to_all_is_not_followe
     assert names(open_to_all) == ["theirs", "theirs-new"]
 
 
+@pytest.mark.parametrize("moment", ["before it is looked at", "after"])
+def test_nor_is_one_that_takes_the_place_of_a_file_which_is_written_in_place(
+    open_to_all, tmp_path, monkeypatch, moment
+):
+    file, open_ = open_to_all / "theirs-too", os.open
+    file.write_text("before")
+
+    def swap():
+        file.unlink()
+        file.symlink_to(tmp_path / "victim")
+
+    def not_permitted(*_):
+        if moment != "after":
+            swap()
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def open_late(path, flags, *mode, **place):
+        if moment == "after" and not flags & os.O_EXCL and Path(path) == file:
+            swap()
+        return open_(path, flags, *mode, **place)
+
+    monkeypatch.setattr(Path, "replace", not_permitted)
+    monkeypatch.setattr(os, "open", open_late)
+    with pytest.raises(OSError) as caught:
+        write_file(file, b"after")
+    assert caught.value.errno == (errno.ELOOP if moment == "after" else errno.EACCES)
+    assert (tmp_path / "victim").read_text() == "before"
+
+
 @pytest.mark.parametrize("mode", [0o755, 0o777, 0o1755])
 def test_other_directories_are_their_owners_business(open_to_all, tmp_path, mode):
     open_to_all.chmod(mode)
@@ -397,6 +430,26 @@ def test_links_lead_where_the_kernel_has_them_lead(tmp_path, monkeypatch):
     assert replace_whole(Path("below/first"), b"after")
     assert (tmp_path / "below/deep/file").read_text() == "after"
     assert names(tmp_path / "below/deep") == ["file"]
+
+
+@pytest.mark.parametrize("through", ["/dev/stdout", "/proc/self/fd/1", "link"])
+def test_what_is_open_already_is_written_to_as_it_is(tmp_path, through):
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    script = """
+import os, sys
+from pathlib import Path
+from pytest_tfthreads.system.files import replace_whole, write_file
+assert not replace_whole(Path(sys.argv[1]), b"no")
+write_file(Path(sys.argv[1]), b"first ")
+os.write(1, b"second")
+"""
+    command = [sys.executable, "-c", script, through]
+    piped = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    assert piped.stdout == b"first second", piped.stderr
+    with open(tmp_path / "out", "ab") as file:
+        subprocess.run(command, cwd=tmp_path, stdout=file, check=True)
+    assert (tmp_path / "out").read_bytes() == b"first second"
+    assert os.path.islink("/dev/stdout")
 
 
 # -- what is known before -------------------------------------------------------------------------
