@@ -130,9 +130,10 @@ def why_unwritable(path: Path, makes_directories: bool = False) -> str:
         return ""
     try:
         followed = _followed(path)
-        mode = path.stat().st_mode
-    except _PlantedLinkError as error:
+    except OSError as error:  # others have put a link there, or have just taken one away
         return str(error.strerror)
+    try:
+        mode = path.stat().st_mode
     except FileNotFoundError:
         is_link = path.is_symlink()  # its file will be made, but no directory for that
         directory = (followed if is_link else path).parent
@@ -183,16 +184,12 @@ def _may(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-class _PlantedLinkError(PermissionError):
-    """Somebody else has put a link there, perhaps to have a file of this user replaced."""
-
-
 def _followed(path: Path) -> Path:
     """Where links lead, all but the last of which are there; as it is where they lead in circles.
 
     The kernel refuses to follow links of others in directories such as /tmp, where it is told to
     (fs.protected_symlinks). Who reads a link, as here, is not refused anything, so the same rule is
-    kept here. Raises `_PlantedLinkError`.
+    kept here: it raises `PermissionError`, which says whose link that is.
     """
     for _ in range(_MOST_LINKS):
         link = _link_at(path)
@@ -201,7 +198,7 @@ def _followed(path: Path) -> Path:
         directory = os.stat(path.parent)
         is_open_to_all = directory.st_mode & _OPEN_TO_ALL == _OPEN_TO_ALL
         if is_open_to_all and link.st_uid not in (os.geteuid(), directory.st_uid):
-            raise _PlantedLinkError(
+            raise PermissionError(
                 errno.EACCES,
                 f"{path} is a link that user {link.st_uid} has made in a directory open to all",
             )
