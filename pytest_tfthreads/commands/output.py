@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tfthreads.commands.errors import CommandError, OutputError
-from pytest_tfthreads.core.format import one_line, printable
+from pytest_tfthreads.core.format import one_line, printable_lines
 from pytest_tfthreads.core.stats.estimates import Estimate
 from pytest_tfthreads.system.files import why_unwritable, write_file
 
@@ -22,7 +22,7 @@ Cell = str | float | bool | None
 
 def print_lines(lines: Iterable[str]) -> None:
     """Nothing in them can act on a terminal."""
-    _print("\n".join(printable(line) for text in lines for line in text.split("\n")) + "\n")
+    _print(printable_lines("\n".join(lines)) + "\n")
 
 
 def tell(what: str) -> None:

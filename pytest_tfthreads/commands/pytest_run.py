@@ -28,6 +28,7 @@ from pytest_tfthreads.core.abreast import (
 )
 from pytest_tfthreads.core.decode import DecodeError, decode, encode
 from pytest_tfthreads.core.format import printable
+from pytest_tfthreads.engine.failure import signal_name
 from pytest_tfthreads.engine.protocol import (
     Connection,
     ConnectionClosedError,
@@ -269,7 +270,7 @@ class PytestRun:
             return self._measures_nothing(self._named)
         if code < 0:
             return CommandError(
-                f"the run of pytest was killed ({signal.Signals(-code).name}){self._tail()}"
+                f"the run of pytest was killed ({signal_name(-code)}){self._tail()}"
             )
         advice = ": what follows -- must be pytest's options" if self._collected is None else ""
         return CommandError(

@@ -162,6 +162,11 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines, which stay apart."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def printable(text: str) -> str:
     """A text without anything that a terminal would obey; its spaces stay, as in a table's line.
 

@@ -215,7 +215,7 @@ def _headline(ending: Ending) -> tuple[FailureKind | Outcome, str]:
             f"The measuring process exited early, with code {ending.code}, {after}, before its "
             "test had finished: something called os._exit() or the C function exit()."
         )
-    name = _signal_name(-ending.code)
+    name = _signal_words(-ending.code)
     if -ending.code == signal.SIGKILL and ending.oom_kills != 0:
         by = "by the kernel for lack of memory"
         if not ending.oom_kills:
@@ -243,11 +243,16 @@ def _was_killed_mute(ending: Ending) -> bool:
     )
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Signals from 32 on have no names, but for the first and the last of them."""
     try:
-        name = signal.Signals(number).name
+        return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _signal_words(number: int) -> str:
+    name = signal_name(number)
     description = signal.strsignal(number)
     return f"{name} ({description.lower()})" if description else name
 

@@ -402,8 +402,11 @@ class _Connected:
             written = now
 
     def _kill(self, why: KilledFor) -> None:
-        self.interpreter.read_until(lambda: self._pid is not None, _GRACE_S)
-        assert self._pid is not None
+        self.interpreter.read_until(
+            lambda: self._pid is not None or self._end is not None, _GRACE_S
+        )
+        if self._pid is None:  # it could not be started
+            return
         # What is wrong with its answers came first, and explains why it has to be killed.
         self._killed_for = self._killed_for or self.answers.fault or why
         self.interpreter.tell("kill", self._pid)

@@ -87,12 +87,16 @@ def is_own(connection: socket.socket) -> bool:
     return user == os.getuid()
 
 
+def _own_cgroup() -> str:
+    return Path("/proc/self/cgroup").read_text(errors="replace")
+
+
 def _inherited() -> list[object]:
     """What a process has from the one that starts it, beside directory and environment.
 
     Raises `OSError` where some of that is hidden.
     """
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(errors="replace")
     return [
         [os.getuid(), os.geteuid(), os.getgid(), sorted(os.getgroups())],
         [line for line in status.splitlines() if line.startswith(("Umask", "Cap", "Seccomp"))],
@@ -103,7 +107,7 @@ def _inherited() -> list[object]:
             for name in sorted(dir(resource))
             if name.startswith("RLIMIT_")
         ],
-        _LOGIN_SCOPE.sub("/session.scope", _if_any(Path("/proc/self/cgroup").read_text) or ""),
+        _LOGIN_SCOPE.sub("/session.scope", _if_any(_own_cgroup) or ""),
         {name: _if_any(partial(os.readlink, f"/proc/self/ns/{name}")) for name in _NAMESPACES},
     ]
 

@@ -14,6 +14,7 @@ import pytest
 from pytest_tfthreads.benchmark_bridge import benchmark_results, comparing, under_xdist
 from pytest_tfthreads.benchmark_bridge.saving import saving_of, why_unwritable
 from pytest_tfthreads.core.decode import DecodeError
+from pytest_tfthreads.core.format import printable_lines
 from pytest_tfthreads.hooks.html_report import HtmlReport
 from pytest_tfthreads.hooks.leasing import Leasing
 from pytest_tfthreads.hooks.run_results import RunResults
@@ -207,7 +208,7 @@ class SessionResults:
             terminalreporter.ensure_newline()
             terminalreporter.section("tf_threads", sep="-", yellow=True)
         annotations = [] if was_refused else self._annotations(was_interrupted)
-        for line in [*lines, *annotations]:
+        for line in [*map(printable_lines, lines), *annotations]:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -330,6 +330,6 @@ def _news(before: Any, after: Any) -> str:
 
 
 def _libraries() -> list[str]:
-    with open("/proc/self/maps") as file:
+    with open("/proc/self/maps", errors="replace") as file:
         mapped = {line.split(None, 5)[-1].strip() for line in file if ".so" in line}
     return sorted(os.path.basename(one) for one in mapped if _LIBRARIES.search(one))

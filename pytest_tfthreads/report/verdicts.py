@@ -16,7 +16,7 @@ from pytest_tfthreads.core.format import (
     one_line,
     percent,
     plural,
-    printable,
+    printable_lines,
     round_percent,
     signed_percent,
     whole,
@@ -108,7 +108,7 @@ def failure_message(verdict: Verdict) -> str:
     if verdict.no_duet:
         lines.append(f"  not measured side by side: {verdict.no_duet}")
     lines += [f"  {advice}" for advice in verdict.advice]
-    return "\n".join(printable(line) for text in lines for line in text.split("\n"))
+    return printable_lines("\n".join(lines))
 
 
 def _confidence(verdict: Verdict) -> str:

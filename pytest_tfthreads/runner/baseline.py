@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tfthreads.core.abreast import Place
+from pytest_tfthreads.core.format import printable_lines
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.saved_runs import StoredRun
 from pytest_tfthreads.engine.environment import Environment, EnvironmentUnfitError
@@ -148,7 +149,8 @@ def _as_usage_error(wanted: str) -> Iterator[None]:
         hint = ""
         if os.path.exists(wanted):
             hint = f" Was {wanted} to be tested? Then write {DUET_OPTION}=baseline before it."
-        raise pytest.UsageError(f"{DUET_OPTION}: {error}{hint}") from error
+        text = printable_lines(f"{DUET_OPTION}: {error}{hint}")
+        raise pytest.UsageError(text) from error
 
 
 def current_commit(config: pytest.Config) -> str | None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 
 from pytest_tfthreads.benchmark_bridge.cprofile_dump import WITHOUT_DUMP
+from pytest_tfthreads.core.format import printable_lines
 from pytest_tfthreads.engine.environment import Environment
 from pytest_tfthreads.engine.interpreter import Home
 from pytest_tfthreads.engine.order import ItemToRun, PytestCall
@@ -196,7 +197,7 @@ class AtRevision:
         try:
             self._checkout.close()
         except RevisionError as error:  # the next run tries again; this one's results stand
-            print(f"{DUET_OPTION}: {error}", file=sys.stderr)
+            print(printable_lines(f"{DUET_OPTION}: {error}"), file=sys.stderr)
 
     def _path(self, sys_path: Sequence[str]) -> tuple[str, ...]:
         path = redirected(sys_path, self._checkout.counterparts, self._installs)

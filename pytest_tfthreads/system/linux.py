@@ -148,7 +148,10 @@ def thread_names() -> Counter[str]:
     of_python = {own, *(str(thread.native_id) for thread in ORIGINALS.threads())}
     for task in sorted(set(ORIGINALS.listdir(_TASKS)) - of_python, key=int):
         # A thread may end between the listing and the reading.
-        with contextlib.suppress(OSError), ORIGINALS.open(f"{_TASKS}/{task}/comm") as comm:
+        with (
+            contextlib.suppress(OSError),
+            ORIGINALS.open(f"{_TASKS}/{task}/comm", errors="replace") as comm,
+        ):
             names[comm.read().strip()] += 1
     return names
 
@@ -156,7 +159,7 @@ def thread_names() -> Counter[str]:
 @contextlib.contextmanager
 def main_thread_named(name: str) -> Iterator[None]:
     """Give the main thread a name of ours for a while: threads that it starts inherit it."""
-    with ORIGINALS.open("/proc/self/comm") as comm:
+    with ORIGINALS.open("/proc/self/comm", errors="surrogateescape") as comm:
         before = comm.read().strip()
     _rename_main_thread(name)
     try:
@@ -222,7 +225,7 @@ def _all_processes() -> Iterator[tuple[int, int]]:
 
 
 def _rename_main_thread(name: str) -> None:
-    with ORIGINALS.open("/proc/self/comm", "w") as comm:
+    with ORIGINALS.open("/proc/self/comm", "w", errors="surrogateescape") as comm:
         comm.write(name)
 
 

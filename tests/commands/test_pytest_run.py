@@ -46,6 +46,9 @@ class Speaker:
         stdout.flush()
         return self
 
+    def send_signal(self, number):
+        raise ProcessLookupError
+
     def wait(self, seconds=None):
         self.connection.sock.close()
         self.returncode = self.exit_code
@@ -90,6 +93,20 @@ def test_a_test_that_a_plugin_runs_again_begins_once(compared):
     comparing = compared(a, FOUND, a, a, b, FOUND, b, exit_code=1)
     assert [one.nodeid for one in comparing.tests] == ["a", "b"]
     assert (comparing.left_out, comparing.stopped) == ([], "")
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (40, "signal 40")])
+def test_a_run_that_a_signal_ended_is_told_with_its_name(monkeypatch, number, name) -> None:
+    class Killed(Speaker):
+        def __call__(self, command, **options):
+            super().__call__(command, **options)
+            self.connection.hang_up()
+            return self
+
+    monkeypatch.setattr(pytest_run.subprocess, "Popen", Killed([], -number))
+    killed = pytest.raises(CommandError, match=rf"pytest was killed \({name}\)")
+    with killed, PytestRun((), ()) as run:
+        assert run.collected
 
 
 @pytest.mark.parametrize("exit_code", [2, 3, 99])

@@ -151,6 +151,26 @@ def test_one_that_could_not_be_started_says_why():
     interpreter.close()
 
 
+def test_one_that_could_not_be_started_need_not_be_killed():
+    """Its end is told while its number is waited for."""
+
+    class Late(StubInterpreter):
+        def start(self, sent, fds, process):
+            super().start(sent, fds, process)
+            process._pid = None
+
+        def read_until(self, done, seconds):
+            self._process.unstarted("no room")
+            assert done()
+
+    interpreter = Late()
+    process = _Connected(interpreter, SentOrder(ORDER, "fresh", (0,), 0.0), [])
+    process._kill("time-out")
+    assert process.follow(5.0).message == "No process can be started: no room"
+    process.close()
+    interpreter.close()
+
+
 def test_one_that_cannot_go_on_is_lost_and_says_why():
     interpreter = SharedStub()
     process = MeasuringProcess(lambda: interpreter, ORDER, None, ())

@@ -363,6 +363,22 @@ def test_without_the_commit_saved_runs_stand_and_say_what_would_help(project, co
     assert summary.count("not measured side by side: ") == 1
 
 
+@pytest.mark.parametrize("commit", [{"dirty": True}, None], ids=["note", "error"])
+@pytest.mark.parametrize("asked", ["auto", "baseline"])
+def test_the_name_of_a_saved_run_acts_on_no_terminal(project, commit, asked):
+    edit_saved(project, lambda data: data.update(commit_info=commit and data["commit_info"]))
+    if commit:
+        edit_saved(project, lambda data: data["commit_info"].update(commit))
+    (path,) = project.path.glob(".benchmarks/*/0001_*.json")
+    path.rename(path.with_name("0001_\x1b]0;mine\x07.json"))
+    result = gate(project, f"--tf-threads-duet={asked}")
+    told = result.stdout.str() + "\n" + result.stderr.str()
+    assert "0001_?]0;mine?.json" in told
+    obeyed = [line for line in told.split("\n") if "\x1b" in line or "\x07" in line]
+    theirs = ("test_fast[", "test_steady[", "Comparing against ")  # pytest-benchmark's own
+    assert [line for line in obeyed if not line.startswith(theirs)] == []
+
+
 def test_a_larger_budget_is_not_advised_where_it_would_not_help(project):
     edit_saved(project, lambda data: data.update(commit_info=None))
     project.script = slower(0.01)

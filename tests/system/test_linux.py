@@ -113,3 +113,36 @@ def test_the_parent_of_a_process_whatever_its_name_is(tmp_path):
         assert linux.parent_of(process.pid) == os.getpid()
         process.kill()
     assert linux.parent_of(process.pid) is None
+
+
+NAMED_IN_PART = """
+import _thread, ctypes, sys, threading
+from pytest_tfthreads.system import linux
+
+renamed, over = threading.Event(), threading.Event()
+name = "поток-1данных".encode()
+
+def work():  # no thread that the module `threading` knows of
+    ctypes.CDLL(None).prctl(15, name)
+    renamed.set()
+    over.wait()
+
+ctypes.CDLL(None).prctl(15, name)
+_thread.start_new_thread(work, ())
+renamed.wait()
+with open("/proc/self/comm", "rb") as comm:
+    before = comm.read()
+with linux.main_thread_named("mine"):
+    (found,) = linux.thread_names().items()
+with open("/proc/self/comm", "rb") as comm:
+    assert comm.read() == before
+over.set()
+print(ascii(found))
+"""
+
+
+def test_names_of_threads_that_the_kernel_cut_within_a_character():
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", NAMED_IN_PART], capture_output=True, text=True
+    )
+    assert done.stdout == ascii(("поток-1д\ufffd", 1)) + "\n", done.stderr
