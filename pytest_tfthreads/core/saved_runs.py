@@ -66,6 +66,7 @@ class StoredMeasurement:
     others, which took turns with the test's other configurations. `same_as`: id of the
     configuration as which it was measured, where this is another name of it. `beside_environment`:
     it was compared with another environment, so the verdicts say nothing of the code.
+    `beside_named`: with a revision that the user named, which may have had the loss already.
     """
 
     name: str
@@ -78,6 +79,7 @@ class StoredMeasurement:
     same_as: str = ""
     took_turns_with_baseline: bool = False
     beside_environment: bool = False
+    beside_named: bool = False
 
     @property
     def has_regressed(self) -> bool:
@@ -350,11 +352,12 @@ _OF_ENVIRONMENT = re.compile(r" \(Python [0-9.]+\)")
 
 @dataclass(frozen=True)
 class _Duet:
-    """`took_turns` is not there in runs of earlier versions."""
+    """`took_turns` and `of_saved_run` are not there in runs of earlier versions."""
 
     against: str
     pairs: tuple[Pair, ...]
     took_turns: bool | None = None
+    of_saved_run: bool | None = None
 
     @property
     def has_the_measurement(self) -> bool:
@@ -420,6 +423,7 @@ def _stored(name: str, ours: object) -> tuple[str, StoredMeasurement]:
         pairs=() if recorded.duet is None else recorded.duet.pairs,
         took_turns_with_baseline=recorded.duet is not None and recorded.duet.has_the_measurement,
         beside_environment=recorded.duet is not None and recorded.duet.is_of_environments,
+        beside_named=recorded.duet is not None and recorded.duet.of_saved_run is False,
         traces=recorded.profile,
         same_as=recorded.same_as,
     )

@@ -15,7 +15,12 @@ import pytest
 from pytest_tfthreads.benchmark_bridge import comparing
 from pytest_tfthreads.core.comparable import History
 from pytest_tfthreads.core.gate.duet import judge_duet
-from pytest_tfthreads.core.gate.evidence import histories_of, history_of, pairs_of
+from pytest_tfthreads.core.gate.evidence import (
+    histories_of,
+    history_of,
+    may_have_lost,
+    pairs_of,
+)
 from pytest_tfthreads.core.gate.pairs import Duet
 from pytest_tfthreads.core.gate.run_beside import run_beside
 from pytest_tfthreads.core.gate.suite_drift import Drifts, drifts_of, machine_of
@@ -211,25 +216,28 @@ class _Files:
 
 
 _MOST_WINDOWS = 10
-"""How many times as many files are read where a test had regressed in all of the latest."""
+"""How many times as many files are read where a test has no sound run among the latest."""
 
 
 def _without_a_sound_run(found: Sequence[StoredRun | BaselineError]) -> set[str]:
-    """The tests that had regressed in each of these runs that has them."""
-    sound: set[str] = set()
-    lost: set[str] = set()
+    """The tests that had lost speed, or may have, in each of these runs on a machine of theirs."""
+    sound: set[tuple[str, str]] = set()
+    lost: set[tuple[str, str]] = set()
     for run in found:
         if not isinstance(run, BaselineError):
             for test, several in run.tests.items():
-                (lost if any(one.has_regressed for one in several) else sound).add(test)
-    return lost - sound
+                for one in several:
+                    has_lost = one.has_regressed or may_have_lost(one)
+                    (lost if has_lost else sound).add((test, machine_of(one.measurement)))
+    return {test for test, _ in lost - sound}
 
 
 def _read(files: Sequence[Path], most: int) -> _Files:
     """The latest files, so many at most, beside those of suites without marked tests.
 
-    More are read for a test that had regressed in all of them: else a loss that nobody mends would
-    push the last run before it out of sight, and become what is compared with.
+    More are read for a test that in all of them had regressed, or was left open with a loss: else a
+    loss that nobody mends would push the last run before it out of sight, and become what is
+    compared with.
     """
     latest: list[StoredRun | BaselineError] = []
     not_ours: dict[Path, str] = {}

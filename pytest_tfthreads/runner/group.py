@@ -433,6 +433,9 @@ class Isolation:
             first = item_run.measured_as
             duet = duets.get(item_run.item.nodeid)
             measured = self._results.measured(item_run, cost, duet)
+            if measured is not None and duet is not None:
+                is_of_saved_run = self._settings.duet == BASELINES_COMMIT
+                measured = replace(measured, duet_of_saved_run=is_of_saved_run)
             if measured is not None and gate is not None:
                 beside = besides.get(item_run.item.nodeid)
                 verdicts = self._verdicts(item_run, measured.measurement, gate, duet, beside)

@@ -51,6 +51,7 @@ class MeasuredTest:
     verdicts: tuple[Verdict, ...] = ()  # where it was judged
     duet: Mapping[str, Any] | None = None  # as recorded, where it ran beside its baseline
     took_turns_with_baseline: bool = False  # and not with its other configurations
+    duet_of_saved_run: bool = True  # and not of a revision that the user named
     notes: tuple[str, ...] = ()  # of how it was judged, for the reader of the summary
     traces: Traces | None = None
     unwritten: tuple[str, ...] = ()  # why its own files could not be written
@@ -92,7 +93,11 @@ class MeasuredTest:
         if self.worker:
             recorded["test"] = self.nodeid
         if self.duet is not None:
-            recorded["duet"] = {**self.duet, "took_turns": self.took_turns_with_baseline}
+            recorded["duet"] = {
+                **self.duet,
+                "took_turns": self.took_turns_with_baseline,
+                "of_saved_run": self.duet_of_saved_run,
+            }
         if self.verdicts:
             recorded["verdicts"] = [verdict.to_json() for verdict in self.verdicts]
         if self.traces is not None:

@@ -14,7 +14,7 @@ from pytest_tfthreads.core.decode import DecodeError, decode
 from pytest_tfthreads.core.saved_runs import BaselineError, Loads, NotOursError, StoredRun, read_run
 from pytest_tfthreads.system.file_index import read_through_index
 
-_SCHEMA = 7
+_SCHEMA = 8
 """Of all forms. To be raised with every change of what a form holds, or of how files are read."""
 _VERSIONS = f"{_SCHEMA}, pytest-tfthreads {__version__}, Python {platform.python_version()}"
 """Python's is among them because the last bits of a sum, and errors in JSON, are Python's."""

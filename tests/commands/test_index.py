@@ -470,6 +470,7 @@ FORMS = {
     5: "7475e4a3e1fb541a",
     6: "36c834f83c11db5f",
     7: "32a5498cb2a898c2",
+    8: "aa6ea4b5e46aac22",
 }
 """By `run_index._SCHEMA`: a digest of all fields that are kept, and of their types."""
 

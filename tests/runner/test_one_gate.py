@@ -218,6 +218,7 @@ def test_a_sweep_that_is_then_judged_side_by_side_is_a_sweep(swept, capsys):
         assert {verdict["judged_by"] for verdict in recorded["verdicts"]} == {"side by side"}
         assert recorded["duet"]["pairs"]
         assert recorded["duet"]["took_turns"] is False
+        assert recorded["duet"]["of_saved_run"] is True
     assert [one["recommendation"]["best"] for one in swept.saved["tf_threads"]["sweeps"]] == [BEST]
     code, out, err = told(capsys, "recommend", "--format=json")
     assert (code, err) == (0, "")
@@ -244,6 +245,13 @@ def test_configurations_that_took_turns_with_their_baselines_are_no_sweep(swept,
     code, out, err = told(capsys, "recommend", str(run))
     assert (code, out) == (2, "")
     assert "no test was swept" in err
+
+
+@pytest.mark.parametrize(("duet", "expected"), [("HEAD", False), ("baseline", True)])
+def test_whether_a_saved_run_chose_the_other_side_is_saved(project, duet, expected):
+    project.run(f"--tf-threads-duet={duet}", "--benchmark-save=second", processes=3)
+    duets = [one["extra_info"]["tf_threads"]["duet"] for one in project.saved["benchmarks"]]
+    assert [one["of_saved_run"] for one in duets] == [expected] * 2
 
 
 @pytest.mark.parametrize("duet", ["--benchmark-compare", "--tf-threads-duet=HEAD"])
@@ -641,6 +649,29 @@ def test_a_loss_that_nobody_mends_is_not_forgotten_after_many_runs(project):
         (file.parent / f"{number:04}_slow.json").write_text(json.dumps(data))
     gate(project).assert_outcomes(passed=1, failed=1)
     assert judged(project)[FAST] == ("regression", "side by side")
+
+
+@pytest.mark.parametrize("left_open", [{25}, set(range(11, 41))], ids=["one", "all"])
+def test_a_loss_that_was_left_open_hides_no_run_before_it(project, left_open):
+    """Ten good runs, then thirty with a loss; some of those were inconclusive."""
+    (good,) = project.path.glob(".benchmarks/*/0001_first.json")
+    project.script = slower(0.2)
+    gate(project, "--benchmark-save=slow").assert_outcomes(passed=1, failed=1)
+    (slow,) = good.parent.glob("0002_slow.json")
+    texts = {False: good.read_text(), True: slow.read_text()}
+    slow.unlink()
+    for number in range(1, 41):
+        data = json.loads(texts[number > 10])
+        data["datetime"] = f"2050-01-{number // 24 + 1:02}T{number % 24:02}:00:00+00:00"
+        if number in left_open:
+            for one in data["benchmarks"]:
+                for verdict in one["extra_info"]["tf_threads"]["verdicts"]:
+                    if verdict["status"] == "regression":
+                        verdict["status"] = "inconclusive"
+        (good.parent / f"{number:04}_run.json").write_text(json.dumps(data))
+    good.unlink()
+    gate(project, "--tf-threads-duet=off")
+    assert project.verdicts[FAST]["baseline"]["value"] == pytest.approx(100, rel=0.03)
 
 
 def test_what_a_search_only_glanced_at_is_not_measured_side_by_side(project):

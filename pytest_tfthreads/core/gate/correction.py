@@ -9,7 +9,7 @@ not, for the CPU clock is that of the whole process. So:
   other programs as the test does: it needs all threads of the test, so a test that keeps busy much
   fewer cores than the reference does would be blamed for what only the reference has gained;
 - else, and always for CPU efficiency, by what both clocks agree on (`BY_BOTH`), which neither a
-  neighbour nor a thread that burns CPU moves;
+  neighbour nor a thread that burns CPU moves, as long as one of the granted CPUs is free;
 - without a reference workload, not at all (`NOT`).
 
 What one clock says and the other does not is contention. Where that has changed and is not

@@ -146,8 +146,9 @@ def judge_duet(
     ]
     hindered = held_back_more(now, then, len(pairs))
     foreseen = ratios
-    if _is_made_by_others(verdicts[0], ratios["throughput"], hindered):
-        verdicts[0] = _without_others(verdicts[0], ratios["throughput"], hindered, len(pairs))
+    throughput = _beside_others(verdicts[0], ratios["throughput"], hindered, len(pairs))
+    if throughput is not verdicts[0]:
+        verdicts[0] = throughput
         foreseen = {**ratios, "throughput": _unhindered(ratios["throughput"], hindered)}
     if len(pairs) >= LOOKS[-1]:
         verdicts = _with_wider_tolerance(verdicts, ratios, errors.passed)
@@ -158,32 +159,36 @@ def judge_duet(
     )
 
 
-def _is_made_by_others(verdict: Verdict, ratio: LogRatio, hindered: float) -> bool:
-    """Whether only what others held back from one side makes a change one, by the estimate."""
+def _beside_others(verdict: Verdict, ratio: LogRatio, hindered: float, pairs: int) -> Verdict:
+    """The same, if the estimate says so too without what others held back from one side.
+
+    A loss with and none without, or none with and a loss without, is open: the two contradict each
+    other. A gain that others made is none.
+    """
+    if not hindered:
+        return verdict
     log_ratio = _unhindered(ratio, hindered).log_ratio
-    if verdict.status == "regression":
-        return log_ratio >= math.log1p(-BEYOND * verdict.tolerance)
-    return verdict.status == "improvement" and log_ratio <= math.log1p(BEYOND * verdict.tolerance)
+    is_loss = log_ratio < math.log1p(-BEYOND * verdict.tolerance)
+    is_gain = log_ratio > math.log1p(BEYOND * verdict.tolerance)
+    why = _what_others_did(ratio, hindered)
+    reason = f"{verdict.reason}; {why}"
+    if verdict.status != "inconclusive" and (verdict.status == "regression") != is_loss:
+        # Summaries tell the advice of what is open, and no reason.
+        advice = (f"a quieter machine: {why}", *_remedies(pairs))
+        return replace(verdict, status="inconclusive", reason=reason, rule="", advice=advice)
+    if verdict.status == "improvement" and not is_gain:
+        return replace(verdict, status="pass", reason=reason, rule="", advice=())
+    return verdict
 
 
 def _unhindered(ratio: LogRatio, hindered: float) -> LogRatio:
     return replace(ratio, log_ratio=ratio.log_ratio + hindered)
 
 
-def _without_others(verdict: Verdict, ratio: LogRatio, hindered: float, pairs: int) -> Verdict:
-    """Milder, never worse: a loss that others made is open, and a gain that they made is none."""
-    is_loss = verdict.status == "regression"
+def _what_others_did(ratio: LogRatio, hindered: float) -> str:
     change = signed_percent(change_from_log(_unhindered(ratio, hindered).log_ratio))
-    side = "this side back more than the baseline" if is_loss else "the baseline back more"
-    why = f"other programs held {side}, and without that the change is {change}"
-    return replace(
-        verdict,
-        status="inconclusive" if is_loss else "pass",
-        reason=f"{verdict.reason}; {why}",
-        rule="",
-        # Summaries tell the advice of what is open, and no reason.
-        advice=(f"a quieter machine: {why}", *_remedies(pairs)) if is_loss else (),
-    )
+    side = "this side back more than the baseline" if hindered > 0 else "the baseline back more"
+    return f"other programs held {side}, and without that the change is {change}"
 
 
 def is_decided(verdicts: Sequence[Verdict], pairs: int) -> bool:
@@ -350,7 +355,7 @@ def _with_wider_tolerance(
             ratio = ratios[one.metric]
             lowest = change_from_log(ratio.log_ratio - ratio.half_width(1 - pass_error))
             whole = math.ceil(-100 * lowest)  # as people write it
-            if whole >= 100:
+            if whole >= 100 or whole <= 100 * one.tolerance:  # noise is not what keeps it open
                 return list(verdicts)
             tolerances[one.metric] = f"{whole}%"
     value = ",".join(f"{metric}={share}" for metric, share in tolerances.items())

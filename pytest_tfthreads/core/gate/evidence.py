@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from pytest_tfthreads.core.comparable import History, is_of_this_python, why_not_comparable
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.suite_drift import machine_of
+from pytest_tfthreads.core.gate.verdict import MARGIN
 from pytest_tfthreads.core.measurement import Measurement
 from pytest_tfthreads.core.op_profile import Trace
 from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun
@@ -59,6 +60,7 @@ def history_of(
             if one.pairs
             and one.was_found_tolerable
             and not one.beside_environment
+            and not one.beside_named
             # Side by side both sides had the software of then: of that nothing was found.
             and not any(verdict.software for verdict in one.verdicts)
         ),
@@ -95,6 +97,15 @@ def measured_in(runs: Sequence[StoredRun], test: str, now: Measurement) -> list[
 def of_this_python_first(comparable: list[Found], now: Measurement) -> list[Found]:
     """The measurements of this Python; of all Pythons where there is none."""
     return [one for one in comparable if is_of_this_python(now, one[1].measurement)] or comparable
+
+
+def may_have_lost(stored: StoredMeasurement) -> bool:
+    """Whether a loss was left open: inconclusive, and beyond the margin as estimated."""
+    return not stored.beside_environment and any(
+        verdict.status == "inconclusive"
+        and (verdict.change is None or verdict.change.value < -MARGIN * verdict.tolerance)
+        for verdict in stored.verdicts
+    )
 
 
 def begin_of_level(found: Sequence[Found], accepted: Container[str]) -> int:

@@ -16,13 +16,13 @@ from pytest_tfthreads.core.comparable import why_not_comparable
 from pytest_tfthreads.core.gate.evidence import (
     accepted_by_name,
     begin_of_level,
+    may_have_lost,
     measured_in,
     of_this_python_first,
     without_regression,
 )
-from pytest_tfthreads.core.gate.verdict import MARGIN
 from pytest_tfthreads.core.measurement import Measurement
-from pytest_tfthreads.core.saved_runs import StoredMeasurement, StoredRun, short_commit
+from pytest_tfthreads.core.saved_runs import StoredRun, short_commit
 
 
 def run_beside(
@@ -45,8 +45,12 @@ def run_beside(
     found = of_this_python_first(comparable, now) or measured
     found = found[begin_of_level(found, accepted) :]
     found = [(run, one) for run, one in found if _is_known(run)] or found
-    settled = [run for run, one in found if run.datetime in accepted or not _may_have_lost(one)]
-    return _latest(settled or [found[0][0]], current_commit)
+    settled = [
+        (run, one) for run, one in found if run.datetime in accepted or not may_have_lost(one)
+    ]
+    # A pass beside a revision that the user named says nothing of the speed that was accepted.
+    by_the_gate = [run for run, one in settled if not one.beside_named]
+    return _latest(by_the_gate or [run for run, _ in settled] or [found[0][0]], current_commit)
 
 
 def _latest(runs: Sequence[StoredRun], current_commit: str | None) -> StoredRun | None:
@@ -57,11 +61,3 @@ def _latest(runs: Sequence[StoredRun], current_commit: str | None) -> StoredRun 
 def _is_known(run: StoredRun) -> bool:
     """Whether its commit is what it measured."""
     return bool(short_commit(run.commit, dirty=False)) and not run.dirty
-
-
-def _may_have_lost(stored: StoredMeasurement) -> bool:
-    return not stored.beside_environment and any(
-        verdict.status == "inconclusive"
-        and (verdict.change is None or verdict.change.value < -MARGIN * verdict.tolerance)
-        for verdict in stored.verdicts
-    )

@@ -113,6 +113,38 @@ def test_what_others_held_back_is_told_with_what_is_left():
     assert [one.status for one in duet(slower, now=now, then=then)] == ["regression"] * 2
 
 
+@pytest.mark.parametrize(
+    ("log_ratio", "status", "without"),
+    [
+        (0.0, "inconclusive", "−12 %"),
+        (0.08, "inconclusive", "−4.8 %"),
+        (0.12, "pass", "−0.9 %"),
+        (0.2, "improvement", None),
+    ],
+)
+def test_a_loss_that_others_hide_is_open(log_ratio, status, without):
+    """The new code leaves a part of its CPUs idle, the old one would have used all of them."""
+    now, then = measured(1.45, 0.0), measured(1.45, 0.10)
+    throughput, efficiency = duet(pairs_around(log_ratio, 12, 0.0, 0.0), now=now, then=then)
+    assert (throughput.status, efficiency.status) == (status, "pass")
+    told = f"other programs held the baseline back more, and without that the change is {without}"
+    assert throughput.reason.endswith(told) is (without is not None)
+    assert throughput.advice[:1] == (
+        (f"a quieter machine: {told}",) if status == "inconclusive" else ()
+    )
+    # Where nobody held anything back, a pass is one however close to the tolerance.
+    alone = duet(pairs_around(log_ratio, 12, 0.0, 0.0), now=measured(1.45), then=measured(1.45))
+    assert alone[0].status in ("pass", "improvement")
+
+
+def test_a_tolerance_is_advised_only_where_it_would_have_helped():
+    pairs = pairs_around(math.log(0.96), 12, 0.0, math.log(0.999))
+    now, then = measured(0.85, 0.075), measured(0.90, 0.05)
+    throughput, _ = duet(pairs, now=now, then=then)
+    assert throughput.status == "inconclusive"
+    assert not [one for one in throughput.advice if "tolerate more" in one]
+
+
 def statuses(*args, **fields):
     return [verdict.status for verdict in duet(*args, **fields)]
 

@@ -260,7 +260,7 @@ MAY_BE_MISSING = {
         "confidence",
     },
     "configuration": {"instances"},
-    "duet": {"took_turns"},
+    "duet": {"took_turns", "of_saved_run"},
     "effective": set(),
 }
 """By the field that it is in: of older versions, or where there was nothing to record."""
@@ -456,6 +456,16 @@ def test_whose_turns_the_measurement_took_is_read_from_the_file(fields, took_tur
     assert only(read).took_turns_with_baseline is took_turns
     assert only(read.condensed()).took_turns_with_baseline is took_turns
     assert not only(run()).took_turns_with_baseline
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_named"),
+    [({}, False), ({"of_saved_run": True}, False), ({"of_saved_run": False}, True)],
+)
+def test_whether_the_user_named_the_other_side_is_read_from_the_file(fields, is_named):
+    read = parse_run(json.dumps(saved(duet(**fields))), "x")
+    assert only(read).beside_named is is_named
+    assert only(read.condensed()).beside_named is is_named
 
 
 @pytest.mark.parametrize("ours", [measurement().to_json(), duet(pairs=[])], ids=["absent", "empty"])

@@ -102,6 +102,14 @@ def test_what_was_compared_with_another_environment_says_nothing_of_the_code():
     assert (numbers(history), history.beside) == ([1, 2, 3, 4], frozenset({3}))
 
 
+def test_a_pass_beside_a_revision_that_the_user_named_accepts_no_level():
+    passed = run(2, pairs=(Pair(0.0, 0.0),))
+    (stored,) = passed.tests[TEST]
+    passed.tests[TEST] = (replace(stored, beside_named=True),)
+    history = history_of([run(1), passed], TEST, NOW)
+    assert (numbers(history), history.beside) == ([1, 2], frozenset())
+
+
 def test_what_was_found_side_by_side_with_other_software_is_not_accepted():
     upgraded = run(2, pairs=(Pair(0.0, 0.0),))
     (stored,) = upgraded.tests[TEST]

@@ -53,6 +53,14 @@ def test_the_latest_run_in_which_the_test_was_settled(status):
     assert chosen(run(1), run(2, status), run(3, "inconclusive"), run(4, "pass", "regression")) == 2
 
 
+def test_a_pass_beside_a_revision_that_the_user_named_settles_nothing_where_others_do():
+    named = run(3, "pass")
+    (stored,) = named.tests[TEST]
+    named.tests[TEST] = (replace(stored, beside_named=True),)
+    assert chosen(run(1), run(2, "pass"), named) == 2
+    assert chosen(run(1, "inconclusive"), named) == 3
+
+
 def test_a_loss_that_stays_open_is_measured_beside_the_speed_before_it():
     assert (
         chosen(run(1, "no-baseline"), run(2, "inconclusive"), run(3, "pass", "inconclusive")) == 1
