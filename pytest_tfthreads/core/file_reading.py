@@ -13,6 +13,8 @@ from pathlib import Path
 MOST_BYTES = 1 << 30
 """A saved run holds some 65 kB of each configuration: this is enough for 16,000 of them."""
 _CHUNK_BYTES = 1 << 20
+_OPEN_ALREADY = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+"""Where a shell puts what a command prints: only the user's own command line names that."""
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -40,6 +42,8 @@ def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         # Others may have put something else there meanwhile.
         _check(os.fstat(descriptor), path, most_bytes)
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(descriptor, True)  # whoever fills a pipe may take its time
         data = bytearray()
         while chunk := file.read(_CHUNK_BYTES):
             data += chunk
@@ -54,7 +58,8 @@ def check_fit(path: Path, most_bytes: int = MOST_BYTES) -> None:
 
 
 def _check(found: os.stat_result, path: Path, most_bytes: int) -> None:
-    if not stat.S_ISREG(found.st_mode):
+    is_given = str(path).startswith(_OPEN_ALREADY) and stat.S_ISFIFO(found.st_mode)
+    if not stat.S_ISREG(found.st_mode) and not is_given:
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
         what = f"a link to {kind}" if os.path.islink(path) else kind
         raise UnfitFileError(f"it is {what}, no file; remove it, or move it elsewhere")

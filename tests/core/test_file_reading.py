@@ -1,6 +1,8 @@
 """Files are read where they are files, and of a size that can be meant."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,17 @@ def test_the_limit_itself_is_no_more_than_the_limit(tmp_path):
     assert read_file(tmp_path / "file", most_bytes=5) == b"12345"
     with pytest.raises(UnfitFileError, match="it has 5 bytes, and more than 4 are not read"):
         read_file(tmp_path / "file", most_bytes=4)
+
+
+def test_a_pipe_that_the_shell_gives_is_read_to_its_end():
+    program = (
+        "import pathlib, sys; from pytest_tfthreads.core.file_reading import read_file;"
+        "print(len(read_file(pathlib.Path(sys.argv[1]), 10)))"
+    )
+    for bytes_written, told in ((10, "10"), (11, "and more than 10 are not read")):
+        script = f"{sys.executable} -c '{program}' <(sleep 0.2; head -c {bytes_written} /dev/zero)"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+        assert told in done.stdout + done.stderr
 
 
 def test_what_was_put_there_since_it_was_looked_at_is_no_file_either(tmp_path, monkeypatch):
