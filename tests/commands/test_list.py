@@ -8,8 +8,6 @@ import subprocess
 
 import pytest
 
-import pytest
-
 from pytest_tfthreads.commands import reading
 from pytest_tfthreads.core.gate.verdict import Verdict
 from pytest_tfthreads.core.stats.estimates import Estimate

@@ -542,7 +542,7 @@ def test_a_leftover_of_another_version_is_told_and_stays(tree, temp, holders, re
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 9999])
 def test_a_leftover_of_a_run_that_was_killed_before_git_knew_of_it(temp, text):
-    place = PrivateDirectory.make()
+    place = PrivateDirectory.make(temp, checkout_module._PREFIX)
     (place.path / "registration.json").write_text(text)
     place.release()
     assert clean_up_leftovers() == []
