@@ -130,7 +130,9 @@ def why_unwritable(path: Path, makes_directories: bool = False) -> str:
         return ""
     try:
         followed = _followed(path)
-    except OSError as error:  # others have put a link there, or have just taken one away
+    except FileNotFoundError:  # a link has just gone, or the current directory has
+        followed = path
+    except OSError as error:  # others have put a link there
         return str(error.strerror)
     try:
         mode = path.stat().st_mode

@@ -273,7 +273,8 @@ def test_one_test_for_other_programs(storage, command):
     assert rows[7]["level"] != rows[8]["level"] == rows[9]["level"]
 
 
-def test_lines_of_machines_and_what_differs_besides(storage, command):
+def test_lines_of_machines_and_what_differs_besides(storage, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # in no repository
     for _ in range(3):
         storage.save(**{TEST: 100.0})
         storage.save(**{TEST: storage.of(50.0, cpu="Model Y")})

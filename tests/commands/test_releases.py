@@ -229,7 +229,7 @@ def test_what_stays_open_is_told_with_the_time_that_would_close_it() -> None:
     assert test.to_close_s == (change.needed - test.passes) * 2 * PROCESS_S
     text = "\n".join(report.render(over_of(comparing, 2), []))
     assert f"open ({change.needed} passes would tell)" in text
-    found = re.search(r"about (\d+):(\d\d) more would decide .*--budget=(\d+)m", text)
+    found = re.search(r"about (\d+):(\d\d) more, with --budget=(\d+)m, would decide", text)
     assert int(found[1]) * 60 + int(found[2]) == test.to_close_s
     # With that budget it is decided.
     scripted = Scripted({"a": [0.01, 0.01]}, spread=0.04)
