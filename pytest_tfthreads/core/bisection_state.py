@@ -119,7 +119,10 @@ class State:
     @classmethod
     def from_text(cls, text: str) -> State:
         """Raises `ValueError` where it is none, or one of another version."""
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except RecursionError as error:
+            raise DecodeError("has brackets nested by the thousand") from error
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
             raise DecodeError(f"is of schema {schema!r}, not {SCHEMA}")
