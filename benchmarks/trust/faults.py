@@ -9,14 +9,14 @@ run gets a signal or the disk breaks down, or a test breaks down in a phase draw
 try this must be true: the run ends; no process of it is left, not even one that stands still; no
 temporary file is left; saved files are whole; each measured test that has passed is in the saved
 run, after Ctrl-C too; where the run came to its end, each test is reported once, and those that did
-not break down have passed; exit code and message are the promised ones; the next run has its lease
-at once, passes, and leaves nothing.
+not break down have passed; no duration is negative; exit code and message are the promised ones;
+the next run has its lease at once, passes, and leaves nothing.
 
 Prints a table, and of each violation at once how to repeat its try. The moments are parts of the
 time that an undisturbed run takes here, so a try that is repeated breaks at nearly the same place.
 A try whose moment came too late is made again with an earlier one; if that is too late as well, it
 counts as missed. Disks are broken, and memory is limited, by root alone. Clocks step as far as
-Python's `time` tells: by up to a day, back and forth, at every hundredth reading or so.
+Python's `time` and `datetime` tell: by up to a day, back and forth, at every tenth reading or so.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from xml.etree import ElementTree
 
 from sandbox import (
     CLOCK_STEPS,
@@ -69,6 +70,8 @@ def abort():
 
 def exit():
     os._exit(3)
+
+clock_steps_exit = exit
 
 def hang():
     time.sleep(1000)
@@ -171,6 +174,7 @@ _REPORTED = (
 _BREAKS, _FINE, _PLAIN = (f"test_it.py::test_{name}" for name in ("breaks[", "fine[", "plain"))
 _SHARING = tuple(f"test_it.py::test_shares{name}[" for name in ("", "_too"))
 _MEASURED = (_BREAKS, _FINE)
+_JUNIT = "junit.xml"
 
 
 def _tests_of(layout: str) -> dict[str, int]:
@@ -188,6 +192,14 @@ def check_results(output: str, saved: set[str]) -> None:
     measured = {name for name in passed if name.startswith(_MEASURED)}
     if missing := measured - saved:
         raise Violation(f"passed, and not saved: {sorted(missing)}")
+
+
+def check_durations(room: Room) -> None:
+    """No test took less than no time, in the report that is about times."""
+    file = room.project / _JUNIT
+    for case in ElementTree.parse(file).iter("testcase") if file.exists() else ():
+        if float(case.get("time", "0")) < 0:
+            raise Violation(f"{case.get('name')} took {case.get('time')} s")
 
 
 def reported(output: str) -> dict[str, list[str]]:
@@ -323,6 +335,8 @@ def _inside(name: str, words: Sequence[str], codes: Sequence[int] = (1,), **more
 
 
 _SHORT = ("--tf-threads-timeout=10",)
+_TIMED = (f"--junitxml={_JUNIT}",)
+_STEPS = ((CLOCK_STEPS, "1"),)
 # A run that had ended by then, or had not begun to be pytest, ends as Python does.
 _ENDED = (0, 2, 1, -signal.SIGINT, 130)
 _DIED = ("died while one was running", "interpreter that starts measuring processes died")
@@ -378,7 +392,10 @@ KINDS = {
         _inside("escapees", [], codes=(0,)),
         _inside("memory", ["MemoryError"]),
         _inside("out-of-memory", ["SIGKILL"], memory_bytes=1 << 30),
-        Kind("clock-steps", frozenset((0,)), variables=((CLOCK_STEPS, "1"),)),
+        Kind("clock-steps", frozenset((0,)), variables=_STEPS, arguments=_TIMED),
+        _inside(
+            "clock-steps-exit", ["exited early, with code 3"], variables=_STEPS, arguments=_TIMED
+        ),
         _inside("closed", ["closed file descriptors that it does not own"]),
         Kind("full-disk", frozenset((0, 1, 4)), send=_fill, disk=("-o", "size=8m")),
         Kind(
@@ -501,6 +518,7 @@ def _check(
         check_reports(layout, output, kind.may_break(phase) if code else ())
     if code in (0, 1, 2) and not kind.is_kill and not kind.disk:
         check_results(output, saved)
+    check_durations(room)
     if not kind.is_kill:
         check_temporary(room)
     check_next(room, layout)

@@ -383,7 +383,8 @@ class MarkedTests:
         """What became of the item, which is measured now if it was not with others before."""
         mistake = collection.mistake_of(item)
         if mistake is not None:
-            self._runs[item.nodeid] = IsolatedRun(outcomes.failed(item, mistake, ORIGINALS.time()))
+            reports = outcomes.failed(item, mistake, ORIGINALS.monotonic())
+            self._runs[item.nodeid] = IsolatedRun(reports)
         if item.nodeid not in self._runs:
             self._runs |= self.isolation().run(self._group(item), self._gate, nextitem)
         run = self._runs.pop(item.nodeid)

@@ -63,13 +63,15 @@ def failed(
 ) -> list[pytest.TestReport]:
     """Reports of a test whose process gave none: its call failed.
 
-    `by_test`: the test itself has brought its process down, as an xfail mark may expect.
+    `begun_s`: as `ORIGINALS.monotonic()`, for a clock that is set back meanwhile must make no
+    duration negative. `by_test`: the test itself has brought its process down, as an xfail mark may
+    expect.
     """
     expected = _expected_failure(item) if by_test else None
 
     def report(when: Literal["setup", "call", "teardown"]) -> pytest.TestReport:
         is_call = when == "call"
-        ended_s = ORIGINALS.time()
+        ended_s, took_s = ORIGINALS.time(), ORIGINALS.monotonic() - begun_s
         return pytest.TestReport(
             nodeid=item.nodeid,
             location=item.location,
@@ -77,9 +79,9 @@ def failed(
             outcome=("failed" if expected is None else "skipped") if is_call else "passed",
             longrepr=message if is_call else None,
             when=when,
-            duration=ended_s - begun_s if is_call else 0,
-            start=begun_s if when != "teardown" else ended_s,
-            stop=ended_s if when != "setup" else begun_s,
+            duration=took_s if is_call else 0,
+            start=ended_s - took_s if when != "teardown" else ended_s,
+            stop=ended_s if when != "setup" else ended_s - took_s,
         )
 
     reports = [report(when) for when in _PHASES]

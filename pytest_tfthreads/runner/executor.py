@@ -69,8 +69,8 @@ class Batch:
 class BatchResult:
     """What each job of a batch came to, in the same order.
 
-    `begun_s` is when the first process was ordered (time.time()), `seconds` how long the processes
-    took together; waiting for CPUs is not part of that.
+    `begun_s` is when the first process was ordered (`ORIGINALS.monotonic()`), `seconds` how long
+    the processes took together; waiting for CPUs is not part of that.
     """
 
     results: tuple[Launched | Failure, ...]
@@ -169,7 +169,7 @@ class ProcessExecutor:
 
     def run(self, batch: Batch) -> BatchResult:
         """The machine, or where runs are packed the CPUs that they need, is theirs alone."""
-        begun_s = ORIGINALS.time()
+        begun_s = ORIGINALS.monotonic()
         try:
             self._launcher.settle((job.home, job.env) for job in batch.jobs)
             self._preload(batch.jobs)
@@ -183,7 +183,7 @@ class ProcessExecutor:
 
     def run_shared(self, job: SharedJob) -> SharedResult:
         """The machine is shared with others that compute, and with nobody who measures."""
-        begun_s = ORIGINALS.time()
+        begun_s = ORIGINALS.monotonic()
         serial = job.job.order.terms.serial
         kept = self._shared.get(serial)
         if kept is not None and not kept.is_there:
@@ -271,7 +271,7 @@ class ProcessExecutor:
                 yield self._machine
 
     def _run(self, batch: Batch, machine: Machine) -> BatchResult:
-        begun_s, began_s = ORIGINALS.time(), ORIGINALS.monotonic()
+        begun_s = ORIGINALS.monotonic()
         interactive = _is_interactive(batch)
         late: Failure | None = None
         with (
@@ -288,7 +288,7 @@ class ProcessExecutor:
             result = late if member.result is None else member.result
             assert result is not None, "a member that was conducted to its end has a result"
             results.append(result)
-        return BatchResult(tuple(results), begun_s, ORIGINALS.monotonic() - began_s)
+        return BatchResult(tuple(results), begun_s, ORIGINALS.monotonic() - begun_s)
 
     def _member(
         self, job: Job, interactive: bool, descriptors: Sequence[int]

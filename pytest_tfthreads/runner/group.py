@@ -346,7 +346,7 @@ class Isolation:
         item_runs = self._measured_once(of_items)
         for one in item_runs:
             if benchmark_items.is_missing(one.item):
-                one.fail(_NO_BENCHMARK, ORIGINALS.time())
+                one.fail(_NO_BENCHMARK, ORIGINALS.monotonic())
         if self._abreast is not None:
             return {one.item.nodeid: self._run_for(self._abreast, one) for one in item_runs}
         cost = None

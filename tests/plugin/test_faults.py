@@ -1,11 +1,13 @@
 """A measuring process that comes to a bad end: its test says why, and nothing is left behind."""
 
 import os
+from xml.etree import ElementTree
 
 import psutil
 import pytest
 
 from builders import flat
+from pytest_tfthreads.system.originals import ORIGINALS
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
@@ -171,6 +173,28 @@ def test_what_a_fork_raises_that_comes_back_from_the_test_is_output_of_the_test(
     assert "AssertionError: the test, after 1" in text
     _, captured = text.split("Captured stderr call")
     assert "OSError: in the fork" in captured
+
+
+def test_durations_are_not_negative_where_the_clock_is_set_back_meanwhile(suite, monkeypatch):
+    times_s = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(ORIGINALS, "time", lambda: float(next(times_s)))
+    suite.write(
+        """
+        import os
+
+        @pytest.mark.tf_threads(intra=1)
+        def test_measured(benchmark):
+            os._exit(3)
+
+        @pytest.mark.tf_threads(intra=1)
+        def test_shares():
+            os._exit(3)
+        """
+    )
+    suite.run("--junitxml=junit.xml").assert_outcomes(failed=2)
+    cases = [*ElementTree.parse(suite.path / "junit.xml").iter("testcase")]
+    assert len(cases) == 2
+    assert all(0 <= float(case.get("time")) < 600 for case in cases)
 
 
 def test_an_order_that_cannot_be_kept_is_an_error(suite, monkeypatch):

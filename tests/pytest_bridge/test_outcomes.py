@@ -1,7 +1,10 @@
-"""Reports of pytest in a line."""
+"""Reports of pytest: in a line, of several processes, and of a process that gave none."""
+
+import time
 
 import pytest
 
+from pytest_tfthreads.pytest_bridge import outcomes
 from pytest_tfthreads.pytest_bridge.outcomes import in_a_line, merge, passed
 
 
@@ -75,3 +78,14 @@ def test_a_part_of_a_call_that_is_skipped_leaves_the_outcome_to_the_call(
 ):
     part = report("call", outcome, of_subtest=of_subtest)
     assert passed([report("setup"), part, report("call"), report("teardown")]) == has_passed
+
+
+def test_a_clock_that_is_set_back_makes_no_duration_negative(request, monkeypatch):
+    times_s = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(outcomes.ORIGINALS, "time", lambda: next(times_s))
+    begun_s = time.monotonic() - 2.0
+    reports = outcomes.failed(request.node, "crashed", begun_s)
+    assert [one.when for one in reports] == ["setup", "call", "teardown"]
+    assert [one.duration for one in reports] == [0, pytest.approx(2.0, abs=1.0), 0]
+    for one in reports:
+        assert one.stop - one.start == pytest.approx(one.duration, abs=1e-3)

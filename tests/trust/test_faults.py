@@ -145,6 +145,16 @@ def test_a_file_without_benchmarks_is_whole(faults, room):
     assert faults.check_saved(room) == {BREAKS, FINE}
 
 
+@pytest.mark.parametrize(("time", "is_seen"), [("-0.001", True), ("0.000", False)])
+def test_a_negative_duration_is_seen(faults, room, time, is_seen):
+    touch(room.project / "junit.xml", f'<a><testcase name="test_x" time="{time}"/></a>')
+    if not is_seen:
+        check(faults, room, EndedRun())
+        return
+    with pytest.raises(faults.Violation, match=r"test_x took -0\.001 s"):
+        check(faults, room, EndedRun())
+
+
 def test_temporary_files_are_seen_but_a_killed_run_leaves_them_to_the_next(faults, room):
     touch(room.temporary / "x")
     with pytest.raises(faults.Violation, match=r"temporary files are left: \['x'\]"):
@@ -199,23 +209,56 @@ def test_each_kind_that_breaks_inside_is_in_the_project(faults):
     inside = [one for one in faults.KINDS.values() if one.phases]
     assert inside
     for kind in inside:
-        assert f"def {kind.name.replace('-', '_')}():" in faults.PROJECT
+        name = kind.name.replace("-", "_")
+        assert f"\ndef {name}():" in faults.PROJECT or f"\n{name} = " in faults.PROJECT
     from_outside = [(one.send, one.variables) for one in faults.KINDS.values() if not one.phases]
     assert all(bool(send) != bool(variables) for send, variables in from_outside)
-    assert not any(kind.send or kind.variables for kind in inside)
+    assert not any(kind.send for kind in inside)
+    assert [kind.name for kind in inside if kind.variables] == ["clock-steps-exit"]
     assert all(f'break_down("{phase}")' in faults.PROJECT for phase in faults._PHASES)
 
 
+READINGS_OF_THE_DAY = (
+    "time.time()",
+    "time.time_ns() / 1e9",
+    "time.clock_gettime(time.CLOCK_REALTIME)",
+    "time.clock_gettime_ns(time.CLOCK_REALTIME) / 1e9",
+    "dt.datetime.now().timestamp()",
+    "dt.datetime.now(dt.timezone.utc).timestamp()",
+    "ORIGINALS.time()",
+    "ORIGINALS.time_ns() / 1e9",
+)
+OTHER_READINGS = (
+    "time.monotonic()",
+    "time.perf_counter()",
+    "time.clock_gettime(time.CLOCK_MONOTONIC)",
+    "ORIGINALS.monotonic()",
+    "ORIGINALS.monotonic_ns() / 1e9",
+    "ORIGINALS.perf_counter()",
+)
+
+
 def test_clocks_step_back_and_forth_where_a_run_asks_for_it(sandbox):
-    read = "import time; print(*[time.time() for _ in range(2000)])"
-    environment = {**os.environ, "PYTHONPATH": str(sandbox._STEPPING_CLOCK)}
-    done = subprocess.run(
-        [sys.executable, "-c", read], env=environment, check=True, capture_output=True, text=True
+    each = [f"[{one} for _ in range(500)]" for one in (*READINGS_OF_THE_DAY, *OTHER_READINGS)]
+    read = (
+        "import json, time, datetime as dt\n"
+        "from pytest_tfthreads.system.originals import ORIGINALS\n"
+        f"print(json.dumps([{', '.join(each)}]))\n"
+        "assert isinstance(dt.datetime.fromtimestamp(0), dt.datetime)"
     )
-    times_s = [float(one) for one in done.stdout.split()]
-    steps_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
-    assert min(steps_s) < -60
-    assert max(steps_s) > 60
+    there = os.pathsep.join(map(str, (sandbox._STEPPING_CLOCK, sandbox._TOP)))
+    done = subprocess.run(
+        [sys.executable, "-c", read],
+        env={**os.environ, "PYTHONPATH": there},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = (*READINGS_OF_THE_DAY, *OTHER_READINGS)
+    for name, times_s in zip(names, json.loads(done.stdout), strict=True):
+        steps_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
+        assert (min(steps_s) < -60) == (max(steps_s) > 60) == (name in READINGS_OF_THE_DAY), name
+        assert name in READINGS_OF_THE_DAY or min(steps_s) >= 0, name
 
 
 def test_a_cgroup_has_little_memory_and_is_gone_afterwards(sandbox, monkeypatch, tmp_path):
