@@ -285,7 +285,12 @@ def check_temporary(room: Room) -> None:
 
 def check_saved(room: Room) -> set[str]:
     """Saved files are whole; the names of all tests in them."""
-    names = set()
+    return set().union(*saved_tests(room).values())
+
+
+def saved_tests(room: Room) -> dict[Path, set[str]]:
+    """The names of the tests in each file that was saved. All of them are whole."""
+    tests = {}
     for file in [*room.storage.rglob("*.json"), *room.project.glob("out.json")]:
         data = file.read_bytes()
         if file.name == "out.json" and not data:
@@ -296,5 +301,5 @@ def check_saved(room: Room) -> set[str]:
                 parse_run(data.decode(), file.name)
         except (ValueError, TypeError, LookupError) as error:
             raise Violation(f"{file.name} is not whole: {error!r:.200}") from error
-        names |= found
-    return names
+        tests[file] = found
+    return tests

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import time
 
 import pytest
 
@@ -28,12 +29,13 @@ def room(sandbox, tmp_path):
 
 @pytest.fixture
 def save(room, concurrency):
-    """Save a run under a number."""
+    """Save a run under a number, with all measured tests but one where it is to lack one."""
 
-    def one(number, run):
+    def one(number, run, lacks=""):
         whole = program("trust/readers.py").saved(random.Random(1), 1)
         benchmark = whole["benchmarks"][0]
-        whole["benchmarks"] = [{**benchmark, "fullname": name} for name in concurrency.MEASURED]
+        names = concurrency.MEASURED - {lacks}
+        whole["benchmarks"] = [{**benchmark, "fullname": name} for name in names]
         touch(room.storage / "Linux" / f"{number:04}_run{run}.json", json.dumps(whole))
 
     return one
@@ -46,7 +48,7 @@ def crowd(concurrency):
         codes={1: 0, 2: 0, 3: -9},
         seconds={1: 2.0, 2: 3.0, 3: 1.0},
         begun_s={1: 0.0, 2: 0.0, 3: 0.0},
-        killed={3},
+        killed_at_s={3: 0.5},
         outputs=dict.fromkeys((1, 2, 3), "the output"),
     )
 
@@ -73,6 +75,17 @@ def test_a_lost_run_and_a_number_that_is_used_twice(concurrency, room, crowd, sa
     assert twice == "0001 is the number of run1 and of run2"
 
 
+def test_a_run_that_lacks_a_test_is_seen_though_the_others_have_it(concurrency, room, crowd, save):
+    (lacks, *_) = sorted(concurrency.MEASURED)
+    save(1, 1)
+    save(2, 2)
+    save(3, 3, lacks)  # it was killed
+    assert concurrency.check_storage(room, crowd) == []
+    save(2, 2, lacks)
+    (found,) = concurrency.check_storage(room, crowd)
+    assert found.startswith("0002_run2.json has ['test_it.py::test_several[intra1")
+
+
 def test_half_a_file(concurrency, room, crowd, save):
     save(1, 1)
     save(2, 2)
@@ -91,6 +104,19 @@ def test_overlaps_and_waits_are_told_by_the_notes_of_the_tests(concurrency, tmp_
     later = [*rounds, concurrency.Round(1, 3.9, 4.5)]
     assert concurrency.overlaps(later) == [(later[-2], later[-1])]
     assert concurrency.read_notes(tmp_path / "none") == []
+    long = concurrency.Round(3, 0.0, 3.5)
+    assert concurrency.overlaps([long, *rounds]) == [(long, one) for one in rounds]
+
+
+def test_overlaps_are_excused_from_the_kill_on(concurrency, crowd):
+    killed, other = concurrency.Round(3, 0.1, 0.4), concurrency.Round(1, 0.3, 0.5)
+    assert not concurrency.is_excused(crowd, killed, other), "it lived and had the lease"
+    killed, other = concurrency.Round(3, 0.4, 0.7), concurrency.Round(1, 0.6, 0.8)
+    assert concurrency.is_excused(crowd, killed, other)
+    late = concurrency.Round(3, 0.7, 0.9)
+    assert concurrency.is_excused(crowd, other, late), "its process does not know it yet"
+    assert not concurrency.is_excused(crowd, killed, late)
+    assert not concurrency.is_excused(crowd, other, concurrency.Round(2, 0.7, 0.9))
 
 
 class Process:
@@ -150,7 +176,8 @@ def test_a_run_is_killed_once_when_its_time_has_come(concurrency, room, started,
     assert sent == [(1 << 30, signal.SIGTERM)]
     one.run.process.code = -15
     assert concurrency._has_ended(one, crowd)
-    assert (crowd.killed, crowd.codes) == ({1}, {1: -15})
+    assert ([*crowd.killed_at_s], crowd.codes) == ([1], {1: -15})
+    assert crowd.begun_s[1] <= crowd.killed_at_s[1] <= time.monotonic()
 
 
 def test_processes_that_are_left_are_no_end(concurrency, sandbox, room, started, monkeypatch):

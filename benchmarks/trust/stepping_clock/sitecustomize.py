@@ -5,6 +5,8 @@ pytest and others `time.time`. Clocks that never step (`time.monotonic`, `time.p
 as they are, and so do the times of files, which are the kernel's.
 """
 
+from __future__ import annotations
+
 import datetime
 import random
 import time
@@ -35,11 +37,11 @@ class _LikeAny(type):
 
 class _Stepping(_datetime, metaclass=_LikeAny):
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-        return _datetime.fromtimestamp(time.time(), tz)
+    def now(cls, tz: datetime.tzinfo | None = None) -> _Stepping:
+        return cls.fromtimestamp(time.time(), tz)
 
     @classmethod
-    def utcnow(cls) -> datetime.datetime:
+    def utcnow(cls) -> _Stepping:
         return cls.now(datetime.timezone.utc).replace(tzinfo=None)
 
 
@@ -51,4 +53,4 @@ time.clock_gettime = lambda clock: (
 time.clock_gettime_ns = lambda clock: (
     _clock_gettime_ns(clock) + (_step() * 10**9 if clock == time.CLOCK_REALTIME else 0)
 )
-datetime.datetime = _Stepping
+datetime.datetime = _Stepping  # type: ignore[misc]
