@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,6 +86,8 @@ def replace_whole(path: Path, data: bytes) -> bool:
         return False
     if os.path.lexists(path) and not path.is_file():
         return False
+    for leftover in _parts_of(path):
+        _remove_dead(leftover)
     number = 0
     while True:
         part = _part_of(path, number)
@@ -227,11 +230,23 @@ def _link_at(path: Path) -> os.stat_result | None:
 
 
 def _part_of(path: Path, number: int) -> Path:
-    """Beside the file, by a name that is no longer than a long name of the file itself."""
-    name = path.name
-    if len(os.fsencode(name)) > _LONGEST_IN_A_PART:
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
-    return path.with_name(f".{name}.{number}.part")
+    return path.with_name(f".{_name_in_parts(path)}.{number}.part")
+
+
+def _name_in_parts(path: Path) -> str:
+    """No longer than a long name of the file itself."""
+    name = os.fsencode(path.name)
+    is_short = len(name) <= _LONGEST_IN_A_PART
+    return path.name if is_short else hashlib.sha256(name).hexdigest()[:32]
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """Of all who write this file, or who were killed in it: several may have done so at once."""
+    pattern = re.compile(rf"\.{re.escape(_name_in_parts(path))}\.[0-9]+\.part")
+    try:
+        return [path.parent / name for name in os.listdir(path.parent) if pattern.fullmatch(name)]
+    except OSError:  # it can be written in, perhaps, and not looked at
+        return []
 
 
 def _above(numbers: set[int]) -> int:

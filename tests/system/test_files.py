@@ -452,6 +452,16 @@ os.write(1, b"second")
     assert os.path.islink("/dev/stdout")
 
 
+def test_parts_of_several_that_were_killed_at_once_are_removed(tmp_path):
+    kept = [".out.json.x.part", ".other.json.1.part", "out.json.1.part"]
+    for name in (".out.json.0.part", ".out.json.1.part", ".out.json.12.part", *kept):
+        (tmp_path / name).write_text("of one that was killed")
+    with child(tmp_path, "stop_in_the_midst(); replace_whole(here / 'out.json', b'')") as process:
+        assert process.stdout.readline() == "writing\n"
+        assert replace_whole(tmp_path / "out.json", b"after")
+        assert names(tmp_path) == sorted([*kept, ".out.json.0.part", "out.json"])
+
+
 # -- what is known before -------------------------------------------------------------------------
 
 
