@@ -4,13 +4,15 @@
 
 A small project is run by pytest, with a fake TensorFlow if not with the --real one: one
 configuration, three of them, a duet, or with two workers of pytest-xdist. It has tests that are
-measured, tests that share a process, and one without a marker. At a random moment a process of the
-run gets a signal or the disk breaks down, or a test breaks down in a phase drawn by lot. After each
-try this must be true: the run ends; no process of it is left, not even one that stands still; no
-temporary file is left; saved files are whole; each measured test that has passed is in the saved
-run, after Ctrl-C too; where the run came to its end, each test is reported once, and those that did
-not break down have passed; no duration is negative; exit code and message are the promised ones;
-the next run has its lease at once, passes, and leaves nothing.
+measured, tests that share a process, and one without a marker. Some runs write a report as well, or
+a report and traces, or are judged by a saved run. At a random moment a process of the run gets a
+signal or the disk breaks down, or a test breaks down in a phase drawn by lot. After each try this
+must be true: the run ends; no process of it is left, not even one that stands still; no temporary
+file is left, and no part of a file beside what is written; saved files and reports are whole; each
+measured test that has passed is in the saved run, after Ctrl-C too, or it is said that this could
+not be saved; where the run came to its end, each test is reported once, and those that did not
+break down have passed; no duration is negative; exit code and message are the promised ones; the
+next run, which writes the same files, has its lease at once, passes, and leaves nothing.
 
 Prints a table, and of each violation at once how to repeat its try. The moments are parts of the
 time that an undisturbed run takes here, so a try that is repeated breaks at nearly the same place.
@@ -33,6 +35,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from xml.etree import ElementTree
 
 from sandbox import (
@@ -46,6 +49,7 @@ from sandbox import (
     little_memory,
     mount,
     room_of,
+    saved_tests,
     unmount,
 )
 
@@ -163,6 +167,18 @@ def test_plain():
 INTRA = {"one": "1", "three": "[1, 2, 3]", "duet": "1", "workers": "[1, 2]"}
 ARGUMENTS = {"duet": ("--tf-threads-duet=HEAD",), "workers": ("-p", "xdist.plugin", "-n2")}
 LAYOUTS = tuple(INTRA)
+_REPORT = "report.html"
+_BASELINE = "0001_before.json"
+EXTRAS = {
+    "nothing": (),
+    "report": (f"--tf-threads-report={_REPORT}",),
+    "profile": ("--tf-threads-profile=traces", f"--tf-threads-report={_REPORT}"),
+    # A sleep on a busy machine may take several times as long, and is not to be a regression.
+    "compare": (
+        "--benchmark-compare=0001", "--tf-threads-tolerance=95%", "--tf-threads-budget=30",
+    ),
+}  # fmt: skip
+"""What a run writes or judges beside its results, at the moments that a fault may meet."""
 
 
 _OUTCOME = r"(?P<outcome>PASSED|FAILED|ERROR|SKIPPED)"
@@ -186,12 +202,59 @@ def _tests_of(layout: str) -> dict[str, int]:
 # -- what must be true afterwards -----------------------------------------------------------------
 
 
-def check_results(output: str, saved: set[str]) -> None:
-    """Each measured test that is reported as passed is in a saved run."""
+_SAVED = "run was not saved"
+_WRITTEN = "--benchmark-json: "
+
+
+def check_results(room: Room, run: Run, may_say_so: bool = False) -> None:
+    """Each measured test that is reported as passed is in the saved run, and in the other file.
+
+    `may_say_so`: the disk may have taken a file no more, and then it is said which.
+    """
+    output = run.output
     passed = {name for name, outcomes in reported(output).items() if outcomes == ["PASSED"]}
     measured = {name for name in passed if name.startswith(_MEASURED)}
-    if missing := measured - saved:
-        raise Violation(f"passed, and not saved: {sorted(missing)}")
+    in_storage: set[str] = set()
+    in_file: set[str] = set()
+    for file, names in saved_tests(room).items():
+        if file.stem.endswith(f"_run{run.number}"):
+            in_storage |= names
+        elif file.name == "out.json":
+            in_file = names
+    words = " ".join(output.split())
+    for saved, where, excuse in (
+        (in_storage, "saved", _SAVED),
+        (in_file, "in out.json", _WRITTEN),
+    ):
+        missing = measured - saved
+        if missing and not (may_say_so and excuse in words):
+            raise Violation(f"passed, and not {where}: {sorted(missing)}: {output[-1500:]}")
+
+
+def check_leftovers(room: Room) -> None:
+    """Nothing of ours is left that is no result.
+
+    The note of a lease whose process was killed is no matter of the next run: who waits reads it.
+    """
+    left = [*room.project.rglob("*.part"), *room.project.rglob(".tf-threads-*")]
+    # No test makes a directory: only those of workers are there.
+    left += [one for one in room.disk.glob("base*/*") if not one.name.startswith("popen-gw")]
+    left += room.disk.glob("base*/*/*")
+    left += [one for one in room.disk.glob("cache/**/*") if one.is_file() and not _is_index(one)]
+    if left:
+        raise Violation(f"left: {sorted(str(one.relative_to(room.disk)) for one in left)}")
+
+
+def _is_index(file: Path) -> bool:
+    """The journals of an index are there only while a process uses it."""
+    return file.parent.name == "pytest-tfthreads" and file.suffix == ".sqlite"
+
+
+def check_report(room: Room) -> None:
+    """The page is whole, if there is one."""
+    page = room.project / _REPORT
+    if page.exists() and not page.read_bytes().rstrip().endswith(b"</html>"):
+        raise Violation(f"{_REPORT} is not whole")
 
 
 def check_durations(room: Room) -> None:
@@ -212,8 +275,13 @@ def reported(output: str) -> dict[str, list[str]]:
     return found
 
 
-def check_reports(layout: str, output: str, broken: Sequence[str]) -> None:
-    """Each test is reported once, and has passed if it is none of the broken ones."""
+def check_reports(
+    layout: str, output: str, broken: Sequence[str], died: Sequence[str] = ()
+) -> None:
+    """Each test is reported once, and has passed if it is none of the broken ones.
+
+    `died` are outcomes that one test may have instead: its process was killed, not only its test.
+    """
     found = reported(output)
     for name, count in _tests_of(layout).items():
         outcomes = {one: words for one, words in found.items() if one.startswith(name)}
@@ -221,15 +289,18 @@ def check_reports(layout: str, output: str, broken: Sequence[str]) -> None:
             raise Violation(f"{name}: {len(outcomes)} of {count} are reported: {output[-1500:]}")
         for one, words in outcomes.items():
             is_once = words in (["PASSED"], ["FAILED"], ["ERROR"], ["PASSED", "ERROR"])
+            if words == [*died] and name in broken:
+                died, is_once = (), True
             if not is_once or (words != ["PASSED"] and name not in broken):
                 raise Violation(f"{one} is reported as {words}: {output[-1500:]}")
 
 
-def check_next(room: Room, layout: str) -> None:
+def check_next(room: Room, layout: str, extra: str) -> None:
     """The next run is as if nothing had happened, and removes what a killed one has left."""
     quick = ("--tf-threads-lease-timeout=5", "--tf-threads-processes=1")
     # Without workers, which take twice as long: what is left of some would be seen all the same.
-    run = room.start([*quick, *(ARGUMENTS["duet"] if layout == "duet" else ())])
+    duet = ARGUMENTS["duet"] if layout == "duet" else ()
+    run = room.start([*quick, *duet, *EXTRAS[extra]])
     try:
         code = run.wait()
         output = run.output
@@ -238,9 +309,9 @@ def check_next(room: Room, layout: str) -> None:
         check_processes(run)
         check_temporary(room)
         check_reports(layout, output, broken=())
-        check_results(output, check_saved(room))
-        if parts := [*room.storage.rglob("*.part")]:
-            raise Violation(f"parts of files are left: {parts}")
+        check_results(room, run)
+        check_report(room)
+        check_leftovers(room)
     finally:
         run.end()
 
@@ -253,9 +324,11 @@ class Kind:
     """A fault, and what is promised of it.
 
     `codes`: exit codes that are right. `words`: one of them is in the output where the code is 1.
-    `is_kill`: pytest itself cannot tidy up, and the next run does it. `disk`: how its disk is
-    mounted, where the fault needs one of its own. `memory_bytes`: the limit of a cgroup that the
-    run is put into. `variables` are set in its environment.
+    `is_kill`: pytest itself cannot tidy up, and the next run does it. `ends_anywhere`: pytest may
+    end with code 1 as Python does, in the midst of its own work. `is_of_worker`: it is a worker of
+    pytest-xdist that is killed. `disk`: how its disk is mounted, where the fault needs one of its
+    own. `memory_bytes`: the limit of a cgroup that the run is put into. `variables` are set in its
+    environment.
     """
 
     name: str
@@ -263,6 +336,8 @@ class Kind:
     words: tuple[str, ...] = ()
     layouts: tuple[str, ...] = LAYOUTS
     is_kill: bool = False
+    ends_anywhere: bool = False
+    is_of_worker: bool = False
     send: Callable[[Run], bool] | None = None  # whether there was somebody to break
     phases: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -313,7 +388,12 @@ def _forbid(run: Run) -> bool:
         return False
     for place in (run.room.project, run.room.temporary):
         mount("--bind", place, place)
-        mount("-o", "remount,bind,ro", place)
+        while run.process.poll() is None:
+            try:
+                mount("-o", "remount,bind,ro", place)
+                break
+            except subprocess.CalledProcessError:  # a file there is open for writing
+                time.sleep(_NAP_S)
     return True
 
 
@@ -349,7 +429,7 @@ KINDS = {
         _outside("int-pytest", "pytest", signal.SIGINT, codes=_ENDED),
         _outside(
             "int-twice", "pytest", signal.SIGINT, signal.SIGINT,
-            codes=_ENDED, pause_s=0.05, is_kill=True,
+            codes=_ENDED, pause_s=0.05, is_kill=True, ends_anywhere=True,
         ),
         _outside(
             "pause-pytest", "pytest", signal.SIGSTOP, signal.SIGCONT, codes=(0,), pause_s=0.5
@@ -380,6 +460,7 @@ KINDS = {
         _outside(
             "kill-worker", "worker", signal.SIGKILL,
             codes=(0, 1), words=("crashed",), layouts=("workers",), is_kill=True,
+            is_of_worker=True,
         ),
         _inside("segfault", ["SIGSEGV"]),
         _inside("abort", ["SIGABRT"]),
@@ -432,30 +513,49 @@ class Tally:
         return f"| {self.kind} | {figures} | {self.seconds:.0f} |"
 
 
-_lengths_s: dict[tuple[str, bool], float] = {}
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run without a fault: how long it took here and now, and the run that it saved."""
+
+    seconds: float
+    saved: bytes = b""
+    below: Path = Path()  # where that is in the storage
+
+
+_undisturbed: dict[tuple[str, str, bool], Undisturbed] = {}
 
 
 @contextlib.contextmanager
-def room_for(layout: str, disk: Sequence[str] = (), is_fake: bool = True) -> Iterator[Room]:
-    """A room with the project in this layout."""
+def room_for(
+    layout: str, extra: str = "nothing", disk: Sequence[str] = (), is_fake: bool = True
+) -> Iterator[Room]:
+    """A room with the project in this layout, and a saved run to compare with if that is wanted."""
+    before = undisturbed(layout, "nothing", is_fake) if extra == "compare" else None
     with room_of(PROJECT.replace("INTRA", INTRA[layout]), disk, is_fake) as room:
         if layout == "duet":
             room.commit()
+        if before is not None:
+            (room.storage / before.below).mkdir(parents=True)
+            (room.storage / before.below / _BASELINE).write_bytes(before.saved)
         yield room
 
 
-def length_s(layout: str, is_fake: bool = True) -> float:
-    """How long an undisturbed run takes here and now."""
-    if (layout, is_fake) not in _lengths_s:
-        with room_for(layout, (), is_fake) as room:
+def undisturbed(layout: str, extra: str, is_fake: bool = True) -> Undisturbed:
+    """What such a run is like; it is had once."""
+    key = layout, extra, is_fake
+    if key not in _undisturbed:
+        with room_for(layout, extra, (), is_fake) as room:
             begun_s = time.monotonic()
-            run = room.start(ARGUMENTS.get(layout, ()))
+            run = room.start([*ARGUMENTS.get(layout, ()), *EXTRAS[extra]])
             code = run.wait()
-            _lengths_s[layout, is_fake] = time.monotonic() - begun_s
+            seconds = time.monotonic() - begun_s
             run.end()
             if code != 0:
                 raise SystemExit(f"an undisturbed run ends with {code}:\n{run.output}")
-    return _lengths_s[layout, is_fake]
+            (saved,) = room.storage.rglob("*_run1.json")
+            below = saved.parent.relative_to(room.storage)
+            _undisturbed[key] = Undisturbed(seconds, saved.read_bytes(), below)
+    return _undisturbed[key]
 
 
 def attempt(
@@ -466,19 +566,22 @@ def attempt(
     `earlier`: what the moment is multiplied by.
     """
     layout, part, phase = rng.choice(kind.layouts), rng.random(), rng.choice(_PHASES)
+    # A duet is judged side by side, and by no saved run.
+    extra = rng.choice([one for one in EXTRAS if (layout, one) != ("duet", "compare")])
     variables = dict(kind.variables)
     if kind.phases:
         variables |= {"FAULT": kind.name, "FAULT_PHASE": phase}
         variables["FAULT_ROUND"] = str(rng.randrange(20))
-    where = f"{layout}, {phase if kind.phases else f'at {part * earlier:.0%}'}"
-    moment_s = part * earlier * length_s(layout, is_fake) if kind.send else 0.0
+    where = f"{layout}, {extra}, {phase if kind.phases else f'at {part * earlier:.0%}'}"
+    moment_s = part * earlier * undisturbed(layout, extra, is_fake).seconds if kind.send else 0.0
     with contextlib.ExitStack() as stack:
         cgroup = None
         if kind.memory_bytes is not None:
             cgroup = stack.enter_context(little_memory(kind.memory_bytes))
-        room = stack.enter_context(room_for(layout, kind.disk, is_fake))
+        room = stack.enter_context(room_for(layout, extra, kind.disk, is_fake))
         room.cgroup = cgroup
-        run = room.start([*ARGUMENTS.get(layout, ()), *kind.arguments], **variables)
+        arguments = [*ARGUMENTS.get(layout, ()), *EXTRAS[extra], *kind.arguments]
+        run = room.start(arguments, **variables)
         try:
             is_done = True
             if kind.send:
@@ -490,7 +593,7 @@ def attempt(
                 _mend_disk(room)
             if kind.phases:
                 is_done = (room.project / "broke").exists()
-            _check(kind, room, run, code, layout, phase)
+            _check(kind, room, run, code, layout, phase, extra)
         except Violation as violation:
             raise Violation(f"{where}: {violation}") from violation
         finally:
@@ -501,7 +604,13 @@ def attempt(
 
 
 def _check(
-    kind: Kind, room: Room, run: Run, code: int | None, layout: str, phase: str = ""
+    kind: Kind,
+    room: Room,
+    run: Run,
+    code: int | None,
+    layout: str,
+    phase: str = "",
+    extra: str = "nothing",
 ) -> None:
     output = run.output
     if code is None:
@@ -513,15 +622,20 @@ def _check(
         raise Violation(f"none of {kind.words} is said: {output[-1500:]}")
     if "INTERNALERROR" in output:
         raise Violation(f"an internal error: {output[-1500:]}")
-    saved = check_saved(room)
-    if code in (0, 1) and (kind.disk or not kind.is_kill):
-        check_reports(layout, output, kind.may_break(phase) if code else ())
-    if code in (0, 1, 2) and not kind.is_kill and not kind.disk:
-        check_results(output, saved)
+    check_saved(room)
+    check_report(room)
+    if code == 0 or (code == 1 and not kind.ends_anywhere):
+        # A worker that was killed takes no report back, and its test is then told to have failed.
+        died = ("PASSED", "FAILED") if kind.is_of_worker else ()
+        check_reports(layout, output, kind.may_break(phase) if code else (), died)
+    # With other codes a signal has ended pytest, and may have done so while it saved.
+    if code in (0, 2) or (code in (1, 4) and not kind.ends_anywhere):
+        check_results(room, run, may_say_so=bool(kind.disk) and code != 0)
     check_durations(room)
     if not kind.is_kill:
         check_temporary(room)
-    check_next(room, layout)
+        check_leftovers(room)
+    check_next(room, layout, extra)
 
 
 def campaign(

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ class EndedRun:
     """A run that has ended, and has left these processes."""
 
     def __init__(self, code=0, output=None, left=()):
-        self.code, self.left = code, left
+        self.number, self.code, self.left = 1, code, left
         self.output = reports() if output is None else output
 
     def wait(self):
@@ -68,7 +69,8 @@ def room(sandbox, tmp_path, monkeypatch, whole):
     room = sandbox.Room(tmp_path, "")
     room.next = EndedRun()
     monkeypatch.setattr(room, "start", lambda *arguments, **variables: room.next)
-    touch(room.storage / "Linux" / "0001_x.json", whole)
+    touch(room.storage / "Linux" / "0001_run1.json", whole)
+    touch(room.project / "out.json", whole)
     return room
 
 
@@ -112,10 +114,50 @@ def test_a_broken_promise_is_seen(faults, room, run, kind, words):
 def test_a_measured_test_that_is_not_saved_is_seen(faults, room, whole):
     run = json.loads(whole)
     del run["benchmarks"][1]
-    touch(room.storage / "Linux" / "0001_x.json", json.dumps(run))
-    for code in (0, 2):  # Ctrl-C loses nothing that was complete
-        with pytest.raises(faults.Violation, match=r"not saved.*test_fine"):
-            check(faults, room, EndedRun(code))
+    file = touch(room.storage / "Linux" / "0001_run1.json", json.dumps(run))
+    touch(room.storage / "Linux" / "0000_before.json", whole)  # another run's does not count
+    for kind in ("int-pytest", "int-twice", "kill-pytest", "kill-worker", "full-disk", "read-only"):
+        for code in faults.KINDS[kind].codes & {0, 2}:  # Ctrl-C loses nothing that was complete
+            with pytest.raises(faults.Violation, match=r"not saved.*test_fine"):
+                check(faults, room, EndedRun(code), kind)
+    file.write_text(whole)
+    touch(room.project / "out.json", json.dumps(run))
+    with pytest.raises(faults.Violation, match=r"not in out\.json.*test_fine"):
+        check(faults, room, EndedRun())
+
+
+@pytest.mark.parametrize("code", [1, 4])
+@pytest.mark.parametrize("kind", ["full-disk", "read-only"])
+def test_where_the_disk_took_no_file_it_is_said_which(faults, room, kind, code):
+    (room.storage / "Linux" / "0001_run1.json").unlink()
+    (room.project / "out.json").unlink()
+    output = reports(**{BREAKS: "FAILED"})
+    said = "--benchmark-save: this run was not saved in x: y\n"
+    with pytest.raises(faults.Violation, match=r"not saved.*test_fine"):
+        check(faults, room, EndedRun(code, output), kind)
+    with pytest.raises(faults.Violation, match=r"not in out\.json.*test_fine"):
+        check(faults, room, EndedRun(code, output + said), kind)
+    room.next.wait = lambda: touch_both(room) or 0
+    said += "--benchmark-json: out.json was not written: y\n"
+    check(faults, room, EndedRun(code, output + said), kind)
+
+
+def touch_both(room):
+    """What the next run writes."""
+    run = program("trust/readers.py").saved(random.Random(1), 1)
+    run["benchmarks"] = [{**run["benchmarks"][0], "fullname": name} for name in (BREAKS, FINE)]
+    touch(room.storage / "Linux" / "0001_run1.json", json.dumps(run))
+    touch(room.project / "out.json", json.dumps(run))
+
+
+def test_a_worker_that_died_is_told_once(faults, room):
+    both = f"{FINE} FAILED\n"
+    check(faults, room, EndedRun(1, reports() + both + "crashed"), "kill-worker")
+    more = f"{BREAKS} FAILED\n"
+    with pytest.raises(faults.Violation, match=r"test_fine.* is reported as .*PASSED.*FAILED"):
+        check(faults, room, EndedRun(1, reports() + more + both + "crashed"), "kill-worker")
+    with pytest.raises(faults.Violation, match="is reported as"):
+        check(faults, room, EndedRun(1, reports() + both + "SIGKILL"), "kill-measuring")
 
 
 def test_reports_of_workers_are_read(faults):
@@ -172,10 +214,41 @@ def test_a_next_run_that_suffers_is_seen(faults, room, bad):
         check(faults, room, EndedRun())
 
 
-def test_a_part_of_a_file_that_stays_is_seen(faults, room):
-    touch(room.storage / "Linux" / ".0002.part")
-    with pytest.raises(faults.Violation, match="parts of files"):
+@pytest.mark.parametrize(
+    ("place", "is_left"),
+    [
+        ("project/.benchmarks/Linux/.0002.part", True),
+        ("project/.out.json.0.part", True),
+        ("project/.report.html.1.part", True),
+        ("project/traces/.tf-threads-x", True),
+        ("base1/popen-gw0/x", True),
+        ("base1/tfthreads3", True),
+        ("cache/pytest-tfthreads/saved-runs.sqlite-journal", True),
+        ("cache/pytest-tfthreads/saved-runs.sqlite", False),
+        ("project/traces/test_it/plugins/profile/x/here.xplane.pb", False),
+        ("project/report.html", False),
+    ],
+)
+def test_what_is_left_is_seen_and_what_a_killed_run_left_is_the_next_ones(
+    faults, room, place, is_left
+):
+    file = touch(room.disk / place, "<html></html>")
+    if not is_left:
         check(faults, room, EndedRun())
+        return
+    for run, kind in ((EndedRun(), "int-pytest"), (EndedRun(-9), "kill-pytest")):
+        with pytest.raises(faults.Violation, match=f"left: .*{re.escape(place)}"):
+            check(faults, room, run, kind)
+    room.next.wait = lambda: file.unlink() or 0
+    check(faults, room, EndedRun(-9), "kill-pytest")
+
+
+def test_half_a_report_is_seen(faults, room):
+    page = touch(room.project / "report.html", "<html><body>")
+    with pytest.raises(faults.Violation, match=r"report\.html is not whole"):
+        check(faults, room, EndedRun(-9), "kill-pytest")
+    page.write_text("<html></html>\n")
+    check(faults, room, EndedRun(-9), "kill-pytest")
 
 
 def test_roles_are_told_by_the_place_in_the_tree(sandbox):
@@ -310,11 +383,24 @@ def test_a_violation_is_told_with_the_number_of_its_try(faults, monkeypatch, cap
     assert seen[4] == seen[1], "it is the same try"
 
 
-@pytest.mark.parametrize(("name", "phase"), [("kill-interpreter", None), ("segfault", "shared")])
-def test_the_short_form(faults, monkeypatch, name, phase):
+@pytest.mark.parametrize(
+    ("name", "phase", "extra"),
+    [("kill-interpreter", None, "profile"), ("segfault", "shared", "nothing")],
+)
+def test_the_short_form(faults, monkeypatch, name, phase, extra):
     kind = dataclasses.replace(faults.KINDS[name], layouts=("one",))
     # At the first moment at which there is such a process: no other run has to be timed.
-    monkeypatch.setitem(faults._lengths_s, ("one", True), 0.0)
+    monkeypatch.setitem(faults._undisturbed, ("one", extra, True), faults.Undisturbed(0.0))
+    monkeypatch.setattr(faults, "EXTRAS", {extra: faults.EXTRAS[extra]})
     if phase is not None:
         monkeypatch.setattr(faults, "_PHASES", (phase,))
     assert faults.attempt(kind, random.Random(1)) is not None
+
+
+@pytest.mark.parametrize("extra", ["nothing", "compare"])
+def test_a_run_that_compares_has_a_saved_run_to_compare_with(faults, monkeypatch, extra):
+    before = faults.Undisturbed(1.0, b"{}", Path("Linux"))
+    monkeypatch.setitem(faults._undisturbed, ("one", "nothing", True), before)
+    with faults.room_for("one", extra) as room:
+        found = [file.relative_to(room.storage) for file in room.storage.rglob("*.json")]
+    assert found == ([Path("Linux/0001_before.json")] if extra == "compare" else [])
