@@ -552,12 +552,12 @@ def output_of_git(rng: random.Random, room: Room) -> None:
     words = evil_text(rng).encode("utf-8", "surrogatepass")
     done = SimpleNamespace(returncode=rng.choice((0, 0, 0, 128)), stdout=data, stderr=words)
     # Where the repository is: git prints paths of the system's.
-    place = SimpleNamespace(returncode=0, stdout=b".git\n", stderr=b"")
+    where = SimpleNamespace(returncode=0, stdout=b".git\n", stderr=b"")
     asked: list[Sequence[str]] = []
 
     def answer(arguments: Sequence[str], *_: Any) -> SimpleNamespace:
         asked.append(arguments)
-        return place if "rev-parse" in arguments else done
+        return where if "rev-parse" in arguments else done
 
     with mock.patch.object(git, "_completed", answer):
         commits = commit_log.commits_around(room.path, room.path / "storage")
