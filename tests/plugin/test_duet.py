@@ -540,7 +540,7 @@ def test_parts_that_are_compiled_in_place(project):
         (("--tf-threads-duet=v9", "-n1"), "--tf-threads-duet: "),
         (("--tf-threads-duet=--exec=x",), "--tf-threads-duet: "),
         (("--tf-threads-duet",), "the baseline's commit is not known"),
-        (("--tf-threads-duet", "tests"), "write --tf-threads-duet= before it"),
+        (("--tf-threads-duet", "tests"), "write --tf-threads-duet=baseline before it"),
         (("--tf-threads-duet=python=/nowhere/python",), "there is no interpreter /nowhere/python"),
         (("--tf-threads-duet=python=",), "python= has to name an interpreter"),
         (("--tf-threads-duet=python=/bin/false",), "/bin/false is no Python that works"),
