@@ -43,6 +43,8 @@ EVIL_TEXTS = (
     "`touch never`",
     "::error file=x::injected",
     "| a | **b** | [c](javascript:alert(1))",
+    "![a](https://example.com/a.png) <https://example.com> https://example.com www.example.com",
+    "$x$ $`x`$ $$x$$",
     "%s%n%d{0}{x!r}",
     "test_a.py::test_x[intra2-inter1]",
     "0" * 40,
@@ -60,6 +62,20 @@ EVIL_TEXTS = (
     "a" * 100_000,
     "a b " * 5000,
 )
+EVIL_NAMES = (
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07",
+    "a\nb",
+    "\x7f\x9b2J",
+    "\u202eright to left",
+    "\udcff",
+    f"<{MARK}>",
+    "| a | $x$",
+    "::error::injected",
+    "-",
+    "a" * 200,
+)
+"""For files, which may have any name without a slash and a null character."""
 EVIL_NUMBERS: tuple[Any, ...] = (
     0, -0.0, -1, 1, 0.5, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, 10**299, 10**301, 10**400,
     -(10**400), 5e-324, 1e-320, 1e-308, 1e-300, 1e-30, 1e30, 1e299, 1e300, 1e301, 1.7e308,
@@ -72,6 +88,12 @@ def evil_text(rng: random.Random) -> str:
     """One of the texts, or several in one."""
     texts = rng.choices(EVIL_TEXTS, k=rng.choice((1, 1, 1, 2)))
     return "".join(texts)
+
+
+def file_name(rng: random.Random, number: int) -> str:
+    """Of a saved run: as a rule an honest one."""
+    name = rng.choice(EVIL_NAMES) if rng.random() < 0.2 else "x"
+    return f"{number:04}_{name}.json"
 
 
 def any_value(rng: random.Random, depth: int = 0) -> Any:

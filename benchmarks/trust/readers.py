@@ -21,7 +21,9 @@ import io
 import json
 import os
 import random
+import re
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -37,7 +39,7 @@ from typing import Any
 from unittest import mock
 
 import mutations
-from mutations import MARK, evil_text, lines_of_files, mutated, places, text_of
+from mutations import MARK, evil_text, file_name, lines_of_files, mutated, places, text_of
 
 from pytest_tfthreads import cli
 from pytest_tfthreads.commands.output import print_lines
@@ -235,12 +237,13 @@ def command(rng: random.Random, room: Room) -> None:
     """Saved runs: by `list`, `history`, `compare` and `report`."""
     storage = room.path / "Linux"
     runs = _kept_runs(room)
-    storage.mkdir(exist_ok=True)
+    shutil.rmtree(storage, ignore_errors=True)
+    storage.mkdir()
     files = []
     for number, (run, paths) in enumerate(runs, 1):
         is_honest = rng.random() < 0.4
         data = run if is_honest else mutated(rng, run, paths)
-        file = storage / f"{number:04}_x.json"
+        file = storage / file_name(rng, number)
         file.write_bytes(json.dumps(data).encode() if is_honest else text_of(rng, data))
         files.append(str(file))
     place, page = f"--storage={room.path}", room.path / "page.html"
@@ -308,7 +311,7 @@ def gate_of_a_run(rng: random.Random, room: Room) -> None:
     """Saved runs: by the gate, its words and its annotations, through pytest-xdist too."""
     files = []
     for number, (run, paths) in enumerate(_kept_runs(room)[:3], 1):
-        file = room.path / f"{number:04}_x.json"
+        file = room.path / file_name(rng, number)
         file.write_bytes(text_of(rng, mutated(rng, run, paths)))
         files.append(file)
     read = gate._read(files, most=rng.randint(1, len(files)))
@@ -325,7 +328,7 @@ def gate_of_a_run(rng: random.Random, room: Room) -> None:
         texts += annotations_of_ci.render(
             [(one, annotations_of_ci.SourcePlace("x.py")) for one in both], Policy()
         )
-        check_markdown(verdicts.markdown(both))
+        check_markdown(verdicts.markdown(both, rng.choice(("", "here", evil_text(rng)))))
         decode(Verdict, json.loads(json.dumps(throughput.to_json())))
     if runs:
         trace = told.stored_trace(TEST, now)
@@ -335,10 +338,31 @@ def gate_of_a_run(rng: random.Random, room: Room) -> None:
     check_terminal("\n".join(texts))
 
 
+_HARMLESS = re.compile(
+    r"\\[!-/:-@\[-`{-~]|&(?:amp|lt|gt);|<span>\$</span>"  # the last one as GitHub's docs have it
+)
+_MARKUP = re.compile(r"[\\`*_\[\]{}<>&$!~@#]|https?://|www\.|ftp://")
+
+
 def check_markdown(text: str) -> None:
-    """No text has become markup of GitHub's."""
-    if f"<{MARK}" in text:
-        raise Violation("markup is in the step summary")
+    """No text has become markup of GitHub's: a cell, a link, an image, math, or anything else."""
+    columns = 0
+    for line in text.split("\n"):
+        plain = _HARMLESS.sub("", line)
+        if plain.startswith("|"):
+            pieces = plain.split("|")
+            columns = columns or len(pieces)
+            if len(pieces) != columns:
+                raise Violation(f"a row of the step summary has {len(pieces) - 2} cells")
+        elif plain.startswith(("- ", "### ")):
+            pieces = [plain.partition(" ")[2]]
+        elif plain:
+            raise Violation(f"a line of the step summary that is none of a table or list: {plain}")
+        else:
+            pieces = []
+        for piece in pieces:
+            if markup := _MARKUP.search(piece):
+                raise Violation(f"markup is in the step summary: {markup[0]!r}")
 
 
 def message(rng: random.Random, room: Room) -> None:

@@ -266,7 +266,10 @@ def _markdown_row(cells: Sequence[str], escape: bool = True) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))
+    escaped = _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))
+    # GitHub makes math of what is between two of them, and a backslash does not keep it from that.
+    # This is how its docs write one that is a dollar.
+    return escaped.replace("$", "<span>$</span>")
 
 
 def _change(verdict: Verdict) -> str:

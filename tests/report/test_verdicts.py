@@ -129,6 +129,7 @@ def test_corrected_changes_are_marked():
         ("a\nb\r\n\x1b[31m", "a b ?\\[31m"),
         ("@someone", "\\@someone"),
         ("back\\slash", "back\\\\slash"),
+        ("$x$", "<span>$</span>x<span>$</span>"),
     ],
 )
 def test_markdown_escapes(name, shown):

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import os
+import random
 
 import pytest
 
@@ -61,6 +63,42 @@ def test_what_a_terminal_would_obey_is_seen(readers, text):
     readers.check_terminal("plain – 12 × 3 µs\n")
     with pytest.raises(readers.Violation):
         readers.check_terminal(text)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| a | b | c |",
+        "| a |",
+        "| a | <x-evil> |",
+        "| a | <b>b</b> |",
+        "| a | [b](https://example.com) |",
+        "| a | !\\[b\\](c) |",
+        "| a | https://example.com |",
+        "| a | www.example.com |",
+        "| a | $x$ |",
+        "| a | `b` |",
+        "| a | b \\\\| |",
+        "- *a*",
+        "a\tb",
+        "    code",
+    ],
+)
+def test_what_github_would_take_for_markup_is_seen(readers, row):
+    table = "### a\\-b\n\n| a | b |\n| --- | --- |\n"
+    readers.check_markdown(f"{table}| \\[a\\|\\] | &lt;b&gt; <span>$</span>x |\n\n- a\\.b\n")
+    with pytest.raises(readers.Violation):
+        readers.check_markdown(table + row)
+
+
+def test_names_of_files_are_among_what_is_tried(readers):
+    rng = random.Random(1)
+    names = {readers.file_name(rng, 1) for _ in range(500)}
+    assert "0001_x.json" in names
+    assert any("\x1b" in name for name in names)
+    for name in names:
+        assert not {"/", "\0"} & {*name}
+        assert len(os.fsencode(name)) < 256
 
 
 def page_of(body):
