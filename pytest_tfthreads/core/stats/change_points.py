@@ -59,7 +59,8 @@ ENOUGH_SITTINGS = 2 * LEAST_SITTINGS
 CONFIDENCE = 0.95
 NOISE = Expected(spread=0.07, weight=3.0, tests=1.0)
 """The spread of points about a level that is expected, beside that of their processes."""
-_FAR = 3.0  # standard deviations from both neighbours that a point needs one of them to bear out
+FAR = 3.0
+"""A point that is so many standard deviations from both neighbours is borne out by neither."""
 _MOST_ALIKE = 0.9  # correlation of neighbours beyond which no change could ever be found
 _CHANCE = 0.5  # standard errors of that correlation that are put down to chance
 # LR statistic of a change's place that is exceeded in 5 % of cases: -2 log(1 - √0.95), from
@@ -183,7 +184,7 @@ def segmentation(sessions: Sequence[Session], error: float = FAMILYWISE_ERROR) -
     while left_over > alike:
         alike = left_over
         noise = _correlated(independent, alike, sessions)
-        points = _borne_out(all_points, _FAR * math.sqrt(noise.of_points))
+        points = borne_out(all_points, noise)
         starts = [0, *_change_points(points, noise, error), len(points)]
         left_over = _likeness(points, starts)
     levels = tuple(
@@ -200,8 +201,8 @@ def shifts_between(sessions: Sequence[Session], changes: Sequence[ChangePoint]) 
     """How another speed of the same sessions moved between the levels of each change."""
     if not changes:
         return []
-    all_points = [fmean(session.log_speeds) for session in sessions]
     independent = noise_of(sessions)
+    all_points = borne_out([fmean(session.log_speeds) for session in sessions], independent)
     shifts = []
     for change in changes:
         before = all_points[change.old.start : change.old.stop]
@@ -227,6 +228,20 @@ def noise_of(sessions: Sequence[Session]) -> Noise:
     learned = max(semivariance(points), FLOOR**2)
     moderated = moderated_variance(learned, dof, default, NOISE.weight)
     return Noise(moderated, moderated, dof + EXPECTED_DOF)
+
+
+def borne_out(points: Sequence[float], noise: Noise) -> list[float]:
+    """Points, but for those that are far from both neighbours: in their place the nearer one."""
+    if len(points) < 3:
+        return list(points)
+    far = FAR * math.sqrt(noise.of_points)
+    last = len(points) - 1
+    result = []
+    for index, point in enumerate(points):
+        first = min(max(index - 1, 0), last - 2)
+        middle = median(points[first : first + 3])
+        result.append(middle if abs(point - middle) > far else point)
+    return result
 
 
 def _correlated(independent: Noise, alike: float, sessions: Sequence[Session]) -> Noise:
@@ -259,19 +274,6 @@ def _likeness(points: Sequence[float], starts: Sequence[int]) -> float:
     chance = (_CHANCE * math.sqrt(len(points)) - (len(starts) - 1)) / len(points)
     correlation = products / max(squares, FLOOR**2 * len(points)) - chance
     return round(min(_MOST_ALIKE, max(0.0, correlation)), 1)
-
-
-def _borne_out(points: Sequence[float], far: float) -> list[float]:
-    """Points, but for those that are far from both neighbours: in their place the nearer one."""
-    if len(points) < 3:
-        return list(points)
-    last = len(points) - 1
-    result = []
-    for index, point in enumerate(points):
-        first = min(max(index - 1, 0), last - 2)
-        middle = median(points[first : first + 3])
-        result.append(middle if abs(point - middle) > far else point)
-    return result
 
 
 def _change_points(points: Sequence[float], noise: Noise, error: float) -> list[int]:

@@ -7,7 +7,7 @@ Between two sessions of which that is known, what sessions say of a change count
   others between them.
 
 Levels that a measured change joins have its size between them. All their sessions tell how high
-they are together.
+they are together, but for those that neither of their neighbours bears out.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from pytest_tfthreads.core.stats.change_points import (
     CONFIDENCE,
+    FAR,
     ChangePoint,
+    Noise,
     Segment,
     Segmentation,
     Session,
     Shift,
+    borne_out,
 )
-from pytest_tfthreads.core.stats.estimates import sum_of_squares
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,14 @@ def with_known(
     taken = _apart(known)
     if not taken:
         return found
-    points = [fmean(session.log_speeds) for session in sessions]
+    all_points = [fmean(session.log_speeds) for session in sessions]
     covered = {start for one in taken for start in one.starts}
     links = [_Link(one.index, None, one) for one in found.changes if one.index not in covered]
-    links += [_Link(_start(points, one), one, None) for one in taken if one.is_change]
+    links += [
+        _Link(_start(all_points, one, found.noise), one, None) for one in taken if one.is_change
+    ]
     links.sort(key=lambda link: link.start)
+    points = _borne_out(all_points, links, found.noise)
     bounds = [0, *(link.start for link in links), len(points)]
     levels: list[Segment] = []
     spans = [*itertools.pairwise(bounds)]
@@ -94,8 +99,12 @@ def _apart(known: Sequence[Known]) -> list[Known]:
     return taken
 
 
-def _start(points: Sequence[float], known: Known) -> int:
-    """Where the new level begins: where a step of this size fits the sessions best."""
+def _start(points: Sequence[float], known: Known, noise: Noise) -> int:
+    """Where the new level begins: where a step of this size fits the sessions best.
+
+    A session that fits nowhere says nothing of the place, so misfits have a bound.
+    """
+    most = FAR**2 * noise.of_points
 
     def misfit(start: int) -> float:
         size = known.shift.log_ratio
@@ -103,9 +112,22 @@ def _start(points: Sequence[float], known: Known) -> int:
             points[index] - (size if index >= start else 0.0)
             for index in range(known.after, known.by + 1)
         ]
-        return sum_of_squares(without)
+        level = median(without)
+        return sum(min((point - level) ** 2, most) for point in without)
 
     return min(known.starts, key=misfit)
+
+
+def _borne_out(points: Sequence[float], links: Sequence[_Link], noise: Noise) -> list[float]:
+    """As `borne_out` has it, where a measured change bears out the sessions on both its sides."""
+    heights = [
+        sum(link.known.shift.log_ratio for link in links if link.known and link.start <= index)
+        for index in range(len(points))
+    ]
+    level = borne_out(
+        [point - height for point, height in zip(points, heights, strict=True)], noise
+    )
+    return [point + height for point, height in zip(level, heights, strict=True)]
 
 
 def _chains(links: Sequence[_Link]) -> list[list[int]]:

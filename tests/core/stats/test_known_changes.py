@@ -73,6 +73,15 @@ def test_changes_elsewhere_stay_and_all_joined_sessions_tell_the_levels():
     assert guess.low < 60 / 95 - 1 < guess.high
 
 
+def test_an_odd_session_stays_out_of_its_level_whatever_is_known_elsewhere():
+    sessions = sessions_of(100, 90)
+    sessions[4] = Session((math.log(50),))
+    found = segmentation(sessions)
+    assert [one.index for one in found.changes] == [10]
+    now = with_known(found, sessions, [known(17, 18, 0.0, is_change=False)])
+    assert now == found
+
+
 def test_of_two_that_overlap_the_narrower_counts():
     sessions = sessions_of(100, 100, each=4)
     wide, narrow = known(0, 7, -0.2), known(3, 4, -0.1)

@@ -77,10 +77,10 @@ def test_levels_that_a_measured_change_joins():
 
 
 def test_measured_changes_after_one_another_add_up():
-    points = [0.0, 0.1, 1.0, 1.2, 1.1, 0.8, 0.9, 5.0]
+    points = [0.0, 0.1, 1.0, 1.2, 1.1, 0.8, 0.9, 5.0, 5.0]
     up, down = Shift(1.0, 0.01, 5.0), Shift(-0.2, 0.04, 7.0)
     known = [Known(4, 5, down, is_change=True), Known(1, 2, up, is_change=True)]
-    found = with_known(guessed([0, 7, 8], [(6, 7)]), sessions(*points), known)
+    found = with_known(guessed([0, 7, 9], [(6, 7)]), sessions(*points), known)
     heights = [0.0, 0.1, 0.0, 0.2, 0.1, 0.0, 0.1]
     base = sum(heights) / 7
     uncertain = math.hypot(of_noise(7), of_shift(up), of_shift(down))
@@ -88,7 +88,7 @@ def test_measured_changes_after_one_another_add_up():
         segment(0, 2, base, uncertain),
         segment(2, 5, base + 1.0, uncertain),
         segment(5, 7, base + 0.8, uncertain),
-        segment(7, 8, 5.0, of_noise(1)),
+        segment(7, 9, 5.0, of_noise(2)),
     )
     assert [(one.index, one.shift) for one in found.changes[:2]] == [(2, up), (5, down)]
 
@@ -142,6 +142,22 @@ def test_sessions_outside_do_not_tell_where_a_measured_change_lies():
         points = [first, first, 0, 0.2, 1, last, last]
         found = with_known(guessed([0, 7], []), sessions(*points), [known])
         assert [one.index for one in found.changes] == [4]
+
+
+def test_an_odd_session_does_not_tell_where_a_measured_change_lies():
+    known = Known(0, 5, Shift(1.0, 0.01, 5.0), is_change=True)
+    for odd in (-9, 9):
+        points = [0, odd, 0, 1, 1, 1]
+        found = with_known(guessed([0, 6], []), sessions(*points), [known])
+        assert [one.index for one in found.changes] == [3]
+
+
+def test_a_measured_change_bears_out_the_only_session_before_it():
+    shift = Shift(2.0, 0.01, 5.0)
+    known = Known(0, 1, shift, is_change=True)
+    found = with_known(guessed([0, 4], []), sessions(-0.2, 2.0, 2.2, 2.0), [known])
+    uncertain = math.hypot(of_noise(4), of_shift(shift))
+    assert found.levels == (segment(0, 1, 0.0, uncertain), segment(1, 4, 2.0, uncertain))
 
 
 @pytest.mark.parametrize(

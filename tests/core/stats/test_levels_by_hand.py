@@ -92,6 +92,14 @@ def test_levels_and_changes_by_hand():
     assert shifts_between(doubled, []) == []
 
 
+def test_an_odd_session_does_not_tell_how_another_speed_moved():
+    points = [*[0.0] * 12, *[0.5] * 8]
+    (change,) = segmentation(of_points(*points)).changes
+    points[4] = -0.7
+    (shift,) = shifts_between(of_points(*points), [change])
+    assert shift.log_ratio == pytest.approx(0.5)
+
+
 def test_where_a_change_may_be():
     """No worse than by the 95 % of a likelihood ratio: 7.35 variances."""
     points = repeated((10, 0.0), (10, -0.05))
