@@ -6,6 +6,9 @@ Between two sessions of which that is known, what sessions say of a change count
 - where there is one, it has the measured size. Sessions only say where it lies, if the two have
   others between them.
 
+A level between the two that is certainly below both of them, or above both, stays all the same:
+side by side, nothing was measured there. The levels at its two ends are as far apart as measured.
+
 Levels that a measured change joins have its size between them. All their sessions tell how high
 they are together, but for those that neither of their neighbours bears out.
 """
@@ -14,7 +17,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -69,26 +73,35 @@ def with_known(
     taken = _apart(known)
     if not taken:
         return found
+    noise = found.noise
     all_points = [fmean(session.log_speeds) for session in sessions]
+    steps = {one: _start(all_points, one, noise) for one in taken if one.is_change}
+    points = _borne_out(all_points, steps, noise)
     covered = {start for one in taken for start in one.starts}
     links = [_Link(one.index, None, one) for one in found.changes if one.index not in covered]
-    links += [
-        _Link(_start(all_points, one, found.noise), one, None) for one in taken if one.is_change
-    ]
+    ends: list[Known] = []
+    for one in taken:
+        own = _changes_between(found, points, one, taken)
+        links += [_Link(change.index, None, change) for change in own]
+        if own:
+            ends.append(one)
+        elif one in steps:
+            links.append(_Link(steps[one], one, None))
     links.sort(key=lambda link: link.start)
-    points = _borne_out(all_points, links, found.noise)
-    bounds = [0, *(link.start for link in links), len(points)]
-    levels: list[Segment] = []
-    spans = [*itertools.pairwise(bounds)]
-    for chain in _chains(links):
-        levels += _joined(found, points, [spans[place] for place in chain], [
-            link.known.shift for link in (links[place - 1] for place in chain[1:]) if link.known
-        ])  # fmt: skip
+    placed = {link.known: link.start for link in links if link.known is not None}
+    points = _borne_out(all_points, placed, noise)
+    starts = [0, *(link.start for link in links)]
+    levels = [
+        level
+        for chain in _chains(links, ends)
+        for level in _joined(noise, points, [*itertools.pairwise([*starts, len(points)])], chain)
+    ]
+    levels.sort(key=lambda level: level.start)
     changes = tuple(
         _change(found, link, old, new)
         for link, (old, new) in zip(links, itertools.pairwise(levels), strict=True)
     )
-    return Segmentation(tuple(levels), changes, found.noise)
+    return Segmentation(tuple(levels), changes, noise)
 
 
 def _apart(known: Sequence[Known]) -> list[Known]:
@@ -118,10 +131,13 @@ def _start(points: Sequence[float], known: Known, noise: Noise) -> int:
     return min(known.starts, key=misfit)
 
 
-def _borne_out(points: Sequence[float], links: Sequence[_Link], noise: Noise) -> list[float]:
-    """As `borne_out` has it, where a measured change bears out the sessions on both its sides."""
+def _borne_out(points: Sequence[float], steps: Mapping[Known, int], noise: Noise) -> list[float]:
+    """As `borne_out` has it, where a measured change bears out the sessions on both its sides.
+
+    `steps`: where each of these changes has its new level begin.
+    """
     heights = [
-        sum(link.known.shift.log_ratio for link in links if link.known and link.start <= index)
+        sum(one.shift.log_ratio for one, start in steps.items() if start <= index)
         for index in range(len(points))
     ]
     level = borne_out(
@@ -130,36 +146,81 @@ def _borne_out(points: Sequence[float], links: Sequence[_Link], noise: Noise) ->
     return [point + height for point, height in zip(level, heights, strict=True)]
 
 
-def _chains(links: Sequence[_Link]) -> list[list[int]]:
-    """Places of levels, together where measured changes join them."""
-    chains = [[0]]
-    for place, link in enumerate(links, start=1):
-        if link.known is None:
-            chains.append([place])
-        else:
-            chains[-1].append(place)
+def _changes_between(
+    found: Segmentation, points: Sequence[float], known: Known, taken: Sequence[Known]
+) -> list[ChangePoint]:
+    """Changes that were found there, as far as they lead to levels below or above both ends.
+
+    `taken` are all that are known.
+    """
+    inside = [change for change in found.changes if change.index in known.starts]
+    if len(inside) < 2:
+        return []
+    first, last = inside[0], inside[-1]
+    start = max([first.old.start, *(one.by for one in taken if one.by <= known.after)])
+    stop = min([last.new.stop, *(one.after + 1 for one in taken if one.after >= known.by)])
+    size = known.shift.log_ratio
+    ends = [*points[start : first.index], *(point - size for point in points[last.index : stop])]
+    low, high = sorted((fmean(ends), fmean(ends) + size))
+    noise, of_shift = found.noise, known.shift.half_width(0.5 + CONFIDENCE / 2)
+    apart = []
+    for level in (change.new for change in inside[:-1]):
+        height = fmean(points[level.start : level.stop])
+        of_means = [noise.half_width(level.stop - level.start), noise.half_width(len(ends))]
+        if max(low - height, height - high) > math.hypot(*of_means, of_shift):
+            apart.append(level)
+    return [one for one in inside if apart and apart[0].start <= one.index <= apart[-1].stop]
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Levels that measured shifts join, by their places, each with its height over the first."""
+
+    heights: Mapping[int, float]
+    shifts: tuple[Shift, ...] = ()
+
+    def longer(self, place: int, earlier: int, shift: Shift) -> _Chain:
+        """With one more level, so far from an earlier one."""
+        height = self.heights[earlier] + shift.log_ratio
+        return _Chain({**self.heights, place: height}, (*self.shifts, shift))
+
+
+def _chains(links: Sequence[_Link], ends: Sequence[Known]) -> list[_Chain]:
+    """All levels: those together that measured changes join, or the `ends` of what is known."""
+    starts = [0, *(link.start for link in links)]
+    joined = {
+        place: (place - 1, link.known.shift)
+        for place, link in enumerate(links, start=1)
+        if link.known is not None
+    }
+    for one in ends:
+        first, last = (bisect_right(starts, session) - 1 for session in (one.after, one.by))
+        joined[last] = first, one.shift
+    chains: list[_Chain] = []
+    for place in range(len(starts)):
+        if place not in joined:
+            chains.append(_Chain({place: 0.0}))
+            continue
+        earlier, shift = joined[place]
+        own = next(number for number, one in enumerate(chains) if earlier in one.heights)
+        chains[own] = chains[own].longer(place, earlier, shift)
     return chains
 
 
 def _joined(
-    found: Segmentation,
-    points: Sequence[float],
-    spans: Sequence[tuple[int, int]],
-    shifts: Sequence[Shift],
+    noise: Noise, points: Sequence[float], spans: Sequence[tuple[int, int]], chain: _Chain
 ) -> list[Segment]:
     """Levels with measured shifts between them."""
-    heights = [0.0, *itertools.accumulate(shift.log_ratio for shift in shifts)]
-    base = fmean(
+    figures = [
         points[index] - height
-        for (start, stop), height in zip(spans, heights, strict=True)
-        for index in range(start, stop)
-    )
-    half_width = found.noise.half_width(spans[-1][1] - spans[0][0])
-    of_shifts = [shift.half_width(0.5 + CONFIDENCE / 2) for shift in shifts]
-    uncertain = math.hypot(half_width, *of_shifts)
+        for place, height in chain.heights.items()
+        for index in range(*spans[place])
+    ]
+    base = fmean(figures)
+    of_shifts = [shift.half_width(0.5 + CONFIDENCE / 2) for shift in chain.shifts]
+    uncertain = math.hypot(noise.half_width(len(figures)), *of_shifts)
     return [
-        Segment(start, stop, base + height, uncertain)
-        for (start, stop), height in zip(spans, heights, strict=True)
+        Segment(*spans[place], base + height, uncertain) for place, height in chain.heights.items()
     ]
 
 

@@ -73,6 +73,41 @@ def test_changes_elsewhere_stay_and_all_joined_sessions_tell_the_levels():
     assert guess.low < 60 / 95 - 1 < guess.high
 
 
+@pytest.mark.parametrize("after", [0, 9])
+def test_a_loss_that_was_mended_again_stays_between_ends_that_are_alike(after):
+    sessions = sessions_of(100, 78, 100)
+    found = segmentation(sessions)
+    now = with_known(found, sessions, [known(after, 20, 0.0, is_change=False)])
+    assert [(one.index, one.is_measured) for one in now.changes] == [(10, False), (20, False)]
+    first, dip, last = now.levels
+    assert first.log_speed == last.log_speed == pytest.approx(math.log(100), abs=0.01)
+    assert dip.log_speed == pytest.approx(math.log(78), abs=0.01)
+
+
+def test_a_loss_below_both_ends_of_a_measured_change_stays():
+    sessions = sessions_of(100, 70, 90)
+    now = with_known(segmentation(sessions), sessions, [known(9, 20, -0.12)])
+    assert [(one.index, one.is_measured) for one in now.changes] == [(10, False), (20, False)]
+    first, dip, last = now.levels
+    assert last.log_speed - first.log_speed == pytest.approx(math.log(0.88))
+    assert dip.log_speed == pytest.approx(math.log(70), abs=0.01)
+
+
+def test_levels_between_the_ends_of_what_is_known_are_left_out():
+    sessions = sessions_of(100, 95, 90)
+    found = segmentation(sessions)
+    assert [one.index for one in found.changes] == [10, 20]
+    assert with_known(found, sessions, [known(9, 20, 0.0, is_change=False)]).changes == ()
+    (change,) = with_known(found, sessions, [known(9, 20, -0.10)]).changes
+    assert change.is_measured
+    # A level that is no lower than the ends belongs to the end that it follows.
+    sessions = sessions_of(100, 90, 70, 80)
+    found = segmentation(sessions)
+    assert [one.index for one in found.changes] == [10, 20, 30]
+    now = with_known(found, sessions, [known(9, 30, 0.0, is_change=False)])
+    assert [one.index for one in now.changes] == [20, 30]
+
+
 def test_an_odd_session_stays_out_of_its_level_whatever_is_known_elsewhere():
     sessions = sessions_of(100, 90)
     sessions[4] = Session((math.log(50),))

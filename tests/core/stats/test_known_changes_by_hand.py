@@ -120,6 +120,41 @@ def test_a_guess_is_left_out_where_it_is_known_that_nothing_changed(after, by, l
         assert found.levels == (segment(0, 8, 0.5, of_noise(8)),)
 
 
+def test_ends_are_as_far_apart_as_was_measured_about_a_level_of_its_own():
+    points = [0.0, 0.1, -3.0, -3.1, -3.2, 0.6, 0.9, 1.5, 1.6]
+    shift, next_shift = Shift(0.5, 0.01, 5.0), Shift(0.7, 0.02, 6.0)
+    known = [Known(1, 5, shift, is_change=True), Known(6, 7, next_shift, is_change=True)]
+    found = with_known(guessed([0, 2, 5, 9], [(0, 2), (4, 5)]), sessions(*points), known)
+    base = (0.0 + 0.1 + 0.1 + 0.4 + 0.3 + 0.4) / 6
+    uncertain = math.hypot(of_noise(6), of_shift(shift), of_shift(next_shift))
+    assert found.levels == (
+        segment(0, 2, base, uncertain),
+        segment(2, 5, -3.1, of_noise(3)),
+        segment(5, 7, base + 0.5, uncertain),
+        segment(7, 9, base + 1.2, uncertain),
+    )
+    assert [(one.index, one.is_measured) for one in found.changes] == [
+        (2, False),
+        (5, False),
+        (7, True),
+    ]
+    assert found.changes[0].shift.log_ratio == pytest.approx(-3.1 - base)
+
+
+@pytest.mark.parametrize("beyond", [-1, 1])
+def test_a_level_between_stays_from_where_it_is_certainly_beyond_both_ends(beyond):
+    shift = Shift(0.0, 0.01, 5.0)
+    limit = math.hypot(of_noise(2), of_noise(4), of_shift(shift))
+    for size, left in ((0.99 * limit, []), (1.01 * limit, [2, 4])):
+        points = [0.0, 0.0, beyond * size, beyond * size, 0.0, 0.0]
+        found = with_known(
+            guessed([0, 2, 4, 6], [(1, 2), (3, 4)]),
+            sessions(*points),
+            [Known(0, 5, shift, is_change=False)],
+        )
+        assert [one.index for one in found.changes] == left
+
+
 @pytest.mark.parametrize(
     ("points", "index"),
     [
