@@ -62,6 +62,7 @@ from pytest_tfthreads.core.stats.estimates import (
     LogRatio,
     change_from_log,
     holm,
+    mean_of_ratios,
 )
 from pytest_tfthreads.core.tolerance import METRICS
 
@@ -151,16 +152,17 @@ class Change:
 class Verdict:
     """What is to be said of one metric of one test.
 
-    `baseline` and `now` are speeds as measured, in units a second or a CPU-second; `change` is
-    corrected by the reference workload if `corrected`. `detectable` is the smallest loss of speed
-    that would have been reported as a regression with 80 % probability. `change` and `detectable`
-    are `None` where nothing was judged. `rule` says by what a regression is one, where the
-    tolerance alone does not. `named` is when the baseline was measured, if the user chose the
-    baseline: the user who names a run accepts its speed. `measured` is the change without the
-    correction, where there is one. `judged_by` says which rule judged, and `no_duet` why saved runs
-    alone had to judge what should have been measured side by side. `pairs_to_decide`: how many
-    pairs of processes all together would have decided it, if they are as those that were measured.
-    `software`: which versions differ from those beside which the saved baseline was measured.
+    `baseline` and `now` are speeds as measured, in units a second or a CPU-second; that of several
+    runs is the mean of theirs, with an interval from one figure a run. `change` is corrected by the
+    reference workload if `corrected`. `detectable` is the smallest loss of speed that would have
+    been reported as a regression with 80 % probability. `change` and `detectable` are `None` where
+    nothing was judged. `rule` says by what a regression is one, where the tolerance alone does not.
+    `named` is when the baseline was measured, if the user chose the baseline: the user who names a
+    run accepts its speed. `measured` is the change without the correction, where there is one.
+    `judged_by` says which rule judged, and `no_duet` why saved runs alone had to judge what should
+    have been measured side by side. `pairs_to_decide`: how many pairs of processes all together
+    would have decided it, if they are as those that were measured. `software`: which versions
+    differ from those beside which the saved baseline was measured.
     """
 
     test: str
@@ -206,7 +208,8 @@ class Judged:
     """One metric of one test that has a baseline: all that a verdict needs but the errors.
 
     `ratio` is of the speeds now / baseline, `other_log_ratio` that of the other metric. `against`
-    names the baseline. `advice` is what to do if it improved, `remedies` if it stays inconclusive.
+    names the baseline. `speed_then` is the speed of a baseline of several runs; `None`: that of
+    `then`. `advice` is what to do if it improved, `remedies` if it stays inconclusive.
     `corrected`: by the reference workload; `measured_log_ratio` is then the ratio without that.
     """
 
@@ -223,6 +226,7 @@ class Judged:
     remedies: tuple[str, ...] = ()
     named: str = ""
     software: str = ""
+    speed_then: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -329,7 +333,7 @@ def conclude(judged: Judged, tolerance: float, errors: Errors, beyond: float = 1
         if is_unbelieved
         else _reason(judged, status, change, tolerance, detectable),
         judged_against=judged.against,
-        baseline=_speed(judged.then, judged.metric),
+        baseline=judged.speed_then or _speed(judged.then, judged.metric),
         change=change,
         detectable=detectable,
         corrected=judged.corrected,
@@ -428,6 +432,9 @@ def _prepare(
             metric=metric,
             now=now,
             then=_joined([history.measurements[index] for index in one.members]),
+            speed_then=_speed_of_runs(
+                [history.measurements[index] for index in one.members], metric
+            ),
             against=history.words_of(one.members),
             ratio=one.prediction,
             other_log_ratio=other.prediction.log_ratio,
@@ -528,6 +535,15 @@ def _measured_s(measurement: Measurement) -> float:
 def _speed(measurement: Measurement, metric: str) -> Estimate:
     estimate: Estimate = getattr(measurement, metric)
     return estimate
+
+
+def _speed_of_runs(runs: Sequence[Measurement], metric: str) -> Estimate:
+    """Of several runs the mean of theirs, as the verdict takes it, by one figure a run.
+
+    Processes of one run share its day: they are no independent samples of the speed of several.
+    """
+    speeds = [_speed(run, metric) for run in runs]
+    return speeds[0] if len(runs) == 1 else mean_of_ratios([speed.value for speed in speeds])
 
 
 def _configuration(measurement: Measurement) -> str:

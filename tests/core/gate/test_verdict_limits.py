@@ -1,6 +1,7 @@
 """Exactly where one verdict becomes another, and all that a verdict says."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -36,7 +37,13 @@ from pytest_tfthreads.core.gate.verdict import (
 )
 from pytest_tfthreads.core.measurement import Pools, Spreads
 from pytest_tfthreads.core.stats.drift import AGREED, CORRECTED, UNCORRECTED, Drift, predict
-from pytest_tfthreads.core.stats.estimates import LogRatio, Spread, holm, student_t
+from pytest_tfthreads.core.stats.estimates import (
+    LogRatio,
+    Spread,
+    holm,
+    mean_of_ratios,
+    student_t,
+)
 
 EXACT = Errors(0.01, 0.01)
 A_BIT = 1e-9
@@ -355,8 +362,7 @@ def test_the_prediction_is_that_of_all_runs_and_the_shortest_time():
     assert shown(found) == pytest.approx(change_of(expected), rel=1e-2)
     assert found.judged_against == "the mean of 3 runs, one to three"
     assert found.baseline.value == pytest.approx(100.5, rel=1e-3)
-    together = measurement(*(sample for one in runs for sample in one.samples))
-    assert found.baseline == together.throughput
+    assert found.baseline == mean_of_ratios([one.throughput.value for one in runs])
     assert not found.corrected
     drift = Drift(0.5, 9.0)
     far = the_judged(now, history, drifts={("throughput", NOT): drift})[0]
@@ -626,3 +632,26 @@ def test_the_interval_of_a_baseline_of_several_runs_holds_what_they_differ_by():
     assert verdict.baseline.value < runs[0].throughput.value < verdict.baseline.high
     alone, _ = judge("t", runs[1], History(runs[:1], "a run"), Policy(), 2)
     assert alone.baseline == runs[0].throughput
+
+
+def test_processes_of_a_run_that_agree_say_nothing_of_other_runs():
+    runs = (measured(*[100] * 9), measured(120, 120))
+    for verdict in judge("t", runs[1], History(runs, "two runs"), Policy(), 2):
+        slower, faster = (getattr(run, verdict.metric).value for run in runs)
+        assert verdict.baseline.value == pytest.approx(math.sqrt(slower * faster))
+        assert verdict.baseline.low < slower < faster < verdict.baseline.high
+
+
+def test_the_interval_of_a_baseline_of_several_runs_holds_its_speed():
+    """Runs differ by 8 %, and the three processes of each by 2 %."""
+    rng = random.Random(5)
+    draws, held = 200, 0
+    for _ in range(draws):
+        days = [100 * math.exp(rng.gauss(0, 0.08)) for _ in range(5)]
+        runs = [
+            measured(*(day * math.exp(rng.gauss(0, 0.02)) for _ in range(3)), seconds=100)
+            for day in days
+        ]
+        verdict, _ = judge("t", runs[-1], History(tuple(runs)), Policy(), 2)
+        held += verdict.baseline.low < 100 < verdict.baseline.high
+    assert held >= 0.9 * draws
