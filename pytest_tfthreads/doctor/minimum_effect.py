@@ -112,21 +112,39 @@ def saved_runs_limit(
     hypotheses: int,
     expected: Expected,
     measured_s: float,
+    times: int = 1,
 ) -> Limit:
     """Of the gate after so many runs, from log speeds of processes that measured for so long.
 
-    `expected` is the drift between runs before any history.
+    `expected` is the drift between runs before any history. Each run has so many `times` the
+    processes that were measured for it.
     """
     level = level_of_one(hypotheses)
+    of_more = [of_more_processes(session, times) for session in sessions]
 
     def ratio(factor: float) -> LogRatio:
-        endless = itertools.cycle(_scaled(sessions, factor))
+        endless = itertools.cycle(_scaled(of_more, factor))
         *history, now = itertools.islice(endless, runs + 1)
         return predict(now, history, expected, measured_s)
 
     # Processes of a pair met the same weather: together they count as one.
     figures = list(itertools.chain.from_iterable(sessions[: max(1, len(sessions) // 2)]))
     return _limit(ratio, figures, tolerance, Errors(level, level))
+
+
+def of_more_processes(session: Sequence[float], times: int) -> list[float]:
+    """A run of so many times the processes, which are as far apart as those of this one.
+
+    The same figures again would be too close to each other: so many processes have a mean of their
+    own, which is farther from them than the mean of a few is from those few. The mean stays where
+    it is. Means of more processes are closer together, so this promises rather less.
+    """
+    processes = len(session)
+    if times == 1 or processes == 1:
+        return [*session] * times
+    stretched = math.sqrt((times * processes - 1) / (times * (processes - 1)))
+    mean = fmean(session)
+    return [mean + stretched * (figure - mean) for figure in session] * times
 
 
 def _limit(

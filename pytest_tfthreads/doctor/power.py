@@ -65,11 +65,8 @@ class Trial:
         """Of each pair the log ratio of its speeds, as a duet takes it."""
         return [getattr(pair_of(*pair), metric) for pair in self.pairs]
 
-    def sessions(self, metric: str, processes: int) -> list[list[float]]:
-        """Log speeds of runs of three processes each, all of one side, in the order of time.
-
-        For runs of more processes, the same ones once more.
-        """
+    def sessions(self, metric: str) -> list[list[float]]:
+        """Log speeds of runs of three processes each, all of one side, in the order of time."""
         correction = self.correction(metric)
         anchor = (
             None if correction == NOT else anchor_of([one for pair in self.pairs for one in pair])
@@ -80,7 +77,7 @@ class Trial:
         ]
         size = LEAST_PAIRS
         return [
-            side[start : start + size] * (processes // size)
+            side[start : start + size]
             for side in logs
             for start in range(len(side) % size, len(side), size)
         ]
@@ -170,12 +167,13 @@ def by_saved_runs(
     """Limits of the gate where so many runs of so many processes are saved, by metric."""
     return {
         metric: saved_runs_limit(
-            trial.sessions(metric, processes),
+            trial.sessions(metric),
             runs,
             tolerance[metric],
             hypotheses,
             EXPECTED[trial.correction(metric)],
             trial.measured_s,
+            times=processes // LEAST_PAIRS,
         )
         for metric in METRICS
     }

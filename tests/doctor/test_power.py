@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from statistics import fmean, variance
 
 import pytest
 
@@ -18,7 +19,13 @@ from pytest_tfthreads.core.gate.duet import (
 )
 from pytest_tfthreads.core.gate.pairs import Pair
 from pytest_tfthreads.core.gate.verdict import METRICS, Policy, judge
-from pytest_tfthreads.doctor.minimum_effect import Limit, duet_limit
+from pytest_tfthreads.core.stats.drift import UNCORRECTED, Expected, predict
+from pytest_tfthreads.doctor.minimum_effect import (
+    Limit,
+    duet_limit,
+    of_more_processes,
+    saved_runs_limit,
+)
 from pytest_tfthreads.doctor.power import (
     SAVED_RUNS,
     Trial,
@@ -142,6 +149,39 @@ def test_more_processes_where_they_spread(trial):
     made = trial(spread=0.03, weather=0, count=12)
     few, many = (by_saved_runs(made, 30, one, TOLERANCE, 2)["throughput"] for one in (3, 12))
     assert many.smallest.value < few.smallest.value
+
+
+@pytest.mark.parametrize("times", [1, 2, 4])
+def test_processes_that_were_not_measured_spread_as_those_that_were(times):
+    """What the gate would take for the noise within runs is on average that of real processes."""
+    rng = random.Random(3)
+
+    def run(processes):
+        return [rng.gauss(5.0, 0.1) for _ in range(processes)]
+
+    def within(*runs):
+        return predict(runs[0], runs[1:], UNCORRECTED).within
+
+    of_few, real = [], []
+    for _ in range(1000):
+        of_few.append(within(*(of_more_processes(run(3), times) for _ in range(2))))
+        real.append(within(*(run(3 * times) for _ in range(2))))
+    assert fmean(of_few) == pytest.approx(fmean(real), rel=0.05)
+    few = [0.0, 0.1, 0.3]
+    more = of_more_processes(few, times)
+    assert len(more) == 3 * times
+    assert (fmean(more), variance(more)) == pytest.approx((fmean(few), variance(few)))
+    assert of_more_processes([0.1], times) == [0.1] * times
+
+
+def test_the_spread_is_known_no_better_for_more_processes_that_were_not_measured():
+    sessions = [[0.0, 0.03, 0.06], [0.01, 0.03, 0.05]]
+    quiet = Expected(0.001, 1000.0, 1.0)
+    few, many = (
+        saved_runs_limit(sessions, 30, 0.05, 2, quiet, math.inf, times).smallest for times in (1, 4)
+    )
+    assert many.value < few.value
+    assert many.high / many.value > 0.7 * few.high / few.value
 
 
 def test_no_fit_on_one_lucky_metric(trial):
