@@ -26,8 +26,10 @@ SCHEMA = 1
 ENDING = ".steps"  # no .json: whatever lists saved runs would take it for one
 _DIRECTORY = "side-by-side"
 _MOST_LOG = 700.0
-_MOST_UNCHANGED = {metric: -math.log1p(-share) for metric, share in Policy().tolerance.items()}
-"""By metric, the logarithm that a step has to be within to be no change that matters."""
+_UNCHANGED = {
+    metric: (math.log1p(-share), math.log1p(share)) for metric, share in Policy().tolerance.items()
+}
+"""By metric, the logarithms between which a step is no change that matters."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,12 @@ class KeptCalls:
         """
         if step.status != "no-change":
             return True
-        size, shift = abs(step.log_ratio), step.shift
-        if size + shift.half_width(0.5 + CONFIDENCE / 2) < _MOST_UNCHANGED[step.metric]:
+        shift, (least, most) = step.shift, _UNCHANGED[step.metric]
+        half_width = shift.half_width(0.5 + CONFIDENCE / 2)
+        if least < step.log_ratio - half_width and step.log_ratio + half_width < most:
             return False
         error = FAMILYWISE_ERROR / len(self.steps)
-        return True if size > shift.half_width(1 - error / 2) else None
+        return True if abs(step.log_ratio) > shift.half_width(1 - error / 2) else None
 
 
 def directory_in(storage: Path) -> Path:

@@ -84,6 +84,8 @@ def by_a_larger_tolerance(change, half_width):
         (-0.02, 0.06, "found"),  # nobody knows
         (-0.12, 0.11, "found"),  # the same, where there are so many steps
         (-0.02, 0.01, []),  # certainly none that matters
+        (-0.04, 0.01, []),  # -4.96 % at most
+        (0.04, 0.01, [(9, 10, 0.04, True)]),  # perhaps +5.05 %
     ],
 )
 def test_what_is_no_change_by_a_larger_tolerance_leaves_no_change_out(

@@ -191,8 +191,10 @@ class _Rule:
             return "regression"
         if by_duet == "improvement":
             return "improvement"
-        widest = abs(ratio.log_ratio) + ratio.half_width(1 - one_sided)
-        return "no-change" if widest < -math.log1p(-self.tolerance) else "open"
+        half_width = ratio.half_width(1 - one_sided)
+        lowest, highest = ratio.log_ratio - half_width, ratio.log_ratio + half_width
+        is_within = math.log1p(-self.tolerance) < lowest and highest < math.log1p(self.tolerance)
+        return "no-change" if is_within else "open"
 
     def _needed(self, ratio: LogRatio, rings: int, family: int) -> int | None:
         look = look_after(self.passes)

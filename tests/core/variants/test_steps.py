@@ -87,6 +87,22 @@ def test_each_is_compared_with_the_first_and_with_the_one_before_that_ran():
     assert (last.to_first.status, last.to_previous.status) == ("regression", "no-change")
 
 
+def test_no_change_is_an_interval_within_the_tolerance_on_both_sides():
+    """The logarithm of a gain of 5 % is nearer to zero than that of a loss of 5 %."""
+    draw = random.Random(6)
+    ends, called = [], []
+    for _ in range(150):
+        speeds = measured([1.0, draw.uniform(0.96, 1.04)], draw)
+        (step,) = steps(speeds, TOLERANCE)["throughput"]
+        if step.to_previous.status in ("no-change", "open"):
+            _, *interval = step.to_previous.relative
+            ends.append(interval)
+            called.append(step.to_previous.status)
+    within = [low > -0.05 and high < 0.05 for low, high in ends]
+    assert called == ["no-change" if one else "open" for one in within]
+    assert any(0.05 < high < 1 / 0.95 - 1 for _, high in ends)
+
+
 @pytest.mark.parametrize(("count", "ratios"), [(2, 1), (3, 3), (12, 21)])
 def test_the_family_is_what_is_asked(count, ratios):
     each = steps(measured([1.0] * count, random.Random(3)), TOLERANCE)["cpu_efficiency"]
