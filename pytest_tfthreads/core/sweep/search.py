@@ -7,6 +7,11 @@ they are a third axis, and the climb begins with the fewest and the most at each
 are short. What is beaten with confidence is dropped for good (successive elimination: Even-Dar,
 Mannor & Mansour 2006); the front runners of what is left are measured in full, pass by pass, until
 one has beaten the others or they cannot be told apart.
+
+Each look compares at the full error, as if it were the only one. So the choice of what is measured
+further is not protected: over all looks, a configuration that is as good as the others may be
+dropped more often than that. The table at the end is: it tests all pairs of what was measured once
+more, and takes nothing from what the looks decided.
 """
 
 from __future__ import annotations
